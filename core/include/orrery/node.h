@@ -1,0 +1,99 @@
+/* node.h - a node: drives protocols over a world; identity, peers, groups, listeners.
+ *
+ * A node is one object on one world (orrery/world.h), in a simulator or on a real loop; all calls are from the world's
+ * thread. Names are declared first (orr_node_replicate, orr_node_listen), then orr_node_start opens the disk, recovers
+ * and joins the others.
+ *
+ *     struct orr_node_config cfg;
+ *     orr_node_config_init(&cfg);
+ *     cfg.cluster = "kv"; cfg.id = "a"; cfg.nodes = nodes; cfg.n_nodes = 3;
+ *     orr_node_new(&node, world, &cfg);                             // sets the world's wake
+ *     orr_node_replicate(node, "kv", &(struct orr_group_spec){ .machine = &orr_kv_machine, .order = &orr_raft_order }, &group);
+ *     orr_node_listen(node, "resp", "127.0.0.1:7501", &orr_resp_service, group);
+ *     orr_node_start(node);
+ *     ... the world runs: orr_loop_run(loop), or orr_sim_run(...)
+ *
+ * What a node reports, it reports by its log and by orr_node_status; what ends it, by the world's stop.               */
+#ifndef ORR_NODE_H
+#define ORR_NODE_H
+
+#include <orrery/machine.h>
+#include <orrery/order.h>
+#include <orrery/world.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct orr_node;
+struct orr_group;
+
+struct orr_node_member {
+    const char *id, *address;       /* copied */
+    bool link;                      /* may this node talk to it? (itself: ignored) */
+};
+struct orr_node_config {
+    size_t size;                    /* set by config_init */
+    const char *cluster;            /* the file's name: 1..63 of [a-z0-9-] */
+    const char *id;                 /* which of `nodes` this is */
+    const struct orr_node_member *nodes;    /* all of the file, this one too */
+    size_t n_nodes;
+    struct orr_birth bundle;        /* hash of the scripts: must agree in the handshake; zero: none */
+    size_t message_bytes_max;       /* limits.message: of any frame from a peer */
+    size_t op_bytes_max;            /* limits.op: of one command (a value of 8 MiB and its key by default) */
+    size_t memory_bytes_max;        /* of batches that wait for their commit */
+    unsigned connections_max;       /* clients, each listener */
+    orr_time call;                  /* timing.call: a client's command is answered by then, if only with an error */
+    orr_time election, heartbeat;   /* defaults of groups */
+    uint64_t segment_bytes;         /* of the log */
+    uint64_t snapshot_bytes;        /* log bytes since the last snapshot that ask for the next one */
+};
+ORR_API void orr_node_config_init(struct orr_node_config *cfg);
+
+/* ORR_EINVALID with *why (static text) naming the field; -ENOMEM. The world is borrowed for the node's life. */
+ORR_API int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_node_config *cfg, const char **why);
+ORR_API void orr_node_free(struct orr_node *node);
+
+struct orr_group_spec {
+    const struct orr_order_ops *order;
+    const struct orr_machine_ops *machine;
+    const char *const *on;          /* ids of the first replicas; NULL: the file's first seven nodes at most */
+    size_t n_on;
+    orr_time election, heartbeat;   /* 0: the node's */
+};
+/* Declares a group; before start. *out is the node's, for its life. ORR_ECONFLICT: that name is taken. */
+ORR_API int orr_node_replicate(struct orr_node *node, const char *name, const struct orr_group_spec *spec, struct orr_group **out);
+
+/* A service answers the connections of one listener. The node calls these with a connection (node/service.h), never
+ * more than one at a time. */
+struct orr_service;
+ORR_API extern const struct orr_service orr_resp_service;   /* ud: the struct orr_group * whose machine is "kv" */
+ORR_API int orr_node_listen(struct orr_node *node, const char *name, const char *address, const struct orr_service *service, void *ud);
+
+/* Opens the directory (ORR_EBUSY), starts recovery. What fails later stops the node through the world's stop with a
+ * code (2: wrong use or another's directory, 3: damaged data, 4: disk) and a text that says what to do. */
+ORR_API int orr_node_start(struct orr_node *node);
+/* Leaves cleanly: hands leadership over, flushes, then the world's stop(0). */
+ORR_API void orr_node_stop(struct orr_node *node, const char *why);
+
+struct orr_node_status {
+    bool recovered, ready;          /* the disk was read; every group has a leader and answers */
+    bool disenfranchised;           /* another birth, or lost what it acknowledged: votes for nobody */
+    bool disk_full;
+    struct orr_birth birth;
+    uint32_t incarnation;
+    uint64_t cluster;               /* hash of the founding configuration */
+    size_t peers_up, clients;
+    uint64_t frames_in, frames_out, frames_bad, bytes_in, bytes_out;
+};
+ORR_API void orr_node_status(const struct orr_node *node, struct orr_node_status *out);
+ORR_API struct orr_group *orr_node_group(struct orr_node *node, const char *name);      /* NULL: none */
+/* False where this node has no replica. */
+ORR_API bool orr_group_status(const struct orr_group *g, struct orr_order_status *out);
+ORR_API const char *orr_group_leader(const struct orr_group *g);      /* name of the leader as this node knows it, or NULL */
+ORR_API uint64_t orr_group_digest(const struct orr_group *g);         /* of the state here, at applied */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

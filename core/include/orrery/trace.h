@@ -1,0 +1,71 @@
+/* trace.h - what a node tells its world's trace, for oracles outside it. Values only; borrowed during the call.
+ *
+ * Live worlds have no trace, and the cost is one test a call.                                                         */
+#ifndef ORR_TRACE_H
+#define ORR_TRACE_H
+
+#include <orrery/order.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a protocol frame claims about its sender's disk; zero what it doesn't. */
+struct orr_claims {
+    orr_term term;                  /* the sender has at least this term stored */
+    bool vote;                      /* it stored a vote for `candidate` in `term` */
+    orr_id candidate;
+    orr_index match;                /* it stored all entries through here, as the leader of `term` has them */
+    orr_index snapshot;             /* it stored the snapshot at this index */
+    orr_index commit;               /* it says that this is committed (claims nothing of its disk) */
+};
+
+enum orr_trace_kind {
+    ORR_TRACE_SEND = 1,             /* struct orr_trace_send: a protocol frame goes out */
+    ORR_TRACE_STATUS,               /* struct orr_order_status: role, term, leader changed */
+    ORR_TRACE_COMMIT,               /* struct orr_trace_commit: an entry is handed out as committed */
+    ORR_TRACE_APPLY,                /* struct orr_trace_apply: an entry was applied */
+    ORR_TRACE_RESTORE,              /* struct orr_trace_apply: the machine was loaded from a snapshot */
+    ORR_TRACE_ACK,                  /* struct orr_trace_ack: a client is being told that its write was done */
+    ORR_TRACE_READ,                 /* struct orr_trace_read: a client is being told the result of a linearizable read */
+    ORR_TRACE_STORED,               /* struct orr_trace_stored: the storage reported something durable */
+    ORR_TRACE_RECOVERED,            /* struct orr_order_status: what a node found on its disk at start */
+    ORR_TRACE_TAKEN                 /* struct orr_trace_ack: the leader put a batch of ours into the log (or we re-sent it) */
+};
+struct orr_trace_send {
+    orr_id to;
+    struct orr_claims claims;
+};
+struct orr_trace_commit {
+    orr_index index;
+    orr_term term;
+    orr_time time;
+    uint32_t kind;
+    uint64_t hash;                  /* XXH3-64 of the data */
+    bool leader;                    /* the node that says so leads */
+};
+struct orr_trace_apply {
+    orr_index index;
+    orr_term term;
+    uint64_t digest;                /* of the machine and the duplicate filter, after it */
+};
+struct orr_trace_ack {
+    orr_index index;                /* the entry that did it */
+    struct orr_birth birth;         /* origin */
+    uint32_t incarnation;
+    uint64_t sequence;
+    uint64_t n_ops;
+};
+struct orr_trace_read {
+    orr_index index;                /* applied index of the state it was served from */
+    orr_index read_index;           /* what the protocol said it must at least be */
+};
+struct orr_trace_stored {
+    uint64_t store_id;
+    int status;
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,94 @@
+/* storage.h - a node's durable memory: one write-ahead log shared by all its groups, and their snapshots.
+ *
+ * Written against world.h, so both worlds run it. It knows no protocol: a group has a state (a few bytes, replaced as a
+ * whole) and a log of entries (orrery/order.h). Group 0 is the node itself, whose state is its identity.
+ *
+ * Results are pulled: after the turn's completions, `while (orri_storage_take(s, &done)) ...`. Work handed in during a turn is
+ * written by orri_storage_flush at its end, as one write and one sync; when a write is still under way it waits for that
+ * one, without timers: so a batch is what came in meanwhile.
+ *
+ * The formats on disk are in wal_format.h and snapshot_format.h, as byte tables.                                        */
+#ifndef ORRI_STORAGE_H
+#define ORRI_STORAGE_H
+
+#include <orrery/order.h>
+#include <orrery/world.h>
+
+struct orr_storage;
+
+struct orr_storage_config {
+    uint64_t segment_bytes;         /* default 64 MiB; written with zeros ahead, then overwritten, then recycled */
+    unsigned segments_ahead;        /* prepared and waiting; default 2, one of them the reserve */
+    size_t state_bytes_max;         /* default 64 KiB */
+};
+void orri_storage_config_init(struct orr_storage_config *cfg);
+
+/* Opens the world's directory (already locked) and begins recovery; ORR_TAKE_OPENED tells how it went. */
+int orri_storage_new(struct orr_storage **out, struct orr_world *w, const struct orr_storage_config *cfg);
+void orri_storage_free(struct orr_storage *s);          /* no request may be under way, or the world is dead */
+bool orri_storage_idle(const struct orr_storage *s);    /* nothing under way, nothing waiting */
+
+/* Makes durable whatever `store` says for a group (its slices are held until then). Group 0: state only. Status of its
+ * ORR_TAKE_STORED: 0; ORR_EFULL (nothing was written; entries are refused before the reserve is touched, a state is not);
+ * anything else is final for the node: it must claim nothing more of this disk. */
+int orri_storage_store(struct orr_storage *s, uint32_t group, const struct orr_store *store);
+/* Reads back; entries from the disk, or bytes of a snapshot file. */
+int orri_storage_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch *fetch);
+/* A piece of a snapshot that comes from a peer. The last piece: sizes and checksum are compared, the file is synced and named,
+ * the group's log begins anew behind it, and only then is it reported; ORR_ECORRUPT where they differ: the transfer begins anew. */
+int orri_storage_part(struct orr_storage *s, uint32_t group, const struct orr_part *part);
+/* A snapshot of our own: begin, write pieces (moved), finish: ORR_TAKE_SNAPSHOT with the finished file's size and checksum, synced
+ * and named. One at a time in a group (ORR_EBUSY). Two are kept, older ones go. room: bytes that may be written now without queueing
+ * much; 0: wait for ORR_TAKE_ROOM. The snapshot's index, term, time, config are given at begin; config is copied. */
+int orri_storage_snapshot_begin(struct orr_storage *s, uint32_t group, const struct orr_snapshot *snapshot);
+size_t orri_storage_snapshot_room(const struct orr_storage *s, uint32_t group);
+int orri_storage_snapshot_write(struct orr_storage *s, uint32_t group, struct orr_slice bytes);
+int orri_storage_snapshot_finish(struct orr_storage *s, uint32_t group);
+void orri_storage_snapshot_abort(struct orr_storage *s, uint32_t group);
+/* Entries of `group` through `index` are no longer needed; segments that nobody needs are recycled. */
+void orri_storage_release(struct orr_storage *s, uint32_t group, orr_index through);
+/* Ends the turn: starts what waits. */
+void orri_storage_flush(struct orr_storage *s);
+
+enum orri_storage_kind {
+    ORR_TAKE_OPENED,        /* status; on ORR_ECORRUPT `text` says which file and offset, and what the choices are */
+    ORR_TAKE_STORED,        /* group, id, status */
+    ORR_TAKE_PART,          /* group, id, status */
+    ORR_TAKE_FETCHED,       /* group, id, status, entries: borrowed until the next take (their slices: hold) */
+    ORR_TAKE_FETCHED_PART,  /* group, id, status, data: likewise */
+    ORR_TAKE_SNAPSHOT,      /* group, status, snapshot */
+    ORR_TAKE_ROOM,          /* group: snapshot_room is above 0 again */
+    ORR_TAKE_FULL,          /* status ORR_EFULL: the disk is full, proposals should be refused; 0: there is room again */
+    ORR_TAKE_FAILED         /* the log can't be used any more (failed sync): status, text */
+};
+struct orri_storage_done {
+    enum orri_storage_kind kind;
+    uint32_t group;
+    uint64_t id;
+    int status;
+    const struct orr_entry *entries;
+    size_t n_entries;
+    struct orr_slice data;
+    struct orr_snapshot snapshot;
+    const char *text;
+};
+bool orri_storage_take(struct orr_storage *s, struct orri_storage_done *out);
+
+/* What the disk has of a group, once opened. Everything is borrowed until the group's first store. A group that was never stored: all 0,
+ * first 1, last 0. Groups are registered by their first store or boot. */
+void orri_storage_boot(struct orr_storage *s, uint32_t group, struct orr_boot *out);
+/* The newest complete snapshot of a group, index 0: none; the one before it in *older (may be NULL). */
+void orri_storage_snapshots(const struct orr_storage *s, uint32_t group, struct orr_snapshot *newest, struct orr_snapshot *older);
+
+struct orri_storage_stats {
+    uint64_t bytes_log;             /* in segments in use */
+    uint64_t records, writes, syncs, bytes_written;
+    orr_time sync_last, sync_mean;  /* ns */
+    unsigned segments, segments_spare;
+    bool full, failed;
+};
+void orri_storage_stats(const struct orr_storage *s, struct orri_storage_stats *out);
+/* Bytes that a group's entries take in the log since its newest snapshot: the trigger of the next one. */
+uint64_t orri_storage_log_bytes(const struct orr_storage *s, uint32_t group);
+
+#endif
