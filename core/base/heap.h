@@ -19,7 +19,7 @@ struct orr_heap {
 };
 
 void orri_heap_init(struct orr_heap *heap, const struct orr_alloc *alloc);     /* alloc: borrowed for the heap's life */
-void orri_heap_clear(struct orr_heap *heap);
+void orri_heap_clear(struct orr_heap *heap);                                    /* takes all timers out: they are still alive */
 /* Sets a timer, or moves it. ORR_NEVER takes it out. -ENOMEM only when it was not in. */
 int orri_heap_set(struct orr_heap *heap, struct orr_timer *timer, orr_time at);
 void orri_heap_unset(struct orr_heap *heap, struct orr_timer *timer);          /* not in: nothing happens */
