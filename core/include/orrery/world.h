@@ -140,6 +140,18 @@ struct orr_wall {
     orr_time realtime;              /* ns since 1970 as the machine claims; may jump */
     uint32_t steps;                 /* jumps noticed */
 };
+struct orr_world_stats {
+    uint64_t turns;
+    uint64_t turn_log2_ns[40];      /* turns that took 2^i .. 2^(i+1) ns, from waking up to the last send of the turn */
+    uint64_t bytes_in, bytes_out;
+    uint64_t streams;               /* open now */
+    uint64_t queued_bytes;          /* taken by send and not yet with the system, all streams together */
+    uint64_t accepted, refused;     /* refused: above connections_max, or no descriptor left */
+    uint64_t datagrams_dropped;     /* from nobody we know */
+    uint64_t writes, syncs;         /* system calls on files */
+    uint64_t syncs_now;             /* of them on the loop's thread */
+    orr_time sync_time;             /* moving average of a sync */
+};
 enum orr_level { ORR_LOG_ERROR, ORR_LOG_WARN, ORR_LOG_INFO, ORR_LOG_DEBUG };
 
 struct orr_world_ops {
@@ -178,6 +190,7 @@ struct orr_world_ops {
      * (orrery/trace.h). Live: NULL, one test a call. A checker reads no core's memory.                               */
     void (*trace)(struct orr_world *w, uint32_t group, unsigned kind, const void *event, size_t size);
     void (*stop)(struct orr_world *w, int code, const char *why);    /* this node ends after the turn; never exit() */
+    bool (*stats)(struct orr_world *w, struct orr_world_stats *out); /* for people, no decision rests on it. May be NULL */
 };
 
 struct orr_world {
