@@ -42,6 +42,7 @@ struct orr_trace_commit {
     orr_time time;
     uint32_t kind;
     uint64_t hash;                  /* XXH3-64 of the data */
+    struct orr_slice data;
     bool leader;                    /* the node that says so leads */
 };
 struct orr_trace_apply {
