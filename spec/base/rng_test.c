@@ -42,15 +42,18 @@ static void below_stays_below_and_has_no_bias(void **state) {
     for (int i = 0; i < SIDES; i++) chi_square += (seen[i] - 10000.0) * (seen[i] - 10000.0) / 10000.0;
     assert_true(chi_square < 22.46);                         /* 6 degrees of freedom, one in a thousand */
 
-    /* Three quarters of 2^64: a plain remainder would fall below 2^63 in half of the draws, not in two thirds. */
+    /* Three quarters of 2^64: a plain remainder would give the low third half of the draws, and a plain product the
+     * multiples of three. */
     uint64_t n = (uint64_t)3 << 62;
-    int low = 0;
+    int low = 0, threes = 0;
     for (int i = 0; i < 30000; i++) {
         uint64_t v = orri_rng_below(&rng, n);
         assert_true(v < n);
         low += v < n / 3;
+        threes += v % 3 == 0;
     }
     assert_in_range(low, 9700, 10300);
+    assert_in_range(threes, 9700, 10300);
     assert_int_equal(orri_rng_below(&rng, 1), 0);
 }
 
