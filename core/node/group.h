@@ -23,8 +23,9 @@ struct orri_waiter_ops {
      * ORR_EUNKNOWN (may yet be done). `read`: it was a read's. */
     void (*lost)(struct orri_waiter *w, uint64_t tag, bool read, int status);
 };
-struct orri_waiter {                /* embed in the connection; must stay until each tag was told */
+struct orri_waiter {                /* embed in the connection; must stay until each tag was told, or it was forgotten */
     const struct orri_waiter_ops *ops;
+    uint32_t slot;                  /* the node's: 0 at first, and whenever nothing is outstanding */
 };
 
 /* Room for one command of at most `max` bytes in this turn's batch; write the op there, then commit its real size. NULL: *status says
