@@ -1,0 +1,72 @@
+/* lab_internal.h - what the files of the laboratory share: one run, its history, its oracles. */
+#ifndef ORRI_LAB_H
+#define ORRI_LAB_H
+
+#include <orrery/check.h>
+#include <orrery/lab.h>
+#include <orrery/trace.h>
+
+#include "base/rng.h"
+
+enum { LAB_NODES_MAX = 64, LAB_GROUPS_MAX = 8 };
+
+struct lab;
+struct lab_client;
+struct lab_oracle;
+struct lab_shadow;
+struct lab_disks;
+
+/* One run. */
+struct lab {
+    const struct orr_lab_config *cfg;
+    struct orr_sim *sim;
+    struct orr_lab_result *result;
+    struct orr_alloc alloc;
+    struct orr_operation *ops;      /* the history */
+    size_t n_ops, cap_ops;
+    struct lab_client *clients, *probes;
+    struct lab_oracle *oracle;
+    struct lab_shadow *shadow;
+    struct lab_disks *disks;
+    bool out_of_memory;
+};
+
+/* Notes the first violation, with the virtual time, and stops the run. Later ones are consequences. */
+void lab_violate(struct lab *lab, const char *property, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Position of a node in the config, or -1. */
+int lab_node_named(const struct lab *lab, const char *name);
+int lab_node_of(const struct lab *lab, orr_id id);
+/* A new operation in the history, by index; SIZE_MAX when memory is out (the run then ends with -ENOMEM). */
+size_t lab_begin(struct lab *lab, const struct orr_operation *op);
+void *lab_grow(struct lab *lab, void *array, size_t *cap, size_t need, size_t each);
+
+/* -- workload.c: clients that read, write and compare-and-set ----------------------------------------------------------- */
+int lab_clients_new(struct lab *lab);
+void lab_clients_free(struct lab *lab);
+void lab_clients_quiet(struct lab *lab);        /* no new operations from now on */
+int lab_probes_start(struct lab *lab);          /* one for each node: a write and a read must be answered */
+bool lab_probes_done(const struct lab *lab, const char **waiting_for);
+
+/* -- oracle.c: what nodes say of themselves ------------------------------------------------------------------------------- */
+int lab_oracle_new(struct lab *lab);
+void lab_oracle_free(struct lab *lab);
+void lab_oracle_trace(struct lab *lab, const char *node, uint32_t group, unsigned kind, const void *event);
+void lab_oracle_life(struct lab *lab, const char *node, enum orr_sim_state state, int code, const char *why);
+/* Have all nodes but the exempt applied everything that was committed? Otherwise *behind is one that hasn't. */
+bool lab_oracle_converged(const struct lab *lab, const char **behind);
+void lab_oracle_account(struct lab *lab);       /* fills the result's counts */
+bool lab_exempt(const struct lab *lab, size_t node);     /* its disk was lost or damaged: it owes nothing */
+
+/* -- shadow.c: an independent reading of the committed log: the order of the writes -------------------------------------- */
+int lab_shadow_new(struct lab *lab);
+void lab_shadow_free(struct lab *lab);
+void lab_shadow_commit(struct lab *lab, const struct orr_trace_commit *c);       /* each index once, in order */
+void lab_shadow_witness(struct lab *lab);       /* writes `order` into the history */
+
+/* -- disks.c: claims of messages against durable disk images -------------------------------------------------------------- */
+int lab_disks_new(struct lab *lab);
+void lab_disks_free(struct lab *lab);
+void lab_disks_start(struct lab *lab, size_t node);      /* it (re)starts: read its disk anew */
+void lab_disks_claim(struct lab *lab, size_t node, uint32_t group, const struct orr_claims *claims);
+
+#endif

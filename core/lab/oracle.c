@@ -1,0 +1,237 @@
+/* oracle.c - invariants over what nodes say of themselves, checked as they say it.
+ *
+ * The ledger is the one truth: for each index of a group, the first entry that any node handed out as committed, and the
+ * first digest that any had after applying it. Everyone else must agree with it for ever, over crashes and restarts. An
+ * index enters the ledger once, in order, and so the shadow (shadow.c) reads each committed entry exactly once.         */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "lab_internal.h"
+
+struct entry {
+    orr_term term;
+    orr_time time;
+    uint64_t hash, digest;
+    uint32_t kind;
+    bool known, has_digest;
+};
+struct leadership {
+    orr_term term;
+    orr_id leader;
+};
+struct member {                     /* a node as it showed itself in one group */
+    orr_term term;
+    orr_index commit, applied;
+    enum orr_role role;
+};
+struct ledger {                     /* one group */
+    bool used;
+    struct entry *entries;          /* [index] */
+    size_t cap;
+    orr_index committed;            /* highest that anybody handed out */
+    struct leadership *leaders;
+    size_t n_leaders, cap_leaders;
+    struct member members[LAB_NODES_MAX];
+};
+struct lab_oracle {
+    struct ledger groups[LAB_GROUPS_MAX];
+    uint64_t starts, elections, claims;
+};
+
+int lab_oracle_new(struct lab *lab) {
+    lab->oracle = lab->alloc.fn(lab->alloc.ud, NULL, 0, sizeof *lab->oracle);
+    if (!lab->oracle) return -ENOMEM;
+    memset(lab->oracle, 0, sizeof *lab->oracle);
+    return 0;
+}
+void lab_oracle_free(struct lab *lab) {
+    if (!lab->oracle) return;
+    for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
+        struct ledger *l = &lab->oracle->groups[g];
+        if (l->entries) lab->alloc.fn(lab->alloc.ud, l->entries, l->cap * sizeof *l->entries, 0);
+        if (l->leaders) lab->alloc.fn(lab->alloc.ud, l->leaders, l->cap_leaders * sizeof *l->leaders, 0);
+    }
+    lab->alloc.fn(lab->alloc.ud, lab->oracle, sizeof *lab->oracle, 0);
+}
+
+static struct entry *entry_at(struct lab *lab, struct ledger *l, orr_index index) {
+    struct entry *entries = lab_grow(lab, l->entries, &l->cap, index + 1, sizeof *entries);
+    if (!entries) return NULL;
+    l->entries = entries;
+    return &entries[index];
+}
+
+/* -- Elections ---------------------------------------------------------------------------------------------------------------- */
+static void leads(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
+    for (size_t i = l->n_leaders; i-- > 0;) {
+        if (l->leaders[i].term != s->term) continue;
+        int other = lab_node_of(lab, l->leaders[i].leader);
+        if (l->leaders[i].leader != s->id)
+            lab_violate(lab, "one_leader", "%s and %s both lead term %" PRIu64, lab->cfg->nodes[node].id,
+                        other < 0 ? "?" : lab->cfg->nodes[other].id, s->term);
+        return;
+    }
+    struct leadership *leaders = lab_grow(lab, l->leaders, &l->cap_leaders, l->n_leaders + 1, sizeof *leaders);
+    if (!leaders) return;
+    l->leaders = leaders;
+    leaders[l->n_leaders++] = (struct leadership){ s->term, s->id };
+    if (s->last < l->committed)
+        lab_violate(lab, "leader_completeness", "%s leads term %" PRIu64 " with a log that ends at %" PRIu64
+                    ", but %" PRIu64 " was committed", lab->cfg->nodes[node].id, s->term, s->last, l->committed);
+    if (!lab->cfg->faults && l->n_leaders > 1)
+        lab_violate(lab, "quiet", "%s was elected in term %" PRIu64 " although nothing had happened",
+                    lab->cfg->nodes[node].id, s->term);
+}
+
+static void on_status(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
+    struct member *m = &l->members[node];
+    const char *id = lab->cfg->nodes[node].id;
+    if (s->term < m->term) lab_violate(lab, "monotone", "%s went from term %" PRIu64 " back to %" PRIu64, id, m->term, s->term);
+    if (s->commit < m->commit)
+        lab_violate(lab, "monotone", "%s went from commit %" PRIu64 " back to %" PRIu64, id, m->commit, s->commit);
+    if (s->role == ORR_LEADER && (m->role != ORR_LEADER || s->term != m->term)) leads(lab, l, node, s);
+    if (s->role == ORR_CANDIDATE && (m->role != ORR_CANDIDATE || s->term != m->term)) lab->oracle->elections++;
+    m->term = s->term;
+    m->commit = s->commit;
+    m->role = s->role;
+}
+
+/* What a node found on its disk: its term must be what it was, unless the disk was taken from it. */
+static void on_recovered(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
+    struct member *m = &l->members[node];
+    *m = (struct member){ .term = lab_exempt(lab, node) ? s->term : m->term, .role = ORR_FOLLOWER };
+    if (s->term > m->term) m->term = s->term;
+}
+
+/* -- The log ---------------------------------------------------------------------------------------------------------------- */
+static void on_commit(struct lab *lab, struct ledger *l, size_t node, const struct orr_trace_commit *c) {
+    struct member *m = &l->members[node];
+    const char *id = lab->cfg->nodes[node].id;
+    struct entry *e = entry_at(lab, l, c->index);
+    if (!e) return;
+    if (c->index <= m->commit && m->commit != 0 && c->index <= m->applied)
+        lab_violate(lab, "monotone", "%s handed out index %" PRIu64 " again after %" PRIu64, id, c->index, m->applied);
+    if (e->known) {
+        if (e->term != c->term || e->hash != c->hash || e->kind != c->kind || e->time != c->time)
+            lab_violate(lab, "committed_changed", "%s has an entry of term %" PRIu64 " at index %" PRIu64
+                        " where one of term %" PRIu64 " was committed", id, c->term, c->index, e->term);
+        return;
+    }
+    if (c->index != l->committed + 1) {
+        lab_violate(lab, "committed_changed", "%s handed out index %" PRIu64 " when %" PRIu64 " was the last committed", id,
+                    c->index, l->committed);
+        return;
+    }
+    if (l->committed > 0 && c->time < l->entries[l->committed].time)
+        lab_violate(lab, "monotone", "log time goes back at index %" PRIu64, c->index);
+    if (l->committed > 0 && c->term < l->entries[l->committed].term)
+        lab_violate(lab, "log_matching", "the term goes back at index %" PRIu64, c->index);
+    *e = (struct entry){ .term = c->term, .time = c->time, .hash = c->hash, .kind = c->kind, .known = true };
+    l->committed = c->index;
+    lab_shadow_commit(lab, c);
+}
+
+static void on_apply(struct lab *lab, struct ledger *l, size_t node, const struct orr_trace_apply *a, bool restored) {
+    struct member *m = &l->members[node];
+    const char *id = lab->cfg->nodes[node].id;
+    struct entry *e = entry_at(lab, l, a->index);
+    if (!e) return;
+    if (!restored && m->applied != 0 && a->index != m->applied + 1)
+        lab_violate(lab, "monotone", "%s applied %" PRIu64 " after %" PRIu64, id, a->index, m->applied);
+    if (a->index < m->applied)
+        lab_violate(lab, "monotone", "%s went back from applied %" PRIu64 " to %" PRIu64, id, m->applied, a->index);
+    if (a->index > l->committed)
+        lab_violate(lab, "committed_changed", "%s applied %" PRIu64 ", but %" PRIu64 " was the last committed", id, a->index,
+                    l->committed);
+    m->applied = a->index;
+    if (e->has_digest && e->digest != a->digest)
+        lab_violate(lab, "digest", "%s has state %016" PRIx64 " at index %" PRIu64 ", others had %016" PRIx64, id, a->digest,
+                    a->index, e->digest);
+    e->has_digest = true;
+    e->digest = a->digest;
+}
+
+static void on_ack(struct lab *lab, struct ledger *l, size_t node, const struct orr_trace_ack *a) {
+    if (a->index > l->committed || a->index == 0)
+        lab_violate(lab, "acknowledged_lost", "%s acknowledged a write at index %" PRIu64 ", but %" PRIu64
+                    " was the last committed", lab->cfg->nodes[node].id, a->index, l->committed);
+}
+
+static void on_read(struct lab *lab, size_t node, const struct orr_trace_read *r) {
+    if (r->index < r->read_index)
+        lab_violate(lab, "linearizable", "%s served a read at index %" PRIu64 " that wanted %" PRIu64,
+                    lab->cfg->nodes[node].id, r->index, r->read_index);
+}
+
+void lab_oracle_trace(struct lab *lab, const char *name, uint32_t group, unsigned kind, const void *event) {
+    int node = lab_node_named(lab, name);
+    if (node < 0 || group >= LAB_GROUPS_MAX) return;
+    struct ledger *l = &lab->oracle->groups[group];
+    l->used = true;
+    switch (kind) {
+    case ORR_TRACE_STATUS: on_status(lab, l, (size_t)node, event); break;
+    case ORR_TRACE_RECOVERED: on_recovered(lab, l, (size_t)node, event); break;
+    case ORR_TRACE_COMMIT: on_commit(lab, l, (size_t)node, event); break;
+    case ORR_TRACE_APPLY: on_apply(lab, l, (size_t)node, event, false); break;
+    case ORR_TRACE_RESTORE: on_apply(lab, l, (size_t)node, event, true); break;
+    case ORR_TRACE_ACK: on_ack(lab, l, (size_t)node, event); break;
+    case ORR_TRACE_READ: on_read(lab, (size_t)node, event); break;
+    case ORR_TRACE_SEND: {
+        const struct orr_trace_send *s = event;
+        lab->oracle->claims++;
+        lab_disks_claim(lab, (size_t)node, group, &s->claims);
+        break;
+    }
+    default: break;
+    }
+}
+
+/* -- Lives -------------------------------------------------------------------------------------------------------------------- */
+/* Which faults so far explain that a node ends by itself with this code. */
+static bool explained(const struct lab *lab, size_t node, int code) {
+    const uint64_t *n = orr_sim_counts(lab->sim);
+    bool disk = n[ORR_SIM_SYNC_ERROR] || n[ORR_SIM_WRITE_ERROR] || n[ORR_SIM_READ_ERROR] || n[ORR_SIM_DISK_FULL];
+    bool memory = n[ORR_SIM_ALLOC] != 0;
+    if (code == 0) return true;
+    if (lab_exempt(lab, node)) return true;
+    return memory || (code == 4 && disk);
+}
+void lab_oracle_life(struct lab *lab, const char *name, enum orr_sim_state state, int code, const char *why) {
+    int node = lab_node_named(lab, name);
+    if (node < 0) return;
+    if (state == ORR_SIM_UP) {
+        lab->oracle->starts++;
+        lab_disks_start(lab, (size_t)node);
+        for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
+            struct member *m = &lab->oracle->groups[g].members[node];
+            *m = (struct member){ .term = m->term };
+        }
+    } else if (state == ORR_SIM_DOWN && code != 0 && !explained(lab, (size_t)node, code)) {
+        lab_violate(lab, "crash", "%s ended by itself with %d: %s", name, code, why ? why : "no reason given");
+    }
+}
+
+bool lab_oracle_converged(const struct lab *lab, const char **behind) {
+    for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
+        const struct ledger *l = &lab->oracle->groups[g];
+        for (size_t i = 0; l->used && i < lab->cfg->n_nodes; i++) {
+            if (l->members[i].applied == l->committed || lab_exempt(lab, i)) continue;
+            *behind = lab->cfg->nodes[i].id;
+            return false;
+        }
+    }
+    return true;
+}
+
+void lab_oracle_account(struct lab *lab) {
+    struct orr_lab_result *r = lab->result;
+    r->elections = lab->oracle->elections;
+    r->claims = lab->oracle->claims;
+    r->restarts = lab->oracle->starts - lab->cfg->n_nodes;
+    for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
+        r->committed += lab->oracle->groups[g].committed;
+        r->leaders += lab->oracle->groups[g].n_leaders;
+    }
+}
