@@ -24,6 +24,7 @@ includes() {
         # Public headers that are not named after their room: the lowest floor that may include each.
         split("order raft", header, " "); for (i in header) public[header[i]] = 1
         split("world trace machine", header, " "); for (i in header) public[header[i]] = 2
+        public["kv"] = 3
     }
     function breach(what) { print FILENAME ":" FNR ": " what }
     function exists(path,   line, found) {

@@ -8,21 +8,19 @@ size_t orri_varint_size(uint64_t v) {
 }
 
 void orri_write_varint(struct orr_writer *w, uint64_t v) {
-    unsigned char *at = orri_write_room(w, orri_varint_size(v));
-    if (!at) return;
-    for (; v >= 0x80; v >>= 7) *at++ = (unsigned char)(v | 0x80);
-    *at = (unsigned char)v;
+    if (!orri_write_fits(w, orri_varint_size(v))) return;
+    for (; v >= 0x80; v >>= 7) *w->at++ = (unsigned char)(v | 0x80);
+    *w->at++ = (unsigned char)v;
 }
 
 uint64_t orri_read_varint(struct orr_reader *r) {
     uint64_t v = 0;
-    for (unsigned shift = 0; shift < 7 * ORR_VARINT_MAX; shift += 7) {
-        const unsigned char *at = orri_read_room(r, 1);
-        if (!at) return 0;
-        if (shift == 63 && *at > 1) break;                  /* the tenth byte has room for one bit */
-        if (shift > 0 && *at == 0) break;                   /* padded */
-        v |= (uint64_t)(*at & 0x7f) << shift;
-        if (*at < 0x80) return v;
+    for (unsigned shift = 0; orri_read_fits(r, 1); shift += 7) {
+        unsigned char byte = *r->at++;
+        if (shift == 63 && byte > 1) break;                 /* the tenth byte has room for one bit, and is the last */
+        if (shift > 0 && byte == 0) break;                  /* padded */
+        v |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) return v;
     }
     r->failed = true;
     return 0;

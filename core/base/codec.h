@@ -27,43 +27,38 @@ static inline struct orr_reader orri_reader(const void *at, size_t size) {
 }
 static inline size_t orri_left(const struct orr_reader *r) { return (size_t)(r->end - r->at); }
 
-static inline unsigned char *orri_write_room(struct orr_writer *w, size_t size) {
-    if (w->failed || (size_t)(w->end - w->at) < size) {
-        w->failed = true;
-        return NULL;
-    }
-    unsigned char *at = w->at;
-    w->at += size;
-    return at;
+/* Whether there is room for, or are, `size` more bytes; if not, the writer or reader has failed. */
+static inline bool orri_write_fits(struct orr_writer *w, size_t size) {
+    if ((size_t)(w->end - w->at) < size) w->failed = true;
+    return !w->failed;
 }
-static inline const unsigned char *orri_read_room(struct orr_reader *r, size_t size) {
-    if (r->failed || orri_left(r) < size) {
-        r->failed = true;
-        return NULL;
-    }
-    const unsigned char *at = r->at;
-    r->at += size;
-    return at;
+static inline bool orri_read_fits(struct orr_reader *r, size_t size) {
+    if (orri_left(r) < size) r->failed = true;
+    return !r->failed;
 }
 
-/* Little-endian whatever the machine. */
+/* The low `bytes` bytes of v, little-endian whatever the machine. */
+static inline uint64_t orri_le(uint64_t v) { return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap64(v); }
 static inline void orri_put_le(unsigned char *at, uint64_t v, unsigned bytes) {
-    for (unsigned i = 0; i < bytes; i++) at[i] = (unsigned char)(v >> (8 * i));
+    v = orri_le(v);
+    memcpy(at, &v, bytes);
 }
 static inline uint64_t orri_get_le(const unsigned char *at, unsigned bytes) {
     uint64_t v = 0;
-    for (unsigned i = 0; i < bytes; i++) v |= (uint64_t)at[i] << (8 * i);
-    return v;
+    memcpy(&v, at, bytes);
+    return orri_le(v);
 }
 
 #define ORRI_FIXED(name, type, bytes)                                                                                  \
-    static inline void orri_write_##name(struct orr_writer *w, type v) {                                              \
-        unsigned char *at = orri_write_room(w, bytes);                                                                 \
-        if (at) orri_put_le(at, (uint64_t)v, bytes);                                                                   \
+    static inline void orri_write_##name(struct orr_writer *w, type v) {                                               \
+        if (!orri_write_fits(w, bytes)) return;                                                                        \
+        orri_put_le(w->at, (uint64_t)v, bytes);                                                                        \
+        w->at += bytes;                                                                                                \
     }                                                                                                                  \
-    static inline type orri_read_##name(struct orr_reader *r) {                                                       \
-        const unsigned char *at = orri_read_room(r, bytes);                                                            \
-        return at ? (type)orri_get_le(at, bytes) : 0;                                                                  \
+    static inline type orri_read_##name(struct orr_reader *r) {                                                        \
+        if (!orri_read_fits(r, bytes)) return 0;                                                                       \
+        r->at += bytes;                                                                                                \
+        return (type)orri_get_le(r->at - bytes, bytes);                                                                \
     }
 ORRI_FIXED(u8, uint8_t, 1)
 ORRI_FIXED(u16, uint16_t, 2)
@@ -73,13 +68,15 @@ ORRI_FIXED(i64, int64_t, 8)
 #undef ORRI_FIXED
 
 static inline void orri_write_bytes(struct orr_writer *w, const void *from, size_t size) {
-    unsigned char *at = orri_write_room(w, size);
-    if (at && size) memcpy(at, from, size);
+    if (size == 0 || !orri_write_fits(w, size)) return;
+    memcpy(w->at, from, size);
+    w->at += size;
 }
 /* `size` bytes of the input, borrowed from it; empty after a failure. */
 static inline struct orr_slice orri_read_bytes(struct orr_reader *r, size_t size) {
-    const unsigned char *at = orri_read_room(r, size);
-    return at ? orr_borrow(at, size) : orr_borrow(NULL, 0);
+    if (!orri_read_fits(r, size)) return orr_borrow(NULL, 0);
+    r->at += size;
+    return orr_borrow(r->at - size, size);
 }
 
 size_t orri_varint_size(uint64_t v);
