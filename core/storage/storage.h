@@ -49,6 +49,9 @@ void orri_storage_snapshot_abort(struct orr_storage *s, uint32_t group);
 void orri_storage_release(struct orr_storage *s, uint32_t group, orr_index through);
 /* Ends the turn: starts what waits. */
 void orri_storage_flush(struct orr_storage *s);
+/* When it next wants tick (a full disk is looked at again, memory was out); ORR_NEVER: not at all. Ask after flush. */
+orr_time orri_storage_deadline(const struct orr_storage *s);
+void orri_storage_tick(struct orr_storage *s, orr_time now);
 
 enum orri_storage_kind {
     ORR_TAKE_OPENED,        /* status; on ORR_ECORRUPT `text` says which file and offset, and what the choices are */
