@@ -68,5 +68,7 @@ int lab_disks_new(struct lab *lab);
 void lab_disks_free(struct lab *lab);
 void lab_disks_start(struct lab *lab, size_t node);      /* it (re)starts: read its disk anew */
 void lab_disks_claim(struct lab *lab, size_t node, uint32_t group, const struct orr_claims *claims);
+/* An entry is handed out as committed for the first time: do a majority of the disks have it? */
+void lab_disks_committed(struct lab *lab, uint32_t group, orr_index index, orr_term term);
 
 #endif

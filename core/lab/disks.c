@@ -1,0 +1,197 @@
+/* disks.c - what each node's disk would surely have after a power loss now, read from the simulator's durable images.
+ *
+ * The reader follows each node's log by the format's own pure functions, never through the node. It reads on only when a
+ * claim goes beyond what it has read so far: a message that says "term 5 is stored", "I voted for c" or "I have everything
+ * through 17" must find that in the image at the moment it is handed out, and whatever is first handed out as committed must be
+ * in the images of a majority, with its term.                                                                            */
+#include <errno.h>
+#include <inttypes.h>
+#include <orrery/raft.h>
+#include <string.h>
+
+#include "lab_internal.h"
+#include "storage/wal_format.h"
+
+struct image {                      /* one group on one disk */
+    orr_term term;
+    orr_id vote;
+    orr_index base, last;           /* everything through base is in a snapshot, or older than what was read */
+    orr_term base_term;
+    orr_term *terms;                /* [index], base < index <= last */
+    size_t cap;
+};
+struct disk {
+    bool open;                      /* a segment was found; the next batch is at `at` of it, if it is there */
+    uint64_t log, segment, number, chain, at;
+    char path[ORRI_WAL_NAME];
+    struct image groups[LAB_GROUPS_MAX];
+};
+struct lab_disks {
+    struct disk disks[LAB_NODES_MAX];
+    unsigned char *body;
+    size_t cap_body;
+};
+
+int lab_disks_new(struct lab *lab) {
+    lab->disks = lab->alloc.fn(lab->alloc.ud, NULL, 0, sizeof *lab->disks);
+    if (!lab->disks) return -ENOMEM;
+    memset(lab->disks, 0, sizeof *lab->disks);
+    return 0;
+}
+
+static void forget(struct lab *lab, struct disk *d) {
+    for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
+        struct image *m = &d->groups[g];
+        if (m->terms) lab->alloc.fn(lab->alloc.ud, m->terms, m->cap * sizeof *m->terms, 0);
+    }
+    memset(d, 0, sizeof *d);
+}
+void lab_disks_free(struct lab *lab) {
+    if (!lab->disks) return;
+    for (size_t i = 0; i < LAB_NODES_MAX; i++) forget(lab, &lab->disks->disks[i]);
+    if (lab->disks->body) lab->alloc.fn(lab->alloc.ud, lab->disks->body, lab->disks->cap_body, 0);
+    lab->alloc.fn(lab->alloc.ud, lab->disks, sizeof *lab->disks, 0);
+}
+void lab_disks_start(struct lab *lab, size_t node) { forget(lab, &lab->disks->disks[node]); }
+
+static bool read_at(struct lab *lab, size_t node, const char *path, uint64_t at, void *buf, size_t size) {
+    size_t got = 0;
+    int rc = orr_sim_disk_durable(lab->sim, lab->cfg->nodes[node].id, path, at, buf, size, &got);
+    return rc == 0 && got == size;
+}
+
+/* -- Records ---------------------------------------------------------------------------------------------------------------- */
+static void cut(struct image *m, orr_index base, orr_term term) {
+    if (base <= m->base) return;
+    m->base = base;
+    m->base_term = term;
+    if (m->last < base) m->last = base;
+}
+
+static void put_entries(struct lab *lab, struct image *m, const struct orri_wal_record *r) {
+    orr_term *terms = lab_grow(lab, m->terms, &m->cap, r->last + 1, sizeof *terms);
+    if (!terms) return;
+    m->terms = terms;
+    size_t at = 0;
+    struct orr_entry e;
+    for (orr_index i = r->first; i <= r->last && orri_wal_next_entry(r, &at, &e) == 1; i++) terms[i] = e.term;
+    if (m->last == m->base && r->first > m->base + 1) cut(m, r->first - 1, 0);
+    if (r->truncate || r->last > m->last) m->last = r->last;
+}
+
+static void take_record(struct lab *lab, struct disk *d, const struct orri_wal_record *r) {
+    if (r->group >= LAB_GROUPS_MAX) return;
+    struct image *m = &d->groups[r->group];
+    switch (r->kind) {
+    case ORRI_WAL_GROUP:            /* a segment's summary of what older ones say */
+        if (r->first > 1) cut(m, r->first - 1, 0);
+        if (r->bytes.size == 0) break;
+        /* fall through */
+    case ORRI_WAL_STATE:
+        if (r->group != 0) orr_raft_state_decode(r->bytes, &m->term, &m->vote);
+        break;
+    case ORRI_WAL_ENTRIES: put_entries(lab, m, r); break;
+    case ORRI_WAL_RESET:
+        m->base = m->last = r->index;
+        m->base_term = r->term;
+        break;
+    case ORRI_WAL_RELEASE: break;
+    }
+}
+
+/* -- Segments --------------------------------------------------------------------------------------------------------------- */
+/* The next batch of the segment, if it is there as a whole. */
+static bool take_batch(struct lab *lab, struct disk *d, size_t node) {
+    unsigned char bytes[ORRI_WAL_HEAD];
+    struct orri_wal_head head;
+    if (!read_at(lab, node, d->path, d->at, bytes, sizeof bytes)) return false;
+    if (orri_wal_get_head(bytes, d->log, &head) < 0 || head.segment != d->segment || head.number != d->number) return false;
+    uint64_t size = 0;
+    orr_sim_disk_durable_size(lab->sim, lab->cfg->nodes[node].id, d->path, &size);
+    if (head.before != d->chain || head.size > size) return false;
+    unsigned char *body = lab_grow(lab, lab->disks->body, &lab->disks->cap_body, head.size + 1, 1);
+    if (!body) return false;
+    lab->disks->body = body;
+    if (!read_at(lab, node, d->path, d->at + ORRI_WAL_HEAD, body, head.size)) return false;
+    struct orr_slice slice = orr_borrow(body, head.size);
+    if (orri_wal_check(d->log, &head, slice) < 0) return false;
+    struct orri_wal_record r;
+    for (size_t at = 0; orri_wal_next(slice, &at, &r) == 1;) take_record(lab, d, &r);
+    d->at += ORRI_WAL_HEAD + head.size;
+    d->number = head.number + 1;
+    d->chain = head.chain;
+    return true;
+}
+
+/* The segment with the least sequence of at least `least`. */
+static bool find_segment(struct lab *lab, size_t node, uint64_t least, struct orri_wal_header *best, char *path) {
+    bool found = false;
+    const char *name;
+    for (size_t i = 0; (name = orr_sim_disk_durable_name(lab->sim, lab->cfg->nodes[node].id, i)) != NULL; i++) {
+        unsigned char bytes[ORRI_WAL_HEADER];
+        uint64_t log;
+        uint32_t slot;
+        struct orri_wal_header h;
+        if (!orri_wal_name_read(name, &log, &slot) || !read_at(lab, node, name, 0, bytes, sizeof bytes)) continue;
+        if (orri_wal_get_header(bytes, log, &h) < 0 || h.segment < least || (found && h.segment > best->segment)) continue;
+        *best = h;
+        strncpy(path, name, ORRI_WAL_NAME - 1);
+        path[ORRI_WAL_NAME - 1] = 0;
+        found = true;
+    }
+    return found;
+}
+
+/* Reads everything that is durable by now. */
+static void read_on(struct lab *lab, size_t node) {
+    struct disk *d = &lab->disks->disks[node];
+    for (;;) {
+        while (d->open && take_batch(lab, d, node)) {}
+        struct orri_wal_header h;
+        char path[ORRI_WAL_NAME];
+        if (!find_segment(lab, node, d->open ? d->segment + 1 : 0, &h, path)) return;
+        if (d->open && h.segment == d->segment + 1 && h.number != d->number) return;     /* prepared, its first batch not there */
+        memcpy(d->path, path, sizeof path);
+        d->open = true;
+        d->log = h.log;
+        d->segment = h.segment;
+        d->number = h.number;
+        d->chain = h.chain;
+        d->at = ORRI_WAL_PAGE;
+    }
+}
+
+/* -- Claims ----------------------------------------------------------------------------------------------------------------- */
+static const char *unfounded(const struct image *m, const struct orr_claims *c) {
+    if (c->term > m->term) return "its term";
+    if (c->vote && m->term == c->term && m->vote != c->candidate) return "its vote";
+    if (c->match > m->last) return "what it acknowledged";
+    if (c->snapshot > m->last) return "its snapshot";
+    return NULL;
+}
+void lab_disks_claim(struct lab *lab, size_t node, uint32_t group, const struct orr_claims *c) {
+    const struct image *m = &lab->disks->disks[node].groups[group];
+    if (!unfounded(m, c)) return;
+    read_on(lab, node);
+    const char *what = unfounded(m, c);
+    if (what)
+        lab_violate(lab, "persist_before_claim", "%s claims in a message what its disk doesn't have: %s (term %" PRIu64
+                    " match %" PRIu64 "; the disk has term %" PRIu64 ", entries through %" PRIu64 ")",
+                    lab->cfg->nodes[node].id, what, c->term, c->match, m->term, m->last);
+}
+
+static bool has(const struct image *m, orr_index index, orr_term term) {
+    if (index <= m->base) return true;
+    return index <= m->last && m->terms[index] == term;
+}
+void lab_disks_committed(struct lab *lab, uint32_t group, orr_index index, orr_term term) {
+    size_t have = 0;
+    for (size_t i = 0; i < lab->cfg->n_nodes; i++) {
+        const struct image *m = &lab->disks->disks[i].groups[group];
+        if (!has(m, index, term)) read_on(lab, i);
+        have += has(m, index, term);
+    }
+    if (2 * have <= lab->cfg->n_nodes)
+        lab_violate(lab, "persist_before_claim", "index %" PRIu64 " counts as committed, but only %zu of %zu disks have it",
+                    index, have, lab->cfg->n_nodes);
+}
