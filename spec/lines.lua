@@ -11,7 +11,7 @@ return function()
     local function report(what)
         return function(element, _, message, debug)
             local trace = element.trace or debug
-            local at = trace and ("%s:%s: "):format(trace.short_src, trace.currentline) or ""
+            local at = trace and trace.short_src and ("%s:%s: "):format(trace.short_src, trace.currentline) or ""
             local text = type(message) == "string" and message or require "pl.pretty".write(message)
             print(("%s%s: %s\n%s"):format(at, what, handler.getFullName(element), text))
             if what == "error" and debug and debug.traceback then print(debug.traceback) end
