@@ -1,5 +1,5 @@
 #!/bin/sh
-# layers.sh [BUILD] - the floors hold: includes run down, and what a room must not touch it does not call.
+# layers.sh [BUILD [TREE]] - the floors hold: includes run down, and what a room must not touch it does not call.
 #
 #     base <- protocols <- storage <- node <- loop, sim <- lab
 #
@@ -9,8 +9,8 @@
 # nothing but what is listed here; the library shows its public names only. (That each room links with the floors below
 # it alone is the build's proof: alone_ROOM in CMakeLists.txt.)
 set -u
-cd "$(dirname "$0")/.." || exit 2
 build=${1:-}
+cd "${2:-$(dirname "$0")/..}" || exit 2
 breaches=$(mktemp) || exit 2
 trap 'rm -f "$breaches"' EXIT
 
@@ -42,17 +42,18 @@ includes() {
         else if (at > ours) breach("orrery/" name ".h is above " room "/")
         else if (name in floor && !may_see(name)) breach("orrery/" name ".h is beside " room "/")
     }
-    function check_private(name,   here, to) {
+    function check_private(name,   here, file, step, to) {
         here = FILENAME; sub(/[^\/]*$/, "", here)
-        if (name ~ /\.\./) { breach("include from core/, not with .."); return }
-        if (exists(here name)) return                       # of the same folder, hence the same room
-        to = name; sub(/\/.*/, "", to)
+        file = name
+        while (sub(/^\.\.\//, "", file)) sub(/[^\/]*\/$/, "", here)
+        if (!exists(here file)) { here = "core/"; file = name }
+        split(here file, step, "/"); to = step[2]
         if (!(to in floor)) breach("\"" name "\" is in no room")
         else if (to != room && (!may_see(to) || floor[to] == 1))
             breach("\"" name "\" is private to " to "/, which is not below " room "/")
     }
     FNR == 1 {
-        split(FILENAME, part, "/"); room = part[2]; ours = floor[room]
+        split(FILENAME, part, "/"); room = part[2]; ours = room in floor ? floor[room] : 9
         if (room == "include") {
             room = part[4]; sub(/\.h$/, "", room)
             ours = room in public ? public[room] : room in floor ? floor[room] : 9
@@ -94,11 +95,12 @@ exports() {
     nm -D --defined-only "$build/liborrery.so" | awk '$NF !~ /^orr_/ { print "liborrery.so: shows " $NF }'
     nm -D --undefined-only "$build/liborrery.so" | awk '$NF ~ /^lua/ { print "liborrery.so: needs " $NF }'
     module=$build/lua/orrery/core.so
-    [ -e "$module" ] || return 0
-    nm -D --defined-only "$module" | awk '$NF != "luaopen_orrery_core" { print "core.so: shows " $NF }'
-    readelf -d "$module" | grep -q 'NEEDED.*liblua' && echo "core.so: brings a second Lua along"
-    for file in "$module" "$build/liborrery.so"; do
-        readelf -d "$file" | grep -q NODELETE || echo "${file##*/}: may be unloaded"
+    if [ -e "$module" ]; then
+        nm -D --defined-only "$module" | awk '$NF != "luaopen_orrery_core" { print "core.so: shows " $NF }'
+        readelf -d "$module" | grep -q 'NEEDED.*liblua' && echo "core.so: brings a second Lua along"
+    fi
+    for file in "$build"/liborrery.so "$build"/lua/orrery/*.so; do
+        [ ! -e "$file" ] || readelf -d "$file" | grep -q NODELETE || echo "${file##*/}: may be unloaded"
     done
 }
 
