@@ -37,7 +37,7 @@ size_t orr_kv_encode(void *at, size_t cap, const struct orr_kv_call *call) {
     return w.failed ? 0 : (size_t)(w.at - (unsigned char *)at);
 }
 
-/* What each code takes. every: argument i is a key where i % every == 0; with none, only... */
+/* What each code takes. */
 struct shape {
     size_t min, max;
     size_t keys;                    /* argument i is a key when i < keys */

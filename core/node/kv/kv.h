@@ -33,7 +33,7 @@ struct orri_kv_image {
     struct orri_kv_table *of;       /* what is still being walked; NULL: all of it is out, or there is none */
     uint64_t position;              /* in hash order */
     uint32_t id;                    /* an entry that bears it is out, or came later */
-    bool on;
+    bool on, failed;                /* failed: memory was out; next() says so, ops went on */
     struct orri_kv_chunk *first, *last;
     uint64_t queued;
 };
@@ -92,10 +92,10 @@ static inline struct orri_kv_entry *orri_kv_at(const struct orri_kv_spot *spot) 
 bool orri_kv_is_due(const struct orri_kv *m, const struct orri_kv_entry *e, int64_t now_ms);
 /* Asks: an entry that is alive, or NULL. */
 const struct orri_kv_entry *orri_kv_peek(const struct orri_kv *m, const struct orr_at *at, struct orr_slice key);
-/* For a change: a key whose time has come is removed first. All of these: 0 or -ENOMEM. */
-int orri_kv_look(struct orri_kv *m, const struct orr_at *at, struct orr_slice key, struct orri_kv_spot *out);
-int orri_kv_drop(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot);
-/* Opens an entry for a change, made where it wasn't, with room for the value; write it, set its end, then close. */
+/* For a change: a key whose time has come is removed first. */
+void orri_kv_look(struct orri_kv *m, const struct orr_at *at, struct orr_slice key, struct orri_kv_spot *out);
+void orri_kv_drop(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot);
+/* Opens an entry for a change, made where it wasn't, with room for the value; write it, set its end, then close. 0 or -ENOMEM. */
 int orri_kv_open(struct orri_kv *m, struct orri_kv_spot *spot, uint32_t value_size, struct orri_kv_entry **out);
 void orri_kv_close(struct orri_kv *m, const struct orr_at *at, struct orri_kv_entry *e);
 int orri_kv_store(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, struct orr_slice value, int64_t ends);
@@ -116,8 +116,8 @@ int orri_kv_ask(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args 
 int orri_kv_freeze(struct orri_kv *m);
 int orri_kv_next(struct orri_kv *m, size_t bytes, struct orr_slice *out);
 void orri_kv_unfreeze(struct orri_kv *m);
-/* Before an entry is changed or removed: into the image with it, if it belongs there and isn't there yet. -ENOMEM. */
-int orri_kv_save(struct orri_kv *m, struct orri_kv_entry *e);
+/* Before an entry is changed or removed: into the image with it, if it belongs there and isn't there yet. */
+void orri_kv_save(struct orri_kv *m, struct orri_kv_entry *e);
 int orri_kv_restore_begin(struct orri_kv *m);
 int orri_kv_restore_part(struct orri_kv *m, const void *at, size_t size);
 int orri_kv_restore_end(struct orri_kv *m);

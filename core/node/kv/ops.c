@@ -51,7 +51,7 @@ static int say_not_set(const struct orri_kv_args *args, struct orr_sink *sink) {
 
 static int do_set(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
     struct orri_kv_spot spot;
-    if (orri_kv_look(m, at, args->arg[0], &spot) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &spot);
     const struct orri_kv_entry *e = orri_kv_at(&spot);
     if (args->flags & ORR_KV_WITH_GET) orri_kv_value_or_nil(sink, e);
     if (!may_set(m, at, args, e)) return say_not_set(args, sink);
@@ -59,30 +59,28 @@ static int do_set(struct orri_kv *m, const struct orr_at *at, struct orri_kv_arg
     if (e && (args->flags & ORR_KV_KEEPTTL)) ends = orri_kv_ends(m->live, e);
     int status = 0;
     if (!is_past(args, at, ends)) status = orri_kv_store(m, at, &spot, args->arg[1], ends);
-    else if (e) status = orri_kv_drop(m, at, &spot);
+    else if (e) orri_kv_drop(m, at, &spot);
     if (status < 0 || (args->flags & ORR_KV_WITH_GET)) return status;
     return args->flags & ORR_KV_INTEGER ? orri_kv_integer(sink, 1) : orri_kv_ok(sink);
 }
 
 /* Are all the keys (each second argument) absent? */
-static int all_absent(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args args, bool *out) {
-    *out = true;
+static bool all_absent(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args args) {
+    bool absent = true;
     for (size_t i = 0; i < args.n; i += 2) {
         struct orri_kv_spot spot;
-        if (orri_kv_look(m, at, orri_kv_next_arg(&args), &spot) < 0) return -ENOMEM;
+        orri_kv_look(m, at, orri_kv_next_arg(&args), &spot);
         (void)orri_kv_next_arg(&args);
-        if (spot.link) *out = false;
+        if (spot.link) absent = false;
     }
-    return 0;
+    return absent;
 }
 
 static int do_mset(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
-    bool absent = true;
-    if ((args->flags & ORR_KV_NX) && all_absent(m, at, *args, &absent) < 0) return -ENOMEM;
-    if (!absent) return orri_kv_integer(sink, 0);
+    if ((args->flags & ORR_KV_NX) && !all_absent(m, at, *args)) return orri_kv_integer(sink, 0);
     for (size_t i = 0; i < args->n; i += 2) {
         struct orri_kv_spot spot;
-        if (orri_kv_look(m, at, orri_kv_next_arg(args), &spot) < 0) return -ENOMEM;
+        orri_kv_look(m, at, orri_kv_next_arg(args), &spot);
         if (orri_kv_store(m, at, &spot, orri_kv_next_arg(args), 0) < 0) return -ENOMEM;
     }
     return args->flags & ORR_KV_INTEGER ? orri_kv_integer(sink, 1) : orri_kv_ok(sink);
@@ -104,7 +102,7 @@ static int overwrite(struct orri_kv *m, const struct orr_at *at, struct orri_kv_
 
 static int do_append(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
     struct orri_kv_spot spot;
-    if (orri_kv_look(m, at, args->arg[0], &spot) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &spot);
     size_t old_size = spot.link ? (*spot.link)->value_size : 0;
     if (old_size + args->arg[1].size > ORR_KV_VALUE_MAX) return orri_kv_error(sink, ORR_EINVALID, TOO_LONG);
     return overwrite(m, at, &spot, old_size, args->arg[1], sink);
@@ -112,7 +110,7 @@ static int do_append(struct orri_kv *m, const struct orr_at *at, struct orri_kv_
 
 static int do_setrange(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
     struct orri_kv_spot spot;
-    if (orri_kv_look(m, at, args->arg[0], &spot) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &spot);
     if (args->a < 0) return orri_kv_error(sink, ORR_EINVALID, "ERR offset is out of range");
     if (args->arg[1].size == 0) return orri_kv_integer(sink, spot.link ? (*spot.link)->value_size : 0);
     if ((uint64_t)args->a + args->arg[1].size > ORR_KV_VALUE_MAX) return orri_kv_error(sink, ORR_EINVALID, TOO_LONG);
@@ -131,7 +129,7 @@ static int put_text(struct orri_kv *m, const struct orr_at *at, struct orri_kv_s
 static int do_add(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
     struct orri_kv_spot spot;
     int64_t v = 0;
-    if (orri_kv_look(m, at, args->arg[0], &spot) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &spot);
     const struct orri_kv_entry *e = orri_kv_at(&spot);
     if (e && !orri_kv_read_int(orr_borrow(orri_kv_value(e), e->value_size), &v)) {
         return orri_kv_error(sink, ORR_EINVALID, NOT_INTEGER);
@@ -148,7 +146,7 @@ static int do_add_float(struct orri_kv *m, const struct orr_at *at, struct orri_
     struct orri_kv_spot spot;
     __int128 v = 0, by;
     char text[ORRI_KV_DECIMAL];
-    if (orri_kv_look(m, at, args->arg[0], &spot) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &spot);
     const struct orri_kv_entry *e = orri_kv_at(&spot);
     if ((e && !orri_kv_read_decimal(orr_borrow(orri_kv_value(e), e->value_size), &v)) ||
         !orri_kv_read_decimal(args->arg[1], &by)) {
@@ -167,10 +165,10 @@ static int do_del(struct orri_kv *m, const struct orr_at *at, struct orri_kv_arg
     int64_t n = 0;
     for (size_t i = 0; i < args->n; i++) {
         struct orri_kv_spot spot;
-        if (orri_kv_look(m, at, orri_kv_next_arg(args), &spot) < 0) return -ENOMEM;
+        orri_kv_look(m, at, orri_kv_next_arg(args), &spot);
         if ((args->flags & ORR_KV_WITH_GET) && i == 0) orri_kv_value_or_nil(sink, orri_kv_at(&spot));
         if (!spot.link) continue;
-        if (orri_kv_drop(m, at, &spot) < 0) return -ENOMEM;
+        orri_kv_drop(m, at, &spot);
         n++;
     }
     return args->flags & ORR_KV_WITH_GET ? 0 : orri_kv_integer(sink, n);
@@ -178,8 +176,11 @@ static int do_del(struct orri_kv *m, const struct orr_at *at, struct orri_kv_arg
 
 /* Gives the key another end (0: none), or removes it when that is past. */
 static int set_ends(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, bool past, int64_t ends) {
-    if (past) return orri_kv_drop(m, at, spot);
     struct orri_kv_entry *e;
+    if (past) {
+        orri_kv_drop(m, at, spot);
+        return 0;
+    }
     if (orri_kv_open(m, spot, (*spot->link)->value_size, &e) < 0) return -ENOMEM;
     int status = orri_kv_set_ends(m->live, e, ends);
     orri_kv_close(m, at, e);
@@ -198,7 +199,7 @@ static int do_expire(struct orri_kv *m, const struct orr_at *at, struct orri_kv_
     struct orri_kv_spot spot;
     args->flags |= ORR_KV_TIMED;
     int64_t ends = ends_of(args, at);
-    if (orri_kv_look(m, at, args->arg[0], &spot) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &spot);
     if (!spot.link || !may_expire(args->flags, orri_kv_ends(m->live, *spot.link), ends)) return orri_kv_integer(sink, 0);
     if (set_ends(m, at, &spot, is_past(args, at, ends), ends) < 0) return -ENOMEM;
     return orri_kv_integer(sink, 1);
@@ -206,7 +207,7 @@ static int do_expire(struct orri_kv *m, const struct orr_at *at, struct orri_kv_
 
 static int do_persist(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
     struct orri_kv_spot spot;
-    if (orri_kv_look(m, at, args->arg[0], &spot) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &spot);
     bool had = spot.link && orri_kv_ends(m->live, *spot.link) != 0;
     if (args->flags & ORR_KV_WITH_GET) orri_kv_value_or_nil(sink, orri_kv_at(&spot));
     if (had && set_ends(m, at, &spot, false, 0) < 0) return -ENOMEM;
@@ -217,7 +218,7 @@ static int do_get_expire(struct orri_kv *m, const struct orr_at *at, struct orri
     struct orri_kv_spot spot;
     args->flags |= ORR_KV_TIMED;
     int64_t ends = ends_of(args, at);
-    if (orri_kv_look(m, at, args->arg[0], &spot) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &spot);
     orri_kv_value_or_nil(sink, orri_kv_at(&spot));
     return spot.link ? set_ends(m, at, &spot, is_past(args, at, ends), ends) : 0;
 }
@@ -225,18 +226,21 @@ static int do_get_expire(struct orri_kv *m, const struct orr_at *at, struct orri
 /* `to` is written first, from the bytes of `from`, which stay where they are meanwhile. */
 static int move(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args) {
     struct orri_kv_spot from, to;
-    if (orri_kv_look(m, at, args->arg[0], &from) < 0 || orri_kv_look(m, at, args->arg[1], &to) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[0], &from);
+    orri_kv_look(m, at, args->arg[1], &to);
     const struct orri_kv_entry *e = *from.link;
     int64_t ends = orri_kv_ends(m->live, e);
     if (orri_kv_store(m, at, &to, orr_borrow(orri_kv_value(e), e->value_size), ends) < 0) return -ENOMEM;
-    if (orri_kv_look(m, at, args->arg[0], &from) < 0) return -ENOMEM;       /* the table has changed: find it again */
-    return orri_kv_drop(m, at, &from);
+    orri_kv_look(m, at, args->arg[0], &from);       /* the table has changed: find it again */
+    orri_kv_drop(m, at, &from);
+    return 0;
 }
 
 static int do_rename(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
     struct orri_kv_spot from, to;
     bool nx = args->flags & ORR_KV_NX;
-    if (orri_kv_look(m, at, args->arg[1], &to) < 0 || orri_kv_look(m, at, args->arg[0], &from) < 0) return -ENOMEM;
+    orri_kv_look(m, at, args->arg[1], &to);
+    orri_kv_look(m, at, args->arg[0], &from);
     if (!from.link) return orri_kv_error(sink, ORR_EINVALID, "ERR no such key");
     bool same = args->arg[0].size == args->arg[1].size && memcmp(args->arg[0].at, args->arg[1].at, args->arg[0].size) == 0;
     if (nx && (same || to.link)) return orri_kv_integer(sink, 0);

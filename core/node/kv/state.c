@@ -44,21 +44,19 @@ uint64_t orri_kv_version(const struct orri_kv *m, const struct orr_at *at, struc
     return e ? e->version : m->slots[orri_kv_hash(m, key) >> (64 - ORRI_KV_SLOT_BITS)];
 }
 
-int orri_kv_look(struct orri_kv *m, const struct orr_at *at, struct orr_slice key, struct orri_kv_spot *out) {
+void orri_kv_look(struct orri_kv *m, const struct orr_at *at, struct orr_slice key, struct orri_kv_spot *out) {
     uint64_t hash = orri_kv_hash(m, key);
     *out = (struct orri_kv_spot){ key, hash, orri_kv_find(m->live, key.at, key.size, hash) };
-    if (out->link && orri_kv_is_due(m, *out->link, orri_kv_ms(at))) return orri_kv_drop(m, at, out);
-    return 0;
+    if (out->link && orri_kv_is_due(m, *out->link, orri_kv_ms(at))) orri_kv_drop(m, at, out);
 }
 
-int orri_kv_drop(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot) {
+void orri_kv_drop(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot) {
     struct orri_kv_entry *e = *spot->link;
-    if (orri_kv_save(m, e) < 0) return -ENOMEM;
+    orri_kv_save(m, e);
     m->sum -= e->digest;
     orri_kv_set_slot(m, spot->hash >> (64 - ORRI_KV_SLOT_BITS), at->index);
     orri_kv_remove(m->live, spot->link);
     spot->link = NULL;
-    return 0;
 }
 
 int orri_kv_open(struct orri_kv *m, struct orri_kv_spot *spot, uint32_t value_size, struct orri_kv_entry **out) {
@@ -67,7 +65,7 @@ int orri_kv_open(struct orri_kv *m, struct orri_kv_spot *spot, uint32_t value_si
         *out = orri_kv_insert(m->live, spot->key, spot->hash, value_size);
         return *out ? 0 : -ENOMEM;
     }
-    if (orri_kv_save(m, e) < 0) return -ENOMEM;
+    orri_kv_save(m, e);
     uint64_t digest = e->digest;
     e = orri_kv_resize(m->live, spot->link, value_size);
     if (!e) return -ENOMEM;
