@@ -96,7 +96,7 @@ struct orr_answer {
     orr_time time;
     int status;
 };
-/* Borrowed until the next input; each item is handed out exactly once. */
+/* Borrowed until the next input or ready(); each item is handed out exactly once. */
 struct orr_ready {
     const struct orr_store *stores;
     size_t n_stores;
@@ -123,6 +123,7 @@ struct orr_order_status {
     orr_index snapshot;
     size_t window_bytes;
     uint64_t queued_bytes;          /* proposed, not committed */
+    int error;                      /* why it takes no part any more: a failed store's status, ORR_EDENIED: disenfranchised; else 0 */
 };
 
 /* What the disk knew at start. Everything is borrowed during new(). */
