@@ -1,0 +1,47 @@
+/* orrb.h - what the files of the Lua module share.
+ *
+ * Each file exposes one room: orrb_open_NAME(L) leaves one table on the stack. A binding checks arguments, calls C and
+ * pushes results; logic lives below it or above it. A handle is made in this order: userdata marked closed, metatable,
+ * resource opened into it; __gc, __close and close are one function, and twice is once. Lua runs neither under
+ * libevent's frames nor inside a node's turn.                                                                         */
+#ifndef ORRB_H
+#define ORRB_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include <orrery/node.h>
+
+int orrb_open_hash(lua_State *L);
+int orrb_open_process(lua_State *L);
+int orrb_open_live(lua_State *L);
+int orrb_open_lab(lua_State *L);
+int luaopen_orrery_core(lua_State *L);
+
+/* nil, "WHAT: text", code */
+int orrb_fail(lua_State *L, int error, const char *what);
+/* An argument in seconds, not negative; infinity is ORR_NEVER. */
+orr_time orrb_seconds(lua_State *L, int arg);
+/* Of the table at arg: its field, or raises "FIELD is missing". A string is borrowed while the table holds it. */
+const char *orrb_text_field(lua_State *L, int arg, const char *field, size_t *size);
+orr_time orrb_time_field(lua_State *L, int arg, const char *field, orr_time otherwise);
+int64_t orrb_integer_field(lua_State *L, int arg, const char *field, int64_t otherwise);
+
+/* -- A node with its own Lua state (orrb_node.c) ---------------------------------------------------------------------- */
+/* What a node is started from, in any world. All borrowed during boot. */
+struct orrb_script {
+    const char *plan;               /* Lua text of lua/orrery/plan.lua's making: cluster, id, peers, bundle */
+    size_t plan_size;
+    const char *id;
+    const char *path;               /* where orrery's own Lua files are: a package.path */
+};
+struct orrb_node;
+/* Builds the node on this world: runs the script's top level, which declares, then starts. On error *out is NULL and
+ * `why` is one line for people, as `status` is 2 (the user's mistake) or another exit code. 0 or an error.            */
+int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orrb_script *script, char *why,
+                   size_t why_size);
+/* Ends the Lua state. The node too, unless its world has crashed and taken it along. NULL is allowed. */
+void orrb_node_free(struct orrb_node *n, bool crashed);
+struct orr_node *orrb_node_of(struct orrb_node *n);
+
+#endif

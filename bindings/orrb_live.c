@@ -1,0 +1,130 @@
+/* orrb_live.c - core.live: one node of this process on a real loop, driven from Lua between turns.
+ *
+ *     local live <close> = assert(core.live.new{ plan = text, id = "a", path = package.path, dir = "data/a" })
+ *     while live:step(0.05) do ... end        -- false once the node has stopped
+ *     local code, reason = live:run()         -- turns until it stops                                                 */
+#include <stdio.h>
+#include <string.h>
+
+#include <orrery/loop.h>
+
+#include "orrb.h"
+
+#define LIVE "orrery.live"
+
+struct live {
+    struct orr_loop *loop;          /* NULL: closed */
+    struct orrb_node *node;
+};
+
+static struct live *check_live(lua_State *L) {
+    struct live *v = luaL_checkudata(L, 1, LIVE);
+    luaL_argcheck(L, v->loop, 1, "the node is closed");
+    return v;
+}
+
+static int live_close(lua_State *L) {
+    struct live *v = luaL_checkudata(L, 1, LIVE);
+    if (v->loop) orr_loop_halt(v->loop);
+    orrb_node_free(v->node, false);
+    orr_loop_free(v->loop);
+    v->loop = NULL;
+    v->node = NULL;
+    return 0;
+}
+
+/* live.new{ plan, id, path, dir, signals = false, debug = false } -> handle, or nil, one line, code */
+static int live_new(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    struct orr_loop_config config;
+    struct orrb_script script;
+    char why[1024] = "";
+    orr_loop_config_init(&config);
+    script.plan = orrb_text_field(L, 1, "plan", &script.plan_size);
+    script.id = orrb_text_field(L, 1, "id", NULL);
+    script.path = orrb_text_field(L, 1, "path", NULL);
+    config.dir = orrb_text_field(L, 1, "dir", NULL);
+    lua_getfield(L, 1, "signals");
+    config.signals = lua_toboolean(L, -1);
+    lua_getfield(L, 1, "debug");
+    if (lua_toboolean(L, -1)) config.level = ORR_LOG_DEBUG;
+    struct live *v = lua_newuserdatauv(L, sizeof *v, 0);
+    *v = (struct live){ NULL, NULL };
+    luaL_setmetatable(L, LIVE);
+    int rc = orr_loop_new(&v->loop, &config);
+    if (rc < 0) return orrb_fail(L, rc, "loop");
+    rc = orrb_node_boot(&v->node, orr_loop_world(v->loop), &script, why, sizeof why);
+    if (rc == 0) return 1;
+    lua_pushnil(L);
+    lua_pushstring(L, why[0] ? why : orr_strerror(rc));
+    lua_pushstring(L, rc == ORR_EBUSY ? "busy" : orr_error_word(rc));
+    return 3;
+}
+
+/* live:step(T): one turn, after at most T. False once the node has stopped. */
+static int live_step(lua_State *L) {
+    struct live *v = check_live(L);
+    lua_pushboolean(L, orr_loop_step(v->loop, orrb_seconds(L, 2)) != ORR_ECLOSED);
+    return 1;
+}
+
+/* live:run() -> code, reason */
+static int live_run(lua_State *L) {
+    struct live *v = check_live(L);
+    int code = orr_loop_run(v->loop);
+    const char *reason = orr_loop_stop_reason(v->loop, &code);
+    lua_pushinteger(L, code);
+    lua_pushstring(L, reason ? reason : "");
+    return 2;
+}
+
+/* live:stop(why): leaves cleanly; the turns that come do it. */
+static int live_stop(lua_State *L) {
+    struct live *v = check_live(L);
+    orr_node_stop(orrb_node_of(v->node), luaL_optstring(L, 2, "asked to"));
+    return 0;
+}
+
+/* live:status() -> { recovered, ready, disenfranchised, disk_full, peers_up, clients, incarnation } */
+static int live_status(lua_State *L) {
+    struct live *v = check_live(L);
+    struct orr_node_status s;
+    orr_node_status(orrb_node_of(v->node), &s);
+    lua_createtable(L, 0, 8);
+    const struct {
+        const char *name;
+        bool is;
+    } flags[] = {
+        { "recovered", s.recovered }, { "ready", s.ready }, { "disenfranchised", s.disenfranchised },
+        { "disk_full", s.disk_full },
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        lua_pushboolean(L, flags[i].is);
+        lua_setfield(L, -2, flags[i].name);
+    }
+    lua_pushinteger(L, (lua_Integer)s.peers_up);
+    lua_setfield(L, -2, "peers_up");
+    lua_pushinteger(L, (lua_Integer)s.clients);
+    lua_setfield(L, -2, "clients");
+    lua_pushinteger(L, s.incarnation);
+    lua_setfield(L, -2, "incarnation");
+    return 1;
+}
+
+int orrb_open_live(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        { "step", live_step },     { "run", live_run },     { "stop", live_stop },
+        { "status", live_status }, { "close", live_close }, { NULL, NULL },
+    };
+    static const luaL_Reg functions[] = { { "new", live_new }, { NULL, NULL } };
+    luaL_newmetatable(L, LIVE);
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, live_close);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, live_close);
+    lua_setfield(L, -2, "__close");
+    lua_pop(L, 1);
+    luaL_newlib(L, functions);
+    return 1;
+}

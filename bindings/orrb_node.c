@@ -1,0 +1,245 @@
+/* orrb_node.c - a node with a Lua state of its own: the script's top level declares, then the node starts.
+ *
+ * The state runs lua/orrery/node.lua, which makes the script's environment and checks what it asks for; that calls the
+ * host functions below, and they call orr_node_*. Both worlds boot a node through here, so a script can't tell them
+ * apart. The state has an allocator of its own with the limit of the cluster file, apart from the node's memory: a script
+ * that eats all it may gets an error, and nothing else does.                                                          */
+#include <errno.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orrb.h"
+
+struct orrb_node {
+    lua_State *L;
+    struct orr_world *world;
+    struct orr_node *node;
+    const struct orrb_script *script;   /* during boot */
+    size_t used, limit;                 /* bytes of the Lua state */
+    bool started;
+    int status;                         /* of the core, when it was what failed; 0: the script's fault */
+};
+
+/* -- What node.lua calls: each has the orrb_node as its upvalue -------------------------------------------------------- */
+static struct orrb_node *self(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+
+static int refuse(lua_State *L, int rc, const char *what) {
+    self(L)->status = rc;
+    return luaL_error(L, "%s: %s", what, orr_strerror(rc));
+}
+
+static void read_members(lua_State *L, struct orr_node_config *cfg) {
+    lua_getfield(L, 1, "nodes");
+    size_t n = (size_t)luaL_len(L, -1);
+    struct orr_node_member *nodes = lua_newuserdatauv(L, (n + 1) * sizeof *nodes, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_geti(L, -2, (lua_Integer)i + 1);
+        nodes[i].id = orrb_text_field(L, lua_gettop(L), "id", NULL);
+        nodes[i].address = orrb_text_field(L, lua_gettop(L), "at", NULL);
+        lua_getfield(L, -1, "link");
+        nodes[i].link = lua_toboolean(L, -1);
+        lua_pop(L, 2);
+    }
+    cfg->nodes = nodes;
+    cfg->n_nodes = n;
+}
+
+static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+
+static void read_bundle(lua_State *L, struct orr_node_config *cfg) {
+    size_t size;
+    const char *hex = orrb_text_field(L, 1, "bundle", &size);
+    luaL_argcheck(L, size == 2 * sizeof cfg->bundle.b, 1, "bundle must be 32 hexadecimal digits");
+    for (size_t i = 0; i < sizeof cfg->bundle.b; i++) {
+        int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+        luaL_argcheck(L, high >= 0 && low >= 0, 1, "bundle must be 32 hexadecimal digits");
+        cfg->bundle.b[i] = (unsigned char)(high << 4 | low);
+    }
+}
+
+/* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, message, op, memory, call, election, heartbeat } */
+static int host_new(lua_State *L) {
+    struct orrb_node *n = self(L);
+    struct orr_node_config cfg;
+    const char *why = NULL;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    orr_node_config_init(&cfg);
+    cfg.cluster = orrb_text_field(L, 1, "cluster", NULL);
+    cfg.id = orrb_text_field(L, 1, "id", NULL);
+    cfg.message_bytes_max = (size_t)orrb_integer_field(L, 1, "message", (int64_t)cfg.message_bytes_max);
+    cfg.op_bytes_max = (size_t)orrb_integer_field(L, 1, "op", (int64_t)cfg.op_bytes_max);
+    cfg.call = orrb_time_field(L, 1, "call", cfg.call);
+    cfg.election = orrb_time_field(L, 1, "election", cfg.election);
+    cfg.heartbeat = orrb_time_field(L, 1, "heartbeat", cfg.heartbeat);
+    n->limit = (size_t)orrb_integer_field(L, 1, "memory", (int64_t)n->limit);
+    read_bundle(L, &cfg);
+    read_members(L, &cfg);
+    int rc = orr_node_new(&n->node, n->world, &cfg, &why);
+    if (rc < 0) return refuse(L, rc, why ? why : "node");
+    return 0;
+}
+
+static const char *const *read_ids(lua_State *L, int arg, size_t *count) {
+    *count = 0;
+    if (lua_isnoneornil(L, arg)) return NULL;
+    *count = (size_t)luaL_len(L, arg);
+    luaL_argcheck(L, *count > 0 && *count <= 1000, arg, "1 to 1000 ids expected");
+    luaL_checkstack(L, (int)*count + 2, NULL);
+    const char **ids = lua_newuserdatauv(L, *count * sizeof *ids, 0);
+    for (size_t i = 0; i < *count; i++) {
+        lua_geti(L, arg, (lua_Integer)i + 1);
+        ids[i] = luaL_checkstring(L, -1);
+    }
+    return ids;
+}
+
+/* host.replicate(name, election or nil, heartbeat or nil, { id, ... } or nil) -> group: order raft, machine kv */
+static int host_replicate(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1);
+    struct orr_group *group = NULL;
+    struct orr_group_spec spec = {
+        .order = &orr_raft_order,
+        .machine = &orr_kv_machine,
+        .election = lua_isnoneornil(L, 2) ? 0 : orrb_seconds(L, 2),
+        .heartbeat = lua_isnoneornil(L, 3) ? 0 : orrb_seconds(L, 3),
+    };
+    spec.on = read_ids(L, 4, &spec.n_on);
+    int rc = orr_node_replicate(self(L)->node, name, &spec, &group);
+    if (rc < 0) return refuse(L, rc, lua_pushfstring(L, "replicate %s", name));
+    lua_pushlightuserdata(L, group);
+    return 1;
+}
+
+/* host.listen(name, address, group): the group's RESP service */
+static int host_listen(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1), *address = luaL_checkstring(L, 2);
+    luaL_checktype(L, 3, LUA_TLIGHTUSERDATA);
+    int rc = orr_node_listen(self(L)->node, name, address, &orr_resp_service, lua_touserdata(L, 3));
+    if (rc < 0) return refuse(L, rc, lua_pushfstring(L, "listen %s at %s", name, address));
+    return 0;
+}
+
+/* host.status(group) -> { role, term, leader, commit, applied, digest }; unavailable before start and where no replica is */
+static int host_status(lua_State *L) {
+    static const char *const roles[] = { "follower", "precandidate", "candidate", "leader", "learner" };
+    struct orr_order_status s;
+    luaL_checktype(L, 1, LUA_TLIGHTUSERDATA);
+    const struct orr_group *group = lua_touserdata(L, 1);
+    if (!self(L)->started || !orr_group_status(group, &s)) return orrb_fail(L, ORR_EUNAVAILABLE, "group:status");
+    lua_createtable(L, 0, 6);
+    lua_pushstring(L, roles[s.role]);
+    lua_setfield(L, -2, "role");
+    lua_pushstring(L, orr_group_leader(group));
+    lua_setfield(L, -2, "leader");
+    lua_pushinteger(L, (lua_Integer)s.term);
+    lua_setfield(L, -2, "term");
+    lua_pushinteger(L, (lua_Integer)s.commit);
+    lua_setfield(L, -2, "commit");
+    lua_pushinteger(L, (lua_Integer)s.applied);
+    lua_setfield(L, -2, "applied");
+    lua_pushinteger(L, (lua_Integer)orr_group_digest(group));
+    lua_setfield(L, -2, "digest");
+    return 1;
+}
+
+static int host_log(lua_State *L) {
+    static const char *const words[] = { "error", "warn", "info", "debug", NULL };
+    enum orr_level level = (enum orr_level)luaL_checkoption(L, 1, NULL, words);
+    size_t size;
+    const char *text = luaL_checklstring(L, 2, &size);
+    struct orr_world *w = self(L)->world;
+    w->ops->log(w, level, text, size);
+    return 0;
+}
+
+static int host_seed(lua_State *L) {
+    struct orr_world *w = self(L)->world;
+    lua_pushinteger(L, (lua_Integer)w->ops->seed(w, luaL_checkstring(L, 1)));
+    return 1;
+}
+
+static const luaL_Reg host_functions[] = {
+    { "new", host_new }, { "replicate", host_replicate }, { "listen", host_listen },
+    { "log", host_log }, { "seed", host_seed },           { "status", host_status },
+    { NULL, NULL },
+};
+
+/* -- The state --------------------------------------------------------------------------------------------------------- */
+static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
+    struct orrb_node *n = ud;
+    size_t had = at ? old_size : 0;                 /* without a block old_size tells its kind */
+    if (new_size == 0) {
+        free(at);
+        n->used -= had;
+        return NULL;
+    }
+    if (new_size > had && n->used - had + new_size > n->limit) return NULL;
+    void *got = realloc(at, new_size);
+    if (got) n->used += new_size - had;
+    return got;
+}
+
+/* Runs protected, with the orrb_node as its argument. */
+static int boot(lua_State *L) {
+    struct orrb_node *n = lua_touserdata(L, 1);
+    luaL_openlibs(L);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, luaopen_orrery_core);
+    lua_setfield(L, -2, "orrery.core");
+    lua_getglobal(L, "package");
+    lua_pushstring(L, n->script->path);
+    lua_setfield(L, -2, "path");
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "orrery.node");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "boot");
+    luaL_newlibtable(L, host_functions);
+    lua_pushlightuserdata(L, n);
+    luaL_setfuncs(L, host_functions, 1);
+    lua_pushlstring(L, n->script->plan, n->script->plan_size);
+    lua_call(L, 2, 0);
+    return 0;
+}
+
+static int protect(struct orrb_node *n, char *why, size_t why_size) {
+    lua_State *L = n->L;
+    lua_pushcfunction(L, boot);
+    lua_pushlightuserdata(L, n);
+    int rc = lua_pcall(L, 1, 0, 0);
+    if (rc == LUA_OK) return 0;
+    const char *text = lua_tostring(L, -1);
+    snprintf(why, why_size, "%s", text ? text : "the script raised a value that is no text");
+    return rc == LUA_ERRMEM ? -ENOMEM : n->status < 0 ? n->status : ORR_EINVALID;
+}
+
+int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orrb_script *script, char *why,
+                   size_t why_size) {
+    *out = NULL;
+    struct orrb_node *n = calloc(1, sizeof *n);
+    if (!n) return -ENOMEM;
+    n->world = w;
+    n->script = script;
+    n->limit = (size_t)1 << 28;
+    n->L = lua_newstate(allocate, n);
+    int rc = n->L ? protect(n, why, why_size) : -ENOMEM;
+    if (rc == 0) {
+        rc = orr_node_start(n->node);
+        n->started = rc == 0;
+        if (rc < 0) snprintf(why, why_size, "node %s does not start: %s", script->id, orr_strerror(rc));
+    }
+    n->script = NULL;
+    if (rc == 0) *out = n;
+    else orrb_node_free(n, false);
+    return rc;
+}
+
+void orrb_node_free(struct orrb_node *n, bool crashed) {
+    if (!n) return;
+    if (n->node && !crashed) orr_node_free(n->node);
+    if (n->L) lua_close(n->L);
+    free(n);
+}
+
+struct orr_node *orrb_node_of(struct orrb_node *n) { return n->node; }

@@ -1,0 +1,371 @@
+-- cluster.lua - cluster files: orrery.cluster{...}, every check of it, and reading one from disk.
+--
+-- A cluster value is plain data with all defaults filled in; it is the same on every node, so a cluster file sees Lua's
+-- pure library and `orrery` only: no node, no os, no io, nothing to assign globals to. What is wrong with one is told in
+-- one line, FILE:LINE: orrery.cluster: 'PATH' what was expected (got what came); the line comes from source.lua, for a
+-- value knows none.
+local environment = require "orrery.environment"
+local options = require "orrery.options"
+local source = require "orrery.source"
+local topology = require "orrery.topology"
+
+local cluster = {}
+local meta = { __name = "orrery.cluster" }
+
+function meta:__tostring()
+  return ("orrery.cluster(%s %d node%s)"):format(self.name, #self.nodes, #self.nodes == 1 and "" or "s")
+end
+
+-- Where each value came from: { file, text, line }. No part of the value, which is the same wherever it stands.
+local origins = setmetatable({}, { __mode = "k" })
+
+-- -- Kinds of fields ------------------------------------------------------------------------------------------------
+-- Host (without brackets) and port of "host:port", or nil.
+function cluster.address(v)
+  if type(v) ~= "string" then return nil end
+  local host, port = v:match "^%[([%x:.]+)%]:(%d+)$"
+  if not host then host, port = v:match "^([%w.-]+):(%d+)$" end
+  local number = port and #port <= 5 and math.tointeger(port)
+  if not number or number < 1 or number > 65535 then return nil end
+  if host:find "^[%d.]+$" then
+    local parts = { host:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$" }
+    if #parts == 0 then return nil end
+    for _, part in ipairs(parts) do if #part > 3 or math.tointeger(part) > 255 then return nil end end
+  end
+  return host, number
+end
+
+local wildcards = { ["0.0.0.0"] = true, ["::"] = true }
+
+local function listen_address(v)
+  if cluster.address(v) then return v end
+  return nil, '"host:port"'
+end
+
+local function dial_address(v)
+  local host = cluster.address(v)
+  if host and not wildcards[host] then return v end
+  return nil, host and '"host:port" that others can dial' or '"host:port"'
+end
+
+local function script_path(v)
+  local bad = type(v) ~= "string" or v == "" or v:find "^/" or v:find "%z" or ("/" .. v .. "/"):find("/../", 1, true)
+  if not bad then return v end
+  return nil, "the path of a script beside this file"
+end
+
+-- A copy of what may travel (3.5): nil, booleans, numbers, strings, tables of these, 64 deep, no cycle, no metatable.
+local function plain(v, depth, above, path)
+  if type(v) ~= "table" then
+    if type(v) == "boolean" or type(v) == "number" or type(v) == "string" then return v end
+    path.got = v
+    return nil, "plain data: true, false, numbers, strings, tables of these"
+  end
+  path.got = v
+  if above[v] then return nil, "plain data without a cycle" end
+  if depth > 64 then return nil, "at most 64 tables deep" end
+  if getmetatable(v) ~= nil then return nil, "plain data without a metatable" end
+  local out = {}
+  above[v] = true
+  for _, key in ipairs(options.keys(v)) do
+    path[depth + 1] = key
+    if type(key) == "table" or type(key) == "function" then return nil, "plain data: keys are strings or numbers" end
+    local copy, expected = plain(v[key], depth + 1, above, path)
+    if expected then return nil, expected end
+    out[key], path[depth + 1] = copy, nil
+  end
+  above[v] = nil
+  return out
+end
+
+local function plain_table(v)
+  if type(v) ~= "table" then return nil, "a table of plain data" end
+  local path = {}
+  local copy, expected = plain(v, 0, {}, path)
+  if expected then return nil, expected, path end
+  return copy
+end
+
+local function secret_map(v)
+  if type(v) ~= "table" then return nil, 'a table { name = "env:VAR" or "file:PATH" }' end
+  for _, key in ipairs(options.keys(v)) do
+    local from = v[key]
+    local fits = type(from) == "string" and (from:find "^env:[%a_][%w_]*$" or from:find "^file:." or from:find "^sim:.")
+    if type(key) ~= "string" or not fits then
+      return nil, '"env:VAR" or "file:PATH": a secret is named here, never written', { key, got = "something else" }
+    end
+  end
+  return plain_table(v)
+end
+
+local function listener_map(v)
+  if type(v) ~= "table" then return nil, 'a table { NAME = "host:port" }' end
+  for _, key in ipairs(options.keys(v)) do
+    if type(key) ~= "string" or not key:find "^[a-z][a-z0-9_-]*$" or #key > 32 then
+      return nil, "a listener's name: [a-z][a-z0-9_-]*, at most 32", { key, got = key }
+    elseif not cluster.address(v[key]) then
+      return nil, '"host:port"', { key, got = v[key] }
+    end
+  end
+  return plain_table(v)
+end
+
+local function links_value(v)
+  if topology.is(v) then return v end
+  return nil, "a topology (orrery.topology.mesh() and so on)"
+end
+
+local function positive(default)
+  return { "integer", min = 1, max = 2^53 | 0, default = default }
+end
+
+-- -- The fields (API 2.1) -------------------------------------------------------------------------------------------
+local id_rule = {
+  "string", pattern = "^[a-z][a-z0-9_-]*$", max = 32, required = true,
+  expected = "an id: [a-z][a-z0-9_-]*, at most 32 characters",
+}
+local role_rule = {
+  "string", pattern = "^[a-z][a-z0-9_-]*$", max = 32, expected = "a role's name: [a-z][a-z0-9_-]*, at most 32 characters",
+}
+local node_fields = {
+  id = id_rule,
+  at = { dial_address, required = true },
+  zone = { "string", max = 64, default = "", expected = "a string of at most 64 characters" },
+  roles = { "table", each = role_rule, most = 64, default = {}, expected = "an array of names" },
+  weight = { "number", above = 0, max = 1e6, default = 1 },
+  config = { plain_table, default = {} },
+  node = { script_path },
+  resp = { listen_address },
+  listen = { listener_map, default = {} },
+}
+-- Of limits, message and op have no default here: what isn't given is the node's own (node.h), which also depends on
+-- what the machine can take: the key-value machine has values of 8 MB, an op of a script 2^18 bytes.
+local fields = {
+  name = {
+    "string", pattern = "^[a-z0-9-]+$", max = 63, required = true, expected = "a name: [a-z0-9-], at most 63 characters",
+  },
+  node = { script_path },
+  nodes = {
+    "table", required = true, expected = "an array of nodes", least = 1, most = 10000,
+    each = { "table", expected = 'a node { id = "a", at = "host:port" }', fields = node_fields },
+  },
+  links = { links_value },
+  config = { plain_table, default = {} },
+  secrets = { secret_map, default = {} },
+  limits = { "table", default = {}, fields = {
+    message = positive(), op = positive(), calls = positive(1000), steps = positive(10000000), memory = positive(1 << 28),
+  } },
+  timing = { "table", default = {}, fields = {
+    call = { "seconds", default = 2 }, election = { "seconds", default = 0.25 }, heartbeat = { "seconds", default = 0.05 },
+  } },
+  clock = { "table", default = {}, fields = {
+    ntp = { "table", default = {}, expected = "an array of servers", most = 16, each = {
+      "string", pattern = "^[%w.:%[%]-]+$", expected = '"host" or "host:port"',
+    } },
+    mode = { "choice", of = { "ntp", "pacemaker" }, default = "ntp" },
+    bound_max = { "seconds", default = 0.1 },
+  } },
+}
+
+-- -- What spans several fields --------------------------------------------------------------------------------------
+local function problem(text, ...)
+  return { path = { ... }, text = text }
+end
+
+-- resp = A is short for listen = { resp = A }; afterwards only `listen` counts, and `resp` is kept for reading.
+local function settle_listeners(nodes)
+  for i, node in ipairs(nodes) do
+    if node.resp and node.listen.resp and node.listen.resp ~= node.resp then
+      return problem(("is %q here and %q in listen: one of them is enough"):format(node.resp, node.listen.resp),
+        "nodes", i, "resp")
+    end
+    node.listen.resp = node.listen.resp or node.resp
+    node.resp = node.listen.resp
+  end
+end
+
+local function check_ids(nodes)
+  local first = {}
+  for i, node in ipairs(nodes) do
+    if first[node.id] then
+      return problem(("must be an id of its own (got %q, which is nodes[%d] already)"):format(node.id, first[node.id]),
+        "nodes", i, "id")
+    end
+    first[node.id] = i
+  end
+end
+
+-- Every address of the file is one listener. A wildcard's may recur on another node: that is another machine.
+local function check_addresses(nodes)
+  local taken = {}
+  local function take(address, i, ...)
+    local host, port = cluster.address(address)
+    host = host:lower()
+    if host == "localhost" then host = "127.0.0.1" end
+    local key = ("%s %d %s"):format(host, port, wildcards[host] and i or "")
+    if taken[key] then
+      return problem(("must be an address of its own (got %q, which is '%s' already)"):format(address, taken[key]),
+        "nodes", i, ...)
+    end
+    taken[key] = options.path { "nodes", i, ... }
+  end
+  for i, node in ipairs(nodes) do
+    local bad = take(node.at, i, "at")
+    for _, name in ipairs(options.keys(node.listen)) do
+      if bad then return bad end
+      if name == "resp" then bad = take(node.listen.resp, i, "resp") else bad = take(node.listen[name], i, "listen", name) end
+    end
+    if bad then return bad end
+  end
+end
+
+local function check_scripts(value)
+  if value.node then return nil end
+  for i, node in ipairs(value.nodes) do
+    if not node.node then
+      return problem("is missing, must be the path of a script beside this file (or each node has its own)",
+        i == 1 and "node" or "nodes", i > 1 and i or nil, i > 1 and "node" or nil)
+    end
+  end
+end
+
+local function check_links(value)
+  local known, set = {}, {}
+  for i, node in ipairs(value.nodes) do known[i], set[node.id] = node.id, true end
+  for _, id in ipairs(value.links:named()) do
+    if not set[id] then
+      return problem(("must link nodes of this file (got %q%s)"):format(id, options.hint(id, known)), "links")
+    end
+  end
+end
+
+local function check_timing(timing)
+  if timing.heartbeat < timing.election then return nil end
+  return problem(("must be below election (got %s >= %s)"):format(timing.heartbeat, timing.election), "timing", "heartbeat")
+end
+
+-- The value with all defaults, or nil and what is wrong with it: { path, text }.
+function cluster.check(given)
+  if type(given) ~= "table" then
+    return nil, problem(("must be called with a table (got %s)"):format(options.got(given)))
+  end
+  local value, bad = options.fill(given, fields)
+  if not value then return nil, bad end
+  -- Defaults that are tables go through the same rules, so each node has its own.
+  value.links = value.links or topology.mesh()
+  bad = settle_listeners(value.nodes) or check_ids(value.nodes) or check_addresses(value.nodes) or check_scripts(value)
+    or check_links(value) or check_timing(value.timing)
+  if bad then return nil, bad end
+  return setmetatable(value, meta)
+end
+
+function cluster.is(v)
+  return getmetatable(v) == meta
+end
+
+-- -- Telling where --------------------------------------------------------------------------------------------------
+local function read(path)
+  local file, message = io.open(path, "rb")
+  if not file then return nil, message end
+  local text, why = file:read "a"
+  file:close()
+  if not text then return nil, ("%s: %s"):format(path, why) end
+  return text
+end
+cluster.read = read
+
+local function message_at(origin, bad)
+  local text = options.message(bad, "orrery.cluster")
+  if not origin then return text end
+  return ("%s:%d: %s"):format(origin.file, origin.text and source.line(origin.text, "cluster", bad.path) or origin.line, text)
+end
+
+-- "FILE:LINE: orrery.cluster: 'PATH' TEXT" for something found wrong with a cluster later on.
+function cluster.complain(value, text, ...)
+  return message_at(origins[value], problem(text, ...))
+end
+
+-- The directory of the file that the value was written in, with a slash at the end, or "".
+function cluster.directory(value)
+  local origin = origins[value]
+  return origin and origin.file:match "^.*/" or ""
+end
+
+function cluster.file(value)
+  return origins[value] and origins[value].file
+end
+
+local function new(given, origin)
+  local value, bad = cluster.check(given)
+  if not value then error(message_at(origin, bad), 0) end
+  origins[value] = origin
+  return value
+end
+
+-- orrery.cluster{...} of a plain script: raises where something is wrong. (Who calls it in tail position isn't known.)
+function cluster.new(given)
+  local info = debug.getinfo(2, "Sl")
+  local file = info and info.source:match "^@(.*)"
+  return new(given, file and { file = file, line = info.currentline, text = read(file) })
+end
+
+-- -- Files ----------------------------------------------------------------------------------------------------------
+local function file_environment(origin)
+  local env = environment.pure()
+  env.orrery = { cluster = function(given) return new(given, origin) end, topology = environment.copy_of(topology, "is", "revive") }
+  return environment.close(env, "a cluster file")
+end
+
+local steps_max = 100000000
+
+-- The cluster of a file, or nil and one line for people.
+function cluster.load(path)
+  local text, why = read(path)
+  if not text then return nil, why end
+  local chunk, message = load(text:gsub("^#[^\n]*", "", 1), "@" .. path, "t",
+    file_environment { file = path, line = 1, text = text })
+  if not chunk then return nil, (message:gsub("\n", " ")) end
+  local ok, result = environment.bounded(chunk, steps_max)
+  if not ok then
+    local line = (type(result) == "string" and result or options.got(result)):gsub("\n", " ")
+    return nil, line:find(path .. ":", 1, true) == 1 and line or path .. ": " .. line
+  end
+  if not cluster.is(result) then
+    return nil, ("%s:1: must return orrery.cluster{...} (got %s)"):format(path, options.got(result))
+  end
+  return result
+end
+
+-- -- Asking a cluster -----------------------------------------------------------------------------------------------
+function cluster.ids(value)
+  local ids = {}
+  for i, node in ipairs(value.nodes) do ids[i] = node.id end
+  return ids
+end
+
+-- The node of that id and its place, or nil.
+function cluster.node(value, id)
+  for i, node in ipairs(value.nodes) do if node.id == id then return node, i end end
+end
+
+-- The script of a node, as the file names it.
+function cluster.script(value, node)
+  return node.node or value.node
+end
+
+-- Ids that bear a role, in the file's order.
+function cluster.role(value, name)
+  local ids = {}
+  for _, node in ipairs(value.nodes) do
+    for _, role in ipairs(node.roles) do if role == name then ids[#ids + 1] = node.id end end
+  end
+  return ids
+end
+
+-- Plain data of an earlier value (show.literal, load) becomes a cluster again.
+function cluster.revive(data)
+  data.links = topology.revive(data.links)
+  return setmetatable(data, meta)
+end
+
+return cluster

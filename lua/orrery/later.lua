@@ -1,0 +1,44 @@
+-- later.lua - names of the Lua surface that this version doesn't have: told apart from typing errors.
+local options = require "orrery.options"
+local core = require "orrery.core"
+
+local later = { version = core.version }
+
+local function set_of(text)
+  local set = {}
+  for word in text:gmatch "%S+" do set[word] = true end
+  return set
+end
+
+later.orrery = set_of [[sim connect start raft paxos ring clock hlc job lines array records placement jump map pack unpack
+  hash resp recipes bench workload]]
+later.node = set_of [[members clock state on call cast scatter from left spawn sleep after every channel now time save load
+  secret shard register ring transaction lock singleton stop]]
+later.group = set_of [[propose read peek why members reconfigure transfer snapshot changes on get set del add scan watch]]
+
+-- Raises: WHAT.KEY isn't there yet, or was never.
+function later.refuse(what, key, set, known, level)
+  if set[key] then
+    error(("%s%s is not available in this version of Orrery (%s)"):format(what, key, later.version), level + 1)
+  end
+  error(("%s%s is unknown%s"):format(what, tostring(key), options.hint(key, known)), level + 1)
+end
+
+-- `t`, read-only, with a metatable that explains what isn't in it.
+function later.guard(name, t, set, separator)
+  local known = options.keys(t)
+  for key in pairs(set) do known[#known + 1] = key end
+  return setmetatable({}, {
+    __name = name,
+    __index = function(_, key)
+      local v = t[key]
+      if v == nil then later.refuse(name .. (separator or "."), key, set, known, 2) end
+      return v
+    end,
+    __newindex = function(_, key) error(("%s is read-only (assigning %s)"):format(name, tostring(key)), 2) end,
+    __pairs = function() return next, t, nil end,
+    __tostring = function() return t.title or name end,
+  })
+end
+
+return later

@@ -1,0 +1,120 @@
+-- show.lua - values as text: show() for people, literal() for machines.
+--
+-- Both visit keys in one order (array part, then integers, floats, strings, booleans, others by their text), so equal
+-- values give equal text in every process. literal() loads back as the same value, integer and float kept apart; it is
+-- what bundles are hashed over and what a node's own Lua state is started from.
+local order = { number = 1, string = 2, boolean = 3 }
+
+local function before(a, b)
+  local ta, tb = type(a), type(b)
+  if ta ~= tb then return (order[ta] or 4) < (order[tb] or 4) end
+  if ta == "number" or ta == "string" then return a < b end
+  return tostring(a) < tostring(b)
+end
+
+-- Keys that are not 1..n, in order; and n.
+local function keys(t)
+  local n, rest = 0, {}
+  while rawget(t, n + 1) ~= nil do n = n + 1 end
+  for key in next, t do
+    if math.type(key) ~= "integer" or key < 1 or key > n then rest[#rest + 1] = key end
+  end
+  table.sort(rest, before)
+  return rest, n
+end
+
+local words = {}
+for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true
+    until while]]):gmatch "%a+" do words[word] = true end
+
+local function is_name(key)
+  return type(key) == "string" and key:find "^[%a_][%w_]*$" ~= nil and not words[key]
+end
+
+local escapes = { ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ['"'] = '\\"', ["\\"] = "\\\\" }
+local function quoted(s)
+  return '"' .. s:gsub('[%c"\\\x7f]', function(c) return escapes[c] or ("\\x%02x"):format(c:byte()) end) .. '"'
+end
+
+-- -- For people -----------------------------------------------------------------------------------------------------
+local width, depth_max = 100, 12
+
+local text_of
+local function parts_of(t, depth, above)
+  local rest, n = keys(t)
+  local parts = {}
+  for i = 1, n do parts[i] = text_of(t[i], depth + 1, above) end
+  for _, key in ipairs(rest) do
+    local name = is_name(key) and key or ("[%s]"):format(text_of(key, depth + 1, above))
+    parts[#parts + 1] = name .. " = " .. text_of(rawget(t, key), depth + 1, above)
+  end
+  return parts
+end
+
+function text_of(v, depth, above)
+  if type(v) == "string" then return quoted(v) end
+  if type(v) ~= "table" then return tostring(v) end
+  local mt = getmetatable(v)
+  if type(mt) == "table" and mt.__tostring then return tostring(v) end
+  if above[v] or depth > depth_max then return "{...}" end
+  above[v] = true
+  local parts = parts_of(v, depth, above)
+  above[v] = nil
+  if #parts == 0 then return "{}" end
+  local line = "{ " .. table.concat(parts, ", ") .. " }"
+  if #line <= width - 2 * depth and not line:find "\n" then return line end
+  local indent = ("  "):rep(depth + 1)
+  return ("{\n%s%s,\n%s}"):format(indent, table.concat(parts, ",\n" .. indent), ("  "):rep(depth))
+end
+
+local function show(v)
+  return text_of(v, 0, {})
+end
+
+-- -- For machines ---------------------------------------------------------------------------------------------------
+local function number(v)
+  if math.type(v) == "integer" then return v == math.mininteger and "0x8000000000000000" or ("%d"):format(v) end
+  if v ~= v then return "(0/0)" elseif v == math.huge then return "(1/0)" elseif v == -math.huge then return "(-1/0)" end
+  return ("%a"):format(v)
+end
+
+local write
+local function write_table(v, out)
+  local rest, n = keys(v)
+  out[#out + 1] = "{"
+  for i = 1, n do
+    write(v[i], out)
+    out[#out + 1] = ","
+  end
+  for _, key in ipairs(rest) do
+    out[#out + 1] = "["
+    write(key, out)
+    out[#out + 1] = "]="
+    write(rawget(v, key), out)
+    out[#out + 1] = ","
+  end
+  out[#out + 1] = "}"
+end
+
+function write(v, out)
+  local kind = type(v)
+  if kind == "table" then return write_table(v, out) end
+  if kind == "string" then
+    out[#out + 1] = quoted(v)
+  elseif kind == "number" then
+    out[#out + 1] = number(v)
+  elseif kind == "boolean" or kind == "nil" then
+    out[#out + 1] = tostring(v)
+  else
+    error("a " .. kind .. " has no literal")
+  end
+end
+
+-- The text of a plain value; metatables are not looked at. load("return " .. literal(v)) gives it back.
+local function literal(v)
+  local out = {}
+  write(v, out)
+  return table.concat(out)
+end
+
+return { show = show, literal = literal, keys = keys }
