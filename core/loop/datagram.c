@@ -1,0 +1,135 @@
+/* datagram.c - datagrams: a UDP socket on the address of the node's first listener.
+ *
+ * They bear no identity, so only those from a known peer's address are given on. When they came is the kernel's stamp
+ * where it gives one, moved from its wall clock to ours. They are sent at once: nothing is gained by waiting, and a stamp
+ * in them stays true.                                                                                                */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loop/inner.h"
+
+enum { DATAGRAMS_A_TURN = 64 };
+
+static void on_datagram(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    struct orr_loop *loop = arg;
+    loop->udp_ready = true;
+}
+
+static int udp_open(struct orr_loop *loop, int family, const struct orri_address *address) {
+    int one = 1, fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);
+    if (address && bind(fd, (const struct sockaddr *)&address->at, address->size) != 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    orri_event_set(loop, &loop->udp, fd, EV_READ | EV_PERSIST, on_datagram, loop);
+    if (event_add(&loop->udp, NULL) != 0) {
+        close(fd);
+        return -ENOMEM;
+    }
+    loop->udp_fd = fd;
+    return 0;
+}
+
+/* A node can live without, so this is no error of listen's. */
+void orri_datagram_bind(struct orr_loop *loop, const struct orri_address *address) {
+    if (loop->udp_fd >= 0) return;
+    int error = udp_open(loop, address->at.ss_family, address);
+    if (error != 0) orri_say(loop, ORR_LOG_WARN, "no datagrams: %s", orr_strerror(error));
+}
+
+void orri_datagram_free(struct orr_loop *loop) {
+    if (loop->udp_fd < 0) return;
+    event_del(&loop->udp);
+    close(loop->udp_fd);
+    loop->udp_fd = -1;
+    loop->udp_ready = false;
+}
+
+int orri_datagram(struct orr_world *w, orr_id to, struct orr_slice data) {
+    struct orr_loop *loop = orri_loop(w);
+    const struct orri_peer *p = orri_peer_find(loop, to);
+    if (loop->halted) return ORR_ECLOSED;
+    if (!p) return ORR_EUNAVAILABLE;
+    if (data.size > DATAGRAM_MAX) return ORR_EINVALID;
+    if (loop->udp_fd < 0) {
+        int error = udp_open(loop, p->address.at.ss_family, NULL);
+        if (error != 0) return error;
+    }
+    (void)sendto(loop->udp_fd, data.at, data.size, MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&p->address.at,
+                 p->address.size);          /* it may vanish here as well as on the way */
+    return 0;
+}
+
+static bool same_address(const struct orri_address *a, const struct sockaddr_storage *b) {
+    if (a->at.ss_family != b->ss_family) return false;
+    if (b->ss_family == AF_INET) {
+        const struct sockaddr_in *x = (const struct sockaddr_in *)&a->at, *y = (const struct sockaddr_in *)b;
+        return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
+    }
+    const struct sockaddr_in6 *x = (const struct sockaddr_in6 *)&a->at, *y = (const struct sockaddr_in6 *)b;
+    return x->sin6_port == y->sin6_port && memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0;
+}
+
+static orr_id sender(const struct orr_loop *loop, const struct sockaddr_storage *from) {
+    for (size_t i = 0; i < loop->n_peers; i++)
+        if (same_address(&loop->peers[i].address, from)) return loop->peers[i].id;
+    return ORR_NOBODY;
+}
+
+/* How long ago the kernel says it came, if that is believable: the wall clock may have been set since. */
+static bool age(struct msghdr *message, orr_time *out) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS) continue;
+        struct timespec came, now;
+        memcpy(&came, CMSG_DATA(c), sizeof came);
+        clock_gettime(CLOCK_REALTIME, &now);
+        *out = (orr_time)(now.tv_sec - came.tv_sec) * ORR_SECOND + now.tv_nsec - came.tv_nsec;
+        return *out >= 0 && *out < 10 * ORR_SECOND;
+    }
+    return false;
+}
+
+static bool receive(struct orr_loop *loop) {
+    struct sockaddr_storage from;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct timespec))];
+    struct iovec part = { loop->read_chunk->at + loop->read_used, DATAGRAM_MAX + 1 };
+    struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &part, .msg_iovlen = 1,
+                              .msg_control = control, .msg_controllen = sizeof control };
+    orr_time old = 0;
+    ssize_t n = recvmsg(loop->udp_fd, &message, MSG_DONTWAIT);
+    if (n < 0) {
+        if (errno == EAGAIN) loop->udp_ready = false;
+        return false;               /* or an ICMP error of an earlier send, or EINTR */
+    }
+    orr_id id = sender(loop, &from);
+    if (id == ORR_NOBODY || n > DATAGRAM_MAX) {
+        loop->stats.datagrams_dropped++;
+        return false;
+    }
+    bool stamped = age(&message, &old);
+    loop->datagram = (struct orr_datagram){
+        .req = { .op = ORR_OP_DATAGRAM, .result = (uint64_t)n, .begun = loop->now, .ended = loop->now },
+        .from = id,
+        .data = orri_read_slice(loop, (size_t)n),
+        .received = orri_boottime() - (stamped ? old : 0),
+        .kernel_stamp = stamped,
+    };
+    return true;
+}
+
+struct orr_req *orri_datagram_take(struct orr_loop *loop) {
+    while (loop->udp_ready) {
+        if (loop->turn_datagrams++ >= DATAGRAMS_A_TURN || !orri_read_room(loop, READ_ROOM_MIN)) return NULL;
+        if (receive(loop)) return &loop->datagram.req;
+    }
+    return NULL;
+}
