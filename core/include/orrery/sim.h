@@ -89,9 +89,10 @@ enum orr_sim_fault {
 #undef ORR_X
     ORR_SIM_KINDS
 };
+#define ORR_SIM_MINORITY UINT32_MAX /* (number of nodes - 1) / 2 */
 struct orr_sim_faults {
     double rate[ORR_SIM_KINDS];
-    unsigned budget;                /* nodes whose disk may be damaged or lost at once; default: set by chaos, (n - 1) / 2 */
+    unsigned budget;                /* nodes whose disk may be damaged or lost at once, by chance: ORR_SIM_MINORITY */
     orr_time down_mean, pause_mean, cut_mean;    /* how long a crashed node stays down, a paused one paused, a link cut */
 };
 /* Zero rates but turn_cut, short_read and rare, which are no faults: what any world may do. */

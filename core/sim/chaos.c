@@ -1,0 +1,294 @@
+/* chaos.c - faults that strike by the clock: the driver behind orr_sim_chaos, and healing.
+ *
+ * Each kind is a Poisson process with a random stream of its own, which also picks its victims: a new kind, or another
+ * rate for one, moves the strikes of no other. What it breaks it mends after a while; a node that went down, by a
+ * crash or by its own stop, is started again, as a service manager would. Damage to disks keeps to the budget.       */
+#include <string.h>
+
+#include "sim/disk.h"
+
+struct storm {                      /* one TIMED kind */
+    struct orri_tick tick;
+    struct orri_chaos *chaos;
+    enum orr_sim_fault kind;
+    struct orr_rng rng;
+};
+struct mend {                       /* something to be put right later */
+    struct orri_tick tick;
+    struct orri_chaos *chaos;
+    struct mend *prev, *next;
+    void (*fn)(struct mend *mend);
+    struct orri_node *node, *other;
+    uint64_t side;
+};
+struct orri_chaos {
+    struct orr_sim *sim;
+    struct orri_tick begin, end;
+    bool raging;
+    struct orr_sim_faults rates;
+    struct storm storms[ORR_SIM_KINDS];
+    struct mend *mends;
+    struct orr_rng restarts;
+};
+
+/* -- Mending ---------------------------------------------------------------------------------------------------------------- */
+static void mend_free(struct mend *mend) {
+    struct orri_chaos *chaos = mend->chaos;
+    orri_sim_unset(chaos->sim, &mend->tick);
+    if (mend->prev) {
+        mend->prev->next = mend->next;
+    } else {
+        chaos->mends = mend->next;
+    }
+    if (mend->next) mend->next->prev = mend->prev;
+    orri_sim_put(chaos->sim, mend, sizeof *mend);
+}
+
+static void mend_fire(struct orri_tick *tick) {
+    struct mend *mend = ORRI_CONTAINER(tick, struct mend, tick);
+    struct mend copy = *mend;
+    mend_free(mend);
+    copy.fn(&copy);
+}
+
+static void mend_later(struct orri_chaos *chaos, orr_time after, struct mend what) {
+    struct mend *mend = orri_sim_get(chaos->sim, sizeof *mend);
+    *mend = what;
+    mend->tick = (struct orri_tick){ .fire = mend_fire };
+    mend->chaos = chaos;
+    mend->prev = NULL;
+    mend->next = chaos->mends;
+    if (chaos->mends) chaos->mends->prev = mend;
+    chaos->mends = mend;
+    orri_sim_set(chaos->sim, &mend->tick, chaos->sim->now + after + 1);
+}
+
+static void mend_uncut(struct mend *m) { (void)orr_sim_uncut(m->chaos->sim, m->node->name, m->other->name); }
+static void mend_resume(struct mend *m) { orri_node_resume(m->node); }
+static void mend_room(struct mend *m) { m->node->disk->room = m->chaos->sim->config.disk_bytes; }
+static void mend_speed(struct mend *m) {
+    (void)orr_sim_link(m->chaos->sim, m->node->name, m->other->name, &m->chaos->sim->config.link);
+}
+
+static void mend_partition(struct mend *m) {
+    struct orr_sim *sim = m->chaos->sim;
+    for (unsigned i = 0; i < sim->n_nodes; i++) {
+        for (unsigned k = 0; k < sim->n_nodes; k++) {
+            bool apart = (m->side >> i & 1) != (m->side >> k & 1);
+            if (apart) (void)orr_sim_uncut(sim, sim->nodes[i]->name, sim->nodes[k]->name);
+        }
+    }
+}
+
+/* With what disk a node comes back: as it is, or, where the budget allows that, lost. */
+static enum orr_sim_disk choose_disk(struct orri_chaos *chaos, struct orri_node *node) {
+    double empty = chaos->rates.rate[ORR_SIM_RESTART_EMPTY];
+    double old = chaos->rates.rate[ORR_SIM_RESTART_OLD];
+    double draw = orri_rng_unit(&chaos->restarts);
+    if (draw >= empty + old || !orri_may_damage(node, ORR_SIM_KINDS)) return ORR_SIM_KEPT;
+    enum orr_sim_disk disk = draw < empty ? ORR_SIM_EMPTY : ORR_SIM_OLD;
+    orri_sim_count(chaos->sim, disk == ORR_SIM_EMPTY ? ORR_SIM_RESTART_EMPTY : ORR_SIM_RESTART_OLD);
+    return disk;
+}
+
+static void mend_start(struct mend *m) {
+    if (m->node->state != ORR_SIM_DOWN) return;
+    orri_disk_reset(m->node->disk, choose_disk(m->chaos, m->node));
+    (void)orri_node_start(m->node);         /* where it fails, orri_chaos_down has set the next try */
+}
+
+void orri_chaos_down(struct orri_node *node) {
+    struct orri_chaos *chaos = node->sim->chaos;
+    if (!chaos || !chaos->raging) return;
+    orr_time after = orri_expo(&chaos->restarts, chaos->rates.down_mean);
+    mend_later(chaos, after, (struct mend){ .fn = mend_start, .node = node });
+}
+
+/* -- Strikes ------------------------------------------------------------------------------------------------------------------ */
+static struct orri_node *any_node(struct storm *s) {
+    struct orr_sim *sim = s->chaos->sim;
+    return sim->nodes[orri_rng_below(&s->rng, sim->n_nodes)];
+}
+
+static struct orri_node *any_other(struct storm *s, const struct orri_node *node) {
+    struct orr_sim *sim = s->chaos->sim;
+    return sim->nodes[(node->index + 1 + orri_rng_below(&s->rng, sim->n_nodes - 1)) % sim->n_nodes];
+}
+
+static bool strike_cut(struct storm *s, struct orri_node *a, struct orri_node *b, bool both) {
+    struct orr_sim *sim = s->chaos->sim;
+    orr_time lasts = orri_expo(&s->rng, s->chaos->rates.cut_mean);
+    (void)orr_sim_cut(sim, a->name, b->name);
+    mend_later(s->chaos, lasts, (struct mend){ .fn = mend_uncut, .node = a, .other = b });
+    if (both) {
+        (void)orr_sim_cut(sim, b->name, a->name);
+        mend_later(s->chaos, lasts, (struct mend){ .fn = mend_uncut, .node = b, .other = a });
+    }
+    return true;
+}
+
+static bool strike_partition(struct storm *s) {
+    struct orr_sim *sim = s->chaos->sim;
+    unsigned n = sim->n_nodes < 64 ? sim->n_nodes : 63;
+    uint64_t side = 1 + orri_rng_below(&s->rng, ((uint64_t)1 << n) - 2);    /* neither none nor all */
+    orr_sim_partition(sim, side);
+    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.cut_mean), (struct mend){ .fn = mend_partition, .side = side });
+    return true;
+}
+
+static bool strike_slow(struct storm *s, struct orri_node *a, struct orri_node *b) {
+    struct orr_sim_link link = s->chaos->sim->config.link;
+    link.bandwidth = (uint64_t)20000 << orri_rng_below(&s->rng, 8);
+    link.jitter = link.jitter * 4 + ORR_MS;
+    (void)orr_sim_link(s->chaos->sim, a->name, b->name, &link);
+    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.cut_mean), (struct mend){ .fn = mend_speed, .node = a, .other = b });
+    return true;
+}
+
+static bool strike_pause(struct storm *s, struct orri_node *node) {
+    if (node->state != ORR_SIM_UP) return false;
+    orri_node_pause(node);
+    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.pause_mean), (struct mend){ .fn = mend_resume, .node = node });
+    return true;
+}
+
+static bool strike_full(struct storm *s, struct orri_node *node) {
+    uint64_t left = (uint64_t)1 << orri_rng_below(&s->rng, 20);
+    (void)orr_sim_disk_room(s->chaos->sim, node->name, node->disk->used + left - 1);
+    mend_later(s->chaos, orri_expo(&s->rng, 2 * ORR_SECOND), (struct mend){ .fn = mend_room, .node = node });
+    return true;
+}
+
+static bool strike_rot(struct storm *s, struct orri_node *node) {
+    struct orr_sim *sim = s->chaos->sim;
+    uint64_t size = 0;
+    size_t n = 0;
+    while (orr_sim_disk_durable_name(sim, node->name, n)) n++;
+    if (n == 0 || !orri_may_damage(node, ORR_SIM_ROT)) return false;
+    const char *path = orr_sim_disk_durable_name(sim, node->name, (size_t)orri_rng_below(&s->rng, n));
+    (void)orr_sim_disk_durable_size(sim, node->name, path, &size);
+    if (size > 0) (void)orr_sim_disk_rot(sim, node->name, path, orri_rng_below(&s->rng, size));
+    return false;                   /* it counts itself */
+}
+
+static bool strike_clock(struct storm *s, struct orri_node *node, bool step) {
+    orr_time by = step ? orri_rng_between(&s->rng, -60 * ORR_SECOND, 60 * ORR_SECOND) : 0;
+    int32_t ppb = step ? node->clock.ppb : (int32_t)orri_rng_between(&s->rng, -300000, 300000);
+    (void)orr_sim_clock(s->chaos->sim, node->name, by, ppb);
+    return true;
+}
+
+/* Effect crashes hit the next such effects of a node that is up; they count when they come. */
+static bool strike_crash(struct storm *s, struct orri_node *node) {
+    uint64_t within = s->kind == ORR_SIM_CRASH ? 200 : 8;
+    uint64_t nth = 1 + orri_rng_below(&s->rng, within);
+    if (node->state != ORR_SIM_DOWN) (void)orr_sim_arm(s->chaos->sim, node->name, s->kind, nth);
+    return false;
+}
+
+static bool strike(struct storm *s) {
+    struct orr_sim *sim = s->chaos->sim;
+    struct orri_node *a = any_node(s);
+    struct orri_node *b = sim->n_nodes > 1 ? any_other(s, a) : NULL;
+    switch (s->kind) {
+    case ORR_SIM_RESET: return b && orr_sim_reset(sim, a->name, b->name) == 0;
+    case ORR_SIM_STALL:
+        return b && orr_sim_stall(sim, a->name, b->name, sim->now + orri_expo(&s->rng, s->chaos->rates.pause_mean)) == 0;
+    case ORR_SIM_SLOW: return b && strike_slow(s, a, b);
+    case ORR_SIM_CUT: return b && strike_cut(s, a, b, true);
+    case ORR_SIM_CUT_ONE_WAY: return b && strike_cut(s, a, b, false);
+    case ORR_SIM_PARTITION: return b && strike_partition(s);
+    case ORR_SIM_PAUSE: return strike_pause(s, a);
+    case ORR_SIM_DISK_FULL: return strike_full(s, a);
+    case ORR_SIM_ROT: return strike_rot(s, a);
+    case ORR_SIM_CLOCK_STEP: return strike_clock(s, a, true);
+    case ORR_SIM_CLOCK_DRIFT: return strike_clock(s, a, false);
+    default: return strike_crash(s, a);
+    }
+}
+
+static void storm_next(struct storm *s) {
+    double rate = s->chaos->rates.rate[s->kind];
+    if (!(rate > 0) || strcmp(orr_sim_fault_unit(s->kind), "TIMED") != 0) return;
+    orr_time after = orri_expo(&s->rng, (orr_time)((double)ORR_SECOND / rate));
+    orri_sim_set(s->chaos->sim, &s->tick, s->chaos->sim->now + after + 1);
+}
+
+static void storm_fire(struct orri_tick *tick) {
+    struct storm *s = ORRI_CONTAINER(tick, struct storm, tick);
+    if (s->chaos->sim->n_nodes > 0 && strike(s)) {
+        orri_sim_count(s->chaos->sim, s->kind);
+        ORRI_SAY(s->chaos->sim, "chaos", "%s", orr_sim_fault_name(s->kind));
+    }
+    storm_next(s);
+}
+
+/* -- Begin and end -------------------------------------------------------------------------------------------------------------- */
+static void rates_set(struct orr_sim *sim, const struct orr_sim_faults *rates) {
+    sim->rates = *rates;
+    for (unsigned i = 0; i < sim->n_nodes; i++) orri_aims_draw(sim->nodes[i]);
+}
+
+static void begin_fire(struct orri_tick *tick) {
+    struct orri_chaos *chaos = ORRI_CONTAINER(tick, struct orri_chaos, begin);
+    chaos->raging = true;
+    rates_set(chaos->sim, &chaos->rates);
+    for (unsigned i = 0; i < ORR_SIM_KINDS; i++) storm_next(&chaos->storms[i]);
+    for (unsigned i = 0; i < chaos->sim->n_nodes; i++) {
+        if (chaos->sim->nodes[i]->state == ORR_SIM_DOWN) orri_chaos_down(chaos->sim->nodes[i]);
+    }
+}
+
+static void calm(struct orri_chaos *chaos) {
+    chaos->raging = false;
+    orri_sim_unset(chaos->sim, &chaos->begin);
+    orri_sim_unset(chaos->sim, &chaos->end);
+    for (unsigned i = 0; i < ORR_SIM_KINDS; i++) orri_sim_unset(chaos->sim, &chaos->storms[i].tick);
+    while (chaos->mends) mend_free(chaos->mends);
+}
+
+static void heal_node(struct orri_node *node) {
+    struct orr_sim *sim = node->sim;
+    for (unsigned i = 0; i < ORR_SIM_KINDS; i++) node->aims[i].armed = false;
+    node->disk->room = sim->config.disk_bytes;
+    (void)orr_sim_clock(sim, node->name, 0, 0);
+    if (node->state == ORR_SIM_PAUSED) orri_node_resume(node);
+    if (node->state == ORR_SIM_UP && orri_disk_poisoned(node)) orri_node_end(node, ORRI_PROCESS, false, 0, "healed");
+    if (node->state == ORR_SIM_DOWN) (void)orri_node_start(node);
+}
+
+void orr_sim_heal(struct orr_sim *sim) {
+    if (sim->chaos) calm(sim->chaos);
+    orr_sim_heal_links(sim);
+    for (unsigned i = 0; i < sim->n_nodes; i++) heal_node(sim->nodes[i]);
+    rates_set(sim, &sim->config.faults);
+    ORRI_SAY(sim, "chaos", "healed");
+}
+
+static void end_fire(struct orri_tick *tick) { orr_sim_heal(ORRI_CONTAINER(tick, struct orri_chaos, end)->sim); }
+
+int orr_sim_chaos(struct orr_sim *sim, const struct orr_sim_faults *rates, orr_time from, orr_time until) {
+    if (until < from || (sim->chaos && sim->chaos->raging)) return ORR_EINVALID;
+    orri_chaos_free(sim);
+    struct orri_chaos *chaos = sim->chaos = orri_sim_get(sim, sizeof *chaos);
+    chaos->sim = sim;
+    chaos->rates = *rates;
+    orri_sim_rng(sim, &chaos->restarts, "chaos", "restart");
+    for (unsigned i = 0; i < ORR_SIM_KINDS; i++) {
+        struct storm *s = &chaos->storms[i];
+        *s = (struct storm){ .tick = { .fire = storm_fire }, .chaos = chaos, .kind = (enum orr_sim_fault)i };
+        orri_sim_rng(sim, &s->rng, "chaos", orr_sim_fault_name(s->kind));
+    }
+    chaos->begin.fire = begin_fire;
+    chaos->end.fire = end_fire;
+    orri_sim_set(sim, &chaos->begin, from > sim->now ? from : sim->now);
+    orri_sim_set(sim, &chaos->end, until > sim->now ? until : sim->now);
+    return 0;
+}
+
+void orri_chaos_free(struct orr_sim *sim) {
+    if (!sim->chaos) return;
+    calm(sim->chaos);
+    orri_sim_put(sim, sim->chaos, sizeof *sim->chaos);
+    sim->chaos = NULL;
+}

@@ -1,0 +1,46 @@
+/* clock.c - a node's clocks as straight lines over virtual time, bent where the drift changes.
+ *
+ * Both directions are exact in integers: an alarm set for a local time is never early, at no drift.                   */
+#include "sim/room.h"
+
+__extension__ typedef __int128 wide;
+
+enum { BILLION = 1000000000 };
+
+static orr_time gained(const struct orri_clock *clock, orr_time passed) {
+    enum { SMALL = 1 << 30 };       /* products of this many ns * ppb, times 8192, fit 64 bits */
+    if (passed / 8192 < SMALL && clock->ppb < 1 << 20 && clock->ppb > -(1 << 20)) return passed * clock->ppb / BILLION;
+    return (orr_time)((wide)passed * clock->ppb / BILLION);
+}
+
+orr_time orri_clock_local(const struct orri_clock *clock, orr_time t) {
+    orr_time passed = t - clock->base_t;
+    return clock->base_local + passed + (clock->ppb ? gained(clock, passed) : 0);
+}
+
+/* The first guess, 1 - e for 1 / (1 + e), is never late; what is missing is added until nothing is. */
+orr_time orri_clock_when(const struct orri_clock *clock, orr_time local) {
+    orr_time wanted = local - clock->base_local;
+    if (wanted <= 0) return clock->base_t;
+    if (clock->ppb == 0) return clock->base_t + wanted;
+    orr_time t = clock->base_t + wanted - gained(clock, wanted) - 1;
+    for (orr_time missing; (missing = local - orri_clock_local(clock, t)) > 0;) t += missing;
+    return t;
+}
+
+void orri_clock_drift(struct orri_clock *clock, orr_time t, int32_t ppb) {
+    clock->base_local = orri_clock_local(clock, t);
+    clock->base_t = t;
+    clock->ppb = ppb;
+}
+
+orr_time orri_expo(struct orr_rng *rng, orr_time mean) {
+    static const int64_t ln2 = 2977044472;               /* of 2^32 */
+    uint64_t u = orri_rng_next(rng);
+    if (mean <= 0) return 0;
+    unsigned zeros = (unsigned)__builtin_clzll(u | 1);
+    uint64_t fraction = zeros < 63 ? (u << zeros << 1) >> 32 : 0;
+    uint64_t log2 = ((uint64_t)(zeros + 1) << 32) - fraction;        /* -log2(u / 2^64), 32 bits of fraction */
+    uint64_t ln = (uint64_t)(((wide)log2 * ln2) >> 32);
+    return (orr_time)(((wide)mean * (wide)ln) >> 32);
+}

@@ -1,0 +1,106 @@
+/* fault.c - the kinds of faults: names, rates, and when each strikes at each node.
+ *
+ * A fault that may strike at each operation is not drawn each time: the number of operations up to the next strike is
+ * drawn (it is geometric) and counted down, so a rate of zero costs one comparison. orr_sim_arm sets that number by hand:
+ * a strike is named by (node, kind, number), which is what a shrinker writes down.                                   */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/disk.h"
+
+static const char *const names[] = {
+#define ORR_X(fault, name, unit) name,
+    ORR_SIM_FAULTS(ORR_X)
+#undef ORR_X
+};
+static const char *const units[] = {
+#define ORR_X(fault, name, unit) #unit,
+    ORR_SIM_FAULTS(ORR_X)
+#undef ORR_X
+};
+
+const char *orr_sim_fault_name(enum orr_sim_fault kind) { return (unsigned)kind < ORR_SIM_KINDS ? names[kind] : NULL; }
+const char *orr_sim_fault_unit(enum orr_sim_fault kind) { return (unsigned)kind < ORR_SIM_KINDS ? units[kind] : NULL; }
+
+int orr_sim_fault_by_name(const char *name) {
+    for (int i = 0; i < ORR_SIM_KINDS; i++) {
+        if (strcmp(names[i], name) == 0) return i;
+    }
+    return -ENOENT;
+}
+
+void orr_sim_faults_init(struct orr_sim_faults *faults) {
+    *faults = (struct orr_sim_faults){ .budget = ORR_SIM_MINORITY };
+    faults->down_mean = ORR_SECOND;
+    faults->pause_mean = 500 * ORR_MS;
+    faults->cut_mean = ORR_SECOND;
+    faults->rate[ORR_SIM_TURN_CUT] = 0.02;
+    faults->rate[ORR_SIM_SHORT_READ] = 0.02;
+    faults->rate[ORR_SIM_RARE] = 0.001;
+}
+
+void orr_sim_faults_default(struct orr_sim_faults *faults) {
+    static const struct { enum orr_sim_fault kind; double rate; } defaults[] = {
+        { ORR_SIM_LOSS, 0.02 }, { ORR_SIM_DUPLICATE, 0.01 }, { ORR_SIM_REORDER, 0.02 }, { ORR_SIM_DELAY, 0.002 },
+        { ORR_SIM_RESET, 0.3 }, { ORR_SIM_STALL, 0.2 }, { ORR_SIM_SLOW, 0.1 }, { ORR_SIM_CUT, 0.15 },
+        { ORR_SIM_CUT_ONE_WAY, 0.15 }, { ORR_SIM_PARTITION, 0.1 }, { ORR_SIM_CRASH, 0.15 },
+        { ORR_SIM_CRASH_SUBMITTED, 0.05 }, { ORR_SIM_CRASH_WRITTEN, 0.1 }, { ORR_SIM_CRASH_SYNCED, 0.05 },
+        { ORR_SIM_CRASH_PROCESS, 0.3 }, { ORR_SIM_CRASH_SILENT, 0.3 }, { ORR_SIM_PAUSE, 0.1 },
+        { ORR_SIM_WRITE_ERROR, 0.00002 }, { ORR_SIM_READ_ERROR, 0.0002 }, { ORR_SIM_SYNC_ERROR, 0.00005 },
+        { ORR_SIM_SYNC_HANG, 0.0001 }, { ORR_SIM_DISK_FULL, 0.03 }, { ORR_SIM_CLOCK_STEP, 0.05 }, { ORR_SIM_CLOCK_DRIFT, 0.05 },
+    };
+    orr_sim_faults_init(faults);
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) faults->rate[defaults[i].kind] = defaults[i].rate;
+}
+
+/* -- Strikes ---------------------------------------------------------------------------------------------------------------- */
+static uint64_t draw_gap(struct orr_rng *rng, double rate) {
+    if (!(rate > 0)) return 0;
+    if (rate < 0.2) return 1 + (uint64_t)orri_expo(rng, (orr_time)(1 / rate));
+    uint64_t gap = 1;
+    while (!orri_rng_chance(rng, rate)) gap++;
+    return gap;
+}
+
+/* TIMED kinds strike where chaos or arm aims them, never by a rate. */
+static double rate_of(const struct orri_node *node, enum orr_sim_fault kind) {
+    return strcmp(units[kind], "OP") == 0 && kind != ORR_SIM_RARE ? node->sim->rates.rate[kind] : 0;
+}
+
+void orri_aims_draw(struct orri_node *node) {
+    for (unsigned i = 0; i < ORR_SIM_KINDS; i++) {
+        struct orri_aim *aim = &node->aims[i];
+        if (!aim->seeded) orri_sim_rng(node->sim, &aim->rng, names[i], node->name);
+        aim->seeded = true;
+        if (!aim->armed) aim->left = draw_gap(&aim->rng, rate_of(node, (enum orr_sim_fault)i));
+    }
+}
+
+bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind) {
+    struct orri_aim *aim = &node->aims[kind];
+    aim->armed = false;
+    aim->left = draw_gap(&aim->rng, rate_of(node, kind));
+    orri_sim_count(node->sim, kind);
+    if (kind != ORR_SIM_TURN_CUT && kind != ORR_SIM_SHORT_READ) ORRI_SAY(node->sim, node->name, "FAULT %s", names[kind]);
+    return true;
+}
+
+bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind) {
+    const struct orr_sim *sim = node->sim;
+    if (node->disk->damaged || (kind < ORR_SIM_KINDS && node->aims[kind].armed)) return true;
+    unsigned damaged = 0;
+    for (unsigned i = 0; i < sim->n_nodes; i++) damaged += sim->nodes[i]->disk->damaged;
+    unsigned minority = sim->n_nodes ? (sim->n_nodes - 1) / 2 : 0;
+    return damaged < (sim->rates.budget == ORR_SIM_MINORITY ? minority : sim->rates.budget);
+}
+
+int orr_sim_arm(struct orr_sim *sim, const char *name, enum orr_sim_fault kind, uint64_t nth) {
+    struct orri_node *node = orri_node_find(sim, name);
+    if (!node) return -ENOENT;
+    bool aims = strcmp(units[kind], "OP") == 0 || (kind >= ORR_SIM_CRASH && kind <= ORR_SIM_CRASH_SYNCED);
+    if (!aims) return ORR_EINVALID;
+    node->aims[kind].left = nth;
+    node->aims[kind].armed = nth > 0;
+    return 0;
+}
