@@ -1,0 +1,713 @@
+/* stream_test.c - streams of the real world: between two worlds in one process, and with plain sockets. */
+#include "support.h"
+
+#include "base/rng.h"
+
+#include <sys/ioctl.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { CROSSING_BYTES = 128 << 20 };
+#else
+enum { CROSSING_BYTES = 1 << 30 };
+#endif
+enum { PATTERN = 1 << 20, FRAME = 64 << 10 };
+
+/* -- Two worlds ---------------------------------------------------------------------------------------------------------- */
+/* What one side has seen of one stream. Begun and closed at most once each, nothing before or after, or the test fails. */
+struct side {
+    struct node *node;
+    struct orr_stream *stream;      /* NULL once closed */
+    uint64_t serial;
+    unsigned begun, room, closed;
+    int status;
+    bool closing;                   /* we called close: neither DATA nor ROOM from here on */
+    uint64_t got, sent, to_send;
+    bool echo, check;
+    char bytes[256];                /* the first that came */
+};
+enum { SIDES_MAX = 4096 };
+static struct side sides[SIDES_MAX];
+static unsigned n_sides, n_begun, n_closed;
+static struct node a, b;
+static struct node *const both[] = { &a, &b };
+static int port;
+static struct orr_chunk *pattern;   /* of a's; 2 * PATTERN bytes that repeat after PATTERN */
+
+static void pump(struct side *s) {
+    while (s->stream && s->sent < s->to_send) {
+        struct orr_slice part = { pattern, pattern->at + s->sent % PATTERN, FRAME };
+        if (s->node != &a) part.chunk = NULL, part.size = FRAME / 4;    /* a chunk has one thread, but here also one world */
+        if (part.size > s->to_send - s->sent) part.size = s->to_send - s->sent;
+        if (s->node->w->ops->send(s->node->w, s->stream, 1, &part, 1) != 0) return;
+        s->sent += part.size;
+    }
+}
+
+static struct side *side_new(struct node *n, struct orr_stream *stream) {
+    assert_true(n_sides < SIDES_MAX);
+    struct side *s = &sides[n_sides++];
+    *s = (struct side){ .node = n, .stream = stream, .serial = stream->serial };
+    stream->owner = s;
+    return s;
+}
+
+static void on_data(struct side *s, struct orr_slice data) {
+    for (size_t i = 0; i < data.size && s->got + i < sizeof s->bytes; i++) s->bytes[s->got + i] = (char)data.at[i];
+    for (size_t done = 0, n; s->check && done < data.size; done += n) {
+        size_t at = (size_t)((s->got + done) % PATTERN);
+        n = data.size - done < PATTERN ? data.size - done : PATTERN;
+        if (memcmp(data.at + done, pattern->at + at, n) != 0) fail_msg("other bytes than were sent");
+    }
+    s->got += data.size;
+    if (s->echo) assert_int_equal(s->node->w->ops->send(s->node->w, s->stream, 0, &data, 1), 0);
+}
+
+static struct side *expected_next;  /* what an accepted stream's side begins as */
+
+static void on_event(struct node *n, struct orr_req *req) {
+    struct orr_stream_event *e = (struct orr_stream_event *)(void *)req;
+    struct side *s = e->stream->owner;
+    if (req->op == ORR_OP_ACCEPTED) {
+        assert_null(s);
+        s = side_new(n, e->stream);
+        if (expected_next) {
+            s->echo = expected_next->echo;
+            s->check = expected_next->check;
+            s->to_send = expected_next->to_send;
+        }
+    }
+    assert_non_null(s);
+    assert_ptr_equal(s->stream, e->stream);
+    assert_int_equal(s->serial, e->stream->serial);
+    assert_int_equal(s->closed, 0);
+    switch (req->op) {
+    case ORR_OP_ACCEPTED:
+    case ORR_OP_CONNECTED:
+        assert_int_equal(s->begun++, 0);
+        n_begun++;
+        pump(s);
+        break;
+    case ORR_OP_DATA:
+        assert_int_equal(s->begun, 1);
+        assert_false(s->closing);
+        assert_true(e->data.size > 0);
+        on_data(s, e->data);
+        break;
+    case ORR_OP_ROOM:
+        assert_false(s->closing);
+        s->room++;
+        assert_true(n->w->ops->queued(n->w, s->stream) < n->loop->config.send_bytes_max / 2);
+        pump(s);
+        break;
+    case ORR_OP_CLOSED:
+        s->closed = 1;
+        s->status = req->status;
+        s->stream = NULL;
+        n_closed++;
+        break;
+    default: fail_msg("an unexpected request: %d", req->op);
+    }
+}
+
+static void start_world(struct node *n, size_t send_max, orr_time patience) {
+    struct orr_loop_config config;
+    memset(n, 0, sizeof *n);
+    node_config(n, &config);
+    config.send_bytes_max = send_max;
+    config.patience = patience;
+    node_new_with(n, &config);
+    n->on = on_event;
+}
+
+static int set_up_with(size_t send_max, orr_time patience) {
+    n_sides = n_begun = n_closed = 0;
+    expected_next = NULL;
+    start_world(&a, send_max, patience);
+    start_world(&b, send_max, patience);
+    pattern = a.w->chunks->get(a.w->chunks, 2 * PATTERN);
+    struct orr_rng rng;
+    orri_rng_init(&rng, 1);
+    orri_rng_fill(&rng, pattern->at, PATTERN);
+    memcpy(pattern->at + PATTERN, pattern->at, PATTERN);
+    port = free_port();
+    assert_int_equal(b.w->ops->listen(b.w, address_of(port), 3, 3000), 0);
+    assert_int_equal(a.w->ops->peer(a.w, 7, address_of(port)), 0);
+    return 0;
+}
+static int set_up(void **state) {
+    (void)state;
+    return set_up_with(1 << 20, 5 * ORR_SECOND);
+}
+static int tear_down(void **state) {
+    (void)state;
+    orr_chunk_drop(pattern);
+    orr_loop_free(a.loop);
+    orr_loop_free(b.loop);
+    return 0;
+}
+
+static struct side *dial(void) {
+    struct orr_stream *stream;
+    assert_int_equal(a.w->ops->connect(a.w, 7, &stream), 0);
+    return side_new(&a, stream);
+}
+static void close_side(struct side *s, bool flush) {
+    s->closing = true;
+    s->node->w->ops->close(s->node->w, s->stream, flush);
+    s->node->w->ops->close(s->node->w, s->stream, flush);      /* twice is once */
+}
+static int say(struct side *s, unsigned cls, const char *text) {
+    struct orr_slice part = orr_borrow(text, strlen(text));
+    return s->node->w->ops->send(s->node->w, s->stream, cls, &part, 1);
+}
+#define BOTH_UNTIL(counter, value) until_n(both, 2, has_reached, &(struct reached){ &(counter), (value) })
+
+static bool has_got(void *ud) {
+    const struct side *s = ud;
+    return s->got >= s->to_send;
+}
+static bool is_idle(void *ud) { return (void)ud, true; }
+
+/* Begun on both sides; the accepted one. */
+static struct side *other_of(void) {
+    BOTH_UNTIL(n_begun, 2);
+    return sides[0].node == &b ? &sides[0] : &sides[1];
+}
+
+/* -- Specs --------------------------------------------------------------------------------------------------------------- */
+static void bytes_go_there_and_back(void **state) {
+    (void)state;
+    expected_next = &(struct side){ .echo = true };
+    struct side *s = dial();
+    assert_int_equal(say(s, 0, "said before the connection was there, "), 0);
+    struct side *o = other_of();
+    assert_int_equal(say(s, 0, "and after"), 0);
+    s->to_send = 47;
+    until_n(both, 2, has_got, s);
+    assert_memory_equal(s->bytes, "said before the connection was there, and after", 47);
+    close_side(s, true);
+    BOTH_UNTIL(n_closed, 2);
+    assert_int_equal(s->status, ORR_ECLOSED);
+    assert_int_equal(o->status, 0);
+}
+
+static bool crossing_done(void *ud) {
+    const struct side *s = ud;
+    return s[0].got == CROSSING_BYTES && s[1].got == CROSSING_BYTES;
+}
+static void much_goes_both_ways_at_once(void **state) {
+    (void)state;
+    expected_next = &(struct side){ .check = true, .to_send = CROSSING_BYTES };
+    struct side *s = dial();
+    s->check = true;
+    s->to_send = CROSSING_BYTES;
+    until_n(both, 2, crossing_done, sides);
+    assert_true(sides[0].room > 10 && sides[1].room > 10);
+    assert_int_equal(a.loop->n_queued, 0);
+    assert_null(sides[0].stream->owner == NULL ? s : NULL);
+    close_side(s, true);
+    BOTH_UNTIL(n_closed, 2);
+}
+
+static void above_the_limit_nothing_is_taken_and_room_comes_once(void **state) {
+    (void)state;
+    struct side *s = dial(), *o = other_of();
+    struct orr_slice part = { pattern, pattern->at, 512 << 10 };
+    unsigned taken = 0;
+    b.w->ops->read_pause(b.w, o->stream, true);
+    for (;;) {                              /* until the system takes no more either */
+        int error = a.w->ops->send(a.w, s->stream, 1, &part, 1);
+        if (error == ORR_EOVERLOADED) break;
+        assert_int_equal(error, 0);
+        taken++;
+        until_n(both, 2, is_idle, NULL);
+        orr_loop_step(a.loop, 0);
+    }
+    size_t queued = a.w->ops->queued(a.w, s->stream);
+    assert_true(queued + part.size > a.loop->config.send_bytes_max);
+    assert_int_equal(a.w->ops->send(a.w, s->stream, 0, &part, 1), ORR_EOVERLOADED);
+    assert_int_equal(a.w->ops->queued(a.w, s->stream), queued);
+    assert_int_equal(s->room, 0);
+    b.w->ops->read_pause(b.w, o->stream, false);
+    BOTH_UNTIL(s->room, 1);
+    o->to_send = (uint64_t)taken * part.size;
+    until_n(both, 2, has_got, o);
+    assert_int_equal(o->got, o->to_send);
+    assert_int_equal(s->room, 1);
+}
+
+static void an_empty_stream_takes_any_one_call(void **state) {
+    (void)state;
+    struct side *s = dial(), *o = other_of();
+    struct orr_slice parts[2] = { { pattern, pattern->at, 2 * PATTERN }, { pattern, pattern->at, 2 * PATTERN } };
+    o->check = true;
+    assert_int_equal(a.w->ops->send(a.w, s->stream, 0, parts, 2), 0);
+    assert_int_equal(a.w->ops->send(a.w, s->stream, 0, parts, 1), ORR_EOVERLOADED);
+    o->to_send = 4 * PATTERN;
+    until_n(both, 2, has_got, o);
+}
+
+/* A reader of frames: 'c' or 'b', a number, a size, then that many bytes. */
+struct frames {
+    unsigned char buffer[FRAME + 16];
+    size_t filled;
+    unsigned n_control, n_bulk, bulk_before_control;
+};
+static struct frames frames;
+static void eat_frames(struct node *n, struct orr_req *req) {
+    struct orr_stream_event *e = (struct orr_stream_event *)(void *)req;
+    if (req->op != ORR_OP_DATA || n != &b) {
+        on_event(n, req);
+        return;
+    }
+    for (size_t i = 0; i < e->data.size; i++) {
+        frames.buffer[frames.filled++] = e->data.at[i];
+        size_t size = frames.buffer[0] == 'c' ? 8 : FRAME;
+        assert_true(frames.buffer[0] == 'c' || frames.buffer[0] == 'b');
+        if (frames.filled < size) continue;
+        for (size_t k = 1; k < size; k++) assert_int_equal(frames.buffer[k], frames.buffer[1]);
+        if (frames.buffer[0] == 'c' && frames.n_control++ == 0) frames.bulk_before_control = frames.n_bulk;
+        if (frames.buffer[0] == 'b') assert_int_equal(frames.buffer[1], frames.n_bulk++ % 251);
+        frames.filled = 0;
+    }
+}
+static void control_overtakes_bulk_between_frames_only(void **state) {
+    (void)state;
+    enum { BULK = 800 };
+    a.loop->config.send_bytes_max = BULK * (size_t)FRAME + 4096;
+    b.on = eat_frames;
+    memset(&frames, 0, sizeof frames);
+    struct side *s = dial(), *o = other_of();
+    b.w->ops->read_pause(b.w, o->stream, true);
+    for (unsigned i = 0; i < BULK; i++) {
+        struct orr_chunk *c = a.w->chunks->get(a.w->chunks, FRAME);
+        memset(c->at, (int)(i % 251), FRAME);
+        c->at[0] = 'b';
+        struct orr_slice parts[2] = { { c, c->at, 1000 }, { c, c->at + 1000, FRAME - 1000 } };
+        assert_int_equal(a.w->ops->send(a.w, s->stream, 1, parts, 2), 0);
+        orr_chunk_drop(c);
+    }
+    for (unsigned i = 0; i < 4; i++) orr_loop_step(a.loop, 0);
+    assert_true(s->stream && a.w->ops->queued(a.w, s->stream) > 0);
+    assert_int_equal(say(s, 0, "cxxxxxxxcyyyyyyy"), 0);
+    b.w->ops->read_pause(b.w, o->stream, false);
+    BOTH_UNTIL(frames.n_bulk, BULK);
+    assert_int_equal(frames.n_control, 2);
+    assert_true(frames.bulk_before_control < BULK - 10);
+}
+
+static void a_paused_stream_is_silent_and_loses_nothing(void **state) {
+    (void)state;
+    struct side *s = dial(), *o = other_of();
+    b.w->ops->read_pause(b.w, o->stream, true);
+    assert_int_equal(say(s, 0, "held back"), 0);
+    close_side(s, true);
+    for (unsigned i = 0; i < 20; i++) orr_loop_step(a.loop, 0), orr_loop_step(b.loop, ORR_MS);
+    assert_int_equal(o->got, 0);
+    assert_int_equal(o->closed, 0);
+    b.w->ops->read_pause(b.w, o->stream, false);
+    BOTH_UNTIL(n_closed, 2);
+    assert_int_equal(o->got, 9);
+}
+
+static void a_dial_that_is_refused_only_closes(void **state) {
+    (void)state;
+    assert_int_equal(a.w->ops->peer(a.w, 8, address_of(free_port())), 0);
+    struct orr_stream *stream;
+    assert_int_equal(a.w->ops->connect(a.w, 8, &stream), 0);
+    struct side *s = side_new(&a, stream);
+    BOTH_UNTIL(n_closed, 1);
+    assert_int_equal(s->begun, 0);
+    assert_int_equal(s->status, -ECONNREFUSED);
+    assert_int_equal(a.w->ops->connect(a.w, 9, &stream), ORR_EUNAVAILABLE);
+    assert_int_equal(a.w->ops->peer(a.w, 8, NULL), 0);
+    assert_int_equal(a.w->ops->connect(a.w, 8, &stream), ORR_EUNAVAILABLE);
+}
+
+static void a_dial_to_nowhere_ends_when_patience_does(void **state) {
+    (void)state;
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof at;
+    int full = socket(AF_INET, SOCK_STREAM, 0), fillers[8];
+    assert_int_equal(bind(full, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(full, 0), 0);           /* nobody accepts, and the queue has room for one */
+    assert_int_equal(getsockname(full, (struct sockaddr *)&at, &size), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fillers[i], (struct sockaddr *)&at, sizeof at);
+    }
+    a.loop->config.patience = 50 * ORR_MS;
+    assert_int_equal(a.w->ops->peer(a.w, 8, address_of(ntohs(at.sin_port))), 0);
+    struct orr_stream *stream;
+    assert_int_equal(a.w->ops->connect(a.w, 8, &stream), 0);
+    struct side *s = side_new(&a, stream);
+    BOTH_UNTIL(n_closed, 1);
+    assert_int_equal(s->begun, 0);
+    assert_int_equal(s->status, ORR_ETIMEOUT);
+    for (unsigned i = 0; i < 8; i++) close(fillers[i]);
+    close(full);
+}
+
+static void crossing_dials_are_two_streams(void **state) {
+    (void)state;
+    int other = free_port();
+    assert_int_equal(a.w->ops->listen(a.w, address_of(other), 4, 10), 0);
+    assert_int_equal(b.w->ops->peer(b.w, 6, address_of(other)), 0);
+    struct orr_stream *stream;
+    dial();
+    assert_int_equal(b.w->ops->connect(b.w, 6, &stream), 0);
+    side_new(&b, stream);
+    BOTH_UNTIL(n_begun, 4);
+    for (unsigned i = 0; i < 2; i++) close_side(&sides[i], i == 0);     /* each closes what it dialled */
+    BOTH_UNTIL(n_closed, 4);
+}
+
+/* -- With plain sockets ---------------------------------------------------------------------------------------------------- */
+static void an_answer_reaches_a_client_that_has_shut_its_side(void **state) {
+    (void)state;
+    char answer[16] = { 0 };
+    expected_next = &(struct side){ .echo = true };
+    int fd = dial_plain(port);
+    assert_int_equal(write(fd, "ping", 4), 4);
+    shutdown(fd, SHUT_WR);
+    UNTIL(&b, n_closed, 1);
+    assert_int_equal(sides[0].status, 0);
+    assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), 4);
+    assert_memory_equal(answer, "ping", 4);
+    close(fd);
+}
+
+static void a_reset_is_an_end_with_a_reason(void **state) {
+    (void)state;
+    int fd = dial_plain(port);
+    UNTIL(&b, n_begun, 1);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+    close(fd);
+    UNTIL(&b, n_closed, 1);
+    assert_int_equal(sides[0].status, -ECONNRESET);
+}
+
+static void writing_to_one_who_has_gone_raises_no_signal(void **state) {
+    (void)state;
+    int fd = dial_plain(port);
+    UNTIL(&b, n_begun, 1);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+    close(fd);
+    assert_int_equal(say(&sides[0], 0, "anybody there?"), 0);
+    orr_loop_step(b.loop, 0);
+    UNTIL(&b, n_closed, 1);
+    assert_true(sides[0].status == -EPIPE || sides[0].status == -ECONNRESET);
+}
+
+static void one_who_never_reads_is_given_up_after_patience(void **state) {
+    (void)state;
+    int fd = dial_plain(port);
+    UNTIL(&b, n_begun, 1);
+    struct orr_slice part = { pattern, pattern->at, PATTERN };
+    while (b.w->ops->send(b.w, sides[0].stream, 1, &part, 1) == 0) orr_loop_step(b.loop, 0);
+    b.loop->config.patience = 50 * ORR_MS;
+    close_side(&sides[0], true);
+    assert_int_equal(say(&sides[0], 0, "x"), ORR_ECLOSED);
+    UNTIL(&b, n_closed, 1);
+    assert_int_equal(sides[0].status, ORR_ETIMEOUT);
+    assert_int_equal(b.loop->n_queued, 0);
+    close(fd);
+}
+
+static void the_last_words_reach_one_who_is_still_talking(void **state) {
+    (void)state;
+    enum { MUCH = 4 << 20 };
+    char *bytes = calloc(1, MUCH), answer[32] = { 0 };
+    int fd = dial_plain(port);
+    UNTIL(&b, n_begun, 1);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    size_t sent = (size_t)write(fd, bytes, MUCH);
+    assert_int_equal(say(&sides[0], 0, "too big"), 0);
+    close_side(&sides[0], true);
+    while (sent < MUCH) {                   /* goes on as a client does that has not looked yet */
+        ssize_t n = write(fd, bytes + sent, MUCH - sent);
+        if (n > 0) sent += (size_t)n;
+        else assert_int_equal(errno, EAGAIN);
+        orr_loop_step(b.loop, 0);
+    }
+    fcntl(fd, F_SETFL, 0);
+    assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), 7);
+    assert_memory_equal(answer, "too big", 7);
+    close(fd);
+    UNTIL(&b, n_closed, 1);
+    free(bytes);
+}
+
+static void above_its_limit_a_listener_refuses(void **state) {
+    (void)state;
+    int other = free_port(), fds[6], refused = 0;
+    char byte;
+    b.say_nothing = true;
+    assert_int_equal(b.w->ops->listen(b.w, address_of(other), 5, 4), 0);
+    for (unsigned i = 0; i < 6; i++) fds[i] = dial_plain(other);
+    UNTIL(&b, n_begun, 4);
+    struct orr_world_stats stats;
+    do orr_loop_step(b.loop, 0), orr_loop_stats(b.loop, &stats);
+    while (stats.refused < 2);
+    for (unsigned i = 0; i < 6; i++) refused += recv(fds[i], &byte, 1, MSG_DONTWAIT) == 0;
+    assert_int_equal(refused, 2);
+    assert_int_equal(stats.streams, 4);
+    assert_int_equal(b.logged, 1);          /* once in a while, not once each */
+    close(fds[0]);
+    UNTIL(&b, n_closed, 1);
+    int again = dial_plain(other);
+    UNTIL(&b, n_begun, 5);
+    close(again);
+    for (unsigned i = 1; i < 6; i++) close(fds[i]);
+}
+
+static void without_descriptors_accepting_pauses_and_resumes(void **state) {
+    (void)state;
+    enum { CLIENTS = 20, ROOM_FOR = 8 };
+    int fds[CLIENTS], last, refused = 0, gone = 0;
+    char byte;
+    struct rlimit before, low;
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    b.say_nothing = true;
+    orr_loop_fd(b.loop);                    /* looked up while there are descriptors for looking */
+    for (unsigned i = 0; i < CLIENTS; i++) fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+    last = dup(0);
+    close(last);
+    getrlimit(RLIMIT_NOFILE, &before);
+    low = before;
+    low.rlim_cur = (rlim_t)last + ROOM_FOR;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (unsigned i = 0; i < CLIENTS; i++) assert_int_equal(connect(fds[i], (struct sockaddr *)&at, sizeof at), 0);
+    UNTIL(&b, n_begun, ROOM_FOR);
+    struct orr_world_stats stats;
+    do orr_loop_step(b.loop, ORR_MS), orr_loop_stats(b.loop, &stats);
+    while (stats.refused == 0);
+    assert_int_not_equal(b.loop->accept_again, ORR_NEVER);
+    for (unsigned i = 0; i < CLIENTS; i++) refused += recv(fds[i], &byte, 1, MSG_DONTWAIT) == 0;
+    assert_true(refused >= 1 && refused < CLIENTS - ROOM_FOR);      /* the others wait */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    UNTIL(&b, n_begun, CLIENTS - (unsigned)stats.refused);
+    assert_int_equal(b.loop->accept_again, ORR_NEVER);
+    for (unsigned i = 0; i < CLIENTS; i++) gone += close(fds[i]);
+    UNTIL(&b, n_closed, n_begun);
+    assert_int_equal(gone, 0);
+}
+
+/* Counts what a world has allocated. */
+static size_t allocated;
+static void *counting_alloc(void *ud, void *ptr, size_t old_size, size_t new_size) {
+    (void)ud;
+    void *out = orr_alloc_libc.fn(orr_alloc_libc.ud, ptr, old_size, new_size);
+    if (out || new_size == 0) allocated += new_size - old_size;
+    return out;
+}
+
+static void two_thousand_clients_come_talk_and_go(void **state) {
+    (void)state;
+    enum { CLIENTS = 1900 };
+    static int fds[CLIENTS];
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    b.w->alloc.fn = counting_alloc;         /* the loop's own from here on */
+    size_t before = allocated;
+    expected_next = &(struct side){ .echo = true };
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        fds[i] = dial_plain(port);
+        orr_loop_step(b.loop, 0);
+    }
+    UNTIL(&b, n_begun, CLIENTS);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < CLIENTS; i++) assert_int_equal(write(fds[i], "hello", 5), 5);
+        char answer[5];
+        for (unsigned i = 0; i < CLIENTS; i++) {
+            while (recv(fds[i], answer, 5, MSG_DONTWAIT | MSG_PEEK) < 5) orr_loop_step(b.loop, 0);
+            assert_int_equal(recv(fds[i], answer, 5, 0), 5);
+            assert_memory_equal(answer, "hello", 5);
+        }
+    }
+    assert_true((allocated - before) / CLIENTS < 1024);     /* bytes for an idle client; a buffer each would be more */
+    for (unsigned i = 0; i < CLIENTS; i++) close(fds[i]);
+    UNTIL(&b, n_closed, CLIENTS);
+    assert_int_equal(b.loop->n_streams, 0);
+}
+
+static void one_who_floods_does_not_starve_another(void **state) {
+    (void)state;
+    b.loop->config.stream_turn_bytes = b.loop->config.turn_bytes = 64 << 10;
+    int flood = dial_plain(port), small = dial_plain(port);
+    char *bytes = calloc(1, 1 << 20);
+    UNTIL(&b, n_begun, 2);
+    fcntl(flood, F_SETFL, O_NONBLOCK);
+    assert_int_equal(write(small, "x", 1), 1);
+    for (unsigned i = 0; i < 4; i++) {
+        (void)!write(flood, bytes, 1 << 20);
+        orr_loop_step(b.loop, 0);
+    }
+    assert_int_equal(sides[0].got + sides[1].got > 1 && (sides[0].got == 1 || sides[1].got == 1), 1);
+    assert_true(b.loop->turn_bytes <= 2 * (64 << 10));
+    close(flood);
+    close(small);
+    free(bytes);
+}
+
+static void the_descriptor_shows_every_reason_to_step(void **state) {
+    (void)state;
+    int fd = orr_loop_fd(b.loop);
+    assert_true(fd >= 0);
+    while (orr_loop_step(b.loop, 0) == 1) continue;
+    struct pollfd p = { fd, POLLIN, 0 };
+    assert_int_equal(poll(&p, 1, 0), 0);
+    int client = dial_plain(port);
+    assert_int_equal(poll(&p, 1, 10000), 1);        /* a connection */
+    UNTIL(&b, n_begun, 1);
+    while (orr_loop_step(b.loop, 0) == 1) continue;
+    assert_int_equal(poll(&p, 1, 0), 0);
+    b.w->ops->alarm(b.w, b.w->ops->fresh(b.w) + 2 * ORR_MS, 0);
+    assert_int_equal(poll(&p, 1, 0), 1);            /* work submitted outside a turn: the timer has to be set */
+    assert_int_equal(orr_loop_step(b.loop, 0), 0);
+    unsigned wakes = b.wakes;
+    while (b.wakes == wakes) {
+        assert_int_equal(poll(&p, 1, 10000), 1);    /* the alarm */
+        orr_loop_step(b.loop, 0);
+    }
+    assert_int_equal(say(&sides[0], 0, "x"), 0);
+    assert_int_equal(poll(&p, 1, 0), 1);
+    orr_loop_step(b.loop, 0);
+    char byte;
+    assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 1);
+    close(client);
+}
+
+/* Everything at once, by a seed: each stream begins at most once, and ends exactly once. */
+static void whatever_happens_a_stream_ends_once(void **state) {
+    (void)state;
+    struct orr_rng rng;
+    orri_rng_init(&rng, 42);
+    b.say_nothing = a.say_nothing = true;
+    expected_next = &(struct side){ .to_send = 300000 };
+    int fds[64], n_fds = 0;
+    for (unsigned step = 0; step < 3000; step++) {
+        struct side *s = n_sides ? &sides[orri_rng_below(&rng, n_sides)] : NULL;
+        if (s && !s->stream) s = NULL;
+        switch (orri_rng_below(&rng, 12)) {
+        case 0: if (n_sides < SIDES_MAX / 2) dial()->to_send = orri_rng_below(&rng, 2000000); break;
+        case 1: if (n_fds < 64) fds[n_fds++] = dial_plain(port); break;
+        case 2:
+            if (n_fds == 0) break;
+            if (orri_rng_chance(&rng, 0.5))
+                setsockopt(fds[n_fds - 1], SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+            close(fds[--n_fds]);
+            break;
+        case 3: if (n_fds) (void)!send(fds[n_fds - 1], pattern->at, 100000, MSG_DONTWAIT | MSG_NOSIGNAL); break;
+        case 4: if (n_fds) shutdown(fds[n_fds - 1], SHUT_WR); break;
+        case 5: if (s && !s->closing) close_side(s, orri_rng_chance(&rng, 0.5)); break;
+        case 6: if (s) s->node->w->ops->read_pause(s->node->w, s->stream, orri_rng_chance(&rng, 0.5)); break;
+        case 7: if (s) (void)say(s, 0, "ctl"); break;
+        default: orr_loop_step(orri_rng_chance(&rng, 0.5) ? a.loop : b.loop, 0); break;
+        }
+    }
+    while (n_fds) close(fds[--n_fds]);
+    for (unsigned i = 0; i < n_sides; i++)
+        if (sides[i].stream && !sides[i].closing) close_side(&sides[i], i % 2);
+    a.loop->config.patience = b.loop->config.patience = ORR_MS;
+    expected_next = NULL;
+    for (unsigned quiet = 0; quiet < 50; quiet++) {
+        if (orr_loop_step(a.loop, ORR_MS) + orr_loop_step(b.loop, ORR_MS) > 0) quiet = 0;
+        for (unsigned i = 0; i < n_sides; i++)
+            if (sides[i].stream && !sides[i].closing) close_side(&sides[i], false);     /* accepted late */
+        if (a.loop->n_streams + b.loop->n_streams > 0) quiet = 0;
+    }
+    assert_true(n_sides > 300);
+    for (unsigned i = 0; i < n_sides; i++) assert_int_equal(sides[i].closed, 1);
+    assert_int_equal(a.loop->n_queued + b.loop->n_queued, 0);
+}
+
+static void addresses_are_numbers(void **state) {
+    (void)state;
+    static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:-1",
+                                       "example.org:80", "[::1:80", "::1:80", "[::1]80", "127.0.0.1:80 ", "1.2.3:4" };
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(a.w->ops->peer(a.w, 1, bad[i]), ORR_EINVALID);
+        assert_int_equal(a.w->ops->listen(a.w, bad[i], 1, 1), ORR_EINVALID);
+    }
+    assert_int_equal(a.w->ops->peer(a.w, 1, "[::1]:80"), 0);
+    assert_int_equal(a.w->ops->peer(a.w, 1, "localhost:80"), 0);
+    assert_int_equal(a.w->ops->peer(a.w, ORR_NOBODY, "localhost:80"), ORR_EINVALID);
+    assert_int_equal(a.w->ops->listen(a.w, address_of(port), 1, 1), -EADDRINUSE);
+}
+
+/* -- Datagrams ------------------------------------------------------------------------------------------------------------- */
+static struct {
+    unsigned n;
+    orr_id from;
+    char bytes[64];
+    size_t size;
+    orr_time received;
+} got;
+static void on_datagram_req(struct node *n, struct orr_req *req) {
+    struct orr_datagram *d = (struct orr_datagram *)(void *)req;
+    if (req->op != ORR_OP_DATAGRAM) {
+        on_event(n, req);
+        return;
+    }
+    got.n++;
+    got.from = d->from;
+    got.size = d->data.size;
+    got.received = d->received;
+    memcpy(got.bytes, d->data.at, d->data.size < 64 ? d->data.size : 64);
+}
+static void datagrams_come_from_known_peers_only(void **state) {
+    (void)state;
+    int mine = free_port();
+    char big[1300] = { 0 };
+    assert_int_equal(a.w->ops->listen(a.w, address_of(mine), 1, 1), 0);
+    a.on = b.on = on_datagram_req;
+    memset(&got, 0, sizeof got);
+    orr_time before = a.w->ops->fresh(a.w);
+    struct orr_world_stats stats;
+    assert_int_equal(a.w->ops->datagram(a.w, 7, orr_borrow("who?", 4)), 0);
+    do orr_loop_step(b.loop, ORR_MS), orr_loop_stats(b.loop, &stats);
+    while (stats.datagrams_dropped == 0);
+    assert_int_equal(got.n, 0);
+    assert_int_equal(b.w->ops->peer(b.w, 6, address_of(mine)), 0);
+    assert_int_equal(a.w->ops->datagram(a.w, 7, orr_borrow("hello", 5)), 0);
+    UNTIL(&b, got.n, 1);
+    assert_int_equal(got.from, 6);
+    assert_int_equal(got.size, 5);
+    assert_memory_equal(got.bytes, "hello", 5);
+    assert_true(got.received >= before && got.received <= b.w->ops->fresh(b.w));
+    assert_int_equal(a.w->ops->datagram(a.w, 7, orr_borrow(big, sizeof big)), ORR_EINVALID);
+    assert_int_equal(a.w->ops->datagram(a.w, 99, orr_borrow("x", 1)), ORR_EUNAVAILABLE);
+}
+
+int main(void) {
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(bytes_go_there_and_back),
+        T(much_goes_both_ways_at_once),
+        T(above_the_limit_nothing_is_taken_and_room_comes_once),
+        T(an_empty_stream_takes_any_one_call),
+        T(control_overtakes_bulk_between_frames_only),
+        T(a_paused_stream_is_silent_and_loses_nothing),
+        T(a_dial_that_is_refused_only_closes),
+        T(a_dial_to_nowhere_ends_when_patience_does),
+        T(crossing_dials_are_two_streams),
+        T(an_answer_reaches_a_client_that_has_shut_its_side),
+        T(a_reset_is_an_end_with_a_reason),
+        T(writing_to_one_who_has_gone_raises_no_signal),
+        T(one_who_never_reads_is_given_up_after_patience),
+        T(the_last_words_reach_one_who_is_still_talking),
+        T(above_its_limit_a_listener_refuses),
+        T(without_descriptors_accepting_pauses_and_resumes),
+        T(two_thousand_clients_come_talk_and_go),
+        T(one_who_floods_does_not_starve_another),
+        T(the_descriptor_shows_every_reason_to_step),
+        T(whatever_happens_a_stream_ends_once),
+        T(addresses_are_numbers),
+        T(datagrams_come_from_known_peers_only),
+    };
+    return cmocka_run_group_tests_name("loop.stream", tests, NULL, NULL);
+}
