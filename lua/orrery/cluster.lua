@@ -1,9 +1,9 @@
 -- cluster.lua - cluster files: orrery.cluster{...}, every check of it, and reading one from disk.
 --
--- A cluster value is plain data with all defaults filled in; it is the same on every node, so a cluster file sees Lua's
--- pure library and `orrery` only: no node, no os, no io, nothing to assign globals to. What is wrong with one is told in
--- one line, FILE:LINE: orrery.cluster: 'PATH' what was expected (got what came); the line comes from source.lua, for a
--- value knows none.
+-- A cluster value is plain data with all defaults filled in; it is the same on every node, so a cluster file sees
+-- Lua's pure library and `orrery` only: no node, no os, no io, nothing to assign globals to. What is wrong with one is
+-- told in one line, FILE:LINE: orrery.cluster: 'PATH' what was expected (got what came); the line comes from
+-- source.lua, for a value knows none.
 local environment = require "orrery.environment"
 local options = require "orrery.options"
 local source = require "orrery.source"
@@ -125,14 +125,15 @@ local id_rule = {
   expected = "an id: [a-z][a-z0-9_-]*, at most 32 characters",
 }
 local role_rule = {
-  "string", pattern = "^[a-z][a-z0-9_-]*$", max = 32, expected = "a role's name: [a-z][a-z0-9_-]*, at most 32 characters",
+  "string", pattern = "^[a-z][a-z0-9_-]*$", max = 32,
+  expected = "a role's name: [a-z][a-z0-9_-]*, at most 32 characters",
 }
 local node_fields = {
   id = id_rule,
   at = { dial_address, required = true },
   zone = { "string", max = 64, default = "", expected = "a string of at most 64 characters" },
   roles = { "table", each = role_rule, most = 64, default = {}, expected = "an array of names" },
-  weight = { "number", above = 0, max = 1e6, default = 1 },
+  weight = { "number", above = 0, max = 1000000, default = 1 },
   config = { plain_table, default = {} },
   node = { script_path },
   resp = { listen_address },
@@ -142,7 +143,8 @@ local node_fields = {
 -- what the machine can take: the key-value machine has values of 8 MB, an op of a script 2^18 bytes.
 local fields = {
   name = {
-    "string", pattern = "^[a-z0-9-]+$", max = 63, required = true, expected = "a name: [a-z0-9-], at most 63 characters",
+    "string", pattern = "^[a-z0-9-]+$", max = 63, required = true,
+    expected = "a name: [a-z0-9-], at most 63 characters",
   },
   node = { script_path },
   nodes = {
@@ -153,10 +155,13 @@ local fields = {
   config = { plain_table, default = {} },
   secrets = { secret_map, default = {} },
   limits = { "table", default = {}, fields = {
-    message = positive(), op = positive(), calls = positive(1000), steps = positive(10000000), memory = positive(1 << 28),
+    message = positive(), op = positive(), calls = positive(1000), steps = positive(10000000),
+    memory = positive(1 << 28),
   } },
   timing = { "table", default = {}, fields = {
-    call = { "seconds", default = 2 }, election = { "seconds", default = 0.25 }, heartbeat = { "seconds", default = 0.05 },
+    call = { "seconds", default = 2 },
+    election = { "seconds", default = 0.25 },
+    heartbeat = { "seconds", default = 0.05 },
   } },
   clock = { "table", default = {}, fields = {
     ntp = { "table", default = {}, expected = "an array of servers", most = 16, each = {
@@ -212,8 +217,8 @@ local function check_addresses(nodes)
   for i, node in ipairs(nodes) do
     local bad = take(node.at, i, "at")
     for _, name in ipairs(options.keys(node.listen)) do
-      if bad then return bad end
-      if name == "resp" then bad = take(node.listen.resp, i, "resp") else bad = take(node.listen[name], i, "listen", name) end
+      local key = name ~= "resp" and name or nil      -- resp = A is where most files have it
+      bad = bad or take(node.listen[name], i, key and "listen" or "resp", key)
     end
     if bad then return bad end
   end
@@ -241,7 +246,8 @@ end
 
 local function check_timing(timing)
   if timing.heartbeat < timing.election then return nil end
-  return problem(("must be below election (got %s >= %s)"):format(timing.heartbeat, timing.election), "timing", "heartbeat")
+  return problem(("must be below timing.election (got %s >= %s)"):format(timing.heartbeat, timing.election),
+    "timing", "heartbeat")
 end
 
 -- The value with all defaults, or nil and what is wrong with it: { path, text }.
@@ -277,7 +283,8 @@ cluster.read = read
 local function message_at(origin, bad)
   local text = options.message(bad, "orrery.cluster")
   if not origin then return text end
-  return ("%s:%d: %s"):format(origin.file, origin.text and source.line(origin.text, "cluster", bad.path) or origin.line, text)
+  local line = origin.text and source.line(origin.text, "cluster", bad.path) or origin.line
+  return ("%s:%d: %s"):format(origin.file, line, text)
 end
 
 -- "FILE:LINE: orrery.cluster: 'PATH' TEXT" for something found wrong with a cluster later on.
@@ -312,7 +319,10 @@ end
 -- -- Files ----------------------------------------------------------------------------------------------------------
 local function file_environment(origin)
   local env = environment.pure()
-  env.orrery = { cluster = function(given) return new(given, origin) end, topology = environment.copy_of(topology, "is", "revive") }
+  env.orrery = {
+    cluster = function(given) return new(given, origin) end,
+    topology = environment.copy_of(topology, "is", "revive"),
+  }
   return environment.close(env, "a cluster file")
 end
 

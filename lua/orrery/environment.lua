@@ -6,8 +6,10 @@ local options = require "orrery.options"
 
 local environment = {}
 
-local pure = { "assert", "error", "ipairs", "next", "pairs", "pcall", "rawequal", "rawget", "rawlen", "select", "tonumber",
-  "tostring", "type" }
+local pure = {
+  "assert", "error", "ipairs", "next", "pairs", "pcall", "rawequal", "rawget", "rawlen", "select", "tonumber",
+  "tostring", "type",
+}
 local more = { "xpcall", "getmetatable", "setmetatable", "rawset" }
 
 local function copy_of(library, ...)
@@ -21,7 +23,8 @@ environment.copy_of = copy_of
 -- The part that has the same result everywhere: for cluster files.
 function environment.pure()
   local env = {
-    math = copy_of(math, "random", "randomseed"), string = copy_of(string, "dump"), table = copy_of(table), utf8 = copy_of(utf8),
+    math = copy_of(math, "random", "randomseed"), string = copy_of(string, "dump"),
+    table = copy_of(table), utf8 = copy_of(utf8),
   }
   for _, name in ipairs(pure) do env[name] = _G[name] end
   return env

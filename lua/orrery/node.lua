@@ -1,9 +1,9 @@
--- node.lua - inside a node's own Lua state: makes what its script sees, runs the script's top level, checks what it says.
+-- node.lua - inside a node's own Lua state: makes what its script sees, runs the script's top level.
 --
--- boot(host, text) is called by bindings/orrb_node.c; host is the C side (new, replicate, listen, log, seed). The top
--- level only declares. What it declares is checked here, so that a complaint points at the script's line; C turns it into
--- calls of the core. rehearse(text) does all of it on a host that does nothing, to find mistakes before processes are
--- started.
+-- boot(host, text) is called by bindings/orrb_node.c; host is the C side (new, replicate, listen, log, seed, status).
+-- The top level only declares. What it declares is checked here, so that a complaint points at the script's line; C
+-- turns it into calls of the core. rehearse(text) does all of it on a host that does nothing, to find mistakes before
+-- processes are started.
 local cluster = require "orrery.cluster"
 local environment = require "orrery.environment"
 local later = require "orrery.later"
@@ -20,10 +20,10 @@ local function ids_rule(v)
   return nil, "a role or an array of ids"
 end
 
-local not_yet = {}
-for _, key in ipairs { "init", "apply", "query", "version", "upgrade", "snapshot", "restore", "steps", "ack", "n", "r", "w" } do
-  not_yet[key] = true
-end
+local not_yet = {
+  init = true, apply = true, query = true, version = true, upgrade = true, snapshot = true, restore = true,
+  steps = true, ack = true, n = true, r = true, w = true,
+}
 
 local group_spec = {
   order = { "choice", of = { "raft" }, default = "raft" },
@@ -43,8 +43,9 @@ local words_later = {
 local function refuse_later(spec, what)
   for _, key in ipairs(options.keys(spec)) do
     local word = words_later[key] and words_later[key][spec[key]] and ("%s = %q"):format(key, spec[key])
-    if word or not_yet[key] then
-      error(("%s: %s is not available in this version of Orrery (%s)"):format(what, word or "'" .. key .. "'", later.version), 4)
+    word = word or not_yet[key] and ("'%s'"):format(key)
+    if word then
+      error(("%s: %s is not available in this version of Orrery (%s)"):format(what, word, later.version), 4)
     end
   end
 end
@@ -103,7 +104,8 @@ end
 local function warn_beyond(self, what, address)
   local host = cluster.address(address)
   if host:find "^127%." or host == "localhost" or host == "::1" then return end
-  self.host.log("warn", ("%s is %s, which can be reached from beyond this machine; this version has no TLS"):format(what, address))
+  local warning = "%s is %s, which may be reached from beyond this machine; this version has no TLS"
+  self.host.log("warn", warning:format(what, address))
 end
 
 local function listen(self, name, service)
@@ -114,8 +116,8 @@ local function listen(self, name, service)
       options.hint(name, known)), 3)
   end
   if type(service) == "function" then
-    error(("%s %s: a function of one's own is not available in this version of Orrery (%s); group:resp() is"):format(what, name,
-      later.version), 3)
+    error(("%s %s: a function is not available as a service in this version of Orrery (%s); group:resp() is"):format(
+      what, name, later.version), 3)
   end
   if type(service) ~= "table" or service.service ~= "resp" or not self.handles[service.group] then
     error(("%s %s: the service must be group:resp() (got %s)"):format(what, name, options.got(service)), 3)

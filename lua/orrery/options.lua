@@ -9,10 +9,10 @@ local options = {}
 
 -- Distance of two words, a swap of neighbours counting once.
 local function distance(a, b)
-  local before, last, row = nil, {}, nil
+  local before, last = nil, {}
   for j = 0, #b do last[j] = j end
   for i = 1, #a do
-    row = { [0] = i }
+    local row = { [0] = i }
     for j = 1, #b do
       local same = a:byte(i) == b:byte(j)
       row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same and 0 or 1))
@@ -27,7 +27,7 @@ end
 
 -- The word of `known` (an array) that `word` most likely meant, or nil. Ties go to the first in the alphabet.
 function options.nearest(word, known)
-  local best, best_at = nil, math.max(2, #word // 2) + 1
+  local best, best_at = nil, math.max(2, #word // 3) + 1
   local sorted = table.move(known, 1, #known, 1, {})
   table.sort(sorted)
   for _, candidate in ipairs(sorted) do
@@ -204,7 +204,9 @@ end
 -- The checked options. A complaint is raised at `level` as error's, counted from the function that calls this.
 function options.check(given, spec, what, level)
   level = (level or 2) + 1
-  if type(given) ~= "table" then error(("%s: options must be a table (got %s)"):format(what, options.got(given)), level) end
+  if type(given) ~= "table" then
+    error(("%s: options must be a table (got %s)"):format(what, options.got(given)), level)
+  end
   local out, problem = fill(given, spec)
   if problem then error(options.message(problem, what), level) end
   return out

@@ -3,8 +3,8 @@
 -- The text goes to the node's own Lua state, in any world, so that a node needs no file of ours to start. The bundle is
 -- every script of the file and every module that they require from beside it. It is found by reading them, not by
 -- running them, and so is the same for every node whatever its roles; hence a module's name must be written literally.
--- Its hash is compared in the handshake. It covers what the file says to all nodes too, but neither nodes nor addresses:
--- members come from the log, and addresses may move.
+-- Its hash is compared in the handshake. It covers what the file says to all nodes too, but neither nodes nor
+-- addresses: members come from the log, and addresses may move.
 local core = require "orrery.core"
 local cluster = require "orrery.cluster"
 local literal = require "orrery.show".literal

@@ -74,7 +74,8 @@ end
 -- -- For machines ---------------------------------------------------------------------------------------------------
 local function number(v)
   if math.type(v) == "integer" then return v == math.mininteger and "0x8000000000000000" or ("%d"):format(v) end
-  if v ~= v then return "(0/0)" elseif v == math.huge then return "(1/0)" elseif v == -math.huge then return "(-1/0)" end
+  if v ~= v then return "(0/0)" end
+  if math.abs(v) == math.huge then return v > 0 and "(1/0)" or "(-1/0)" end
   return ("%a"):format(v)
 end
 

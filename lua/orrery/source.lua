@@ -40,7 +40,8 @@ local function tokens_of(text)
     local piece = text:sub(at, to)
     if kind ~= "space" and kind ~= "comment" then
       local value = piece
-      if kind == "string" then value = piece:match "^['\"](.*)['\"]$" elseif kind == "number" then value = tonumber(piece) end
+      if kind == "string" then value = piece:match "^['\"](.*)['\"]$" end
+      if kind == "number" then value = tonumber(piece) end
       tokens[#tokens + 1] = { kind = kind, text = kind == "string" and "" or piece, value = value, line = line }
     end
     local _, newlines = piece:gsub("\n", "")
@@ -76,13 +77,14 @@ local function constructor(tokens, i)
   if tokens[i].text == "{" then return i end
   if tokens[i].kind ~= "name" then return nil end
   for k = 1, i - 3 do
-    if tokens[k].text == tokens[i].text and tokens[k + 1].text == "=" and tokens[k + 2].text == "{" then return k + 2 end
+    local same = tokens[k].text == tokens[i].text
+    if same and tokens[k + 1].text == "=" and tokens[k + 2].text == "{" then return k + 2 end
   end
 end
 
+-- The line of path[depth], path[depth + 1]... in the constructor whose "{" is at i; nil where the first isn't in it.
 local function walk(tokens, i, path, depth)
   local position = 0
-  local found = tokens[i].line
   i = i + 1
   while tokens[i] and tokens[i].text ~= "}" do
     local key, value = entry(tokens, i)
@@ -97,7 +99,6 @@ local function walk(tokens, i, path, depth)
     i = skip(tokens, value)
     if tokens[i] and tokens[i].text ~= "}" then i = i + 1 end
   end
-  return found
 end
 
 -- The line of path ({ "nodes", 2, "at" }) in the constructor that `callee` ("cluster") is called with, or nil.
@@ -107,7 +108,7 @@ function source.line(text, callee, path)
     if tokens[i].text == callee then
       local at = tokens[i + 1].text == "(" and i + 2 or i + 1
       local brace = tokens[at] and constructor(tokens, at)
-      if brace then return walk(tokens, brace, path, 1) end
+      if brace then return walk(tokens, brace, path, 1) or tokens[brace].line end
     end
   end
 end

@@ -51,11 +51,14 @@ function topology.tree(opts)
 end
 
 function topology.links(list)
-  local rule = { "table", expected = "an array of links", each = { "table", expected = "a link { a, b }", fields = link_spec } }
+  local each = { "table", expected = 'a link { "a", "b" }', fields = link_spec }
+  local rule = { "table", expected = "an array of links", each = each }
   local out, problem = options.value(list, rule)
   if problem then error(options.message(problem, "topology.links"), 2) end
   for i, link in ipairs(out) do
-    if link[1] == link[2] then error(("topology.links: '[%d]' must be two nodes (got %q twice)"):format(i, link[1]), 2) end
+    if link[1] == link[2] then
+      error(("topology.links: '[%d]' must be two nodes (got %q twice)"):format(i, link[1]), 2)
+    end
   end
   return new { kind = "links", list = out }
 end
@@ -177,7 +180,9 @@ function methods:draw(ids)
   local width = 1
   for _, id in ipairs(ids) do width = math.max(width, #id) end
   local linked = {}
-  for _, pair in ipairs(self:list(ids)) do linked[pair[1] .. " " .. pair[2]], linked[pair[2] .. " " .. pair[1]] = true, true end
+  for _, pair in ipairs(self:list(ids)) do
+    linked[pair[1] .. " " .. pair[2]], linked[pair[2] .. " " .. pair[1]] = true, true
+  end
   local function row(head, cell)
     local cells = { ("%-" .. width .. "s"):format(head) }
     for _, id in ipairs(ids) do cells[#cells + 1] = ("%-" .. width .. "s"):format(cell(id)) end

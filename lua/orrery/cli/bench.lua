@@ -27,7 +27,8 @@ local function run(opts, arguments, context)
   elseif not list[name] then
     return context.wrong(("bench: no benchmark '%s'%s"):format(name, options.hint(name, names)))
   end
-  local ok, how, code = os.execute(("'%s'%s"):format(list[name].program:gsub("'", "'\\''"), opts.json and " --json" or ""))
+  local quoted = "'" .. list[name].program:gsub("'", "'\\''") .. "'"
+  local ok, how, code = os.execute(quoted .. (opts.json and " --json" or ""))
   return ok and 0 or how == "exit" and code or 1
 end
 

@@ -7,7 +7,8 @@ local plan = require "orrery.plan"
 local prepare = {}
 
 prepare.set_option = {
-  "--set", "NAME=VALUE", "config.NAME of every node is VALUE (a number, true, false or text); may be repeated", many = true,
+  "--set", "NAME=VALUE", "config.NAME of every node is VALUE: a number, true, false or text; may be repeated",
+  many = true,
   kind = function(text)
     local name, value = text:match "^([%a_][%w_]*)=(.*)$"
     if not name then return nil, "NAME=VALUE" end

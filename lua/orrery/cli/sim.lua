@@ -49,7 +49,8 @@ local function json(r)
   local parts = {
     ('"seed":%d,"ok":%s,"events":%d,"operations":%d'):format(r.seed, r.ok, r.events, r.operations),
     ('"virtual_s":%.6f,"wall_s":%.6f,"digest":"%s"'):format(r.virtual_s, r.wall_s, r.digest),
-    ('"unknown":%d,"failed":%d,"reads":%d,"overlapping_reads":%d'):format(r.unknown, r.failed, r.reads, r.overlapping_reads),
+    ('"unknown":%d,"failed":%d'):format(r.unknown, r.failed),
+    ('"reads":%d,"overlapping_reads":%d'):format(r.reads, r.overlapping_reads),
     ('"elections":%d,"restarts":%d,"claims":%d'):format(r.elections, r.restarts, r.claims),
   }
   if not r.ok then
@@ -76,8 +77,10 @@ local function replay(path, opts, seed)
   return table.concat(words, " ")
 end
 
-local sums = { "events", "operations", "unknown", "failed", "reads", "overlapping_reads", "elections", "restarts", "virtual_s",
-  "wall_s" }
+local sums = {
+  "events", "operations", "unknown", "failed", "reads", "overlapping_reads", "elections", "restarts",
+  "virtual_s", "wall_s",
+}
 
 local function add(total, r)
   total.runs, total.failed_runs = total.runs + 1, total.failed_runs + (r.ok and 0 or 1)
@@ -86,21 +89,25 @@ local function add(total, r)
 end
 
 local function summary(total)
+  local rate = total.events / math.max(total.wall_s, 1e-9)
   local lines = {
-    ("%d run%s, %.0f virtual seconds in %.1f s: %d events (%.0f a second), %d operations, %d of unknown fate"):format(total.runs,
-      total.runs == 1 and "" or "s", total.virtual_s, total.wall_s, total.events, total.events / math.max(total.wall_s, 1e-9),
-      total.operations, total.unknown),
+    ("%d run%s, %.0f virtual seconds in %.1f s"):format(total.runs, total.runs == 1 and "" or "s", total.virtual_s,
+      total.wall_s),
+    ("%d events (%.0f a second), %d operations, %d of unknown fate"):format(total.events, rate, total.operations,
+      total.unknown),
   }
   if total.reads > 0 then
-    lines[2] = ("%d reads, %.0f %% of them beside a write of their key; %d elections, %d restarts"):format(total.reads,
+    lines[3] = ("%d reads, %.0f %% of them beside a write of their key; %d elections, %d restarts"):format(total.reads,
       100 * total.overlapping_reads / total.reads, total.elections, total.restarts)
   end
   local struck = {}
   for _, fault in ipairs(core.lab.faults()) do
-    if (total.faults[fault.name] or 0) > 0 then struck[#struck + 1] = ("%s %d"):format(fault.name, total.faults[fault.name]) end
+    local n = total.faults[fault.name] or 0
+    if n > 0 then struck[#struck + 1] = ("%s %d"):format(fault.name, n) end
   end
   lines[#lines + 1] = "faults: " .. (#struck > 0 and table.concat(struck, ", ") or "none")
-  lines[#lines + 1] = total.failed_runs == 0 and "all held" or ("%d of %d violated something"):format(total.failed_runs, total.runs)
+  local verdict = ("%d of %d violated something"):format(total.failed_runs, total.runs)
+  lines[#lines + 1] = total.failed_runs == 0 and "all held" or verdict
   return table.concat(lines, "\n")
 end
 
@@ -161,7 +168,7 @@ again. Exit status: 0 all held, 1 something was violated, 2 wrong use.]],
     { "--seeds", "A:B", "a run for each seed from A to B", kind = range },
     { "--for", "SECONDS", "how long faults strike, in virtual seconds (default: 30)", kind = "seconds" },
     { "--faults", "WHICH", "none, or default: every kind that must hurt nobody (default: none)" },
-    { "--workload", "NAME", "kv: clients read, write and compare-and-set few keys; none: an idle cluster (default: kv)" },
+    { "--workload", "NAME", "kv (default): clients read, write and compare-and-set few keys; none: no clients" },
     { "--stop-on-first", nil, "ends at the first seed that violates something" },
     { "--events", "FILE", "writes the event log of the seed" },
     { "--json", nil, "a line of JSON for each seed" },

@@ -32,7 +32,7 @@ function up:start(program, path, opts, data)
   end
 end
 
-function up:line(child, stream, text)
+local function pass_on(child, stream, text)
   if stream == "out" and text == "ready" then
     child.ready = true
   elseif stream == "err" then
@@ -45,12 +45,12 @@ function up:data(pid, stream, bytes)
   local text = child.rest[stream] .. bytes
   local at = 1
   for line, next_at in text:gmatch "([^\n]*)\n()" do
-    self:line(child, stream, line)
+    pass_on(child, stream, line)
     at = next_at
   end
   child.rest[stream] = text:sub(at)
   if #child.rest[stream] > 65536 then
-    self:line(child, stream, child.rest[stream])
+    pass_on(child, stream, child.rest[stream])
     child.rest[stream] = ""
   end
 end
@@ -58,7 +58,7 @@ end
 function up:exit(pid, how, what)
   local child = self.children[pid]
   for _, stream in ipairs { "out", "err" } do
-    if child.rest[stream] ~= "" then self:line(child, stream, child.rest[stream]) end
+    if child.rest[stream] ~= "" then pass_on(child, stream, child.rest[stream]) end
   end
   self.children[pid] = nil
   self.living = self.living - 1
@@ -128,9 +128,9 @@ return {
   about = "starts every node of a cluster file on this machine, a process each",
   notes = [[
 It prints a line `node ID pid PID at ADDRESS resp ADDRESS` for each (a pair NAME ADDRESS for each further listener),
-then `ready` once the cluster answers. Their logs come on stderr, each line with the node's id in front. A node that dies
-is reported (`node ID pid PID died: HOW`) and not restarted; `orrery run` with the same --data brings it back. SIGINT and
-SIGTERM stop all; what has not stopped after 10 s is killed.]],
+then `ready` once the cluster answers. Their logs come on stderr, each line with the node's id in front. A node that
+dies is reported (`node ID pid PID died: HOW`) and not restarted; `orrery run` with the same --data brings it back.
+SIGINT and SIGTERM stop all; what has not stopped after 10 s is killed.]],
   arguments = { "CLUSTER.lua" },
   options = {
     { "--data", "DIR", "where the data are: DIR/ID (default: NAME-data here, by the cluster's name)" },
