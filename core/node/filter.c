@@ -53,13 +53,13 @@ static struct orri_filter_entry *place(struct orri_filter *f) {
     return oldest;
 }
 
-static enum orri_verdict verdict_of(const struct orri_origin_tag *last, const struct orri_origin_tag *tag) {
+static enum orri_filtered verdict_of(const struct orri_origin_tag *last, const struct orri_origin_tag *tag) {
     if (tag->incarnation < last->incarnation) return ORRI_DUPLICATE;
     uint64_t next = tag->incarnation > last->incarnation ? 1 : last->sequence + 1;
     return tag->sequence < next ? ORRI_DUPLICATE : tag->sequence > next ? ORRI_GAP : ORRI_PASS;
 }
 
-int orri_filter_judge(struct orri_filter *f, const struct orri_origin_tag *tag, orr_index index, enum orri_verdict *out) {
+int orri_filter_judge(struct orri_filter *f, const struct orri_origin_tag *tag, orr_index index, enum orri_filtered *out) {
     struct orri_filter_entry *e = find(f, &tag->birth);
     struct orri_origin_tag none = { .birth = tag->birth };
     *out = verdict_of(e ? &e->last : &none, tag);

@@ -23,13 +23,13 @@ struct orri_filter {
     uint64_t digest;                        /* of all entries, whatever their order */
     const struct orr_alloc *alloc;
 };
-enum orri_verdict { ORRI_PASS, ORRI_DUPLICATE, ORRI_GAP };
+enum orri_filtered { ORRI_PASS, ORRI_DUPLICATE, ORRI_GAP };
 
 void orri_filter_init(struct orri_filter *f, const struct orr_alloc *alloc);
 void orri_filter_clear(struct orri_filter *f);
 /* Judges the batch at `index`, and remembers it when it passes. A new origin where there are too many takes the place of the one that was
  * silent the longest. -ENOMEM. */
-int orri_filter_judge(struct orri_filter *f, const struct orri_origin_tag *tag, orr_index index, enum orri_verdict *out);
+int orri_filter_judge(struct orri_filter *f, const struct orri_origin_tag *tag, orr_index index, enum orri_filtered *out);
 /* Last sequence applied of an origin's incarnation; a later incarnation has made all of it final: UINT64_MAX. */
 uint64_t orri_filter_last(const struct orri_filter *f, const struct orr_birth *birth, uint32_t incarnation);
 

@@ -1,0 +1,153 @@
+/* apply.c - committed entries go into the machine: a bounded number a turn, each batch at most once, results to whom waits.
+ *
+ * What an entry does depends on the log alone: a batch that can't be read, or that the filter drops, does nothing on any
+ * replica. Whether somebody here waits for the results changes only where they go.                                    */
+#include <string.h>
+
+#include "base/hash.h"
+#include "node/inner.h"
+
+enum { OPS_A_TURN = 8192, BYTES_A_TURN = 2 << 20 };
+
+/* -- The queue ------------------------------------------------------------------------------------------------------------ */
+int orri_commits_push(struct orr_group *g, const struct orr_entry *e) {
+    struct orri_commits *q = &g->queue;
+    if (q->n == q->cap) {
+        size_t cap = q->cap ? 2 * q->cap : 64;
+        struct orr_entry *ring = orri_node_resize(g->node, NULL, 0, cap * sizeof *ring);
+        if (!ring) return -ENOMEM;
+        for (size_t i = 0; i < q->n; i++) ring[i] = q->ring[(q->first + i) & (q->cap - 1)];
+        orri_node_resize(g->node, q->ring, q->cap * sizeof *ring, 0);
+        *q = (struct orri_commits){ ring, 0, q->n, cap };
+    }
+    struct orr_entry *to = &q->ring[(q->first + q->n++) & (q->cap - 1)];
+    *to = *e;
+    orr_hold(to->data);
+    return 0;
+}
+
+static struct orr_entry pull(struct orri_commits *q) {
+    struct orr_entry e = q->ring[q->first & (q->cap - 1)];
+    q->first = (q->first + 1) & (q->cap - 1);
+    q->n--;
+    return e;
+}
+
+void orri_commits_clear(struct orr_group *g) {
+    while (g->queue.n) orr_drop(pull(&g->queue).data);
+}
+
+/* -- One entry -------------------------------------------------------------------------------------------------------------- */
+uint64_t orri_apply_digest(const struct orr_group *g) {
+    return orri_mix64(g->machine_ops->digest(g->machine), g->filter.digest);
+}
+
+/* One command of a batch whose waiters are here: before, the command, after. */
+static int apply_told(struct orr_group *g, const struct orri_tag *tag, struct orr_slice op) {
+    struct orri_waiter *w = orri_slots_look(&g->node->slots, tag->slot);
+    struct orr_sink *sink = w ? w->ops->begin(w, tag->tag, &g->at) : NULL;
+    int rc = g->machine_ops->apply(g->machine, &g->at, op, sink);
+    w = orri_slots_look(&g->node->slots, tag->slot);            /* it may have gone meanwhile */
+    if (w && rc == 0) w->ops->end(w, tag->tag, &g->at);
+    orri_slots_release(&g->node->slots, tag->slot);
+    return rc;
+}
+
+static void trace_ack(struct orr_group *g, const struct orri_batch_head *head) {
+    struct orr_trace_ack ack = { g->at.index, head->origin.birth, head->origin.incarnation, head->origin.sequence, head->count };
+    orri_trace(g, ORR_TRACE_ACK, &ack, sizeof ack);
+}
+
+static int apply_ops(struct orr_group *g, struct orr_slice batch, const struct orri_batch_head *head, struct orri_pending *ours) {
+    size_t at = ORRI_BATCH_HEAD;
+    int rc = 0;
+    if (ours && !ours->told) {
+        ours->told = true;
+        trace_ack(g, head);
+        for (uint32_t i = 0; i < head->count && rc == 0; i++) rc = apply_told(g, &ours->tags[i], orri_batch_next(batch, &at));
+        return rc;
+    }
+    for (uint32_t i = 0; i < head->count && rc == 0; i++) rc = g->machine_ops->apply(g->machine, &g->at, orri_batch_next(batch, &at), NULL);
+    return rc;
+}
+
+static bool is_ours(const struct orr_group *g, const struct orri_origin_tag *tag) {
+    const struct orri_identity *id = &g->node->identity;
+    return tag->incarnation == id->incarnation && orri_birth_equal(&tag->birth, &id->birth);
+}
+
+static int apply_batch(struct orr_group *g, struct orr_slice batch, size_t *ops) {
+    struct orri_batch_head head;
+    enum orri_filtered verdict = ORRI_PASS;
+    if (orri_batch_open(batch, &head) < 0) return 0;
+    *ops += head.count;
+    if (orri_birth_none(&head.origin.birth)) {
+        g->nudged = false;
+        return 0;
+    }
+    int rc = orri_filter_judge(&g->filter, &head.origin, g->at.index, &verdict);
+    if (rc < 0) return rc;
+    bool ours = is_ours(g, &head.origin);
+    if (verdict == ORRI_GAP && ours) orri_origin_again(&g->origin);
+    if (verdict != ORRI_PASS) return 0;
+    struct orri_pending *p = ours ? orri_origin_match(&g->origin, head.origin.sequence) : NULL;
+    rc = apply_ops(g, batch, &head, p);
+    if (p) orri_origin_pop(&g->origin, g->node->now);
+    return rc;
+}
+
+static int apply_entry(struct orr_group *g, const struct orr_entry *e, size_t *ops) {
+    int rc = 0;
+    ORR_ASSERT(e->index == g->at.index + 1);
+    g->at = (struct orr_at){ e->index, e->term, e->time };
+    if (e->kind == ORR_ENTRY_CONFIG && e->data.size <= sizeof g->config) {
+        memcpy(g->config, e->data.at, e->data.size);
+        g->config_size = e->data.size;
+    } else if (e->kind == ORR_ENTRY_DATA) {
+        rc = apply_batch(g, e->data, ops);
+        if (rc == 0) g->machine_ops->advance(g->machine, &g->at);
+    }
+    if (rc == 0 && orri_traced(g)) {
+        struct orr_trace_apply done = { e->index, e->term, orri_apply_digest(g) };
+        orri_trace(g, ORR_TRACE_APPLY, &done, sizeof done);
+    }
+    return rc;
+}
+
+bool orri_apply_some(struct orr_group *g) {
+    size_t ops = 0, bytes = 0;
+    bool any = false;
+    while (g->queue.n && !g->restoring.on && ops < OPS_A_TURN && bytes < BYTES_A_TURN) {
+        struct orr_entry e = pull(&g->queue);
+        bytes += e.data.size;
+        ops++;
+        int rc = apply_entry(g, &e, &ops);
+        orr_drop(e.data);
+        any = true;
+        if (rc < 0) {               /* half an entry: this state is nobody's */
+            g->machine_broken = true;
+            orri_node_fail(g->node, 4, "group %s could not apply entry %llu: %s", g->name, (unsigned long long)e.index, orr_strerror(rc));
+            return true;
+        }
+    }
+    if (g->queue.n && !g->restoring.on) g->node->again = true;
+    return any;
+}
+
+/* -- Reads ------------------------------------------------------------------------------------------------------------------ */
+void orri_apply_reads(struct orr_group *g) {
+    struct orri_read *r;
+    if (g->restoring.on || g->machine_broken) return;
+    while ((r = orri_reads_due(&g->reads, g->at.index))) {
+        struct orr_trace_read told = { g->at.index, r->index };
+        struct orr_at at = g->at;
+        if (r->time > at.time) at.time = r->time;
+        orri_trace(g, ORR_TRACE_READ, &told, sizeof told);
+        for (uint32_t i = 0; i < r->n; i++) {
+            struct orri_waiter *w = orri_slots_look(&g->node->slots, r->tags[i].slot);
+            if (w) w->ops->served(w, r->tags[i].tag, &at);
+            orri_slots_release(&g->node->slots, r->tags[i].slot);
+        }
+        orri_reads_give_back(&g->reads, r);
+    }
+}

@@ -1,0 +1,238 @@
+/* names.c - declaring a node: its config, its groups and listeners, before it starts; and looking names up.
+ *
+ * The founding configuration is text: one line for the cluster, one for each group, sorted, with its voters sorted. Its hash
+ * is the cluster id, so what is not in it (addresses, who else is in the file) may change freely.                      */
+#include <string.h>
+
+#include "base/hash.h"
+#include "node/inner.h"
+
+void orr_node_config_init(struct orr_node_config *cfg) {
+    *cfg = (struct orr_node_config){
+        .size = sizeof *cfg,
+        .message_bytes_max = 1 << 20,
+        .op_bytes_max = (8 << 20) + (64 << 10),
+        .memory_bytes_max = 256 << 20,
+        .connections_max = 10000,
+        .call = 2 * ORR_SECOND,
+        .election = 250 * ORR_MS,
+        .heartbeat = 50 * ORR_MS,
+        .segment_bytes = 64 << 20,
+        .snapshot_bytes = 256 << 20,
+    };
+}
+
+char *orri_node_copy(const struct orr_node *n, const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = orri_node_resize(n, NULL, 0, size);
+    if (copy) memcpy(copy, text, size);
+    return copy;
+}
+
+void orri_node_drop_text(const struct orr_node *n, char *text) {
+    if (text) orri_node_resize(n, text, strlen(text) + 1, 0);
+}
+
+static bool name_fits(const char *name) {
+    size_t size = name ? strlen(name) : 0;
+    return size > 0 && size <= ORRI_NAME_MAX;
+}
+
+static const char *wrong_field(const struct orr_node_config *cfg) {
+    if (!name_fits(cfg->cluster)) return "cluster";
+    if (!name_fits(cfg->id)) return "id";
+    if (!cfg->nodes || cfg->n_nodes == 0) return "nodes";
+    bool found = false;
+    for (size_t i = 0; i < cfg->n_nodes; i++) {
+        if (!name_fits(cfg->nodes[i].id) || !cfg->nodes[i].address) return "nodes";
+        found = found || strcmp(cfg->nodes[i].id, cfg->id) == 0;
+    }
+    if (!found) return "id: no such node";
+    if (cfg->message_bytes_max < 1024) return "message_bytes_max";
+    if (cfg->op_bytes_max < 64 || cfg->op_bytes_max > (1u << 30)) return "op_bytes_max";
+    if (cfg->memory_bytes_max < cfg->op_bytes_max + (1 << 16)) return "memory_bytes_max";
+    if (cfg->call <= 0) return "call";
+    if (cfg->heartbeat <= 0 || cfg->election <= cfg->heartbeat) return "election";
+    return NULL;
+}
+
+static int add_peers(struct orr_node *n, const struct orr_node_config *cfg) {
+    n->peers = orri_node_resize(n, NULL, 0, cfg->n_nodes * sizeof *n->peers);
+    if (!n->peers) return -ENOMEM;
+    memset(n->peers, 0, cfg->n_nodes * sizeof *n->peers);
+    for (size_t i = 0; i < cfg->n_nodes; i++) {
+        struct orri_peer *p = &n->peers[i];         /* this node is among them: a look-up by position stays one */
+        n->n_peers++;
+        p->node = n;
+        p->id = orr_id_of(cfg->nodes[i].id);
+        p->name = orri_node_copy(n, cfg->nodes[i].id);
+        p->address = orri_node_copy(n, cfg->nodes[i].address);
+        p->linked = cfg->nodes[i].link && p->id != n->id;
+        if (!p->name || !p->address) return -ENOMEM;
+        for (size_t k = 0; k < i; k++) {
+            if (n->peers[k].id == p->id) return ORR_EINVALID;
+        }
+    }
+    return 0;
+}
+
+int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_node_config *cfg, const char **why) {
+    const char *wrong = wrong_field(cfg);
+    if (why) *why = wrong;
+    if (wrong) return ORR_EINVALID;
+    struct orr_node *n = w->alloc.fn(w->alloc.ud, NULL, 0, sizeof *n);
+    if (!n) return -ENOMEM;
+    *n = (struct orr_node){ .w = w, .alloc = &w->alloc, .cfg = *cfg, .id = orr_id_of(cfg->id) };
+    n->cluster = orri_node_copy(n, cfg->cluster);
+    n->name = orri_node_copy(n, cfg->id);
+    int rc = n->cluster && n->name ? add_peers(n, cfg) : -ENOMEM;
+    if (rc == 0) rc = orri_node_init(n, cfg);
+    if (rc < 0) {
+        if (rc == ORR_EINVALID && why) *why = "nodes: two of one name";
+        orr_node_free(n);
+        return rc;
+    }
+    n->cfg.cluster = n->cluster;
+    n->cfg.id = n->name;
+    n->cfg.nodes = NULL;
+    *out = n;
+    return 0;
+}
+
+/* -- Looking up --------------------------------------------------------------------------------------------------------- */
+struct orri_peer *orri_names_peer(struct orr_node *n, orr_id id) {
+    for (size_t i = 0; i < n->n_peers; i++) {
+        if (n->peers[i].id == id) return &n->peers[i];
+    }
+    return NULL;
+}
+
+const char *orri_names_name(const struct orr_node *n, orr_id id) {
+    for (size_t i = 0; i < n->n_peers; i++) {
+        if (n->peers[i].id == id) return n->peers[i].name;
+    }
+    return "?";
+}
+
+struct orr_group *orr_node_group(struct orr_node *n, const char *name) {
+    for (size_t i = 0; i < n->n_groups; i++) {
+        if (strcmp(n->groups[i]->name, name) == 0) return n->groups[i];
+    }
+    return NULL;
+}
+
+/* -- Groups ------------------------------------------------------------------------------------------------------------- */
+static int add_voter(struct orr_group *g, const char *name) {
+    struct orr_node *n = g->node;
+    struct orri_peer *p = orri_names_peer(n, orr_id_of(name));
+    if (!p) return ORR_EINVALID;
+    if (g->n_voters == ORRI_VOTERS_MAX) return ORR_EOVERLOADED;
+    size_t i = g->n_voters;
+    for (; i > 0 && g->voters[i - 1].id >= p->id; i--) {
+        if (g->voters[i - 1].id == p->id) return ORR_EINVALID;
+        g->voters[i] = g->voters[i - 1];
+    }
+    g->voters[i] = (struct orr_member){ p->id, p->name };
+    g->n_voters++;
+    if (p->id == n->id) g->here = true;
+    return 0;
+}
+
+static int add_voters(struct orr_group *g, const struct orr_group_spec *spec) {
+    struct orr_node *n = g->node;
+    size_t count = spec->on ? spec->n_on : n->n_peers < ORRI_VOTERS_MAX ? n->n_peers : ORRI_VOTERS_MAX;
+    if (count == 0) return ORR_EINVALID;
+    for (size_t i = 0; i < count; i++) {
+        int rc = add_voter(g, spec->on ? spec->on[i] : n->peers[i].name);
+        if (rc < 0) return rc;
+    }
+    return 0;
+}
+
+static uint32_t number_of(const char *name) {
+    uint32_t h = (uint32_t)orri_hash64(name, strlen(name), 0);
+    return h ? h : 1;
+}
+
+int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_group_spec *spec, struct orr_group **out) {
+    if (n->phase != ORRI_NODE_NEW || !name_fits(name) || !spec->order || !spec->machine) return ORR_EINVALID;
+    if (n->n_groups == ORRI_GROUPS_MAX) return ORR_EOVERLOADED;
+    for (size_t i = 0; i < n->n_groups; i++) {
+        if (n->groups[i]->number == number_of(name)) return ORR_ECONFLICT;
+    }
+    struct orr_group *g = orri_node_resize(n, NULL, 0, sizeof *g);
+    if (!g) return -ENOMEM;
+    *g = (struct orr_group){ .node = n, .number = number_of(name), .order = spec->order, .machine_ops = spec->machine,
+                             .election = spec->election ? spec->election : n->cfg.election,
+                             .heartbeat = spec->heartbeat ? spec->heartbeat : n->cfg.heartbeat };
+    orri_filter_init(&g->filter, n->alloc);
+    g->name = orri_node_copy(n, name);
+    int rc = g->name ? add_voters(g, spec) : -ENOMEM;
+    if (rc < 0) {
+        orri_group_delete(g);
+        return rc;
+    }
+    n->groups[n->n_groups++] = g;
+    *out = g;
+    return 0;
+}
+
+struct orr_node *orri_group_node(const struct orr_group *g) { return g->node; }
+const char *orri_group_name(const struct orr_group *g) { return g->name; }
+const struct orr_machine_ops *orri_group_machine(const struct orr_group *g) { return g->machine_ops; }
+
+/* -- The founding text ---------------------------------------------------------------------------------------------------- */
+struct text {
+    char *at;
+    size_t size, cap;
+    bool failed;
+};
+
+static void put(const struct orr_node *n, struct text *t, const char *s) {
+    size_t size = strlen(s);
+    if (t->size + size > t->cap) {
+        size_t cap = 2 * (t->cap + size);
+        char *at = orri_node_resize(n, t->at, t->cap, cap);
+        t->failed = t->failed || !at;
+        if (!at) return;
+        t->at = at;
+        t->cap = cap;
+    }
+    memcpy(t->at + t->size, s, size);
+    t->size += size;
+}
+
+static void put_group(const struct orr_node *n, struct text *t, const struct orr_group *g) {
+    const char *line[] = { "group ", g->name, " order ", g->order->name, " machine ", g->machine_ops->name, " voters" };
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++) put(n, t, line[i]);
+    for (size_t i = 0; i < g->n_voters; i++) {
+        put(n, t, " ");
+        put(n, t, g->voters[i].name);
+    }
+    put(n, t, "\n");
+}
+
+int orri_names_founding(const struct orr_node *n, char **out, size_t *size) {
+    struct text t = { 0 };
+    put(n, &t, "cluster ");
+    put(n, &t, n->cluster);
+    put(n, &t, "\n");
+    const char *last = "";
+    for (size_t done = 0; done < n->n_groups; done++) {         /* by name: the next one after `last` */
+        const struct orr_group *next = NULL;
+        for (size_t i = 0; i < n->n_groups; i++) {
+            const struct orr_group *g = n->groups[i];
+            if (strcmp(g->name, last) > 0 && (!next || strcmp(g->name, next->name) < 0)) next = g;
+        }
+        put_group(n, &t, next);
+        last = next->name;
+    }
+    char *exact = t.failed ? NULL : orri_node_resize(n, t.at, t.cap, t.size);
+    if (!exact) {
+        orri_node_resize(n, t.at, t.cap, 0);
+        return -ENOMEM;
+    }
+    *out = exact;
+    *size = t.size;
+    return 0;
+}

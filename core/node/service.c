@@ -1,0 +1,393 @@
+/* service.c - listeners and the connections of their clients.
+ *
+ * A connection at rest has no buffers: input that was consumed is gone, output goes to the world at the end of the turn. What is
+ * incomplete lies in one block, as large as the service wants. A client that does not read: the world takes nothing more, then
+ * nothing more is read from it, until there is room. The service is told `close` once, before its connection is gone.  */
+#include <string.h>
+
+#include "node/inner.h"
+
+enum {
+    OUT_FIRST = 4 << 10, OUT_NEXT = 16 << 10,       /* blocks of output in one turn */
+    COPY_MAX = 1 << 10,                             /* larger slices are held, not copied */
+    IN_MIN = 512,
+    IN_SLACK = 1 << 20                              /* what a command may take beyond the largest op */
+};
+#define FLUSH_MAX (5 * ORR_SECOND)  /* a closing connection has so long to take what was written */
+
+static void on_event(struct orri_endpoint *end, const struct orr_stream_event *ev);
+
+/* -- Life ------------------------------------------------------------------------------------------------------------------ */
+int orr_node_listen(struct orr_node *n, const char *name, const char *address, const struct orr_service *service, void *ud) {
+    if (n->phase != ORRI_NODE_NEW || !name || !address || !service) return ORR_EINVALID;
+    struct orri_listener *l = orri_node_resize(n, NULL, 0, sizeof *l);
+    if (!l) return -ENOMEM;
+    *l = (struct orri_listener){ .node = n, .service = service, .ud = ud, .number = n->n_listeners + 1 };
+    l->name = orri_node_copy(n, name);
+    l->address = orri_node_copy(n, address);
+    l->next = n->listeners;
+    n->listeners = l;
+    n->n_listeners++;
+    return l->name && l->address ? 0 : -ENOMEM;
+}
+
+int orri_services_listen(struct orr_node *n) {
+    for (struct orri_listener *l = n->listeners; l; l = l->next) {
+        int rc = n->w->ops->listen(n->w, l->address, l->number, n->cfg.connections_max);
+        if (rc == 0) continue;
+        orri_node_fail(n, 2, "can't listen at %s (%s): %s", l->address, l->name, orr_strerror(rc));
+        return rc;
+    }
+    return 0;
+}
+
+static void mark(struct orri_conn *c) {
+    struct orr_node *n = c->listener->node;
+    if (c->dirty) return;
+    c->dirty = true;
+    c->next_dirty = NULL;
+    if (n->dirty_last) n->dirty_last->next_dirty = c;
+    else n->dirty = c;
+    n->dirty_last = c;
+}
+
+static void unmark(struct orri_conn *c) {
+    struct orr_node *n = c->listener->node;
+    struct orri_conn **p = &n->dirty, *before = NULL;
+    if (!c->dirty) return;
+    while (*p != c) before = *p, p = &(*p)->next_dirty;
+    *p = c->next_dirty;
+    if (n->dirty_last == c) n->dirty_last = before;
+    c->dirty = false;
+}
+
+static void drop_parts(struct orri_conn *c) {
+    for (uint32_t i = 0; i < c->n_parts; i++) orr_drop(c->parts[i]);
+    c->n_parts = 0;
+    c->parts_bytes = 0;
+    orri_node_resize(c->listener->node, c->parts, c->cap_parts * sizeof *c->parts, 0);
+    c->parts = NULL;
+    c->cap_parts = 0;
+}
+
+static void drop_buffers(struct orri_conn *c) {
+    orr_chunk_drop(c->in);
+    orr_chunk_drop(c->out);
+    c->in = c->out = NULL;
+    drop_parts(c);
+}
+
+/* Tells the service, and gives the stream back to the world; CLOSED frees what is left. */
+static void finish(struct orri_conn *c, bool flush) {
+    struct orr_node *n = c->listener->node;
+    if (c->closed) return;
+    c->closing = c->closed = true;
+    if (c->state) c->listener->service->close(c->state);
+    c->state = NULL;
+    drop_buffers(c);
+    orri_heap_unset(&n->heap, &c->alarm.timer);
+    n->w->ops->close(n->w, c->stream, flush);
+}
+
+static void conn_free(struct orri_conn *c) {
+    struct orri_listener *l = c->listener;
+    if (!c->closed && c->state) l->service->close(c->state);
+    drop_buffers(c);
+    unmark(c);
+    orri_heap_unset(&l->node->heap, &c->alarm.timer);
+    if (c->before) c->before->next = c->next;
+    else l->conns = c->next;
+    if (c->next) c->next->before = c->before;
+    l->node->n_conns--;
+    orri_node_resize(l->node, c, sizeof *c, 0);
+}
+
+static void on_alarm(struct orri_alarm *alarm) {
+    struct orri_conn *c = ORRI_OWNER(alarm, struct orri_conn, alarm);
+    if (c->closing) finish(c, false);
+    else if (c->listener->service->tick) c->listener->service->tick(c->state, c->listener->node->now);
+}
+
+static struct orri_listener *listener_of(struct orr_node *n, uint32_t number) {
+    struct orri_listener *l = n->listeners;
+    while (l && l->number != number) l = l->next;
+    return l;
+}
+
+void orri_services_accepted(struct orr_node *n, struct orr_stream *s, uint32_t number) {
+    struct orri_listener *l = listener_of(n, number);
+    struct orri_conn *c = l && n->phase == ORRI_NODE_RUNNING ? orri_node_resize(n, NULL, 0, sizeof *c) : NULL;
+    s->owner = NULL;
+    if (!c) {
+        n->w->ops->close(n->w, s, false);
+        return;
+    }
+    *c = (struct orri_conn){ .end.event = on_event, .listener = l, .stream = s, .next = l->conns, .alarm.fire = on_alarm };
+    if (l->conns) l->conns->before = c;
+    l->conns = c;
+    n->n_conns++;
+    s->owner = &c->end;
+    if (l->service->open(l->ud, c, &c->state) < 0) {
+        c->state = NULL;
+        finish(c, false);
+    }
+}
+
+void orri_services_stop(struct orr_node *n) {
+    for (struct orri_listener *l = n->listeners; l; l = l->next) {
+        for (struct orri_conn *c = l->conns; c; c = c->next) orri_conn_close(c, true);
+    }
+}
+
+void orri_services_free(struct orr_node *n) {
+    for (struct orri_listener *l = n->listeners, *next; l; l = next) {
+        next = l->next;
+        while (l->conns) conn_free(l->conns);
+        orri_node_drop_text(n, l->name);
+        orri_node_drop_text(n, l->address);
+        orri_node_resize(n, l, sizeof *l, 0);
+    }
+    n->listeners = NULL;
+}
+
+/* -- In ----------------------------------------------------------------------------------------------------------------------- */
+static bool reads(const struct orri_conn *c) { return !c->closing && !c->paused && !c->blocked; }
+
+/* Offers bytes to the service; what it did not consume stays in *rest. */
+static void offer(struct orri_conn *c, struct orr_slice *rest) {
+    if (!reads(c) || rest->size == 0 || rest->size < c->want) return;
+    size_t want = 0;
+    int64_t used = c->listener->service->data(c->state, *rest, &want);
+    c->soon = true;
+    mark(c);
+    if (used < 0 || (size_t)used > rest->size) {
+        orri_conn_close(c, true);
+        return;
+    }
+    *rest = orr_part_of(*rest, (size_t)used, rest->size - (size_t)used);
+    c->want = want;
+}
+
+static void too_much(struct orri_conn *c, const char *what) {
+    struct orr_node *n = c->listener->node;
+    orri_node_log_rarely(n, &n->note_client, ORR_LOG_WARN, "%s: closed a client: %s", c->listener->name, what);
+    orri_conn_close(c, false);
+}
+
+/* Keeps `rest` and `more` behind it as one block. */
+static void keep(struct orri_conn *c, struct orr_slice rest, struct orr_slice more) {
+    struct orr_node *n = c->listener->node;
+    size_t size = rest.size + more.size, max = n->cfg.op_bytes_max + IN_SLACK;
+    if (c->closing || size == 0) return;
+    if (size > max || c->want > max) {
+        too_much(c, "a command above the limit");
+        return;
+    }
+    size_t cap = more.size ? 2 * size : size;
+    cap = cap < c->want ? c->want : cap;
+    struct orr_chunk *chunk = n->w->chunks->get(n->w->chunks, cap < IN_MIN ? IN_MIN : cap);
+    if (!chunk) {
+        too_much(c, "memory is out");
+        return;
+    }
+    memcpy(chunk->at, rest.at, rest.size);
+    if (more.size) memcpy(chunk->at + rest.size, more.at, more.size);
+    c->in = chunk;
+    c->in_size = size;
+}
+
+/* Offers what is kept, if it is enough. */
+static void offer_kept(struct orri_conn *c) {
+    if (!c->in || !reads(c) || c->in_size < c->want) return;
+    struct orr_chunk *chunk = c->in;
+    struct orr_slice rest = { chunk, chunk->at, c->in_size };
+    c->in = NULL;
+    offer(c, &rest);
+    if (rest.size == c->in_size && !c->closing) c->in = chunk;      /* nothing was consumed: it stays as it is */
+    else keep(c, rest, (struct orr_slice){ 0 });
+    if (c->in != chunk) orr_chunk_drop(chunk);
+}
+
+static void on_data(struct orri_conn *c, struct orr_slice data) {
+    if (c->closing) return;
+    if (!c->in) {
+        offer(c, &data);
+        keep(c, data, (struct orr_slice){ 0 });
+        return;
+    }
+    if (c->in_size + data.size <= c->in->cap) {     /* behind what somebody may hold a slice of, never over it */
+        memcpy(c->in->at + c->in_size, data.at, data.size);
+        c->in_size += data.size;
+    } else {
+        struct orr_chunk *old = c->in;
+        c->in = NULL;
+        keep(c, (struct orr_slice){ old, old->at, c->in_size }, data);
+        orr_chunk_drop(old);
+    }
+    offer_kept(c);
+}
+
+static void update_reading(struct orri_conn *c) {
+    struct orr_node *n = c->listener->node;
+    if (c->closed) return;
+    n->w->ops->read_pause(n->w, c->stream, !reads(c));
+    if (reads(c) && c->in) mark(c);                 /* the next turn of services offers it */
+}
+
+static void on_event(struct orri_endpoint *end, const struct orr_stream_event *ev) {
+    struct orri_conn *c = ORRI_OWNER(end, struct orri_conn, end);
+    switch (ev->req.op) {
+    case ORR_OP_DATA: on_data(c, ev->data); break;
+    case ORR_OP_ROOM:
+        c->blocked = false;
+        mark(c);
+        update_reading(c);
+        break;
+    case ORR_OP_CLOSED: conn_free(c); break;
+    default: break;
+    }
+}
+
+/* -- Out ---------------------------------------------------------------------------------------------------------------------- */
+static int add_part(struct orri_conn *c, struct orr_slice held) {
+    if (c->n_parts == c->cap_parts) {
+        uint32_t cap = c->cap_parts ? 2 * c->cap_parts : 4;
+        void *p = orri_node_resize(c->listener->node, c->parts, c->cap_parts * sizeof *c->parts, cap * sizeof *c->parts);
+        if (!p) {
+            orr_drop(held);
+            orri_conn_close(c, false);
+            return -ENOMEM;
+        }
+        c->parts = p;
+        c->cap_parts = cap;
+    }
+    c->parts[c->n_parts++] = held;
+    c->parts_bytes += held.size;
+    return 0;
+}
+
+/* What the present block holds becomes a part. */
+static int seal(struct orri_conn *c) {
+    struct orr_chunk *chunk = c->out;
+    if (!chunk) return 0;
+    c->out = NULL;
+    struct orr_slice s = { chunk, chunk->at + c->out_from, c->out_to - c->out_from };
+    if (s.size) return add_part(c, s);
+    orr_drop(s);
+    return 0;
+}
+
+unsigned char *orri_conn_room(struct orri_conn *c, size_t size) {
+    struct orr_chunks *chunks = c->listener->node->w->chunks;
+    if (c->closing) return NULL;
+    if (c->out && c->out_to + size <= c->out->cap) return c->out->at + c->out_to;
+    size_t cap = c->out || c->n_parts ? OUT_NEXT : OUT_FIRST;
+    if (seal(c) < 0) return NULL;
+    c->out = chunks->get(chunks, size < cap ? cap : size);
+    if (!c->out) {
+        orri_conn_close(c, false);                  /* an answer that can't be given: nothing after it would be in its place */
+        return NULL;
+    }
+    c->out_from = c->out_to = 0;
+    mark(c);
+    return c->out->at;
+}
+
+void orri_conn_wrote(struct orri_conn *c, size_t size) {
+    ORR_ASSERT(c->out && c->out_to + size <= c->out->cap);
+    c->out_to += size;
+}
+
+int orri_conn_write(struct orri_conn *c, struct orr_slice bytes) {
+    if (bytes.chunk && bytes.size > COPY_MAX && !c->closing) {
+        int rc = seal(c);
+        mark(c);
+        return rc < 0 ? rc : add_part(c, orr_hold(bytes));
+    }
+    unsigned char *at = orri_conn_room(c, bytes.size);
+    if (!at) return ORR_ECLOSED;
+    if (bytes.size) memcpy(at, bytes.at, bytes.size);
+    orri_conn_wrote(c, bytes.size);
+    return 0;
+}
+
+static void flush(struct orri_conn *c) {
+    struct orr_node *n = c->listener->node;
+    if (c->closed || c->blocked) return;
+    if (seal(c) == 0 && c->n_parts) {
+        int rc = n->w->ops->send(n->w, c->stream, 0, c->parts, c->n_parts);
+        if (rc == 0) {
+            drop_parts(c);
+        } else if (rc == ORR_EOVERLOADED) {
+            c->blocked = true;
+            update_reading(c);
+            return;
+        } else {
+            c->closing = true;
+            c->flush = false;
+        }
+    }
+    if (c->closing) finish(c, c->flush);
+}
+
+/* -- The turn --------------------------------------------------------------------------------------------------------------------- */
+bool orri_services_turn(struct orr_node *n) {
+    bool any = false;
+    for (struct orri_conn *c = n->dirty; c; c = c->next_dirty) {
+        offer_kept(c);
+        if (!c->soon) continue;
+        c->soon = false;
+        any = true;
+        if (!c->closing && c->listener->service->turn) c->listener->service->turn(c->state);
+    }
+    return any;
+}
+
+void orri_services_flush(struct orr_node *n) {
+    for (struct orri_conn *c = n->dirty, *next; c; c = next) {
+        next = c->next_dirty;
+        c->dirty = false;
+        flush(c);
+        if (c->soon) n->again = true;
+    }
+    n->dirty = n->dirty_last = NULL;
+    for (struct orri_listener *l = n->again ? n->listeners : NULL; l; l = l->next) {       /* turns that are still wanted */
+        for (struct orri_conn *c = l->conns; c; c = c->next) {
+            if (c->soon) mark(c);
+        }
+    }
+}
+
+/* -- What a service may do ----------------------------------------------------------------------------------------------------------- */
+size_t orri_conn_queued(const struct orri_conn *c) {
+    struct orr_world *w = c->listener->node->w;
+    return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0) + (c->closed ? 0 : w->ops->queued(w, c->stream));
+}
+
+void orri_conn_pause(struct orri_conn *c, bool on) {
+    if (c->paused == on) return;
+    c->paused = on;
+    update_reading(c);
+}
+
+void orri_conn_soon(struct orri_conn *c) {
+    c->soon = true;
+    mark(c);
+}
+
+void orri_conn_alarm(struct orri_conn *c, orr_time at) {
+    if (!c->closing) orri_node_alarm(c->listener->node, &c->alarm, at);
+}
+
+void orri_conn_close(struct orri_conn *c, bool flush_first) {
+    if (c->closing) return;
+    c->closing = true;
+    c->flush = flush_first;
+    if (!flush_first) c->blocked = false;
+    orri_node_alarm(c->listener->node, &c->alarm, c->listener->node->now + FLUSH_MAX);
+    mark(c);
+}
+
+uint64_t orri_conn_serial(const struct orri_conn *c) { return c->stream->serial; }
+orr_time orri_conn_now(const struct orri_conn *c) { return c->listener->node->now; }
+struct orr_node *orri_conn_node(const struct orri_conn *c) { return c->listener->node; }
