@@ -28,7 +28,8 @@ end
 -- The word of `known` (an array) that `word` most likely meant, or nil. Ties go to the first in the alphabet.
 function options.nearest(word, known)
   local best, best_at = nil, math.max(2, #word // 3) + 1
-  local sorted = table.move(known, 1, #known, 1, {})
+  local sorted = {}
+  for _, candidate in ipairs(known) do if type(candidate) == "string" then sorted[#sorted + 1] = candidate end end
   table.sort(sorted)
   for _, candidate in ipairs(sorted) do
     local at = distance(word:lower(), candidate:lower())

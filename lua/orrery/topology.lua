@@ -60,7 +60,7 @@ function topology.links(list)
       error(("topology.links: '[%d]' must be two nodes (got %q twice)"):format(i, link[1]), 2)
     end
   end
-  return new { kind = "links", list = out }
+  return new { kind = "links", given = out }
 end
 
 function meta.__add(a, b)
@@ -101,7 +101,7 @@ function walkers.tree(t, ids, emit)
 end
 
 function walkers.links(t, _, emit, index)
-  for _, link in ipairs(t.list) do emit(index[link[1]], index[link[2]], link) end
+  for _, link in ipairs(t.given) do emit(index[link[1]], index[link[2]], link) end
 end
 
 function walkers.join(t, ids, emit, index)
@@ -159,7 +159,7 @@ function methods:named()
   if self.kind == "join" then
     for _, part in ipairs(self) do table.move(part:named(), 1, #part:named(), #out + 1, out) end
   elseif self.kind == "links" then
-    for _, link in ipairs(self.list) do table.move(link, 1, 2, #out + 1, out) end
+    for _, link in ipairs(self.given) do table.move(link, 1, 2, #out + 1, out) end
   elseif self.center then
     out[1] = self.center
   end
@@ -171,7 +171,7 @@ local function title(t)
   if t.kind == "join" then return title(t[1]) .. " + " .. title(t[2]) end
   if t.kind == "star" then return t.center and ("star{ center = %q }"):format(t.center) or "star()" end
   if t.kind == "tree" then return ("tree{ arity = %d }"):format(t.arity) end
-  return t.kind == "links" and ("links of %d"):format(#t.list) or t.kind .. "()"
+  return t.kind == "links" and ("links of %d"):format(#t.given) or t.kind .. "()"
 end
 
 -- A matrix of `ids`: o a link, . itself, blank none. Beyond 40 nodes it would be no picture, only the title is given.

@@ -1,0 +1,164 @@
+-- node_spec.lua - the top level of node scripts: what it finds, what it may declare, every complaint with its line.
+local cluster = require "orrery.cluster"
+local node = require "orrery.node"
+local plan = require "orrery.plan"
+
+local folder = dofile "spec/lua/folder.lua"()
+teardown(function() folder:remove() end)
+
+local file = [[
+return orrery.cluster { name = "kv", node = "n.lua", config = { rate = 1, name = "kv" }, nodes = {
+  { id = "a", at = "127.0.0.1:1", resp = "127.0.0.1:11", roles = { "store" }, zone = "z", config = { rate = 2 } },
+  { id = "b", at = "127.0.0.1:2", resp = "127.0.0.1:12", roles = { "store", "page" } },
+  { id = "c", at = "127.0.0.1:3", roles = { "page" } },
+}, links = orrery.topology.line() }]]
+
+-- Boots node `id` on a host that notes what it is asked: calls, or nil and the complaint without the folder.
+local function boot(script, id, sets)
+  folder:write("n.lua", script)
+  local value = assert(cluster.load(folder:write("c.lua", file)))
+  local calls = {}
+  local host = setmetatable({ seed = function() return 7 end }, { __index = function(_, name)
+    return function(...)
+      calls[#calls + 1] = { name, ... }
+      return name == "replicate" and "handle of " .. ... or nil
+    end
+  end })
+  local ok, message = pcall(node.boot, host, plan.text(value, assert(plan.bundle(value)), id or "a", sets))
+  if ok then return calls end
+  return nil, (message:gsub(folder.path:gsub("%p", "%%%0") .. "/", ""))
+end
+
+local function of(calls, name)
+  local found = {}
+  for _, call in ipairs(calls) do if call[1] == name then found[#found + 1] = call end end
+  return found
+end
+
+-- What a script of this text logs, a line each.
+local function logged(script, id, sets)
+  local lines = {}
+  for _, call in ipairs(of(assert(boot(script, id, sets)), "log")) do lines[#lines + 1] = call[2] .. ": " .. call[3] end
+  return table.concat(lines, "\n")
+end
+
+local quiet = "\nnode:listen('resp', node:replicate('quiet', { machine = 'kv' }):resp())"
+
+describe("a node script", function()
+  it("declares a group and a listener", function()
+    local calls = assert(boot [[
+      local kv = node:replicate("kv", { machine = "kv", on = "store", election = 1, heartbeat = 0.1 })
+      node:listen("resp", kv:resp())]])
+    assert.same({ { "replicate", "kv", 1, 0.1, { "a", "b" } } }, of(calls, "replicate"))
+    assert.same({ { "listen", "resp", "127.0.0.1:11", "handle of kv" } }, of(calls, "listen"))
+    local new = of(calls, "new")[1][2]
+    assert.equal("kv", new.cluster)
+    assert.equal("a", new.id)
+    assert.same({ { id = "a", at = "127.0.0.1:1", link = false }, { id = "b", at = "127.0.0.1:2", link = true },
+      { id = "c", at = "127.0.0.1:3", link = false } }, new.nodes)
+    assert.same({ 2, 0.25, 0.05 }, { new.call, new.election, new.heartbeat })
+    assert.equal(32, #new.bundle)
+  end)
+
+  it("finds who it is", function()
+    assert.equal("info: a z true nil 2 kv 9 b store a,b c", logged([[
+      node.log:info(node.id, node.zone, node.roles.store, node.roles.page, node.config.rate, node.config.name, node.config.x,
+        table.concat(node.peers, ","), node.cluster.nodes[1].roles[1], table.concat(node.role "store", ","), node.role("page")[2])
+    ]] .. quiet, "a", { x = 9 }))
+  end)
+
+  it("logs values readably, and prints into the log", function()
+    assert.equal('warn: x { 1, 2 } nil 1.5\ninfo: hello true', logged([[
+      node.log:warn("x", { 1, 2 }, nil, 1.5) print("hello", true)]] .. quiet))
+  end)
+
+  it("has the pure library and its own seeded chance", function()
+    assert.equal("info: " .. "ok", logged([[
+      assert(coroutine and math.sin and string.rep and table.concat and utf8.char and load and pcall and setmetatable)
+      assert(string.dump == nil and math.randomseed == nil)
+      node.log:info("ok")]] .. quiet))
+    local first = logged("node.log:info(math.random(1 << 40))" .. quiet)
+    assert.equal(first, logged("node.log:info(math.random(1 << 40))" .. quiet))
+  end)
+
+  it("requires modules from beside the cluster file, once, in its own environment", function()
+    folder:write("m/one.lua", "node.log:info('loaded', ...) return { two = require 'two' }")
+    folder:write("two.lua", "return 22")
+    assert.equal("info: loaded m.one\ninfo: 22 true", logged([[
+      local one = require "m.one"
+      node.log:info(one.two, one == require "m.one" and require "orrery" == orrery)]] .. quiet))
+  end)
+
+  it("says where it can be reached from beyond this machine, and what nobody listens on", function()
+    assert.equal('warn: nobody listens on resp (127.0.0.1:11): the script has no node:listen("resp", ...)', logged "")
+    local before = file
+    file = file:gsub("127.0.0.1:11", "0.0.0.0:11")
+    assert.equal("warn: resp is 0.0.0.0:11, which may be reached from beyond this machine; this version has no TLS", logged(quiet))
+    file = before
+  end)
+
+  local cases = {
+    { "x = 1", "n.lua:1: a node script makes no globals: write local x" },
+    { "print(nod)", "n.lua:1: a node script has no global nod (nearest: 'node')" },
+    { "os.exit(1)", "n.lua:1: a node script has no global os" },
+    { "io.write 'x'", "n.lua:1: a node script has no global io" },
+    { "debug.sethook()", "n.lua:1: a node script has no global debug" },
+    { "node.id = 'b'", "n.lua:1: node is read-only (assigning id)" },
+    { "node.idd = 'b'", "n.lua:1: node is read-only (assigning idd)" },
+    { "print(node.idd)", "n.lua:1: node.idd is unknown (nearest: 'id')" },
+    { "\nnode:on('add', print)", "n.lua:2: node.on is not available in this version of Orrery (0.1.0)" },
+    { "orrery.raft {}", "n.lua:1: orrery.raft is not available in this version of Orrery (0.1.0)" },
+    { "orrery.ratf {}", "n.lua:1: orrery.ratf is unknown (nearest: 'raft')" },
+    { "node.replicate('kv', {})", "n.lua:1: node.replicate must be called as a method: node:replicate(...)" },
+    { "node:replicate('Kv', {})", [[n.lua:1: node:replicate: the group's name must be [a-z][a-z0-9_-]*, at most 32 (got "Kv")]] },
+    { "node:replicate('kv')", "n.lua:1: node:replicate kv: options must be a table (got nothing)" },
+    { "node:replicate('kv', {})", [[n.lua:1: node:replicate kv: 'machine' is missing, must be "kv"]] },
+    { "node:replicate('kv', { machine = 'kvv' })", [[n.lua:1: node:replicate kv: 'machine' must be "kv" (got "kvv")]] },
+    { "node:replicate('kv', { machine = 'log' })",
+      [[n.lua:1: node:replicate kv: machine = "log" is not available in this version of Orrery (0.1.0)]] },
+    { "node:replicate('kv', { order = 'paxos', machine = 'kv' })",
+      [[n.lua:1: node:replicate kv: order = "paxos" is not available in this version of Orrery (0.1.0)]] },
+    { "node:replicate('kv', { apply = print })",
+      "n.lua:1: node:replicate kv: 'apply' is not available in this version of Orrery (0.1.0)" },
+    { "node:replicate('kv', { machine = 'kv', elektion = 1 })",
+      "n.lua:1: node:replicate kv: 'elektion' is unknown (nearest: 'election')" },
+    { "node:replicate('kv', { machine = 'kv', election = 0 })",
+      "n.lua:1: node:replicate kv: 'election' must be a number of seconds above 0 and at most 86400 (got 0)" },
+    { "node:replicate('kv', { machine = 'kv', election = 0.01 })",
+      "n.lua:1: node:replicate kv: 'heartbeat' must be below 'election' (got 0.05 >= 0.01)" },
+    { "node:replicate('kv', { machine = 'kv', on = 'stores' })",
+      [[n.lua:1: node:replicate kv: 'on' must be a role that some node bears (got "stores")]] },
+    { "node:replicate('kv', { machine = 'kv', on = { 'a', 'd' } })",
+      [[n.lua:1: node:replicate kv: 'on[2]' must be a node of the cluster (got "d")]] },
+    { "node:replicate('kv', { machine = 'kv', on = { 'a', 'a' } })",
+      [[n.lua:1: node:replicate kv: 'on[2]' must be named once (got "a" twice)]] },
+    { "node:replicate('kv', { machine = 'kv', on = {} })", "n.lua:1: node:replicate kv: 'on' must be 1 to 7 nodes (got 0)" },
+    { "node:replicate('kv', { machine = 'kv', on = 7 })",
+      "n.lua:1: node:replicate kv: 'on' must be a role or an array of ids (got 7)" },
+    { "node:replicate('kv', { machine = 'kv' })\nnode:replicate('kv', { machine = 'kv' })",
+      "n.lua:2: node:replicate kv: a group of that name is declared already" },
+    { "local kv = node:replicate('kv', { machine = 'kv' })\nkv:set('a', 1)",
+      "n.lua:2: group kv:set is not available in this version of Orrery (0.1.0)" },
+    { "local kv = node:replicate('kv', { machine = 'kv' })\nkv:ste('a', 1)", "n.lua:2: group kv:ste is unknown (nearest: 'set')" },
+    { "node:listen('http', 1)", [[n.lua:1: node:listen: node a has no listener "http" in the cluster file]] },
+    { "node:listen('rsep', 1)", [[n.lua:1: node:listen: node a has no listener "rsep" in the cluster file (nearest: 'resp')]] },
+    { "node:listen('resp', 1)", "n.lua:1: node:listen resp: the service must be group:resp() (got 1)" },
+    { "node:listen('resp', print)",
+      "n.lua:1: node:listen resp: a function is not available as a service in this version of Orrery (0.1.0); group:resp() is" },
+    { "local s = node:replicate('kv', { machine = 'kv' }):resp()\nnode:listen('resp', s)\nnode:listen('resp', s)",
+      "n.lua:3: node:listen resp: listens already" },
+    { "require 'nothing'",
+      [[n.lua:1: require: no module "nothing" beside the cluster file (a module's name must be written literally)]] },
+    { "load('x', 'x', 'b')", [[n.lua:1: load: only text can be loaded, mode must be "t"]] },
+    { "coroutine.yield()", "nothing may wait or yield while a file loads", },
+    { "while true do end", "n.lua:1: ran for more than 10000000 instructions" },
+    { "error {}", "n.lua: raised a table" },
+    { "local = 1", "n.lua:1: <name> expected near '='" },
+  }
+  for _, case in ipairs(cases) do
+    it("is told: " .. case[2], function()
+      local _, message = boot(case[1])
+      assert.equal(case[2], message)
+    end)
+  end
+end)
