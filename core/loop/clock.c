@@ -70,7 +70,12 @@ void orri_wall(struct orr_world *w, struct orr_wall *out) {
     out->steps = loop->wall_steps;
 }
 
-orr_time orri_now(struct orr_world *w) { return orri_loop(w)->now; }
+/* Outside a turn, where a host calls its node, the last turn's time may be long ago. */
+orr_time orri_now(struct orr_world *w) {
+    struct orr_loop *loop = orri_loop(w);
+    if (!loop->in_turn) orri_clock_read(loop);
+    return loop->now;
+}
 orr_time orri_fresh(struct orr_world *w) { return (void)w, orri_boottime(); }
 
 void orri_alarm(struct orr_world *w, orr_time at, orr_time slack) {

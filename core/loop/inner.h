@@ -66,6 +66,7 @@ struct orri_piece {                 /* of a send queue; pooled */
 };
 struct orri_queue {
     struct orri_piece *first, *last;
+    size_t bytes;
 };
 
 struct orri_stream {
@@ -277,7 +278,7 @@ void orri_close(struct orr_world *w, struct orr_stream *s, bool flush);
 void orri_send_free(struct orr_loop *loop);
 int orri_send(struct orr_world *w, struct orr_stream *s, unsigned cls, const struct orr_slice *parts, size_t n_parts);
 size_t orri_queued(struct orr_world *w, const struct orr_stream *s);
-void orri_send_flush(struct orr_loop *loop);            /* the end of a turn: every dirty stream */
+void orri_send_flush(struct orr_loop *loop);            /* the end of a turn: the dirty streams */
 void orri_send_writable(evutil_socket_t fd, short what, void *stream);
 void orri_send_drop(struct orri_stream *s);             /* all that is queued */
 

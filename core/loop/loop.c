@@ -214,13 +214,16 @@ static bool has_something(const struct orr_loop *loop) {
     return loop->finished.first || orri_linked(&loop->ready) || loop->udp_ready || loop->signals_came;
 }
 
+/* Nothing for the node, or not yet, but no reason to wait either. */
+static bool has_work(const struct orr_loop *loop) { return has_something(loop) || orri_linked(&loop->dirty); }
+
 static void start_submitted(struct orr_loop *loop) {
     orri_send_flush(loop);          /* first: peers write to their disks while we write to ours */
     orri_disk_submit(loop);
 }
 
 static void wait_for_something(struct orr_loop *loop, orr_time timeout) {
-    bool wait = timeout > 0 && !has_something(loop) && !loop->stopped && orri_done_sleep(loop);
+    bool wait = timeout > 0 && !has_work(loop) && !loop->stopped && orri_done_sleep(loop);
     if (wait) orri_clock_arm(loop, timeout > ORR_NEVER - loop->now ? ORR_NEVER : orri_boottime() + timeout);
     event_base_loop(loop->base, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     atomic_store(&loop->done.awake, true);
@@ -274,7 +277,7 @@ int orr_loop_run(struct orr_loop *loop) {
     return loop->stop_code;
 }
 
-orr_time orr_loop_deadline(const struct orr_loop *loop) { return has_something(loop) ? loop->now : orri_next_time(loop); }
+orr_time orr_loop_deadline(const struct orr_loop *loop) { return has_work(loop) ? loop->now : orri_next_time(loop); }
 
 /* -- The descriptor --------------------------------------------------------------------------------------------------- */
 /* libevent does not give its epoll descriptor away. Of all this process's, it is the one that watches our eventfd. */

@@ -1,6 +1,7 @@
 /* send.c - what a stream has to say: two queues of slices, and one writev a turn.
  *
- * Class 0 (control) goes before class 1 (bulk), but a bulk call that has begun ends first: a call is a frame. Slices are
+ * Class 0 (control) goes before class 1 (bulk), but a bulk call that has begun ends first: a call is a frame. Its limit
+ * counts its own bytes only, so that a queue full of bulk refuses no heartbeat. Slices are
  * held until the system has their bytes; borrowed ones are copied together into a scratch chunk. What follows its
  * predecessor in memory is joined to it, so a hundred small answers are one part of the writev; where that joins two bulk
  * calls, the border between them is lost to control, which is why a joined part is bounded.
@@ -106,18 +107,20 @@ int orri_send(struct orr_world *w, struct orr_stream *face, unsigned cls, const 
         if (!parts[i].chunk) copied += parts[i].size;
     }
     if (size == 0) return 0;
-    if (s->queued > 0 && s->queued + size > loop->config.send_bytes_max) {
+    struct orri_queue *q = &s->queues[cls == 0 ? 0 : 1];
+    size_t before = cls == 0 ? q->bytes : s->queued;
+    if (before > 0 && before + size > loop->config.send_bytes_max) {
         s->starved = true;
         return ORR_EOVERLOADED;
     }
     if (!pieces_reserve(loop, n_parts) || (copied > 0 && !scratch_room(loop, copied))) return -ENOMEM;
 
-    struct orri_queue *q = &s->queues[cls == 0 ? 0 : 1];
     for (size_t i = 0; i < n_parts; i++) {
         if (parts[i].size == 0) continue;
         queue_add(loop, q, parts[i].chunk ? orr_hold(parts[i]) : scratch_copy(loop, parts[i]));
     }
     q->last->ends = true;
+    q->bytes += size;
     s->queued += size;
     loop->n_queued += size;
     if (!s->writing && s->state == OPEN && !orri_linked(&s->dirty)) orri_link_last(&loop->dirty, &s->dirty);
@@ -131,8 +134,10 @@ size_t orri_queued(struct orr_world *w, const struct orr_stream *s) {
 }
 
 void orri_send_drop(struct orri_stream *s) {
-    for (unsigned cls = 0; cls < 2; cls++)
+    for (unsigned cls = 0; cls < 2; cls++) {
         while (s->queues[cls].first) queue_pop(s->loop, &s->queues[cls]);
+        s->queues[cls].bytes = 0;
+    }
     s->loop->n_queued -= s->queued;
     s->queued = 0;
     s->bulk_begun = false;
@@ -167,6 +172,7 @@ static void written(struct orri_stream *s, size_t n) {
         size_t part = n < p->slice.size ? n : p->slice.size;
         p->slice.at += part;
         p->slice.size -= part;
+        s->queues[cls].bytes -= part;
         n -= part;
         if (cls == 1) s->bulk_begun = p->slice.size > 0 || !p->ends;
         if (p->slice.size == 0) queue_pop(s->loop, &s->queues[cls]);
@@ -200,7 +206,8 @@ static void flush(struct orri_stream *s) {
     orri_unlink(&s->dirty);
     while (s->queued > 0) {
         message.msg_iovlen = gather(s, parts);
-        ssize_t n = sendmsg(s->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = message.msg_iovlen == 1 ? send(s->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                                            : sendmsg(s->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
             wait_writable(s);
@@ -215,8 +222,12 @@ static void flush(struct orri_stream *s) {
     orri_stream_flushed(s);
 }
 
+/* A turn that has much to say to very many goes on with it in the next, so that none is long. */
 void orri_send_flush(struct orr_loop *loop) {
-    while (orri_linked(&loop->dirty)) flush(ORRI_MEMBER(loop->dirty.next, struct orri_stream, dirty));
+    for (unsigned n = 1; orri_linked(&loop->dirty); n++) {
+        flush(ORRI_MEMBER(loop->dirty.next, struct orri_stream, dirty));
+        if (n % 16 == 0 && orri_boottime() - loop->now > 2 * loop->config.turn_time) return;
+    }
 }
 
 void orri_send_writable(evutil_socket_t fd, short what, void *arg) {

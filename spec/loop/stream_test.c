@@ -166,7 +166,6 @@ static bool has_got(void *ud) {
     const struct side *s = ud;
     return s->got >= s->to_send;
 }
-static bool is_idle(void *ud) { return (void)ud, true; }
 
 /* Begun on both sides; the accepted one. */
 static struct side *other_of(void) {
@@ -204,7 +203,6 @@ static void much_goes_both_ways_at_once(void **state) {
     until_n(both, 2, crossing_done, sides);
     assert_true(sides[0].room > 10 && sides[1].room > 10);
     assert_int_equal(a.loop->n_queued, 0);
-    assert_null(sides[0].stream->owner == NULL ? s : NULL);
     close_side(s, true);
     BOTH_UNTIL(n_closed, 2);
 }
@@ -220,13 +218,15 @@ static void above_the_limit_nothing_is_taken_and_room_comes_once(void **state) {
         if (error == ORR_EOVERLOADED) break;
         assert_int_equal(error, 0);
         taken++;
-        until_n(both, 2, is_idle, NULL);
         orr_loop_step(a.loop, 0);
     }
     size_t queued = a.w->ops->queued(a.w, s->stream);
     assert_true(queued + part.size > a.loop->config.send_bytes_max);
-    assert_int_equal(a.w->ops->send(a.w, s->stream, 0, &part, 1), ORR_EOVERLOADED);
     assert_int_equal(a.w->ops->queued(a.w, s->stream), queued);
+    assert_int_equal(a.w->ops->send(a.w, s->stream, 0, &part, 1), 0);       /* control has a limit of its own */
+    assert_int_equal(a.w->ops->send(a.w, s->stream, 0, &part, 1), 0);
+    assert_int_equal(a.w->ops->send(a.w, s->stream, 0, &part, 1), ORR_EOVERLOADED);
+    taken += 2;
     assert_int_equal(s->room, 0);
     b.w->ops->read_pause(b.w, o->stream, false);
     BOTH_UNTIL(s->room, 1);
@@ -505,7 +505,7 @@ static void *counting_alloc(void *ud, void *ptr, size_t old_size, size_t new_siz
 
 static void two_thousand_clients_come_talk_and_go(void **state) {
     (void)state;
-    enum { CLIENTS = 1900 };
+    enum { CLIENTS = 2000 };
     static int fds[CLIENTS];
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);

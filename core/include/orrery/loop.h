@@ -16,6 +16,11 @@
  * signal handler unless asked, and starts no thread before the first request that needs one (two for files, some for
  * jobs; all with every signal blocked). A host with a loop of its own polls orr_loop_fd and calls orr_loop_step with 0.
  *
+ * Streams. send counts class 0 against its own limit and class 1 against all that is queued, so bulk refuses no control.
+ * CLOSED says 0 where the other side ended, -errno where the connection broke, ORR_ECLOSED after a close of our own, and
+ * ORR_ETIMEOUT where patience ended. After close(flush) the other side may still talk for that long; nobody hears it.
+ * The other side's end is CLOSED at once, or when what is queued has gone out.
+ *
  * Addresses are "127.0.0.1:7401", "[::1]:7401" or "localhost:7401" (which is 127.0.0.1). Other names are refused: to
  * look one up would block the loop.                                                                                   */
 #ifndef ORR_LOOP_H
