@@ -147,7 +147,7 @@ static void read_on(struct lab *lab, size_t node) {
     struct disk *d = &lab->disks->disks[node];
     for (;;) {
         while (d->open && take_batch(lab, d, node)) {}
-        struct orri_wal_header h;
+        struct orri_wal_header h = { 0 };
         char path[ORRI_WAL_NAME];
         if (!find_segment(lab, node, d->open ? d->segment + 1 : 0, &h, path)) return;
         if (d->open && h.segment == d->segment + 1 && h.number != d->number) return;     /* prepared, its first batch not there */
