@@ -1,0 +1,117 @@
+/* wal_fetch.c - reading entries back: one read of one segment for each fetch, each entry judged by its own checksum.
+ *
+ * A fetch gives what lies in one stretch of one segment, so it may give less than was asked for, but always the first
+ * entry. Only entries that are durable are given. A segment that is being read is not given up.                      */
+#include "storage/inner.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define ENTRIES_MAX 1024            /* in one fetch */
+
+struct fetch {
+    struct orri_result result;      /* first */
+    struct orr_storage *s;
+    struct orr_read read;
+    struct orri_segment *segment;   /* NULL: nothing was read */
+    uint32_t group;
+    orr_index from;
+    size_t n;
+    size_t size;                    /* of this */
+    struct orr_entry *entries;
+    struct orri_place *places;      /* both behind this struct */
+    char text[160];
+};
+
+static void taken(struct orr_storage *s, struct orri_result *result) {
+    struct fetch *f = (struct fetch *)result;
+    orr_drop(f->read.got);
+    orri_put(s, f, f->size);
+}
+
+static void tell(struct fetch *f, int status) {
+    f->result.done.status = status;
+    orri_tell(f->s, &f->result);
+}
+
+static int decode(struct fetch *f) {
+    uint64_t begin = f->places[0].at;
+    for (size_t i = 0; i < f->n; i++) {
+        size_t at = (size_t)(f->places[i].at - begin), size = orri_wal_entry_size(f->places[i].size);
+        int rc = ORR_ECORRUPT;
+        if (at <= f->read.got.size && size <= f->read.got.size - at) {
+            rc = orri_wal_get_entry(f->group, f->from + i, orr_part_of(f->read.got, at, size), &f->entries[i]);
+        }
+        if (rc == 0 && f->entries[i].data.size != f->places[i].size) rc = ORR_ECORRUPT;
+        if (rc < 0) {
+            (void)snprintf(f->text, sizeof f->text, "log file %s, offset %llu: entry %llu of group %u can't be read back: damaged",
+                           f->segment->name, (unsigned long long)f->places[i].at, (unsigned long long)(f->from + i), f->group);
+            f->result.done.text = f->text;
+            return i > 0 ? (f->n = i, 0) : rc;      /* the good ones before it are good */
+        }
+    }
+    return 0;
+}
+
+static void read_done(struct orr_req *req) {
+    struct fetch *f = req->owner;
+    f->s->running--;
+    int status = req->status < 0 ? req->status : decode(f);
+    f->segment->readers--;
+    if (status == 0) {
+        f->result.done.entries = f->entries;
+        f->result.done.n_entries = f->n;
+    }
+    tell(f, status);
+}
+
+/* How many entries from `from` on lie in one stretch that may be read for `bytes_max`; at least one. */
+static size_t stretch(const struct orri_group *g, orr_index from, orr_index through, size_t bytes_max) {
+    const struct orri_place *first = orri_index_place(g, from);
+    uint64_t data = first->size, span_max = 2 * (uint64_t)bytes_max + 4096;
+    size_t n = 1;
+    while (n < ENTRIES_MAX && from + n <= through) {
+        const struct orri_place *place = orri_index_place(g, from + n);
+        data += place->size;
+        if (place->segment != first->segment || data > bytes_max) break;
+        if (place->at + orri_wal_entry_size(place->size) - first->at > span_max) break;
+        n++;
+    }
+    return n;
+}
+
+int orri_wal_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch *fetch) {
+    const struct orri_group *g = orri_group_find(s, group);
+    orr_index through = g && fetch->through > g->stored ? g->stored : fetch->through;
+    bool there = g && !g->reset && fetch->from >= g->first && fetch->from <= through && fetch->from > g->release;
+    size_t n = there ? stretch(g, fetch->from, through, fetch->bytes_max) : 0;
+    size_t size = sizeof(struct fetch) + n * (sizeof(struct orr_entry) + sizeof(struct orri_place));
+    struct fetch *f = orri_get(s, size);
+    if (!f) return -ENOMEM;
+    f->s = s;
+    f->size = size;
+    f->from = fetch->from;
+    f->n = n;
+    f->result.taken = taken;
+    f->result.done = (struct orri_storage_done){ .kind = ORR_TAKE_FETCHED, .group = group, .id = fetch->id };
+    if (n == 0) {
+        tell(f, ORR_EUNAVAILABLE);
+        return 0;
+    }
+    f->group = group;
+    f->entries = (struct orr_entry *)(f + 1);
+    f->places = (struct orri_place *)(f->entries + n);
+    for (size_t i = 0; i < n; i++) f->places[i] = *orri_index_place(g, fetch->from + i);
+    f->segment = orri_segment_of(s, f->places[0].segment);
+    const struct orri_place *last = &f->places[n - 1];
+    f->read = (struct orr_read){ .req = { .done = read_done, .owner = f }, .file = f->segment->file, .at = f->places[0].at,
+        .size = (size_t)(last->at + orri_wal_entry_size(last->size) - f->places[0].at) };
+    int rc = s->w->ops->read(s->w, &f->read);
+    if (rc < 0) {
+        orri_put(s, f, size);
+        return rc;
+    }
+    f->segment->readers++;
+    s->running++;
+    return 0;
+}
