@@ -165,7 +165,7 @@ static int load(struct orr_raft *r, const struct orr_boot *boot) {
     r->commit = r->handed = r->applied = r->snapshot.index;
     orri_raft_time_init(&r->time, boot->time > boot->snapshot.time ? boot->time : boot->snapshot.time, r->now);
     if (r->cfg.found && is_empty(boot)) return found(r);
-    if (r->cfg.found && r->log.first == 1 && r->log.last >= 1) r->commit = 1;
+    if (r->cfg.found && r->log.last >= 1) r->commit = orri_max(r->commit, 1);
     return 0;
 }
 

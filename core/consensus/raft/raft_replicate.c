@@ -160,12 +160,13 @@ static size_t from_disk(struct orr_raft *r, struct orri_raft_peer *p, const stru
 }
 
 static bool send_entries(struct orr_raft *r, struct orri_raft_peer *p) {
-    if (p->next > r->log.last || !window_open(r, p)) return false;
+    if (p->next > r->log.last) return false;
     orr_term prev_term;
-    if (!orri_raft_log_term(&r->log, p->next - 1, &prev_term)) {
+    if (!orri_raft_log_term(&r->log, p->next - 1, &prev_term)) {    /* compacted, perhaps while a probe was on its way */
         orri_raft_snapshot_start(r, p);
         return false;
     }
+    if (!window_open(r, p)) return false;
     const struct orr_entry *entries;
     size_t n;
     if (p->next >= r->log.window)
