@@ -80,15 +80,16 @@ static void put_entries(struct lab *lab, struct image *m, const struct orri_wal_
 }
 
 static void take_record(struct lab *lab, struct disk *d, const struct orri_wal_record *r) {
-    if (r->group >= LAB_GROUPS_MAX) return;
-    struct image *m = &d->groups[r->group];
+    size_t slot = lab_slot(lab, r->group);
+    if (slot == SIZE_MAX) return;
+    struct image *m = &d->groups[slot];
     switch (r->kind) {
     case ORRI_WAL_GROUP:            /* a segment's summary of what older ones say */
         if (r->first > 1) cut(m, r->first - 1, 0);
         if (r->bytes.size == 0) break;
         /* fall through */
     case ORRI_WAL_STATE:
-        if (r->group != 0) orr_raft_state_decode(r->bytes, &m->term, &m->vote);
+        if (slot != 0) orr_raft_state_decode(r->bytes, &m->term, &m->vote);
         break;
     case ORRI_WAL_ENTRIES: put_entries(lab, m, r); break;
     case ORRI_WAL_RESET:
@@ -169,8 +170,8 @@ static const char *unfounded(const struct image *m, const struct orr_claims *c) 
     if (c->snapshot > m->last) return "its snapshot";
     return NULL;
 }
-void lab_disks_claim(struct lab *lab, size_t node, uint32_t group, const struct orr_claims *c) {
-    const struct image *m = &lab->disks->disks[node].groups[group];
+void lab_disks_claim(struct lab *lab, size_t node, size_t slot, const struct orr_claims *c) {
+    const struct image *m = &lab->disks->disks[node].groups[slot];
     if (!unfounded(m, c)) return;
     read_on(lab, node);
     const char *what = unfounded(m, c);
@@ -184,10 +185,10 @@ static bool has(const struct image *m, orr_index index, orr_term term) {
     if (index <= m->base) return true;
     return index <= m->last && m->terms[index] == term;
 }
-void lab_disks_committed(struct lab *lab, uint32_t group, orr_index index, orr_term term) {
+void lab_disks_committed(struct lab *lab, size_t slot, orr_index index, orr_term term) {
     size_t have = 0;
     for (size_t i = 0; i < lab->cfg->n_nodes; i++) {
-        const struct image *m = &lab->disks->disks[i].groups[group];
+        const struct image *m = &lab->disks->disks[i].groups[slot];
         if (!has(m, index, term)) read_on(lab, i);
         have += has(m, index, term);
     }

@@ -42,6 +42,14 @@ int lab_node_of(const struct lab *lab, orr_id id) {
     return -1;
 }
 
+size_t lab_slot(struct lab *lab, uint32_t group) {
+    for (size_t i = 0; i < lab->n_groups; i++)
+        if (lab->groups[i] == group) return i;
+    if (lab->n_groups == LAB_GROUPS_MAX) return SIZE_MAX;
+    lab->groups[lab->n_groups] = group;
+    return lab->n_groups++;
+}
+
 void *lab_grow(struct lab *lab, void *array, size_t *cap, size_t need, size_t each) {
     if (need <= *cap) return array;
     size_t grown = *cap ? 2 * *cap : 64;
@@ -203,7 +211,7 @@ static void clear(struct lab *lab) {
 int orr_lab_run(const struct orr_lab_config *cfg, struct orr_lab_result *out) {
     *out = (struct orr_lab_result){ .ok = true, .seed = cfg->seed };
     if (cfg->n_nodes == 0 || cfg->n_nodes > LAB_NODES_MAX || cfg->run <= 0) return ORR_EINVALID;
-    struct lab lab = { .cfg = cfg, .result = out, .alloc = orr_alloc_libc };
+    struct lab lab = { .cfg = cfg, .result = out, .alloc = orr_alloc_libc, .n_groups = 1 };
     int rc = build(&lab);
     if (rc == 0) {
         if (safety_phase(&lab)) liveness_phase(&lab);

@@ -28,6 +28,8 @@ struct lab {
     struct lab_oracle *oracle;
     struct lab_shadow *shadow;
     struct lab_disks *disks;
+    uint32_t groups[LAB_GROUPS_MAX];    /* their numbers, in order of appearance; slot 0 is the node itself */
+    size_t n_groups;
     bool out_of_memory;
 };
 
@@ -36,6 +38,8 @@ void lab_violate(struct lab *lab, const char *property, const char *format, ...)
 /* Position of a node in the config, or -1. */
 int lab_node_named(const struct lab *lab, const char *name);
 int lab_node_of(const struct lab *lab, orr_id id);
+/* Where the oracles keep a group, by its number (the hash of its name); SIZE_MAX when there are too many. */
+size_t lab_slot(struct lab *lab, uint32_t group);
 /* A new operation in the history, by index; SIZE_MAX when memory is out (the run then ends with -ENOMEM). */
 size_t lab_begin(struct lab *lab, const struct orr_operation *op);
 void *lab_grow(struct lab *lab, void *array, size_t *cap, size_t need, size_t each);
@@ -67,8 +71,8 @@ void lab_shadow_witness(struct lab *lab);       /* writes `order` into the histo
 int lab_disks_new(struct lab *lab);
 void lab_disks_free(struct lab *lab);
 void lab_disks_start(struct lab *lab, size_t node);      /* it (re)starts: read its disk anew */
-void lab_disks_claim(struct lab *lab, size_t node, uint32_t group, const struct orr_claims *claims);
+void lab_disks_claim(struct lab *lab, size_t node, size_t slot, const struct orr_claims *claims);
 /* An entry is handed out as committed for the first time: do a majority of the disks have it? */
-void lab_disks_committed(struct lab *lab, uint32_t group, orr_index index, orr_term term);
+void lab_disks_committed(struct lab *lab, size_t slot, orr_index index, orr_term term);
 
 #endif

@@ -106,7 +106,7 @@ static void on_recovered(struct lab *lab, struct ledger *l, size_t node, const s
 }
 
 /* -- The log ---------------------------------------------------------------------------------------------------------------- */
-static void on_commit(struct lab *lab, struct ledger *l, uint32_t group, size_t node, const struct orr_trace_commit *c) {
+static void on_commit(struct lab *lab, struct ledger *l, size_t slot, size_t node, const struct orr_trace_commit *c) {
     struct member *m = &l->members[node];
     const char *id = lab->cfg->nodes[node].id;
     struct entry *e = entry_at(lab, l, c->index);
@@ -131,7 +131,7 @@ static void on_commit(struct lab *lab, struct ledger *l, uint32_t group, size_t 
     *e = (struct entry){ .term = c->term, .time = c->time, .hash = c->hash, .kind = c->kind, .known = true };
     l->committed = c->index;
     lab_shadow_commit(lab, c);
-    lab_disks_committed(lab, group, c->index, c->term);
+    if (c->index > 1) lab_disks_committed(lab, slot, c->index, c->term);   /* the founding configuration is everybody's */
 }
 
 static void on_apply(struct lab *lab, struct ledger *l, size_t node, const struct orr_trace_apply *a, bool restored) {
@@ -168,13 +168,14 @@ static void on_read(struct lab *lab, size_t node, const struct orr_trace_read *r
 
 void lab_oracle_trace(struct lab *lab, const char *name, uint32_t group, unsigned kind, const void *event) {
     int node = lab_node_named(lab, name);
-    if (node < 0 || group >= LAB_GROUPS_MAX) return;
-    struct ledger *l = &lab->oracle->groups[group];
+    size_t slot = lab_slot(lab, group);
+    if (node < 0 || slot == SIZE_MAX) return;
+    struct ledger *l = &lab->oracle->groups[slot];
     l->used = true;
     switch (kind) {
     case ORR_TRACE_STATUS: on_status(lab, l, (size_t)node, event); break;
     case ORR_TRACE_RECOVERED: on_recovered(lab, l, (size_t)node, event); break;
-    case ORR_TRACE_COMMIT: on_commit(lab, l, group, (size_t)node, event); break;
+    case ORR_TRACE_COMMIT: on_commit(lab, l, slot, (size_t)node, event); break;
     case ORR_TRACE_APPLY: on_apply(lab, l, (size_t)node, event, false); break;
     case ORR_TRACE_RESTORE: on_apply(lab, l, (size_t)node, event, true); break;
     case ORR_TRACE_ACK: on_ack(lab, l, (size_t)node, event); break;
@@ -182,7 +183,7 @@ void lab_oracle_trace(struct lab *lab, const char *name, uint32_t group, unsigne
     case ORR_TRACE_SEND: {
         const struct orr_trace_send *s = event;
         lab->oracle->claims++;
-        lab_disks_claim(lab, (size_t)node, group, &s->claims);
+        lab_disks_claim(lab, (size_t)node, slot, &s->claims);
         break;
     }
     default: break;
