@@ -1,0 +1,121 @@
+/* info.c - INFO: figures of this node, its group and this machine, in Redis's form, its names where they mean the same.
+ *                                                                                                                       */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "node/resp/resp.h"
+
+struct text {
+    char at[4096];
+    size_t size;
+};
+typedef void (*section_fn)(struct orri_resp_conn *c, struct text *t);
+
+static void add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct text *t, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(t->at + t->size, sizeof t->at - t->size, format, args);
+    va_end(args);
+    if (n > 0) t->size = t->size + (size_t)n < sizeof t->at ? t->size + (size_t)n : sizeof t->at - 1;
+}
+
+static const char *role_of(enum orr_role role) {
+    switch (role) {
+    case ORR_LEADER: return "leader";
+    case ORR_PRECANDIDATE: return "precandidate";
+    case ORR_CANDIDATE: return "candidate";
+    case ORR_LEARNER: return "learner";
+    default: return "follower";
+    }
+}
+
+static void server(struct orri_resp_conn *c, struct text *t) {
+    add(t, "redis_version:7.0.15\r\nredis_mode:standalone\r\norrery_version:%s\r\narch_bits:%zu\r\nuptime_of_connection:%" PRId64 "\r\n",
+        orr_version(), sizeof(void *) * 8, (orri_conn_now(c->conn) - c->since) / ORR_SECOND);
+}
+
+static void clients(struct orri_resp_conn *c, struct text *t) {
+    struct orr_node_status s;
+    orr_node_status(orri_conn_node(c->conn), &s);
+    add(t, "connected_clients:%zu\r\n", s.clients);
+}
+
+static void memory(struct orri_resp_conn *c, struct text *t) {
+    struct orr_machine_stats s;
+    orri_group_machine_stats(c->group, &s);
+    add(t, "used_memory_dataset:%" PRIu64 "\r\nmaxmemory:0\r\n", s.bytes);
+}
+
+static void stats(struct orri_resp_conn *c, struct text *t) {
+    struct orr_node_status s;
+    orr_node_status(orri_conn_node(c->conn), &s);
+    add(t, "commands_of_connection:%" PRIu64 "\r\nframes_in:%" PRIu64 "\r\nframes_out:%" PRIu64 "\r\nframes_bad:%" PRIu64 "\r\n",
+        c->n_commands, s.frames_in, s.frames_out, s.frames_bad);
+    add(t, "peer_bytes_in:%" PRIu64 "\r\npeer_bytes_out:%" PRIu64 "\r\n", s.bytes_in, s.bytes_out);
+}
+
+/* To a client every node is a master: it may write anywhere. The group's own roles are orrery_... */
+static void replication(struct orri_resp_conn *c, struct text *t) {
+    struct orr_order_status s;
+    const char *leader = orr_group_leader(c->group);
+    add(t, "role:master\r\nconnected_slaves:0\r\norrery_group:%s\r\norrery_leader:%s\r\n", orri_group_name(c->group), leader ? leader : "");
+    if (!orr_group_status(c->group, &s)) return;
+    add(t, "orrery_role:%s\r\norrery_term:%" PRIu64 "\r\norrery_commit:%" PRIu64 "\r\norrery_applied:%" PRIu64 "\r\n",
+        role_of(s.role), s.term, s.commit, s.applied);
+    add(t, "orrery_first:%" PRIu64 "\r\norrery_last:%" PRIu64 "\r\norrery_stored:%" PRIu64 "\r\norrery_snapshot:%" PRIu64 "\r\n",
+        s.first, s.last, s.stored, s.snapshot);
+    add(t, "orrery_digest:%016" PRIx64 "\r\n", orr_group_digest(c->group));
+}
+
+static void orrery(struct orri_resp_conn *c, struct text *t) {
+    struct orr_node_status s;
+    orr_node_status(orri_conn_node(c->conn), &s);
+    add(t, "recovered:%d\r\nready:%d\r\nmay_vote:%d\r\ndisk_full:%d\r\npeers_up:%zu\r\nincarnation:%" PRIu32 "\r\ncluster:%016" PRIx64 "\r\n",
+        s.recovered, s.ready, !s.disenfranchised, s.disk_full, s.peers_up, s.incarnation, s.cluster);
+}
+
+static void keyspace(struct orri_resp_conn *c, struct text *t) {
+    struct orr_machine_stats s;
+    orri_group_machine_stats(c->group, &s);
+    if (s.keys > 0) add(t, "db0:keys=%" PRIu64 "\r\n", s.keys);
+}
+
+static const struct {
+    const char *name, *title;
+    section_fn fn;
+} sections[] = {
+    { "server", "Server", server },
+    { "clients", "Clients", clients },
+    { "memory", "Memory", memory },
+    { "stats", "Stats", stats },
+    { "replication", "Replication", replication },
+    { "orrery", "Orrery", orrery },
+    { "keyspace", "Keyspace", keyspace },
+};
+
+static bool wanted(const struct orri_resp_conn *c, const char *name) {
+    bool all = orri_resp_n(c) == 1;
+    for (size_t i = 1; i < orri_resp_n(c); i++) {
+        struct orr_slice word = orri_resp_at(c, i);
+        if (orri_resp_is(word, name) || orri_resp_is(word, "all") || orri_resp_is(word, "everything") || orri_resp_is(word, "default")) {
+            all = true;
+        }
+    }
+    return all;
+}
+
+void orri_resp_info(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
+    struct text t = { .size = 0 };
+    (void)cmd;
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        if (!wanted(c, sections[i].name)) continue;
+        add(&t, "%s# %s\r\n", t.size ? "\r\n" : "", sections[i].title);
+        sections[i].fn(c, &t);
+    }
+    orri_resp_begin(c, 0);
+    orri_resp_verbatim(c, t.at, t.size);
+    orri_resp_end(c, 0);
+}

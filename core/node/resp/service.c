@@ -1,0 +1,96 @@
+/* service.c - a RESP connection: bytes in, commands out, turn by turn; back-pressure; its end.
+ *
+ * All commands that a turn brings go into one batch of writes and one question for the reads (queue.c). When too much waits for its
+ * answer, parsing stops and the connection is paused until half of it is answered.                                    */
+#include <errno.h>
+
+#include "node/inner.h"
+#include "node/kv/kv.h"
+#include "node/resp/resp.h"
+
+enum {
+    PENDING_MAX = 16384, PENDING_BYTES_MAX = 4 << 20,
+    COMMAND_SLACK = 512 << 10       /* what a command in RESP may take beyond the largest op: the node keeps no more */
+};
+
+static int on_open(void *ud, struct orri_conn *conn, void **state) {
+    const struct orr_alloc *alloc = orri_conn_node(conn)->alloc;
+    struct orri_resp_conn *c = alloc->fn(alloc->ud, NULL, 0, sizeof *c);
+    if (!c) return -ENOMEM;
+    *c = (struct orri_resp_conn){
+        .waiter = { .ops = &orri_resp_waiter_ops },
+        .sink = { &orri_resp_sink_ops },
+        .conn = conn,
+        .group = ud,
+        .alloc = alloc,
+        .turn = 1,
+        .proto_in = 2,
+        .proto_out = 2,
+        .since = orri_conn_now(conn),
+    };
+    orri_resp_parser_init(&c->parser, alloc, orri_conn_node(conn)->cfg.op_bytes_max + COMMAND_SLACK);
+    *state = c;
+    return 0;
+}
+
+static bool too_much_waits(const struct orri_resp_conn *c) {
+    return c->queue.n >= PENDING_MAX || c->queue.to - c->queue.from >= PENDING_BYTES_MAX;
+}
+
+void orri_resp_drained(struct orri_resp_conn *c) {
+    bool half = c->queue.n <= PENDING_MAX / 2 && c->queue.to - c->queue.from <= PENDING_BYTES_MAX / 2;
+    if (!c->paused || !half) return;
+    c->paused = false;
+    orri_conn_pause(c->conn, false);
+    orri_conn_soon(c->conn);        /* what was kept meanwhile is offered then */
+}
+
+void orri_resp_give_up(struct orri_resp_conn *c) {
+    c->ended = true;
+    orri_conn_close(c->conn, false);
+}
+
+static void break_off(struct orri_resp_conn *c) {
+    c->ended = true;
+    orri_resp_begin(c, ORRI_RESP_CLOSE);
+    orri_resp_error(c, "ERR %s", c->parser.error);
+    orri_resp_end(c, ORRI_RESP_CLOSE);
+}
+
+static int64_t on_data(void *state, struct orr_slice data, size_t *want) {
+    struct orri_resp_conn *c = state;
+    size_t used = 0, need = 0;
+    while (!c->ended && !c->paused && used < data.size) {
+        int status = orri_resp_parse(&c->parser, data.at + used, data.size - used, &need);
+        if (status == 0) {
+            *want = need;
+            return (int64_t)used;
+        }
+        if (status < 0) {
+            break_off(c);
+            break;
+        }
+        if (orri_resp_n(c) > 0) orri_resp_dispatch(c);
+        used += c->parser.at;
+        orri_resp_parser_next(&c->parser);
+        if (!too_much_waits(c)) continue;
+        c->paused = true;
+        orri_conn_pause(c->conn, true);
+    }
+    return (int64_t)(c->ended ? data.size : used);
+}
+
+static void on_turn(void *state) { orri_resp_queue_turn(state); }
+
+static void on_close(void *state) {
+    struct orri_resp_conn *c = state;
+    orri_group_forget(c->group, &c->waiter);
+    orri_resp_parser_clear(&c->parser);
+    orri_resp_queue_clear(c);
+    if (c->name) c->alloc->fn(c->alloc->ud, c->name, c->name_size, 0);
+    c->alloc->fn(c->alloc->ud, c, sizeof *c, 0);
+}
+
+const struct orr_service orr_resp_service = {
+    .name = "resp", .open = on_open, .data = on_data, .turn = on_turn, .close = on_close,
+};
