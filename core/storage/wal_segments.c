@@ -223,6 +223,7 @@ static void prepare(struct orr_storage *s) {
         return;
     }
     if (s->w->ops->now(s->w) < all->retry && all->retry != ORR_NEVER) return;
+    all->retry = ORR_NEVER;                     /* while a try is under way nothing is due */
     all->prepare.s = s;
     if (all->no_room) orri_errand_name(&all->prepare, ORR_OP_SPACE, NULL, NULL, spaced);
     else begin_prepare(s);
