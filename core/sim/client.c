@@ -53,6 +53,7 @@ void orr_sim_client_free(struct orr_sim_client *client) {
     struct orr_sim *sim = client->sim;
     if (client->end) {
         if (!client->end->finished && !client->end->over) orri_wire_put(client->end, ORRI_FIN, 0);
+        client->end->finished = true;
         leave(client);
     }
     if (client->prev) {

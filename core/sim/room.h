@@ -166,7 +166,7 @@ struct orri_end {
     bool opened, told;              /* open; and the owner has been told */
     bool room;
     bool over;                      /* FIN or RST came from there */
-    bool closing, finished;         /* close() was called; FIN is on the wire */
+    bool closing, finished;         /* close() was called; FIN or RST was put on the wire */
 };
 struct orri_conn {
     struct orr_sim *sim;

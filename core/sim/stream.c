@@ -226,7 +226,7 @@ static void abandon(struct orri_node *node, struct orri_end *end, enum orri_end_
     } else if (!said) {
         orri_wire_put(end, unread ? ORRI_RST : ORRI_FIN, unread ? -ECONNRESET : 0);
     }
-    end->over = !silent;
+    end->finished = !silent;
     orri_end_detach(end);
     orri_conn_release(conn);
 }

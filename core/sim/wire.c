@@ -265,8 +265,8 @@ static void accept_syn(struct orri_end *end) {
 static void bytes_arrive(struct orri_end *end, struct orri_piece *piece) {
     if (!owned(end)) {
         orri_piece_free(end->conn->sim, piece);
-        if (!end->over) orri_wire_put(end, ORRI_RST, -ECONNRESET);
-        end->over = true;
+        if (!end->finished) orri_wire_put(end, ORRI_RST, -ECONNRESET);
+        end->finished = true;
     } else if (end->over || end->closing) {
         orri_piece_free(end->conn->sim, piece);
     } else {
