@@ -1,0 +1,438 @@
+/* cluster_test.c - whole nodes in the simulator: a counting machine behind Raft, clients on every node, and what goes wrong.
+ *
+ * Whatever a client was told must hold at the end on every node: "done" is there exactly once, "not done" is not there, and
+ * nothing is there twice, whoever led, died, or was cut off meanwhile.                                                */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/codec.h"
+#include "base/rng.h"
+#include "support/counter.h"
+
+enum { NODES_MAX = 5, CLIENTS = 4, WINDOW = 8 };
+
+struct cluster;
+struct member {
+    struct cluster *cluster;
+    char name[32], at[48], service[48];
+    struct orr_node *node;
+    struct orr_group *group;
+    int stop_code;
+};
+enum fate { UNASKED, ASKED, DONE, NOT_DONE, UNKNOWN };
+struct client {
+    struct cluster *cluster;
+    struct orr_sim_client *c;
+    size_t node;
+    bool up;
+    unsigned outstanding;
+    unsigned char in[COUNTER_ANSWER];
+    size_t n_in;
+    uint64_t last_done;             /* an id that was acknowledged to this client; 0: none */
+};
+struct cluster {
+    struct orr_sim *sim;
+    size_t n;
+    struct member members[NODES_MAX];
+    struct orr_node_member file[NODES_MAX];
+    struct client clients[CLIENTS];
+    unsigned char fate[COUNTER_IDS];
+    uint64_t next_id;
+    size_t done, unknown, not_done, reads;
+    bool quiet;                     /* clients ask nothing new */
+    uint64_t snapshot_bytes, segment_bytes;
+    struct orr_rng rng;
+};
+
+/* -- Nodes ---------------------------------------------------------------------------------------------------------------- */
+static int boot(void *ud, struct orr_world *w, const char *name) {
+    struct member *m = ud;
+    struct orr_node_config cfg;
+    const char *why;
+    (void)name;
+    orr_node_config_init(&cfg);
+    cfg.cluster = "test";
+    cfg.id = m->name;
+    cfg.nodes = m->cluster->file;
+    cfg.n_nodes = m->cluster->n;
+    cfg.memory_bytes_max = 32 << 20;
+    cfg.segment_bytes = m->cluster->segment_bytes;
+    cfg.snapshot_bytes = m->cluster->snapshot_bytes;
+    int rc = orr_node_new(&m->node, w, &cfg, &why);
+    if (rc < 0) return rc;
+    struct orr_group_spec spec = { .order = &orr_raft_order, .machine = &counter_machine };
+    rc = orr_node_replicate(m->node, "count", &spec, &m->group);
+    if (rc == 0) rc = orr_node_listen(m->node, "counter", m->service, &counter_service, m->group);
+    if (rc == 0) rc = orr_node_start(m->node);
+    return rc;
+}
+static void halt(void *ud) {
+    struct member *m = ud;
+    orr_node_free(m->node);
+    m->node = NULL;
+    m->group = NULL;
+}
+static bool verbose;
+static void on_log(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size) {
+    (void)ud;
+    if (verbose) printf("%9.4f %s %d %.*s\n", (double)now / 1e9, node, (int)level, (int)size, text);
+}
+static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why) {
+    struct cluster *c = ud;
+    if (verbose) printf("%9.4f %s state %d code %d %s\n", (double)now / 1e9, node, (int)state, code, why ? why : "");
+    for (size_t i = 0; i < c->n; i++) {
+        if (strcmp(c->members[i].name, node) == 0 && state == ORR_SIM_DOWN) c->members[i].stop_code = code;
+    }
+}
+
+/* -- Clients ---------------------------------------------------------------------------------------------------------------- */
+static void ask(struct client *k) {
+    struct cluster *c = k->cluster;
+    unsigned char request[COUNTER_REQUEST];
+    while (k->up && !c->quiet && k->outstanding < WINDOW && c->next_id < COUNTER_IDS) {
+        bool read = k->last_done && orri_rng_below(&c->rng, 4) == 0;
+        uint64_t id = read ? k->last_done : c->next_id++;
+        request[0] = read ? 'R' : 'W';
+        orri_put_le(request + 1, id, 8);
+        if (orr_sim_client_send(k->c, request, sizeof request) < 0) {
+            if (!read) c->fate[id] = NOT_DONE;
+            return;
+        }
+        if (!read) c->fate[id] = ASKED;
+        k->outstanding++;
+    }
+}
+static void on_answer(struct client *k) {
+    struct cluster *c = k->cluster;
+    uint64_t id = orri_get_le(k->in + 1, 8), value = orri_get_le(k->in + 9, 8);
+    k->outstanding--;
+    if (c->fate[id] != ASKED) {                     /* a read of what was done */
+        assert_true(c->fate[id] == DONE);
+        if (k->in[0] == '+') {
+            assert_int_equal(value, 1);
+            c->reads++;
+        }
+        return;
+    }
+    if (k->in[0] == '+') {
+        assert_int_equal(value, 1);
+        c->fate[id] = DONE;
+        c->done++;
+        k->last_done = id;
+    } else if (k->in[0] == '-') {
+        c->fate[id] = NOT_DONE;
+        c->not_done++;
+    } else {
+        c->fate[id] = UNKNOWN;
+        c->unknown++;
+    }
+}
+static void on_data(void *ud, const void *bytes, size_t size) {
+    struct client *k = ud;
+    for (size_t i = 0; i < size; i++) {
+        k->in[k->n_in++] = ((const unsigned char *)bytes)[i];
+        if (k->n_in < COUNTER_ANSWER) continue;
+        k->n_in = 0;
+        on_answer(k);
+    }
+    ask(k);
+}
+static void on_connected(void *ud) {
+    struct client *k = ud;
+    k->up = true;
+    ask(k);
+}
+static void reconnect(void *ud) {
+    struct client *k = ud;
+    struct cluster *c = k->cluster;
+    if (k->up) return;
+    k->node = (k->node + 1) % c->n;
+    if (orr_sim_client_connect(k->c, c->members[k->node].service) < 0) orr_sim_at(c->sim, orr_sim_now(c->sim) + 50 * ORR_MS, reconnect, k);
+}
+static void on_closed(void *ud, int status) {
+    struct client *k = ud;
+    (void)status;
+    k->up = false;
+    k->outstanding = 0;
+    k->n_in = 0;
+    orr_sim_at(k->cluster->sim, orr_sim_now(k->cluster->sim) + 50 * ORR_MS, reconnect, k);
+}
+static const struct orr_sim_client_ops client_ops = { on_connected, on_data, on_closed };
+
+/* -- The cluster ------------------------------------------------------------------------------------------------------------- */
+static struct cluster *cluster_new(size_t n, uint64_t seed) {
+    struct cluster *c = calloc(1, sizeof *c);
+    struct orr_sim_config cfg;
+    verbose = getenv("VERBOSE") != NULL;
+    orr_sim_config_init(&cfg);
+    cfg.seed = seed;
+    cfg.log = on_log;
+    cfg.life = on_life;
+    cfg.ud = c;
+    cfg.log_level = ORR_LOG_DEBUG;
+    c->n = n;
+    c->next_id = 1;
+    c->snapshot_bytes = 64 << 20;
+    c->segment_bytes = 1 << 20;
+    counter_pad = 0;
+    orri_rng_init(&c->rng, seed);
+    assert_int_equal(orr_sim_new(&c->sim, &cfg), 0);
+    for (size_t i = 0; i < n; i++) {
+        struct member *m = &c->members[i];
+        m->cluster = c;
+        snprintf(m->name, sizeof m->name, "n%zu", i + 1);
+        snprintf(m->at, sizeof m->at, "10.0.0.%zu:7000", i + 1);
+        snprintf(m->service, sizeof m->service, "10.0.0.%zu:7500", i + 1);
+        c->file[i] = (struct orr_node_member){ m->name, m->at, true };
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(orr_sim_add(c->sim, c->members[i].name, &(struct orr_sim_boot){ .start = boot, .halt = halt, .ud = &c->members[i] }), 0);
+    }
+    return c;
+}
+static void start_all(struct cluster *c) {
+    for (size_t i = 0; i < c->n; i++) assert_int_equal(orr_sim_start(c->sim, c->members[i].name), 0);
+}
+static void start_clients(struct cluster *c) {
+    for (size_t i = 0; i < CLIENTS; i++) {
+        struct client *k = &c->clients[i];
+        char name[32];
+        snprintf(name, sizeof name, "c%zu", i);
+        *k = (struct client){ .cluster = c, .node = i % c->n };
+        assert_int_equal(orr_sim_client_new(c->sim, &k->c, name, &client_ops, k), 0);
+        reconnect(k);
+    }
+}
+static void cluster_free(struct cluster *c) {
+    orr_sim_free(c->sim);
+    free(c);
+}
+static void run(struct cluster *c, orr_time for_ns) { orr_sim_run(c->sim, orr_sim_now(c->sim) + for_ns); }
+
+static struct member *leader_of(struct cluster *c) {
+    struct member *best = NULL;
+    orr_term term = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        struct orr_order_status s;
+        if (!c->members[i].node || !orr_group_status(c->members[i].group, &s)) continue;
+        if (s.role == ORR_LEADER && s.term >= term) best = &c->members[i], term = s.term;
+    }
+    return best;
+}
+static bool all_ready(struct cluster *c) {
+    for (size_t i = 0; i < c->n; i++) {
+        struct orr_node_status s;
+        if (!c->members[i].node) return false;
+        orr_node_status(c->members[i].node, &s);
+        if (!s.ready) return false;
+    }
+    return true;
+}
+static void run_until_ready(struct cluster *c, orr_time at_most) {
+    orr_time until = orr_sim_now(c->sim) + at_most;
+    while (!all_ready(c) && orr_sim_now(c->sim) < until) run(c, 10 * ORR_MS);
+    assert_true(all_ready(c));
+}
+
+/* Faults are over and clients silent: all that was promised is there, on every node. */
+static void check_promises(struct cluster *c) {
+    c->quiet = true;
+    run(c, 4 * ORR_SECOND);
+    run_until_ready(c, 20 * ORR_SECOND);
+    run(c, 3 * ORR_SECOND);
+    for (size_t i = 0; i < c->n; i++) {
+        const struct member *m = &c->members[i];
+        assert_true(orr_group_digest(m->group) == orr_group_digest(c->members[0].group));
+        for (uint64_t id = 1; id < c->next_id; id++) {
+            unsigned n = counter_of(m->group, id);
+            if (c->fate[id] == DONE ? n != 1 : c->fate[id] == NOT_DONE ? n != 0 : n > 1) {
+                fail_msg("%s applied %" PRIu64 " %u times, and the client was told %d", m->name, id, n, c->fate[id]);
+            }
+        }
+    }
+    if (verbose) printf("done %zu unknown %zu not done %zu reads %zu\n", c->done, c->unknown, c->not_done, c->reads);
+}
+
+/* -- Tests --------------------------------------------------------------------------------------------------------------------- */
+static void one_node_alone_serves(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(1, 1);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, 2 * ORR_SECOND);
+    check_promises(c);
+    assert_true(c->done > 1000 && c->reads > 100 && c->not_done == 0 && c->unknown == 0);
+    cluster_free(c);
+}
+
+static void three_nodes_serve_on_every_node(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 2);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, 2 * ORR_SECOND);
+    check_promises(c);
+    assert_true(c->done > 1000 && c->reads > 100 && c->not_done == 0 && c->unknown == 0);
+    cluster_free(c);
+}
+
+static void the_same_seed_is_the_same_run(void **state) {
+    (void)state;
+    uint64_t digest[2];
+    for (int i = 0; i < 2; i++) {
+        struct cluster *c = cluster_new(3, 77);
+        start_all(c);
+        start_clients(c);
+        run(c, 2 * ORR_SECOND);
+        digest[i] = orr_sim_digest(c->sim);
+        cluster_free(c);
+    }
+    assert_true(digest[0] == digest[1]);
+}
+
+static void leaders_are_killed_again_and_again(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    for (int i = 0; i < 10; i++) {
+        run(c, ORR_SECOND);
+        struct member *m = leader_of(c);
+        if (!m) continue;
+        orr_sim_kill(c->sim, m->name);
+        run(c, 700 * ORR_MS);
+        assert_int_equal(orr_sim_start(c->sim, m->name), 0);
+    }
+    check_promises(c);
+    assert_true(c->done > 1000);
+    cluster_free(c);
+}
+
+static void links_are_cut_and_mended(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(5, 4);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    for (int i = 0; i < 12; i++) {
+        run(c, 500 * ORR_MS);
+        orr_sim_partition(c->sim, 1 + orri_rng_below(&c->rng, 30));
+        run(c, 1500 * ORR_MS);
+        orr_sim_heal_links(c->sim);
+        if (i % 3 == 0) orr_sim_reset(c->sim, c->members[i % 5].name, c->members[(i + 1) % 5].name);
+    }
+    check_promises(c);
+    assert_true(c->done > 1000);
+    cluster_free(c);
+}
+
+static void snapshots_let_the_log_go_and_bring_a_late_node_up(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 5);
+    c->snapshot_bytes = 2 << 20;
+    c->segment_bytes = 1 << 20;
+    counter_pad = 400;
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    orr_sim_kill(c->sim, "n3");
+    start_clients(c);
+    struct orr_order_status s = { 0 };
+    for (int i = 0; i < 60 && s.first < 100; i++) {
+        run(c, ORR_SECOND);
+        struct member *m = leader_of(c);
+        if (m) assert_true(orr_group_status(m->group, &s));
+    }
+    assert_true(s.snapshot > 0 && s.first > 100);
+    assert_int_equal(orr_sim_start(c->sim, "n3"), 0);
+    run_until_ready(c, 20 * ORR_SECOND);
+    for (size_t i = 0; i < 3; i++) {                 /* and each of them loads its own at a start */
+        orr_sim_restart(c->sim, c->members[i].name, ORR_SIM_KEPT);
+        run_until_ready(c, 20 * ORR_SECOND);
+    }
+    check_promises(c);
+    cluster_free(c);
+}
+
+static void a_node_that_leaves_hands_over_first(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 6);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, ORR_SECOND);
+    struct member *m = leader_of(c);
+    orr_time before = orr_sim_now(c->sim);
+    orr_node_stop(m->node, "the test asks");
+    while (m->node && orr_sim_now(c->sim) < before + 5 * ORR_SECOND) run(c, ORR_MS);
+    assert_null(m->node);
+    assert_int_equal(m->stop_code, 0);
+    run(c, 100 * ORR_MS);                           /* less than an election would take */
+    assert_non_null(leader_of(c));
+    assert_int_equal(orr_sim_start(c->sim, m->name), 0);
+    check_promises(c);
+    cluster_free(c);
+}
+
+static void an_emptied_disk_votes_for_nobody(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 7);
+    struct orr_node_status s;
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, ORR_SECOND);
+    orr_sim_restart(c->sim, "n2", ORR_SIM_EMPTY);
+    run(c, 3 * ORR_SECOND);
+    orr_node_status(c->members[1].node, &s);
+    assert_true(s.disenfranchised && s.peers_up == 0);
+    size_t done = c->done;
+    run(c, ORR_SECOND);
+    assert_true(c->done > done);                    /* the other two go on */
+    orr_sim_kill(c->sim, "n1");                     /* two of three, one of them without memory, are no majority */
+    run(c, 3 * ORR_SECOND);
+    done = c->done;
+    run(c, 3 * ORR_SECOND);
+    assert_int_equal(c->done, done);
+    cluster_free(c);
+}
+
+static void an_older_disk_votes_for_nobody(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 8);
+    struct orr_node_status s;
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, ORR_SECOND);
+    orr_sim_restart(c->sim, "n2", ORR_SIM_OLD);
+    run(c, 3 * ORR_SECOND);
+    orr_node_status(c->members[1].node, &s);
+    assert_true(s.disenfranchised);
+    cluster_free(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_node_alone_serves),
+        cmocka_unit_test(three_nodes_serve_on_every_node),
+        cmocka_unit_test(the_same_seed_is_the_same_run),
+        cmocka_unit_test(leaders_are_killed_again_and_again),
+        cmocka_unit_test(links_are_cut_and_mended),
+        cmocka_unit_test(snapshots_let_the_log_go_and_bring_a_late_node_up),
+        cmocka_unit_test(a_node_that_leaves_hands_over_first),
+        cmocka_unit_test(an_emptied_disk_votes_for_nobody),
+        cmocka_unit_test(an_older_disk_votes_for_nobody),
+    };
+    if (getenv("ONLY")) cmocka_set_test_filter(getenv("ONLY"));
+    return cmocka_run_group_tests_name("node.cluster", tests, NULL, NULL);
+}
