@@ -22,7 +22,7 @@ struct leadership {
     orr_id leader;
 };
 struct member {                     /* a node as it showed itself in one group */
-    orr_term term;
+    orr_term term, claimed;         /* what it said in this life; the greatest that any message of its lives claimed */
     orr_index commit, applied;
     enum orr_role role;
 };
@@ -98,11 +98,13 @@ static void on_status(struct lab *lab, struct ledger *l, size_t node, const stru
     m->role = s->role;
 }
 
-/* What a node found on its disk: its term must be what it was, unless the disk was taken from it. */
+/* What a node found on its disk: at least the term that it told others of, unless the disk was taken from it. */
 static void on_recovered(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
     struct member *m = &l->members[node];
-    *m = (struct member){ .term = lab_exempt(lab, node) ? s->term : m->term, .role = ORR_FOLLOWER };
-    if (s->term > m->term) m->term = s->term;
+    if (s->term < m->claimed && !lab_exempt(lab, node))
+        lab_violate(lab, "monotone", "%s came back with term %" PRIu64 " after it had claimed %" PRIu64,
+                    lab->cfg->nodes[node].id, s->term, m->claimed);
+    *m = (struct member){ .term = s->term, .claimed = s->term, .role = ORR_FOLLOWER };
 }
 
 /* -- The log ---------------------------------------------------------------------------------------------------------------- */
@@ -183,6 +185,7 @@ void lab_oracle_trace(struct lab *lab, const char *name, uint32_t group, unsigne
     case ORR_TRACE_SEND: {
         const struct orr_trace_send *s = event;
         lab->oracle->claims++;
+        if (s->claims.term > l->members[node].claimed) l->members[node].claimed = s->claims.term;
         lab_disks_claim(lab, (size_t)node, slot, &s->claims);
         break;
     }
@@ -208,7 +211,7 @@ void lab_oracle_life(struct lab *lab, const char *name, enum orr_sim_state state
         lab_disks_start(lab, (size_t)node);
         for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
             struct member *m = &lab->oracle->groups[g].members[node];
-            *m = (struct member){ .term = m->term };
+            *m = (struct member){ .claimed = m->claimed };
         }
     } else if (state == ORR_SIM_DOWN && code != 0 && !explained(lab, (size_t)node, code)) {
         lab_violate(lab, "crash", "%s ended by itself with %d: %s", name, code, why ? why : "no reason given");
