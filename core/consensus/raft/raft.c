@@ -345,6 +345,8 @@ void orri_raft_begin(struct orr_raft *r, orr_time now) {
 int orri_raft_end(struct orr_raft *r, int rc) {
 #ifdef ORR_CHECKS
     orri_raft_check(r, ++r->checks % 64 == 0);
+#else
+    (void)r;
 #endif
     return rc;
 }
