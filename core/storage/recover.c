@@ -202,7 +202,11 @@ static void snapshot_closed(struct orri_errand *e, int status) {
 
 static void snapshot_read(struct orri_errand *e, int status) {
     struct orri_recovery *r = e->owner;
-    struct orr_slice head = status == 0 ? e->r.read.got : orr_borrow(NULL, 0);
+    if (status < 0) {
+        orri_recover_damage(r, r->name, 0, status, "can't be read");
+        return;
+    }
+    struct orr_slice head = e->r.read.got;
     struct orr_snapshot snapshot;
     uint32_t group;
     char name[ORRI_SNAPSHOT_NAME];
@@ -213,7 +217,7 @@ static void snapshot_read(struct orri_errand *e, int status) {
     bool memory = good && (!kept || orri_row_reserve(r->s, &r->kept, 1) < 0);
     if (kept && !memory) orri_row_push(&r->kept, kept);
     else orri_kept_free(r->s, kept);
-    if (status == 0) orr_drop(e->r.read.got);
+    orr_drop(head);
     if (memory || rc == ORR_EINVALID) {
         failed(r, memory ? -ENOMEM : rc, memory ? "recovering" : "a snapshot is of a version that this program can't read");
         return;
