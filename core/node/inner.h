@@ -216,8 +216,9 @@ struct orr_node {
     struct orri_alarm leaving;
     orr_time leave_until;
     bool closing;                   /* leaving, and everything is being closed */
+    bool stop_asked;
     int stop_code;                  /* failed: what the world's stop gets at the end of the turn */
-    char stop_why[512];
+    char stop_why[512];             /* or, before that, why it leaves */
     uint64_t frames_in, frames_out, frames_bad, bytes_in, bytes_out;
     struct orri_note note_stranger, note_bad, note_client;
 };

@@ -30,13 +30,13 @@ int orri_node_init(struct orr_node *n, const struct orr_node_config *cfg) {
 
 void orr_node_free(struct orr_node *n) {
     if (!n) return;
+    orri_heap_clear(&n->heap);                      /* first: every timer in it is still alive */
     orri_services_free(n);
     for (size_t i = 0; i < n->n_groups; i++) orri_group_delete(n->groups[i]);
     if (n->peers) orri_peers_free(n);
     if (n->storage) orri_storage_free(n->storage);
     orri_identity_clear(&n->identity);
     orri_slots_clear(&n->slots);
-    orri_heap_clear(&n->heap);
     orri_node_resize(n, n->parts, n->cap_parts * sizeof *n->parts, 0);
     orri_node_drop_text(n, n->cluster);
     orri_node_drop_text(n, n->name);
@@ -186,18 +186,21 @@ static void run_if_loaded(struct orr_node *n) {
 static void wake_up(struct orri_alarm *alarm) { (void)alarm; }
 
 void orr_node_stop(struct orr_node *n, const char *why) {
-    if (n->phase >= ORRI_NODE_LEAVING) return;
+    if (n->stop_asked) return;
+    n->stop_asked = true;
+    (void)snprintf(n->stop_why, sizeof n->stop_why, "%s", why ? why : "asked to");
+}
+
+static void begin_leaving(struct orr_node *n) {
     bool running = n->phase == ORRI_NODE_RUNNING;
-    n->now = n->w->ops->now(n->w);
     n->phase = ORRI_NODE_LEAVING;
     n->leave_until = n->now + (running ? 2 * n->cfg.election : 0);
     n->leaving.fire = wake_up;
-    orri_node_log(n, ORR_LOG_INFO, "leaving: %s", why ? why : "asked to");
+    orri_node_log(n, ORR_LOG_INFO, "leaving: %s", n->stop_why);
     for (size_t i = 0; i < n->n_groups; i++) {
         struct orr_group *g = n->groups[i];
         if (g->x && g->status.role == ORR_LEADER) g->handing_over = g->order->hand_over(g->x, n->now, ORR_NOBODY) == 0;
     }
-    n->w->ops->alarm(n->w, n->now, 0);
 }
 
 static bool groups_at_rest(const struct orr_node *n) {
@@ -351,6 +354,7 @@ static void turn(void *ud) {
     inputs(n);
     if (was_dead) return;
     if (n->phase == ORRI_NODE_LOADING) run_if_loaded(n);
+    if (n->stop_asked && n->phase < ORRI_NODE_LEAVING) begin_leaving(n);
     if (n->phase == ORRI_NODE_RUNNING || n->phase == ORRI_NODE_LEAVING) work(n);
     if (n->phase == ORRI_NODE_LEAVING) leave(n);
     if (orri_node_dead(n)) stop(n);

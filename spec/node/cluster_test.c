@@ -17,6 +17,7 @@
 #include "support/counter.h"
 
 enum { NODES_MAX = 5, CLIENTS = 4, WINDOW = 8 };
+#define BEAT (10 * ORR_MS)
 
 struct cluster;
 struct member {
@@ -142,12 +143,15 @@ static void on_data(void *ud, const void *bytes, size_t size) {
         k->n_in = 0;
         on_answer(k);
     }
+}
+static void beat(void *ud) {
+    struct client *k = ud;
     ask(k);
+    orr_sim_at(k->cluster->sim, orr_sim_now(k->cluster->sim) + BEAT, beat, k);
 }
 static void on_connected(void *ud) {
     struct client *k = ud;
     k->up = true;
-    ask(k);
 }
 static void reconnect(void *ud) {
     struct client *k = ud;
@@ -208,6 +212,7 @@ static void start_clients(struct cluster *c) {
         *k = (struct client){ .cluster = c, .node = i % c->n };
         assert_int_equal(orr_sim_client_new(c->sim, &k->c, name, &client_ops, k), 0);
         reconnect(k);
+        beat(k);
     }
 }
 static void cluster_free(struct cluster *c) {

@@ -9,7 +9,7 @@
 #include <orrery/node.h>
 #include <orrery/sim.h>
 
-enum { COUNTER_IDS = 1 << 16, COUNTER_REQUEST = 9, COUNTER_ANSWER = 17 };
+enum { COUNTER_IDS = 1 << 17, COUNTER_REQUEST = 9, COUNTER_ANSWER = 17 };
 
 extern const struct orr_machine_ops counter_machine;
 extern const struct orr_service counter_service;        /* ud: the group */
