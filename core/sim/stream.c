@@ -232,6 +232,6 @@ static void abandon(struct orri_node *node, struct orri_end *end, enum orri_end_
 }
 
 void orri_ends_end(struct orri_node *node, enum orri_end_how how, bool silent) {
-    node->touched_ends = NULL;
+    for (struct orri_end *end; (end = node->touched_ends) != NULL; node->touched_ends = end->touched_next) end->touched = false;
     while (node->ends) abandon(node, node->ends, how, silent);
 }
