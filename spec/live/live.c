@@ -83,10 +83,11 @@ static bool ready_for(int fd, short what, orr_time until) {
     }
 }
 
-bool live_dial(struct live_conn *c, uint16_t port, orr_time patience) {
+bool live_dial_at(struct live_conn *c, const char *host, uint16_t port, orr_time patience) {
     *c = (struct live_conn){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) };
     if (c->fd < 0) return false;
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+    inet_pton(AF_INET, host, &to.sin_addr);
     int one = 1, error = 0;
     socklen_t size = sizeof error;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -97,6 +98,8 @@ bool live_dial(struct live_conn *c, uint16_t port, orr_time patience) {
     live_hang_up(c);
     return false;
 }
+
+bool live_dial(struct live_conn *c, uint16_t port, orr_time patience) { return live_dial_at(c, "127.0.0.1", port, patience); }
 
 void live_hang_up(struct live_conn *c) {
     if (c->fd >= 0) close(c->fd);
@@ -345,19 +348,23 @@ void live_up(struct live *l) {
         if (!live_serves(&l->nodes[i], 30 * ORR_SECOND)) live_die("the cluster does not come up");
 }
 
-int live_end(struct live *l) {
-    for (size_t i = 0; i < l->n; i++) live_stop(&l->nodes[i]);
+void live_done(struct live *l) {
     char command[LIVE_PATH + 32];
+    for (size_t i = 0; i < l->n; i++) live_stop(&l->nodes[i]);
     snprintf(command, sizeof command, "rm -rf '%s'", l->dir);
     if (!getenv("ORR_KEEP") && system(command) != 0) perror(command);
     the_live = NULL;
+}
+
+int live_end(struct live *l) {
+    live_done(l);
     return live_summary();
 }
 
 /* -- Asking nodes -------------------------------------------------------------------------------------------------------------------- */
 static struct live_reply ask(struct live_node *n, orr_time patience, const char *word, va_list args) {
     struct live_reply r = { .type = 'x', .text = "" };
-    if (n->talk.fd < 0 && !live_dial(&n->talk, n->resp, patience)) return r;
+    if (n->talk.fd < 0 && !live_dial_at(&n->talk, n->host, n->resp, patience)) return r;
     if (send_words(&n->talk, word, args)) r = live_reply(&n->talk, patience);
     if (r.type == 0 || r.type == 'x') live_hang_up(&n->talk);
     return r;
@@ -407,23 +414,25 @@ int64_t live_info_number(struct live_node *n, const char *field) {
     return live_info(n, field, text, sizeof text) ? strtoll(text, NULL, 10) : -1;
 }
 
-static struct live_node *who_leads(struct live *l) {
+static struct live_node *who_leads(struct live *l, const struct live_node *not_asked) {
     char role[32];
     for (size_t i = 0; i < l->n; i++) {
         struct live_node *n = &l->nodes[i];
-        if (n->pid > 0 && state_of(n->pid) != 'T' && live_info(n, "role", role, sizeof role)
-            && (strcmp(role, "master") == 0 || strcmp(role, "leader") == 0))
+        if (n != not_asked && n->pid > 0 && state_of(n->pid) != 'T' && live_info(n, "orrery_role", role, sizeof role)
+            && strcmp(role, "leader") == 0)
             return n;
     }
     return NULL;
 }
 
-struct live_node *live_leader(struct live *l, orr_time patience) {
+struct live_node *live_leader_but(struct live *l, const struct live_node *not_asked, orr_time patience) {
     struct live_node *n = NULL;
     bool found;
-    LIVE_WITHIN(found, patience, (n = who_leads(l)) != NULL);
+    LIVE_WITHIN(found, patience, (n = who_leads(l, not_asked)) != NULL);
     return found ? n : NULL;
 }
+
+struct live_node *live_leader(struct live *l, orr_time patience) { return live_leader_but(l, NULL, patience); }
 
 struct live_node *live_follower(struct live *l) {
     struct live_node *leader = live_leader(l, 10 * ORR_SECOND);

@@ -31,7 +31,8 @@ struct live_reply {                 /* one element; an array's elements are the 
     const char *text;               /* of + - $, with a NUL behind it; until the connection's next use */
     size_t size;
 };
-bool live_dial(struct live_conn *c, uint16_t port, orr_time patience);
+bool live_dial(struct live_conn *c, uint16_t port, orr_time patience);         /* on 127.0.0.1 */
+bool live_dial_at(struct live_conn *c, const char *host, uint16_t port, orr_time patience);
 void live_hang_up(struct live_conn *c);
 bool live_send(struct live_conn *c, const void *bytes, size_t size, orr_time patience);
 bool live_command(struct live_conn *c, const char *word, ...);         /* words up to NULL, as one RESP command */
@@ -73,7 +74,8 @@ void live_signal(struct live_node *n, int number);                     /* SIGSTO
 void live_kill(struct live_node *n);                                   /* SIGKILL, and buried */
 void live_stop(struct live_node *n);                                   /* SIGTERM; checks that it leaves with 0 */
 void live_up(struct live *l);
-int live_end(struct live *l);
+void live_done(struct live *l);                                         /* stops all that runs, removes the folder */
+int live_end(struct live *l);                                          /* and prints the closing line; the exit status */
 
 /* One command on the node's own connection, dialed when need be. */
 struct live_reply live_ask(struct live_node *n, orr_time patience, const char *word, ...);
@@ -83,6 +85,7 @@ bool live_write_works(struct live_node *n, orr_time patience, const char *key, c
 bool live_info(struct live_node *n, const char *field, char *out, size_t size);
 int64_t live_info_number(struct live_node *n, const char *field);      /* -1: none */
 struct live_node *live_leader(struct live *l, orr_time patience);      /* of the nodes that run; NULL: none in time */
+struct live_node *live_leader_but(struct live *l, const struct live_node *not_asked, orr_time patience);
 struct live_node *live_follower(struct live *l);
 bool live_logged(const struct live_node *n, const char *text, orr_time patience);      /* since its last start */
 bool live_line(const struct live_node *n, const char *text, char *out, size_t size);   /* the first line with it */
