@@ -140,7 +140,7 @@ static void due_keys_go_in_advance_a_bounded_number_at_a_time(void **state) {
     struct rig r;
     rig_init(&r);
     for (int i = 0; i < 1000; i++) {
-        char key[16];
+        char key[24];
         (void)snprintf(key, sizeof key, "%d", i);
         IS("OK", ORR_KV_SET, ORR_KV_TIMED | ORR_KV_RELATIVE, 100 + i % 3, 0, 2, key, "v");
     }
@@ -437,7 +437,7 @@ static void memory_that_runs_out_breaks_nothing(void **state) {
         orri_rng_init(&rng, 5);
         bool ok = rig_init_with(&r, &alloc, 7) == 0;
         for (int i = 0; ok && i < 60; i++) {
-            char key[16], value[200];
+            char key[24], value[200];
             (void)snprintf(key, sizeof key, "%d", (int)orri_rng_below(&rng, 30));
             (void)snprintf(value, sizeof value, "%0*d", (int)orri_rng_between(&rng, 1, 150), i);
             if (i == 20) (void)orr_kv_machine.freeze(r.m);
