@@ -1,9 +1,9 @@
 #!/bin/bash
-# 32-up.sh - orrery up and orrery run with real processes: what they print, who dies with whom, what is refused.
+# 36-up.sh - orrery up and orrery run with real processes: what they print, who dies with whom, what is refused.
 #
 # With the sanitizers' build: ORR_PROGRAM names another.
 set -u
-. spec/support/stage.sh
+. spec/stages/common.sh
 
 program=${ORR_PROGRAM:-$PWD/build/asan/orrery}
 under=$PWD/spec/asan
@@ -38,6 +38,29 @@ said() { grep -qsE "$1" "$work/$2"; }
 pid_of() { sed -n "s/^node $1 pid \([0-9]*\) .*/\1/p" "$work/$2.out"; }
 resp_of() { sed -n "s/^node $1 .* resp 127\.0\.0\.1:\([0-9]*\)$/\1/p" "$work/$2.out"; }
 connects() { (exec 9<>"/dev/tcp/127.0.0.1/$(resp_of "$1" "$2")") 2>/dev/null; }
+# within SECONDS COMMAND...: waits until it succeeds.
+within() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.02
+    done
+}
+ended() { ! kill -0 "$1" 2>/dev/null || [ "$(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null)" = Z ]; }
+# gone PID...: each has ended, within 15 s.
+gone() {
+    local pid
+    for pid; do within 15 ended "$pid" || return 1; done
+}
+# ends_with STATUS PID: a child of this shell ends so, within 30 s.
+ends_with() {
+    local status
+    within 30 ended "$2" || return 1
+    wait "$2" 2>/dev/null
+    status=$?
+    [ $status = "$1" ] || { echo "status $status"; return 1; }
+}
 # redis PORT LINE: one inline command, the first line of its reply.
 redis() {
     local answer
@@ -133,4 +156,4 @@ up set --data "$work/data" --set rate=1.5 --set name=x=y --set on=true
 check "--set reaches every node" within 30 said '^c: .* rate is 1\.5 x=y true$' set.err
 kill -TERM $up
 check "and up stops before it is ready, too" ends_with 0 $up
-summary
+finish
