@@ -1,0 +1,37 @@
+/* frame_fuzz.c - any bytes, cut anywhere, put together as frames. The first byte says how they are cut. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/frame.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { PAYLOAD_MAX = 1 << 16 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 1) return 0;
+    struct orr_chunks *chunks = orr_chunks_new(&orr_alloc_libc);
+    struct orri_assembly a = { 0 };
+    struct orri_frame f;
+    size_t piece = 1 + data[0], at = 1;
+    int rc = 0;
+    while (at < size && rc >= 0) {
+        size_t n = piece < size - at ? piece : size - at;
+        struct orr_chunk *c = chunks->get(chunks, n);
+        memcpy(c->at, data + at, n);
+        struct orr_slice in = { c, c->at, n };
+        while ((rc = orri_assembly_next(&a, chunks, PAYLOAD_MAX, &in, &f)) == 1) {
+            volatile unsigned char sum = 0;
+            if (f.payload.size > PAYLOAD_MAX || f.kind == 0 || f.kind >= ORRI_FRAME_KINDS || f.channel > 1) abort();
+            for (size_t i = 0; i < f.payload.size; i++) sum = (unsigned char)(sum + f.payload.at[i]);
+        }
+        if (rc == 0 && in.size) abort();            /* what it didn't use would be lost */
+        orr_chunk_drop(c);
+        at += n;
+    }
+    orri_assembly_clear(&a);
+    orr_chunks_free(chunks);
+    return 0;
+}
