@@ -26,8 +26,11 @@ static struct net_options draw(uint64_t seed) {
     o.duplicate = strength(&rng, 0.3);
     o.delay_max = orri_rng_chance(&rng, 0.7) ? 3 * ORR_MS : 60 * ORR_MS;
     o.disk_max = orri_rng_chance(&rng, 0.7) ? 2 * ORR_MS : 50 * ORR_MS;
-    o.crash = strength(&rng, 0.3);
+    o.election = o.delay_max > 10 * ORR_MS ? 150 * ORR_MS : orri_rng_chance(&rng, 0.5) ? 30 * ORR_MS : 100 * ORR_MS;
+    o.crash = strength(&rng, 0.2);
     o.cut = strength(&rng, 0.4);
+    o.pause = strength(&rng, 0.2);
+    o.pick_leader = strength(&rng, 0.8);
     o.hand_over = strength(&rng, 0.1);
     o.compact = strength(&rng, 0.3);
     o.lost = strength(&rng, 0.2);
@@ -52,6 +55,7 @@ static void run_seed(uint64_t seed) {
     total.reads += r->reads;
     total.fetches += r->fetches;
     total.cuts += r->cuts;
+    total.pauses += r->pauses;
     if (net_breach(net)) fail_msg("seed %llu (%zu nodes) %s", (unsigned long long)seed, o.n_nodes, net_breach(net));
     if (!live) fail_msg("seed %llu (%zu nodes): healed, but doesn't come to rest", (unsigned long long)seed, o.n_nodes);
     net_free(net);
@@ -63,9 +67,9 @@ static void many_seeds(void **state) {
     const char *range = getenv("RAFT_SEEDS");
     if (range) sscanf(range, "%llu:%llu", &first, &last);
     for (unsigned long long seed = first; seed <= last; seed++) run_seed(seed);
-    print_message("%llu events, %llu committed, %llu elections, %llu crashes, %llu cuts, %llu snapshots, %llu reads, %llu fetches\n",
+    print_message("%llu events, %llu committed, %llu elections, %llu crashes, %llu cuts, %llu pauses, %llu snapshots, %llu reads, %llu fetches\n",
                   (unsigned long long)total.events, (unsigned long long)total.committed, (unsigned long long)total.elections,
-                  (unsigned long long)total.crashes, (unsigned long long)total.cuts, (unsigned long long)total.snapshots,
+                  (unsigned long long)total.crashes, (unsigned long long)total.cuts, (unsigned long long)total.pauses, (unsigned long long)total.snapshots,
                   (unsigned long long)total.reads, (unsigned long long)total.fetches);
     if (range) return;
     assert_true(total.committed > 50000 && total.elections > 2000 && total.crashes > 1000 && total.cuts > 1000);

@@ -33,7 +33,7 @@ struct node {
     char name[8];
     struct orr_raft *r;             /* NULL: down */
     unsigned life;
-    orr_time up_at, clock_offset;
+    orr_time up_at, paused_until, clock_offset;
     struct disk disk;
     struct pending *pending;
     orr_time disk_free_at;
@@ -44,7 +44,7 @@ struct node {
     struct orr_slice config;        /* of the last CONFIG entry applied */
     enum orr_role role;
 };
-enum event_kind { DELIVER, STORED, PART, FETCH };
+enum event_kind { DELIVER, STORED, PART, FETCH, TURN_ENDS };
 struct event {
     orr_time at;
     uint64_t order;
@@ -57,7 +57,7 @@ struct event {
     struct orr_fetch fetch;
 };
 struct committed {
-    orr_term term;
+    orr_term term, in;              /* of the entry; in which it was seen to be committed: no earlier than it was */
     uint64_t hash, digest;
     orr_time time;
     bool digested;
@@ -257,7 +257,7 @@ static void see_commit(struct net *net, struct node *n, const struct orr_entry *
     if (e->index > net->committed) {
         if (e->index != net->committed + 1) breach(net, "%s commits %llu, nobody did the one before", n->name, (unsigned long long)e->index);
         if (e->index > 1 && e->time < net->commits[e->index - 1].time) breach(net, "log time goes back");
-        *c = (struct committed){ .term = e->term, .hash = hash, .time = e->time };
+        *c = (struct committed){ .term = e->term, .in = n->r->term, .hash = hash, .time = e->time };
         net->committed = e->index;
         net->report.committed++;
     } else if (c->hash != hash) {
@@ -286,7 +286,7 @@ static void see_role(struct net *net, struct node *n) {
     net->report.elections++;
     for (orr_index i = n->r->log.first; i <= net->committed && i < COMMITS_MAX; i++) {
         orr_term has;
-        if (net->commits[i].term > term) continue;     /* a later leader's, of which this one never hears */
+        if (net->commits[i].in >= term) continue;      /* by a later leader, of whom this one, late itself, never hears */
         if (!orri_raft_log_term(&n->r->log, i, &has) || has != net->commits[i].term)
             breach(net, "leader %s of term %llu lacks committed %llu", n->name, (unsigned long long)term, (unsigned long long)i);
     }
@@ -406,8 +406,8 @@ static void start_node(struct net *net, size_t i) {
     cfg.order.self = n->id;
     cfg.order.voters = net->members;
     cfg.order.n_voters = net->n;
-    cfg.order.election = 100 * ORR_MS;
-    cfg.order.heartbeat = 20 * ORR_MS;
+    cfg.order.election = net->o.election;
+    cfg.order.heartbeat = net->o.election / 5;
     cfg.order.seed = net->o.seed + n->life;
     cfg.order.window_entries = net->o.window_entries;
     cfg.order.window_bytes = net->o.window_bytes;
@@ -445,7 +445,9 @@ static void crash(struct net *net, size_t i) {
     n->r = NULL;
     n->life++;
     n->disk_free_at = 0;
-    n->up_at = net->now + up_to(net, 300 * ORR_MS);
+    n->paused_until = 0;
+    n->role = ORR_FOLLOWER;
+    n->up_at = net->now + up_to(net, 3 * net->o.election);
     net->report.crashes++;
 }
 
@@ -504,11 +506,19 @@ static void handle(struct net *net, struct event *e) {
     struct node *n = &net->nodes[e->node];
     net->report.events++;
     if (e->kind != DELIVER && (!n->r || e->life != n->life)) return;
+    if (n->r && n->paused_until > net->now) {           /* later, and again in this order */
+        struct event later = *e;
+        later.at = n->paused_until;
+        if (e->kind == DELIVER) orr_hold(e->frame);
+        if (e->kind == PART) orr_hold(e->part.data);
+        push(net, later);
+        return;
+    }
     switch (e->kind) {
     case DELIVER: deliver(net, e); break;
     case STORED:
         apply_store(net, n);
-        orr_raft_stored(n->r, net->now, e->id, 0);
+        if (orr_raft_stored(n->r, net->now, e->id, 0) != 0) breach(net, "%s: doesn't know its store", n->name);
         break;
     case PART:
         if (e->part.data.size) memcpy(n->disk.incoming + e->part.offset, e->part.data.at, e->part.data.size);
@@ -516,8 +526,10 @@ static void handle(struct net *net, struct event *e) {
         orr_raft_part_stored(n->r, net->now, e->part.id, 0);
         break;
     case FETCH: serve_fetch(net, n, &e->fetch); break;
+    case TURN_ENDS: break;
     }
-    drive(net, e->node);
+    if (e->kind == TURN_ENDS || chance(net, 0.7)) drive(net, e->node);
+    else push(net, (struct event){ .at = net->now + up_to(net, net->o.delay_max), .kind = TURN_ENDS, .node = e->node, .life = n->life });
 }
 
 static void propose(struct net *net, size_t i) {
@@ -529,30 +541,57 @@ static void propose(struct net *net, size_t i) {
     orr_raft_propose(n->r, net->now, &batch, 1, &taken, NULL);
 }
 
+static void ask(struct net *net, size_t i) {
+    net->asked[net->next_tag % READS] = net->committed;
+    if (orr_raft_read_index(net->nodes[i].r, net->now, net->next_tag) == 0) net->next_tag++;
+}
+
 static void put_load(struct net *net) {
     for (size_t i = 0; i < net->n; i++) {
         struct node *n = &net->nodes[i];
-        if (!n->r) continue;
+        if (!n->r || n->paused_until > net->now) continue;
         for (unsigned k = 0; k < 3 && n->role == ORR_LEADER; k++) propose(net, i);
-        if (chance(net, 0.3)) {
-            net->asked[net->next_tag % READS] = net->committed;
-            if (orr_raft_read_index(n->r, net->now, net->next_tag) == 0) net->next_tag++;
-        }
+        if (chance(net, 0.3)) ask(net, i);
         drive(net, i);
     }
 }
 
+static void cut_some(struct net *net, size_t a) {
+    net->report.cuts++;
+    size_t b = orri_rng_below(&net->rng, net->n), half = orri_rng_below(&net->rng, (uint64_t)1 << net->n);
+    unsigned shape = (unsigned)orri_rng_below(&net->rng, 5);
+    for (size_t i = 0; i < net->n; i++)
+        for (size_t k = 0; k < net->n; k++) {
+            if (shape == 0) net->cut[i][k] |= i == a && k == b;                         /* one way */
+            else if (shape == 1) net->cut[i][k] |= (i == a && k == b) || (i == b && k == a);
+            else if (shape == 2) net->cut[i][k] = (i == a) != (k == a);                 /* alone */
+            else if (shape == 3) net->cut[i][k] = (half >> i & 1) != (half >> k & 1);   /* halves */
+            else net->cut[i][k] = i != a && k != a;                                     /* all hear `a` only */
+        }
+}
+
+static size_t victim(struct net *net) {
+    size_t at = orri_rng_below(&net->rng, net->n);
+    bool leader = chance(net, net->o.pick_leader);
+    for (size_t i = 0; leader && i < net->n; i++)
+        if (net->nodes[(at + i) % net->n].role == ORR_LEADER) return (at + i) % net->n;
+    return at;
+}
+
 static void do_chaos(struct net *net) {
-    size_t a = orri_rng_below(&net->rng, net->n), b = orri_rng_below(&net->rng, net->n);
+    size_t a = victim(net), b = orri_rng_below(&net->rng, net->n);
     if (chance(net, net->o.crash)) crash(net, a);
-    if (chance(net, net->o.cut)) {
-        bool heal = chance(net, 0.3);
-        if (!heal) net->cut[a][b] = true, net->report.cuts++;
-        else memset(net->cut, 0, sizeof net->cut);
+    if (chance(net, net->o.cut)) cut_some(net, a);
+    if (chance(net, 0.2)) memset(net->cut, 0, sizeof net->cut);
+    struct node *n = &net->nodes[a];
+    if (chance(net, net->o.pause) && n->paused_until < net->now) {
+        n->paused_until = net->now + up_to(net, 4 * net->o.election);
+        net->report.pauses++;
     }
-    if (chance(net, net->o.hand_over) && net->nodes[a].r) orr_raft_hand_over(net->nodes[a].r, net->now, ORR_NOBODY);
+    if (!n->r || n->paused_until > net->now) return;
+    if (chance(net, net->o.hand_over)) orr_raft_hand_over(n->r, net->now, ORR_NOBODY);
     if (chance(net, net->o.compact)) compact(net, a);
-    if (chance(net, net->o.lost) && net->nodes[a].r && a != b) orr_raft_peer_lost(net->nodes[a].r, net->now, net->nodes[b].id);
+    if (chance(net, net->o.lost) && a != b) orr_raft_peer_lost(n->r, net->now, net->nodes[b].id);
     drive(net, a);
     check_matching(net);
 }
@@ -563,6 +602,7 @@ static size_t next_due(const struct net *net, orr_time *at) {
     for (size_t i = 0; i < net->n; i++) {
         const struct node *n = &net->nodes[i];
         orr_time t = n->r ? orr_raft_deadline(n->r) : n->up_at;
+        if (n->r && t < n->paused_until) t = n->paused_until;
         if (t < *at) {
             *at = t;
             due = i;
@@ -574,6 +614,10 @@ static size_t next_due(const struct net *net, orr_time *at) {
 static void wake(struct net *net, size_t i) {
     struct node *n = &net->nodes[i];
     if (n->r) {
+        if (n->paused_until == net->now && chance(net, 0.5)) {        /* asked before it sees that time has passed */
+            ask(net, i);
+            drive(net, i);
+        }
         orr_raft_wall(n->r, net->now, net->now + n->clock_offset);
         orr_raft_tick(n->r, net->now);
         drive(net, i);
@@ -601,7 +645,7 @@ void net_run(struct net *net, orr_time for_ns, bool chaos, bool load) {
             drop_event(&e);
         } else if (chaos && net->chaos_at <= net->now) {
             do_chaos(net);
-            net->chaos_at = net->now + 20 * ORR_MS;
+            net->chaos_at = net->now + net->o.election / 5;
         } else if (load && net->load_at <= net->now) {
             put_load(net);
             net->load_at = net->now + 5 * ORR_MS;
