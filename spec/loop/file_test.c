@@ -14,7 +14,9 @@ static struct {
     bool hold;                      /* syncs wait while this holds */
     unsigned held;                  /* and this many do */
     bool fail_sync;
-    int fail_write;                 /* errno of the next write, once */
+    int fail_write;                 /* errno of a write, once */
+    unsigned fail_write_after;      /* this many that succeed */
+    int fail_fallocate;             /* errno */
     size_t write_most;              /* bytes that one write takes, 0: all */
 } fake = { .lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER };
 
@@ -22,9 +24,10 @@ static ssize_t fake_pwritev(int fd, const struct iovec *parts, int n, off_t at) 
     pthread_mutex_lock(&fake.lock);
     fake.writes++;
     fake.parts += (unsigned)n;
-    int fail = fake.fail_write;
+    int fail = fake.fail_write_after > 0 ? 0 : fake.fail_write;
     size_t most = fake.write_most;
-    fake.fail_write = 0;
+    if (fake.fail_write_after > 0) fake.fail_write_after--;
+    else fake.fail_write = 0;
     pthread_mutex_unlock(&fake.lock);
     if (fail) return errno = fail, -1;
     if (most == 0) return pwritev(fd, parts, n, at);
@@ -43,7 +46,9 @@ static int fake_fdatasync(int fd) {
 }
 static ssize_t fake_pread(int fd, void *to, size_t size, off_t at) { return pread(fd, to, size, at); }
 static int fake_ftruncate(int fd, off_t size) { return ftruncate(fd, size); }
-static int fake_fallocate(int fd, int mode, off_t at, off_t size) { return fallocate(fd, mode, at, size); }
+static int fake_fallocate(int fd, int mode, off_t at, off_t size) {
+    return fake.fail_fallocate ? (errno = fake.fail_fallocate, -1) : fallocate(fd, mode, at, size);
+}
 static const struct orri_system fake_system = {
     fake_pwritev, fake_pread, fake_fdatasync, fsync, fake_ftruncate, fake_fallocate,
 };
@@ -72,7 +77,8 @@ static int set_up(void **state) {
     (void)state;
     fake.writes = fake.syncs = fake.parts = fake.held = 0;
     fake.hold = fake.fail_sync = false;
-    fake.fail_write = 0;
+    fake.fail_write = fake.fail_fallocate = 0;
+    fake.fail_write_after = 0;
     fake.write_most = 0;
     n_done = 0;
     dir = fresh_dir();
@@ -348,7 +354,9 @@ static void zeros_are_real_and_end_where_they_should(void **state) {
     struct orr_file *f = open_file("a", ORR_F_CREATE);
     assert_int_equal(write_file(f, 0, "head", 4, 0), 0);
     assert_int_equal(file_op(f, ORR_OP_PREPARE, SIZE, ORR_W_BULK), 0);
+    assert_int_equal(fake.writes, 1 + 4);                       /* a piece for each mebibyte begun, not only a size */
     assert_int_equal(file_op(f, ORR_OP_PREPARE, 100, 0), 0);    /* nothing to do */
+    assert_int_equal(fake.writes, 1 + 4);
     assert_int_equal(file_op(f, ORR_OP_SYNC, 0, 0), 0);
     snprintf(path, sizeof path, "%s/a", dir);
     assert_int_equal(stat(path, &s), 0);
@@ -358,6 +366,28 @@ static void zeros_are_real_and_end_where_they_should(void **state) {
     assert_memory_equal(back, "head", 4);
     for (size_t i = 4; i < SIZE; i++) assert_int_equal(back[i], 0);
     free(back);
+}
+
+static void zeros_that_do_not_fit_are_taken_back(void **state) {
+    (void)state;
+    enum { MIB = 1 << 20 };
+    struct stat s;
+    char path[128];
+    struct orr_file *f = open_file("a", ORR_F_CREATE);
+    snprintf(path, sizeof path, "%s/a", dir);
+    assert_int_equal(write_file(f, 0, "head", 4, 0), 0);
+    fake.fail_fallocate = ENOSPC;                               /* known before anything is written */
+    assert_int_equal(file_op(f, ORR_OP_PREPARE, 4 * MIB, 0), ORR_EFULL);
+    assert_int_equal(fake.writes, 1);
+    fake.fail_fallocate = EOPNOTSUPP;                           /* only writing can tell */
+    fake.fail_write = ENOSPC;
+    fake.fail_write_after = 2;
+    assert_int_equal(file_op(f, ORR_OP_PREPARE, 4 * MIB, 0), ORR_EFULL);
+    assert_int_equal(stat(path, &s), 0);
+    assert_int_equal(s.st_size, 4);
+    assert_int_equal(file_op(f, ORR_OP_PREPARE, 4 * MIB, 0), 0);
+    assert_int_equal(stat(path, &s), 0);
+    assert_int_equal(s.st_size, 4 * MIB);
 }
 
 static void a_log_write_does_not_wait_for_a_bulk_one(void **state) {
@@ -605,6 +635,7 @@ int main(void) {
         T(a_bulk_sync_that_fails_poisons_too),
         T(a_request_not_begun_can_be_canceled_and_keeps_its_place),
         T(zeros_are_real_and_end_where_they_should),
+        T(zeros_that_do_not_fit_are_taken_back),
         T(a_log_write_does_not_wait_for_a_bulk_one),
         T(requests_of_one_file_keep_their_order_across_lanes),
         T(a_lone_write_is_done_in_the_loop_when_syncs_are_quick),

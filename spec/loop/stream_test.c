@@ -233,6 +233,10 @@ static void above_the_limit_nothing_is_taken_and_room_comes_once(void **state) {
     o->to_send = (uint64_t)taken * part.size;
     until_n(both, 2, has_got, o);
     assert_int_equal(o->got, o->to_send);
+    o->to_send += 4;
+    assert_int_equal(say(s, 0, "more"), 0);
+    until_n(both, 2, has_got, o);
+    for (unsigned i = 0; i < 3; i++) orr_loop_step(a.loop, 0);
     assert_int_equal(s->room, 1);
 }
 
@@ -310,6 +314,41 @@ static void a_paused_stream_is_silent_and_loses_nothing(void **state) {
     assert_int_equal(o->got, 9);
 }
 
+static void pause_at_data(struct node *n, struct orr_req *req) {
+    on_event(n, req);
+    if (n == &b && req->op == ORR_OP_DATA) b.w->ops->read_pause(b.w, ((struct orr_stream_event *)(void *)req)->stream, true);
+}
+static void a_pause_holds_back_what_is_ready_already(void **state) {
+    (void)state;
+    b.on = pause_at_data;
+    struct side *s = dial(), *o = other_of();
+    s->to_send = 1 << 20;
+    pump(s);
+    for (unsigned rounds = 1; o->got < 1 << 20; rounds++) {
+        uint64_t before = o->got;
+        while (o->got == before) orr_loop_step(a.loop, 0), orr_loop_step(b.loop, 0);
+        assert_true(o->got - before <= READ_CHUNK);     /* one DATA for each resumption */
+        b.w->ops->read_pause(b.w, o->stream, false);
+        assert_true(rounds < 100000);
+    }
+}
+
+static void a_dial_that_meets_itself_is_refused(void **state) {
+    (void)state;
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);    /* nobody listens, and yet */
+    struct orri_stream *stream = orri_stream_new(a.loop, fd, NULL);
+    struct side *s = side_new(&a, &stream->face);
+    orri_connect_done(stream);
+    BOTH_UNTIL(n_closed, 1);
+    assert_int_equal(s->begun, 0);
+    assert_int_equal(s->status, -ECONNREFUSED);
+}
+
 static void a_dial_that_is_refused_only_closes(void **state) {
     (void)state;
     assert_int_equal(a.w->ops->peer(a.w, 8, address_of(free_port())), 0);
@@ -374,6 +413,30 @@ static void an_answer_reaches_a_client_that_has_shut_its_side(void **state) {
     assert_int_equal(sides[0].status, 0);
     assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), 4);
     assert_memory_equal(answer, "ping", 4);
+    close(fd);
+}
+
+static void a_long_answer_reaches_one_who_has_shut_his_side(void **state) {
+    (void)state;
+    int fd = dial_plain(port);
+    UNTIL(&b, n_begun, 1);
+    struct orr_slice parts[4];
+    for (unsigned i = 0; i < 4; i++) parts[i] = (struct orr_slice){ pattern, pattern->at, 2 * PATTERN };
+    assert_int_equal(b.w->ops->send(b.w, sides[0].stream, 1, parts, 4), 0);     /* more than the system takes at once */
+    shutdown(fd, SHUT_WR);
+    for (unsigned i = 0; i < 10; i++) orr_loop_step(b.loop, ORR_MS);
+    assert_int_equal(n_closed, 0);
+    assert_true(sides[0].stream && b.w->ops->queued(b.w, sides[0].stream) > 0);
+    static char in[1 << 16];
+    size_t got = 0;
+    for (ssize_t n = 1; n != 0; got += n > 0 ? (size_t)n : 0) {
+        n = recv(fd, in, sizeof in, MSG_DONTWAIT);
+        if (n > 0) assert_memory_equal(in, pattern->at + got % PATTERN, (size_t)n);
+        if (n < 0) orr_loop_step(b.loop, 0);
+    }
+    assert_int_equal(got, 8 * PATTERN);
+    UNTIL(&b, n_closed, 1);
+    assert_int_equal(sides[0].status, 0);
     close(fd);
 }
 
@@ -553,6 +616,26 @@ static void one_who_floods_does_not_starve_another(void **state) {
     free(bytes);
 }
 
+static void what_a_turn_has_no_time_to_say_is_said_in_the_next(void **state) {
+    (void)state;
+    enum { CLIENTS = 100 };
+    int fds[CLIENTS];
+    char byte;
+    for (unsigned i = 0; i < CLIENTS; i++) fds[i] = dial_plain(port);
+    UNTIL(&b, n_begun, CLIENTS);
+    while (orr_loop_step(b.loop, 0) == 1) continue;
+    b.loop->config.turn_time = 1;
+    for (unsigned i = 0; i < CLIENTS; i++) assert_int_equal(say(&sides[i], 0, "x"), 0);
+    assert_int_equal(orr_loop_step(b.loop, 0), 0);
+    assert_true(b.loop->n_queued > 0);
+    assert_true(orr_loop_deadline(b.loop) <= b.w->ops->now(b.w));
+    while (b.loop->n_queued > 0) assert_int_equal(orr_loop_step(b.loop, 0), 0);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), 1);
+        close(fds[i]);
+    }
+}
+
 static void the_descriptor_shows_every_reason_to_step(void **state) {
     (void)state;
     int fd = orr_loop_fd(b.loop);
@@ -692,10 +775,13 @@ int main(void) {
         T(an_empty_stream_takes_any_one_call),
         T(control_overtakes_bulk_between_frames_only),
         T(a_paused_stream_is_silent_and_loses_nothing),
+        T(a_pause_holds_back_what_is_ready_already),
+        T(a_dial_that_meets_itself_is_refused),
         T(a_dial_that_is_refused_only_closes),
         T(a_dial_to_nowhere_ends_when_patience_does),
         T(crossing_dials_are_two_streams),
         T(an_answer_reaches_a_client_that_has_shut_its_side),
+        T(a_long_answer_reaches_one_who_has_shut_his_side),
         T(a_reset_is_an_end_with_a_reason),
         T(writing_to_one_who_has_gone_raises_no_signal),
         T(one_who_never_reads_is_given_up_after_patience),
@@ -704,6 +790,7 @@ int main(void) {
         T(without_descriptors_accepting_pauses_and_resumes),
         T(two_thousand_clients_come_talk_and_go),
         T(one_who_floods_does_not_starve_another),
+        T(what_a_turn_has_no_time_to_say_is_said_in_the_next),
         T(the_descriptor_shows_every_reason_to_step),
         T(whatever_happens_a_stream_ends_once),
         T(addresses_are_numbers),

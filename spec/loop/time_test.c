@@ -166,6 +166,26 @@ static void a_job_that_has_not_begun_can_be_canceled(void **state) {
     assert_int_equal(jobs[4].req.status, ORR_ECANCELED);
 }
 
+enum { LAPS = 20000 };
+static struct orr_job lap_job;
+static void do_nothing(void *arg) { (void)arg; }
+static void next_lap(struct orr_req *req) {
+    (void)req;
+    if (node.taken >= LAPS) {
+        node.w->ops->stop(node.w, 0, "round");
+        return;
+    }
+    lap_job = (struct orr_job){ .req.done = next_lap, .run = do_nothing };
+    assert_int_equal(node.w->ops->job(node.w, &lap_job), 0);
+    for (volatile unsigned spin = 0; spin < node.taken; spin++) continue;   /* it ends before, while or after we go to sleep */
+}
+static void no_completion_is_slept_over(void **state) {
+    (void)state;
+    next_lap(NULL);
+    assert_int_equal(orr_loop_run(node.loop), 0);
+    assert_int_equal(node.taken, LAPS);
+}
+
 static void no_thread_before_it_is_needed(void **state) {
     (void)state;
     assert_int_equal(node.loop->jobs.n, 0);
@@ -284,6 +304,7 @@ int main(void) {
         T(seeds_depend_on_their_use_and_not_on_order),
         T(jobs_run_elsewhere_and_come_back_once),
         T(a_job_that_has_not_begun_can_be_canceled),
+        T(no_completion_is_slept_over),
         T(no_thread_before_it_is_needed),
         T(run_gives_the_code_of_the_first_stop),
         T(a_signal_is_a_request_when_asked_for),
