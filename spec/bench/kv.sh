@@ -35,7 +35,8 @@ what=("$@")
 [ ${#what[@]} -gt 0 ] || what=(redis etcd latency)
 wants() { local w; for w in "${what[@]}"; do [ "$w" = "$1" ] && return 0; done; return 1; }
 
-"$orrery" up examples/kv/cluster.lua --data "$tmp/data" > "$tmp/up" 2> "$tmp/log" & pids+=($!)
+cp -r examples/kv "$tmp/kv" && sed -i 's/:74\(0[0-9]\)/:174\1/; s/:75\(0[0-9]\)/:175\1/' "$tmp/kv/cluster.lua"      # ports of its own
+"$orrery" up "$tmp/kv/cluster.lua" --data "$tmp/data" > "$tmp/up" 2> "$tmp/log" & pids+=($!)
 for _ in $(seq 400); do grep -q '^ready' "$tmp/up" && break; sleep 0.05; done
 grep -q '^ready' "$tmp/up" || { cat "$tmp/up" "$tmp/log" >&2; exit 2; }
 nodes=($(sed -n 's/^node [^ ]* pid \([0-9]*\) .*/\1/p' "$tmp/up")) ours=
