@@ -41,6 +41,7 @@ size_t orri_hello_write(const struct orri_hello *h, unsigned char at[ORRI_HELLO_
     orri_write_u32(&w, h->incarnation);
     orri_write_u64(&w, h->nonce);
     orri_write_bytes(&w, h->bundle.b, sizeof h->bundle.b);
+    for (size_t i = 0; i < ORRI_TRAIL; i++) orri_write_u32(&w, h->trail[i]);
     orri_write_blob(&w, h->name, strlen(h->name));
     orri_write_varint(&w, h->n_groups);
     for (size_t i = 0; i < h->n_groups; i++) {
@@ -66,6 +67,7 @@ int orri_hello_read(struct orr_slice payload, struct orri_hello *out) {
     out->incarnation = orri_read_u32(&r);
     out->nonce = orri_read_u64(&r);
     read_into(&r, out->bundle.b, sizeof out->bundle.b);
+    for (size_t i = 0; i < ORRI_TRAIL; i++) out->trail[i] = orri_read_u32(&r);
     read_text(&r, out->name, ORRI_NAME_MAX);
     uint64_t n = orri_read_varint(&r);
     if (r.failed || n > ORRI_GROUPS_MAX || out->id == ORR_NOBODY || out->incarnation == 0) return ORR_EINVALID;

@@ -11,7 +11,8 @@
  *     40     4  incarnation: how often that directory was started; durable before it is said
  *     44     8  nonce of this run
  *     52    16  hash of the script bundle
- *     68     1+ name, with its length before it
+ *     68   128  trail: marks of its last 32 starts, 4 bytes each, this one first; 0: there was none
+ *    196     1+ name, with its length before it
  *            1+ how many groups; each: 4 bytes number, 8 durable term, 8 last index stored
  * REFUSED, the last frame: 1 byte reason, 1+ text with its length before it.                                          */
 #ifndef ORRI_HANDSHAKE_H
@@ -22,9 +23,10 @@
 enum {
     ORRI_PROTOCOL_OLDEST = 1, ORRI_PROTOCOL_NEWEST = 1,
     ORRI_GROUPS_MAX = 64,
+    ORRI_TRAIL = 32,
     ORRI_NAME_MAX = 63,
     ORRI_REFUSAL_TEXT_MAX = 200,
-    ORRI_HELLO_MAX = 68 + 2 + ORRI_NAME_MAX + 2 + ORRI_GROUPS_MAX * 20
+    ORRI_HELLO_MAX = 68 + 4 * ORRI_TRAIL + 2 + ORRI_NAME_MAX + 2 + ORRI_GROUPS_MAX * 20
 };
 
 /* X(enumerator, word): why a handshake was refused. */
@@ -60,6 +62,7 @@ struct orri_hello {
     uint32_t incarnation;
     uint64_t nonce;
     struct orr_birth bundle;
+    uint32_t trail[ORRI_TRAIL];
     char name[ORRI_NAME_MAX + 1];
     size_t n_groups;
     struct orri_hello_group groups[ORRI_GROUPS_MAX];

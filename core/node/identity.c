@@ -69,6 +69,7 @@ int orri_identity_read(struct orri_identity *id, struct orr_slice state) {
     id->incarnation = orri_read_u32(&r);
     read_birth(&r, &id->birth);
     uint64_t cluster = orri_read_u64(&r);
+    for (size_t i = 0; i < ORRI_TRAIL; i++) id->trail[i] = orri_read_u32(&r);
     struct orr_slice text = orri_read_blob(&r, ORRI_NAME_MAX);
     if (text.size) memcpy(name, text.at, text.size);
     text = orri_read_blob(&r, ORRI_FOUNDING_MAX);
@@ -80,7 +81,7 @@ int orri_identity_read(struct orri_identity *id, struct orr_slice state) {
 }
 
 size_t orri_identity_size(const struct orri_identity *id) {
-    return 32 + ORR_VARINT_MAX * 3 + strlen(id->name) + id->founding_size + id->n_pins * 36;
+    return 32 + 4 * ORRI_TRAIL + ORR_VARINT_MAX * 3 + strlen(id->name) + id->founding_size + id->n_pins * 36;
 }
 
 size_t orri_identity_write(const struct orri_identity *id, unsigned char *at, size_t cap) {
@@ -91,6 +92,7 @@ size_t orri_identity_write(const struct orri_identity *id, unsigned char *at, si
     orri_write_u32(&w, id->incarnation);
     orri_write_bytes(&w, id->birth.b, sizeof id->birth.b);
     orri_write_u64(&w, id->cluster);
+    for (size_t i = 0; i < ORRI_TRAIL; i++) orri_write_u32(&w, id->trail[i]);
     orri_write_blob(&w, id->name, strlen(id->name));
     orri_write_blob(&w, id->founding, id->founding_size);
     orri_write_varint(&w, id->n_pins);
@@ -102,6 +104,23 @@ size_t orri_identity_write(const struct orri_identity *id, unsigned char *at, si
     }
     ORR_ASSERT(!w.failed);
     return (size_t)(w.at - at);
+}
+
+/* What a start leaves in the trail. */
+static uint32_t mark_of(uint64_t nonce) { return (uint32_t)nonce ? (uint32_t)nonce : 1; }
+
+void orri_identity_begin(struct orri_identity *id, uint64_t nonce) {
+    memmove(id->trail + 1, id->trail, sizeof id->trail - sizeof *id->trail);
+    id->trail[0] = mark_of(nonce);
+    id->nonce = nonce;
+    id->incarnation++;
+}
+
+/* Has the disk that says this hello forgotten that its run met us? */
+static bool forgot(const struct orri_pin *pin, const struct orri_hello *hello) {
+    if (hello->incarnation <= pin->incarnation) return hello->incarnation != pin->incarnation || hello->nonce != pin->nonce;
+    uint32_t since = hello->incarnation - pin->incarnation;
+    return since < ORRI_TRAIL && hello->trail[since] != mark_of(pin->nonce);
 }
 
 static struct orri_pin *pin_of(struct orri_identity *id, orr_id peer) {
@@ -117,9 +136,8 @@ enum orri_refusal orri_identity_meet(struct orri_identity *id, const struct orri
     struct orri_pin *pin = pin_of(id, hello->id);
     if (pin) {
         if (!orri_birth_equal(&pin->birth, &met.birth)) return ORRI_REFUSED_BIRTH;
-        bool same_run = pin->incarnation == met.incarnation && pin->nonce == met.nonce;
-        if (!same_run && met.incarnation <= pin->incarnation) return ORRI_REFUSED_MEMORY;
-        *changed = !same_run;
+        if (forgot(pin, hello)) return ORRI_REFUSED_MEMORY;
+        *changed = met.incarnation != pin->incarnation;
         *pin = met;
         return ORRI_WELCOME;
     }

@@ -7,12 +7,15 @@
  *      4     4  incarnation: starts of this directory; raised, and durable, before anything is said to anybody
  *      8    16  birth id
  *     24     8  cluster id: XXH3-64 of the founding configuration
- *     32     1+ name of the node, with its length before it
+ *     32   128  trail: marks of the last 32 starts, 4 bytes each, the last one first; 0: there was none
+ *    160     1+ name of the node, with its length before it
  *            2+ founding configuration: text, with its length before it
  *            1+ how many pins; each: 8 node id, 16 birth id, 4 incarnation, 8 nonce
  *
  * A pin is what a peer last shook hands with. A known name with another birth id, or with an incarnation that is not above its
- * pin (unless it is that very run), has another disk, or an older one, and has forgotten what it once acknowledged. */
+ * pin (unless it is that very run), has another disk, or an older one, and has forgotten what it once acknowledged. So has
+ * one whose incarnation is above the pin but whose trail doesn't lead through it: an older disk that was started several times
+ * before anybody heard of it. (After more than 32 unheard starts only the protocols' own memory remains, order.h: greet.) */
 #ifndef ORRI_IDENTITY_H
 #define ORRI_IDENTITY_H
 
@@ -32,6 +35,7 @@ struct orri_identity {
     struct orr_birth birth;
     uint32_t incarnation;
     uint64_t nonce;                 /* of this run: not stored */
+    uint32_t trail[ORRI_TRAIL];
     uint64_t cluster;
     bool disenfranchised;
     char name[ORRI_NAME_MAX + 1];
@@ -46,6 +50,8 @@ void orri_identity_init(struct orri_identity *id, const struct orr_alloc *alloc)
 void orri_identity_clear(struct orri_identity *id);
 /* A new directory's: the birth id is the caller's to fill. ORR_EINVALID: too long; -ENOMEM. */
 int orri_identity_found(struct orri_identity *id, const char *name, const char *founding, size_t size);
+/* A new run of this directory: the next incarnation, known by its nonce. */
+void orri_identity_begin(struct orri_identity *id, uint64_t nonce);
 int orri_identity_read(struct orri_identity *id, struct orr_slice state);          /* ORR_ECORRUPT, -ENOMEM */
 size_t orri_identity_size(const struct orri_identity *id);
 size_t orri_identity_write(const struct orri_identity *id, unsigned char *at, size_t cap);

@@ -100,6 +100,7 @@ static void say_hello(struct orri_link *l) {
     struct orri_hello h = { .oldest = ORRI_PROTOCOL_OLDEST, .newest = ORRI_PROTOCOL_NEWEST, .cluster = id->cluster, .id = n->id,
                             .birth = id->birth, .incarnation = id->incarnation, .nonce = id->nonce, .bundle = n->cfg.bundle };
     unsigned char bytes[ORRI_HELLO_MAX];
+    memcpy(h.trail, id->trail, sizeof h.trail);
     memcpy(h.name, n->name, strlen(n->name) + 1);
     for (size_t i = 0; i < n->n_groups; i++) {
         const struct orr_group *g = n->groups[i];
@@ -157,8 +158,8 @@ static void on_hello(struct orri_link *l, struct orr_slice payload) {
     if (verdict == ORRI_REFUSED_BIRTH) {
         orri_link_refuse(l, verdict, "%s knows %s with another data directory", n->name, l->peer->name);
     } else if (verdict == ORRI_REFUSED_MEMORY) {
-        orri_link_refuse(l, verdict, "%s has met a later start of %s than number %u: its disk is an older one", n->name, l->peer->name,
-                         h->incarnation);
+        orri_link_refuse(l, verdict, "%s has met a start of %s that its start number %u knows nothing of: its disk is an older one", n->name,
+                         l->peer->name, h->incarnation);
     } else if (verdict != ORRI_WELCOME) {
         orri_link_refuse(l, verdict, "%s has no room now", n->name);
     } else {

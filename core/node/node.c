@@ -125,6 +125,7 @@ static void recall(struct orr_node *n, struct orr_slice state, const char *file,
 
 static void name_itself(struct orr_node *n) {
     struct orri_identity *id = &n->identity;
+    uint64_t nonce;
     struct orr_boot boot;
     char *file;
     size_t size;
@@ -143,9 +144,8 @@ static void name_itself(struct orr_node *n) {
     }
     orri_node_resize(n, file, size, 0);
     if (orri_node_dead(n)) return;
-    id->incarnation++;
-    n->w->ops->secret(n->w, &id->nonce, sizeof id->nonce);
-    if (id->nonce == 0) id->nonce = 1;
+    n->w->ops->secret(n->w, &nonce, sizeof nonce);
+    orri_identity_begin(id, nonce ? nonce : 1);
     n->phase = ORRI_NODE_NAMING;
     orri_node_save(n);
 }

@@ -17,6 +17,7 @@ static struct orri_hello a_hello(void) {
     memset(&h.birth, 0x5a, sizeof h.birth);
     memset(&h.bundle, 0xa5, sizeof h.bundle);
     strcpy(h.name, "n1");
+    for (uint32_t i = 0; i < ORRI_TRAIL; i++) h.trail[i] = i ? 1000 + i : 99;
     for (size_t i = 0; i < h.n_groups; i++) h.groups[i] = (struct orri_hello_group){ (uint32_t)i + 1, 10 + i, 20 + i };
     return h;
 }
@@ -31,6 +32,7 @@ static void hello_comes_back_as_it_was(void **state) {
     assert_true(got.cluster == h.cluster && got.id == 42 && got.incarnation == 7 && got.nonce == 99);
     assert_memory_equal(&got.birth, &h.birth, sizeof h.birth);
     assert_memory_equal(&got.bundle, &h.bundle, sizeof h.bundle);
+    assert_memory_equal(got.trail, h.trail, sizeof h.trail);
     assert_string_equal(got.name, "n1");
     assert_int_equal(got.n_groups, 3);
     assert_int_equal(got.groups[2].last, 22);
@@ -200,7 +202,8 @@ static void identity_comes_back_and_is_damaged_by_any_cut(void **state) {
     bool changed;
     orri_identity_init(&id, &alloc);
     memset(&id.birth, 3, sizeof id.birth);
-    id.incarnation = 12;
+    id.incarnation = 11;
+    orri_identity_begin(&id, 77);
     id.disenfranchised = true;
     assert_int_equal(orri_identity_found(&id, "a", "cluster kv\n", 11), 0);
     struct orri_hello h = a_hello();
@@ -214,6 +217,8 @@ static void identity_comes_back_and_is_damaged_by_any_cut(void **state) {
     assert_true(got.incarnation == 12 && got.disenfranchised && got.cluster == id.cluster && got.n_pins == 1);
     assert_string_equal(got.name, "a");
     assert_memory_equal(&got.birth, &id.birth, sizeof id.birth);
+    assert_memory_equal(got.trail, id.trail, sizeof id.trail);
+    assert_int_equal(got.trail[0], 77);
     assert_int_equal(orri_identity_meet(&got, &h, &changed), ORRI_WELCOME);        /* the same run once more */
     assert_false(changed);
     orri_identity_clear(&got);
@@ -243,7 +248,9 @@ static void another_disk_or_an_older_one_is_refused(void **state) {
     assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_REFUSED_MEMORY);      /* the same number, another run */
     other.incarnation--;
     assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_REFUSED_MEMORY);
-    other.incarnation += 2;
+    other.incarnation += 2;                                         /* later, but it knows nothing of the run that we have met */
+    assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_REFUSED_MEMORY);
+    other.trail[1] = (uint32_t)h.nonce;
     assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_WELCOME);
     assert_true(changed);
     assert_int_equal(orri_identity_meet(&id, &h, &changed), ORRI_REFUSED_MEMORY);          /* and the earlier run is gone for good */
