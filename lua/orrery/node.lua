@@ -143,6 +143,11 @@ local function new_log(host)
   return later.guard("node.log", log, {})
 end
 
+local function ids_of_role(self, name)
+  if type(name) ~= "string" then error(("node:role: a name is expected (got %s)"):format(options.got(name)), 3) end
+  return cluster.role(self.plan.cluster, name)
+end
+
 local function new_node(self)
   local roles = {}
   for _, role in ipairs(self.own.roles) do roles[role] = true end
@@ -162,7 +167,7 @@ local function new_node(self)
     cluster = self.plan.cluster,
     peers = self.plan.peers,
     log = new_log(self.host),
-    role = function(name) return cluster.role(self.plan.cluster, name) end,
+    role = method("role", ids_of_role),
     replicate = method("replicate", replicate),
     listen = method("listen", listen),
   }, later.node)

@@ -63,7 +63,7 @@ describe("a node script", function()
   it("finds who it is", function()
     assert.equal("info: a z true nil 2 kv 9 b store a,b c", logged([[
       node.log:info(node.id, node.zone, node.roles.store, node.roles.page, node.config.rate, node.config.name, node.config.x,
-        table.concat(node.peers, ","), node.cluster.nodes[1].roles[1], table.concat(node.role "store", ","), node.role("page")[2])
+        table.concat(node.peers, ","), node.cluster.nodes[1].roles[1], table.concat(node:role "store", ","), node:role("page")[2])
     ]] .. quiet, "a", { x = 9 }))
   end)
 
@@ -140,6 +140,7 @@ describe("a node script", function()
     { "local kv = node:replicate('kv', { machine = 'kv' })\nkv:set('a', 1)",
       "n.lua:2: group kv:set is not available in this version of Orrery (0.1.0)" },
     { "local kv = node:replicate('kv', { machine = 'kv' })\nkv:ste('a', 1)", "n.lua:2: group kv:ste is unknown (nearest: 'set')" },
+    { "node:role(1)", "n.lua:1: node:role: a name is expected (got 1)" },
     { "node:listen('http', 1)", [[n.lua:1: node:listen: node a has no listener "http" in the cluster file]] },
     { "node:listen('rsep', 1)", [[n.lua:1: node:listen: node a has no listener "rsep" in the cluster file (nearest: 'resp')]] },
     { "node:listen('resp', 1)", "n.lua:1: node:listen resp: the service must be group:resp() (got 1)" },

@@ -88,6 +88,20 @@ local function add(total, r)
   for name, n in pairs(r.faults) do total.faults[name] = (total.faults[name] or 0) + n end
 end
 
+-- Adds "HEAD a, b, c" in lines of at most 100 columns.
+local function wrap(lines, head, words)
+  local line = head
+  for i, word in ipairs(words) do
+    local piece = word .. (i < #words and ", " or "")
+    if #line + #piece > 100 then
+      lines[#lines + 1] = line:gsub(" $", "")
+      line = (" "):rep(#head)
+    end
+    line = line .. piece
+  end
+  lines[#lines + 1] = line
+end
+
 local function summary(total)
   local rate = total.events / math.max(total.wall_s, 1e-9)
   local lines = {
@@ -105,7 +119,7 @@ local function summary(total)
     local n = total.faults[fault.name] or 0
     if n > 0 then struck[#struck + 1] = ("%s %d"):format(fault.name, n) end
   end
-  lines[#lines + 1] = "faults: " .. (#struck > 0 and table.concat(struck, ", ") or "none")
+  wrap(lines, "faults: ", #struck > 0 and struck or { "none" })
   local verdict = ("%d of %d violated something"):format(total.failed_runs, total.runs)
   lines[#lines + 1] = total.failed_runs == 0 and "all held" or verdict
   return table.concat(lines, "\n")

@@ -1,0 +1,75 @@
+-- types_spec.lua - types.lua names what there is, no more and no less.
+local cluster = require "orrery.cluster"
+local later = require "orrery.later"
+local node = require "orrery.node"
+local plan = require "orrery.plan"
+
+local folder = dofile "spec/lua/folder.lua"()
+teardown(function() folder:remove() end)
+
+-- The globals of types.lua, and the classes that it keeps to itself.
+local function annotated()
+  local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
+  local text = file:read "a" .. "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology }"
+  file:close()
+  return assert(load(text, "types", "t", {}))(), text
+end
+
+local function functions_of(t)
+  local names = {}
+  for name, v in pairs(t) do if type(v) == "function" then names[#names + 1] = name end end
+  table.sort(names)
+  return names
+end
+
+-- What a node script really has.
+local function real()
+  folder:write("n.lua", [[
+    local kv = node:replicate("kv", { machine = "kv" })
+    node:listen("resp", kv:resp())
+    for name, t in pairs { node = node, orrery = orrery, group = kv, log = node.log } do
+      local names = {}
+      for key, v in pairs(t) do names[#names + 1] = key .. " " .. type(v) end
+      table.sort(names)
+      print(name, table.concat(names, ","))
+    end]])
+  local value = assert(cluster.load(folder:write("c.lua", [[return orrery.cluster { name = "kv", node = "n.lua", nodes = {
+    { id = "a", at = "127.0.0.1:1", resp = "127.0.0.1:2" } } }]])))
+  local had = {}
+  local host = { new = print, status = print, listen = function() end, replicate = function() return 1 end,
+    seed = function() return 1 end, new = function() end,
+    log = function(_, text)
+      local name, list = text:match "^(%S+) (.*)$"
+      had[name] = { all = list, functions = {} }
+      for key in list:gmatch "([%w_]+) function" do table.insert(had[name].functions, key) end
+    end }
+  node.boot(host, plan.text(value, assert(plan.bundle(value)), "a"))
+  return had
+end
+
+describe("types.lua", function()
+  local types, text = annotated()
+  local had = real()
+
+  it("has every function of node, group, log and orrery", function()
+    assert.same(had.node.functions, functions_of(types.node))
+    assert.same(had.group.functions, functions_of(types.Group))
+    assert.same(had.log.functions, functions_of(types.Log))
+    assert.same(had.orrery.functions, functions_of(types.orrery))
+    local topology = require "orrery.topology"
+    for _, name in ipairs(functions_of(types.orrery.topology)) do assert.is_function(topology[name]) end
+    for _, name in ipairs(functions_of(types.Topology)) do assert.is_function(topology.mesh()[name]) end
+  end)
+
+  it("has every field of node", function()
+    for key in had.node.all:gmatch "([%w_]+) " do
+      assert.is_truthy(text:find("---@field " .. key .. " ", 1, true) or types.node[key] or key == "title", key)
+    end
+  end)
+
+  it("has nothing that is for later", function()
+    for name in pairs(later.node) do assert.is_nil(types.node[name]) end
+    for name in pairs(later.group) do assert.is_nil(types.Group[name]) end
+    for name in pairs(later.orrery) do assert.is_nil(types.orrery[name]) end
+  end)
+end)
