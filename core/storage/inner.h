@@ -100,6 +100,7 @@ uint64_t orri_segments_oldest(const struct orr_storage *s);     /* the first in 
 /* A spare of at least `size`. With `reserve` the last one may be had; NULL: wait, or, where no_room, there is none. */
 struct orri_segment *orri_segments_spare(struct orr_storage *s, uint64_t size, bool reserve);
 void orri_segments_use(struct orr_storage *s, struct orri_segment *spare);                 /* it is the last in use now */
+void orri_segments_cramped(struct orr_storage *s);              /* a batch didn't fit in what is left of a full disk */
 bool orri_segments_short(const struct orr_storage *s);          /* fewer spares than wanted */
 void orri_segments_tend(struct orr_storage *s);                 /* recycle, prepare, remove: starts what is due */
 void orri_segments_clear(struct orr_storage *s);
@@ -141,7 +142,7 @@ struct orri_group {
     orr_index release;              /* asked for, not yet in the log; 0: nothing */
     bool reset;                     /* the log begins anew behind `reset_to`, not yet in the log */
     struct orr_snapshot reset_to;
-    bool refused;                   /* the last store with entries was: what follows it is too, until one connects */
+    size_t refusals;                /* refused stores with entries that the caller hasn't heard of */
     uint64_t round;                 /* of the planning below */
     orr_index plan_first, plan_last;
     size_t plan_n;
@@ -176,6 +177,7 @@ struct orri_wait {
     unsigned char *long_state;      /* where it is longer */
     size_t state_size;
     bool truncate, urgent, data;    /* data: bears more than the protocol's own entries */
+    bool refused;                   /* over, and it had entries */
     struct orri_writer *receiver;   /* of an incoming snapshot: not a caller's store, but the log's new beginning at */
     struct orr_snapshot reset_to;
 };
@@ -200,6 +202,7 @@ struct orri_wal {
 };
 void orri_wal_flush(struct orr_storage *s);
 int orri_wal_reset(struct orr_storage *s, struct orri_group *g, const struct orr_snapshot *to, struct orri_writer *receiver);
+void orri_wal_refusal_heard(struct orr_storage *s, struct orri_result *result);    /* of a store */
 void orri_wal_fail(struct orr_storage *s, int status, const char *what);
 void orri_wal_clear(struct orr_storage *s);
 int orri_wal_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch *fetch);

@@ -89,6 +89,7 @@ bool orri_storage_take(struct orr_storage *s, struct orri_storage_done *out) {
     struct orri_result *r = orri_queue_pop(&s->results);
     if (!r) return false;
     r->queued = false;
+    if (r->done.kind == ORR_TAKE_STORED) orri_wal_refusal_heard(s, r);
     *out = r->done;
     s->given = r;
     return true;

@@ -241,6 +241,11 @@ static void judge_room(struct orr_storage *s) {
     orri_tell(s, &s->full_result);
 }
 
+void orri_segments_cramped(struct orr_storage *s) {
+    s->segments.cramped = true;
+    judge_room(s);
+}
+
 void orri_segments_tend(struct orr_storage *s) {
     if (!s->opened || s->failed) return;
     recycle(s);

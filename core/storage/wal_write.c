@@ -120,9 +120,22 @@ static void wait_over(struct orr_storage *s, struct orri_wait *wait, int status)
         return;
     }
     if (status == 0 && wait->n_entries) wait->group->stored = wait->entries[wait->n_entries - 1].index;
+    wait->refused = wait->n_entries > 0;
     wait->n_entries = 0;
     wait->result.done.status = status;
     orri_tell(s, &wait->result);
+}
+
+void orri_wal_refusal_heard(struct orr_storage *s, struct orri_result *result) {
+    struct orri_wait *heard = (struct orri_wait *)result;
+    if (result->done.status != ORR_EFULL || !heard->refused) return;
+    heard->group->refusals--;
+    for (struct orri_result *r = s->wal.waiting.head; r; r = r->next) {
+        struct orri_wait *wait = (struct orri_wait *)r;
+        if (wait->group != heard->group || wait->n_entries == 0 || r->done.status < 0) continue;
+        r->done.status = ORR_EFULL;
+        wait->group->refusals++;
+    }
 }
 
 void orri_wal_fail(struct orr_storage *s, int status, const char *what) {
@@ -177,19 +190,18 @@ static struct orri_group *planned(struct orr_storage *s, struct orri_group *g) {
     return g;
 }
 
-/* What becomes of a store where it stands. A refusal stays one. */
+/* What becomes of a store where it stands. A refusal stays one, and takes with it all entries of its group that were
+ * handed in before the caller heard of it: they may rest on what was refused. */
 static int judge(struct orr_storage *s, struct orri_wait *wait) {
     struct orri_group *g = planned(s, wait->group);
     if (wait->result.done.status < 0 || wait->receiver || wait->n_entries == 0) return wait->result.done.status;
     orr_index first = wait->entries[0].index;
-    if (first > g->plan_last + 1) return g->refused ? ORR_EFULL : ORR_EINVALID;
-    if (first < g->plan_first || (first <= g->plan_last && !wait->truncate)) return ORR_EINVALID;
-    if (wait->data && s->full) {
-        g->refused = true;
+    if (g->refusals > 0 || (wait->data && s->full)) {
+        g->refusals++;
         return ORR_EFULL;
     }
-    g->refused = false;
-    return 0;
+    if (first > g->plan_last + 1 || first < g->plan_first) return ORR_EINVALID;
+    return first <= g->plan_last && !wait->truncate ? ORR_EINVALID : 0;
 }
 
 static void measure(const struct orri_wait *wait, struct plan *one) {
@@ -256,10 +268,10 @@ static bool refuse(struct orr_storage *s, const struct plan *plan, bool all) {
         struct orri_wait *wait = (struct orri_wait *)r;
         if (r->done.status < 0 || wait->receiver || !(wait->data || all)) continue;
         r->done.status = ORR_EFULL;
-        if (wait->n_entries) wait->group->refused = true;
+        if (wait->n_entries) wait->group->refusals++;
         any = true;
     }
-    s->segments.cramped = true;
+    orri_segments_cramped(s);
     return any;
 }
 

@@ -76,6 +76,7 @@ struct model {
     uint64_t made_at;
     uint32_t making_group;
     bool quiet;                     /* no new work */
+    bool may_refuse;                /* the disk is small */
     double p_store, p_big, p_truncate, p_snapshot, p_install, p_state;
     uint64_t n_stores, n_reported, n_lives, n_refused, n_installed, n_snapshots_made, n_skipped;
 };
@@ -102,8 +103,6 @@ static void m_bad(struct model *m, const char *what) {
 }
 
 /* -- The model -------------------------------------------------------------------------------------------------------------- */
-static bool m_connects(const struct m_group *g, const struct m_op *op) { return op->n == 0 || op->first <= g->last + 1; }
-
 static void m_apply(struct m_group *g, const struct m_op *op) {
     if (op->state_size) {
         g->state_seed = op->state_seed;
@@ -148,17 +147,14 @@ static bool m_match(struct model *m, struct m_group *want, size_t from, bool ski
     for (size_t p = from; p < m->n_pending; p++) {
         const struct m_op *op = &m->pending[p];
         struct m_group *g = &want[op->group];
-        if (skips && op->data && p - from < 12) {
+        if (skips && op->n && p - from < 12) {
             struct m_group *copy = malloc(GROUPS * sizeof *copy);
             memcpy(copy, want, GROUPS * sizeof *copy);
             bool matched = m_match(m, copy, p + 1, true);
             free(copy);
             if (matched) return true;
         }
-        if (!m_connects(g, op)) {
-            if (skips) continue;
-            return false;
-        }
+        if (op->n && op->first > g->last + 1) return false;
         m_apply(g, op);
         if (m_all_equal(m, want)) {
             for (uint32_t i = 0; i < GROUPS; i++) m->group[i] = want[i];
@@ -172,7 +168,7 @@ static bool m_match(struct model *m, struct m_group *want, size_t from, bool ski
 static void m_checked(struct model *m) {
     struct m_group *want = malloc(sizeof m->group);
     memcpy(want, m->group, sizeof m->group);
-    bool matched = m_match(m, want, 0, m->was_full);
+    bool matched = m_match(m, want, 0, m->may_refuse);
     free(want);
     if (!matched) {
         for (uint32_t i = 0; i < GROUPS; i++) {
@@ -198,7 +194,7 @@ static void m_checked(struct model *m) {
     }
     m->n_pending = 0;
     m->checked = true;
-    m->was_full = false;
+    m->was_full = m->full;
     m->installing = m->making = false;
 }
 
@@ -479,7 +475,7 @@ static void m_release(struct model *m) {
 
 /* -- Results ------------------------------------------------------------------------------------------------------------------- */
 static void m_stored(struct model *m, const struct orri_storage_done *d) {
-    if (d->status < 0 && d->status != ORR_EFULL) {
+    if (d->status < 0 && d->status != ORR_EFULL && d->status != ORR_EINVALID) {
         m->over = true;
         return;
     }
@@ -487,7 +483,10 @@ static void m_stored(struct model *m, const struct orri_storage_done *d) {
     while (at < m->n_pending && m->pending[at].id != d->id) at++;
     if (at == m->n_pending) m_bad(m, "a store was told twice, or none was");
     for (size_t i = 0; i < at; i++) {
-        if (m->pending[i].group == d->group) m_bad(m, "stores of a group were told out of order");
+        if (m->pending[i].group == d->group) {
+            printf("told %llu status %d before %llu; group %u\n", (unsigned long long)d->id, d->status, (unsigned long long)m->pending[i].id, d->group);
+            m_bad(m, "stores of a group were told out of order");
+        }
     }
     struct m_op *op = &m->pending[at];
     if (d->status == 0) {
@@ -495,6 +494,7 @@ static void m_stored(struct model *m, const struct orri_storage_done *d) {
         m_apply(&m->group[op->group], op);
         m->n_reported++;
     } else {
+        if (d->status != ORR_EFULL) m_bad(m, "a store was invalid");
         if (!m->was_full && !m->full) m_bad(m, "a store was refused and the disk was never said to be full");
         m->n_refused++;
         m->over = m->over || m->n_refused % 7 == 0;
@@ -505,7 +505,7 @@ static void m_stored(struct model *m, const struct orri_storage_done *d) {
         struct m_group *view = &m->view[d->group];
         *view = m->group[d->group];
         for (size_t i = 0; i < m->n_pending; i++) {
-            if (m->pending[i].group == d->group && m_connects(view, &m->pending[i])) m_apply(view, &m->pending[i]);
+            if (m->pending[i].group == d->group && m->pending[i].n == 0) m_apply(view, &m->pending[i]);
         }
     }
 }
@@ -579,7 +579,7 @@ static void m_turn(struct probe *p) {
     while (orri_storage_take(m->s, &d)) m_take(m, &d);
     if (m->opened && m->opened_status == 0 && !m->checked && !m->busy && !m_check_next(m)) m_checked(m);
     if (m->checked && !m->quiet && !m->over) {
-        while (orri_rng_chance(&m->rng, m->p_store) && !(m->was_full && m->n_pending > 3)) m_store(m);
+        while (orri_rng_chance(&m->rng, m->p_store) && !(m->may_refuse && m->n_pending > 5)) m_store(m);
         m_make_snapshot(m);
         m_install(m);
         if (orri_rng_chance(&m->rng, 0.1)) m_release(m);
@@ -597,6 +597,7 @@ static void m_start(struct probe *p) {
 
 static void m_new(struct model *m, uint64_t seed, const struct orr_sim_config *cfg) {
     memset(m, 0, sizeof *m);
+    m->may_refuse = cfg->disk_bytes < 1000000;
     orri_rng_init(&m->rng, seed);
     orri_storage_config_init(&m->cfg);
     m->cfg.segment_bytes = (uint64_t)(8 + orri_rng_below(&m->rng, 25)) * 4096;
