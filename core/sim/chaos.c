@@ -24,7 +24,7 @@ struct mend {                       /* something to be put right later */
 struct orri_chaos {
     struct orr_sim *sim;
     struct orri_tick begin, end;
-    bool raging;
+    bool raging, over;
     struct orr_sim_faults rates;
     struct storm storms[ORR_SIM_KINDS];
     struct mend *mends;
@@ -93,13 +93,14 @@ static enum orr_sim_disk choose_disk(struct orri_chaos *chaos, struct orri_node 
 
 static void mend_start(struct mend *m) {
     if (m->node->state != ORR_SIM_DOWN) return;
-    orri_disk_reset(m->node->disk, choose_disk(m->chaos, m->node));
+    if (m->chaos->raging) orri_disk_reset(m->node->disk, choose_disk(m->chaos, m->node));
     (void)orri_node_start(m->node);         /* where it fails, orri_chaos_down has set the next try */
 }
 
-void orri_chaos_down(struct orri_node *node) {
+/* When all is over, a late answer to an old fault may still make a node stop: it goes on being restarted then. */
+void orri_chaos_down(struct orri_node *node, bool by_itself) {
     struct orri_chaos *chaos = node->sim->chaos;
-    if (!chaos || !chaos->raging) return;
+    if (!chaos || !(chaos->raging || (chaos->over && by_itself))) return;
     orr_time after = orri_expo(&chaos->restarts, chaos->rates.down_mean);
     mend_later(chaos, after, (struct mend){ .fn = mend_start, .node = node });
 }
@@ -235,12 +236,13 @@ static void begin_fire(struct orri_tick *tick) {
     rates_set(chaos->sim, &chaos->rates);
     for (unsigned i = 0; i < ORR_SIM_KINDS; i++) storm_next(&chaos->storms[i]);
     for (unsigned i = 0; i < chaos->sim->n_nodes; i++) {
-        if (chaos->sim->nodes[i]->state == ORR_SIM_DOWN) orri_chaos_down(chaos->sim->nodes[i]);
+        if (chaos->sim->nodes[i]->state == ORR_SIM_DOWN) orri_chaos_down(chaos->sim->nodes[i], false);
     }
 }
 
 static void calm(struct orri_chaos *chaos) {
     chaos->raging = false;
+    chaos->over = true;
     orri_sim_unset(chaos->sim, &chaos->begin);
     orri_sim_unset(chaos->sim, &chaos->end);
     for (unsigned i = 0; i < ORR_SIM_KINDS; i++) orri_sim_unset(chaos->sim, &chaos->storms[i].tick);

@@ -336,7 +336,7 @@ void orri_node_end(struct orri_node *node, enum orri_end_how how, bool silent, i
     node->lent = false;
     orri_memory_clear(node);
     tell_life(node, code, reason);
-    orri_chaos_down(node);
+    orri_chaos_down(node, how == ORRI_STOPPED);
 }
 
 void orri_node_crash(struct orri_node *node, const char *why) {

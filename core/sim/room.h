@@ -335,7 +335,7 @@ void orri_disk_save(struct orri_disk *disk);         /* for a later restart with
 void orri_disk_reset(struct orri_disk *disk, enum orr_sim_disk how);
 /* chaos.c */
 void orri_chaos_free(struct orr_sim *sim);
-void orri_chaos_down(struct orri_node *node);        /* a node went down: it comes back, if chaos reigns */
+void orri_chaos_down(struct orri_node *node, bool by_itself);        /* it comes back, if chaos reigns */
 
 /* -- The simulation ------------------------------------------------------------------------------------------------------------ */
 enum { ORRI_PIECE_CLASSES = 3, ORRI_GRAVES = 32 };

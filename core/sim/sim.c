@@ -94,19 +94,19 @@ void orr_sim_free(struct orr_sim *sim) {
     while (sim->clients) orr_sim_client_free(sim->clients);
     for (unsigned i = 0; i < sim->n_nodes; i++) {
         if (sim->nodes[i]->state != ORR_SIM_DOWN) orri_node_end(sim->nodes[i], ORRI_STOPPED, false, 0, "end of the run");
-        orri_node_clear(sim->nodes[i]);
     }
+    for (unsigned i = 0; i < sim->n_nodes; i++) orri_node_clear(sim->nodes[i]);
     while (sim->conns) orri_conn_free(sim->conns);
     for (unsigned i = 0; i < ORRI_GRAVES; i++) orri_sim_put(sim, sim->graves[i], sizeof(struct orri_conn));
     while (sim->grams) orri_gram_free(sim, sim->grams);
     disks_free(sim);
     listeners_free(sim);
     rares_free(sim);
+    orri_heap_clear(&sim->heap);                    /* before what its timers lie in */
     for (unsigned i = 0; i < ORRI_PIECE_CLASSES; i++) orri_pool_clear(&sim->pieces[i]);
     orri_pool_clear(&sim->call_pool);
     orri_pool_clear(&sim->gram_pool);
     orri_pool_clear(&sim->ios);
-    orri_heap_clear(&sim->heap);
     orri_sim_put(sim, sim->links, (size_t)sim->sites * sim->sites * sizeof(struct orri_link));
     orri_sim_put(sim, sim->nodes, sim->config.nodes_max * sizeof(struct orri_node *));
     struct orr_alloc alloc = sim->alloc;

@@ -8,6 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef ORR_NO_ASSERTS
+enum { ASSERTS_ON = 0 };
+#else
+enum { ASSERTS_ON = 1 };
+#endif
+
 static inline bool dies(void (*fn)(void)) {
     int status = 0;
     fflush(NULL);

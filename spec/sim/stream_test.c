@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dies.h"
 #include "probe.h"
 
 enum { GOT_MAX = 1 << 20 };
@@ -289,6 +290,18 @@ static void nobody_listening_refuses_and_a_far_side_without_answer_times_out(voi
     pair_free(x);
 }
 
+static void send_after_closed(void) {
+    struct pair *x = connected_pair(9);
+    struct burst b = { .frames = 1, .size = 10 };
+    probe_do(&x->a, do_close, NULL);
+    run_for(x, ORR_SECOND);
+    probe_do(&x->a, do_send, &b);
+}
+static void a_stream_is_not_used_after_closed(void **state) {
+    (void)state;
+    if (ASSERTS_ON) assert_true(dies(send_after_closed));
+}
+
 /* -- Cuts -------------------------------------------------------------------------------------------------------------------------- */
 static void a_cut_holds_bytes_one_way_and_healing_delivers_them(void **state) {
     (void)state;
@@ -494,6 +507,7 @@ int main(void) {
         cmocka_unit_test(closing_before_it_is_open_and_closing_twice_is_closed_once),
         cmocka_unit_test(a_reset_breaks_both_sides_and_what_came_is_a_prefix),
         cmocka_unit_test(nobody_listening_refuses_and_a_far_side_without_answer_times_out),
+        cmocka_unit_test(a_stream_is_not_used_after_closed),
         cmocka_unit_test(a_cut_holds_bytes_one_way_and_healing_delivers_them),
         cmocka_unit_test(a_long_cut_breaks_the_sender_and_leaves_the_other_half_open),
         cmocka_unit_test(peers_of_a_dead_process_hear_of_it_and_those_of_a_silent_host_do_not),

@@ -137,7 +137,7 @@ struct orr_sim_config {
     void (*log)(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size);
     void (*trace)(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event, size_t size);
     void (*event)(void *ud, const char *line, size_t size);     /* one line of text, without the newline, for each event */
-    /* Bytes at..at+size of path are durable now (durable: as seen by orr_sim_disk_durable). size 0: the file's size is at. */
+    /* The durable image (orr_sim_disk_durable) of path changed in at..at+size. size 0: the file's size is `at` now. */
     void (*durable)(void *ud, orr_time now, const char *node, const char *path, uint64_t at, size_t size);
     /* A node's state changed. code and why are stop()'s, or the start's error; 0 and what struck it otherwise. */
     void (*life)(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why);
@@ -236,7 +236,8 @@ ORR_API void orr_sim_flip(struct orr_sim *sim, uint64_t nth);
 /* -- Chaos -------------------------------------------------------------------------------------------------------------- */
 /* Between `from` and `until` faults strike at these rates (copied), drawn from random streams of their own; whatever goes
  * down, also by its own stop(), comes back after a while. At `until` everything is healed: links, clocks' drift, room on
- * the disks, OP rates back to the config's; what is down, paused, or has a poisoned file is (re)started. Damaged disks stay. */
+ * the disks, OP rates back to the config's; what is down, paused, or has a poisoned file is (re)started. Damaged disks stay.
+ * What stops itself later is started again too: an answer to an old fault may come late. */
 ORR_API int orr_sim_chaos(struct orr_sim *sim, const struct orr_sim_faults *rates, orr_time from, orr_time until);
 ORR_API void orr_sim_heal(struct orr_sim *sim);          /* the same, now */
 
