@@ -6,7 +6,7 @@
  * With slack the timer is set for the latest time, and every turn after the earliest serves the alarm.
  *
  * A jump of the wall clock is a change of (realtime - boottime) that slewing can't explain: slewing is bounded at
- * 500 ppm by the kernel; 1000 ppm and 10 ms are allowed for.                                                          */
+ * 500 ppm by the kernel; 1000 ppm and 10 ms are allowed for.                                                         */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/timerfd.h>

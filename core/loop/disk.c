@@ -12,7 +12,7 @@
  * the lock, after the last touch of the file, for the loop may free the file as soon as it has seen its CLOSE.
  *
  * ORR_W_NOW: on the loop's own thread a write and sync of ~80 us costs less than handing it over and being woken, but
- * only where nobody else has to wait meanwhile. The conditions are in may_write_now.                                  */
+ * only where nobody else has to wait meanwhile. The conditions are in may_write_now.                                 */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <time.h>
@@ -22,7 +22,7 @@
 #define BULK_WAITS (2 * ORR_MS)
 enum { BATCH_BYTES = 16 << 20, NOW_BYTES = 64 << 10, NOW_EVENTS = 2 };
 
-/* -- Which file, which lane ------------------------------------------------------------------------------------------- */
+/* -- Which file, which lane ---------------------------------------------------------------------------------------- */
 struct orr_file *orri_file_of(struct orri_disk *disk, const struct orr_req *req) {
     switch (req->op) {
     case ORR_OP_OPEN: return ((const struct orr_open *)(const void *)req)->file;
@@ -54,7 +54,7 @@ static unsigned lane_of(const struct orr_file *file, const struct orr_req *req) 
     return req->op == ORR_OP_WRITE && !is_bulk(req) ? QUICK : SLOW;
 }
 
-/* -- Lanes; all under the lock ---------------------------------------------------------------------------------------- */
+/* -- Lanes; all under the lock ------------------------------------------------------------------------------------- */
 static void schedule(struct orri_disk *disk, struct orr_file *file) {
     if (file->in_lane || file->running || !file->waiting.first) return;
     struct orri_lane *lane = &disk->lanes[lane_of(file, file->waiting.first)];
@@ -85,7 +85,8 @@ static struct orri_list batch_take(struct orri_disk *disk, struct orr_file *file
         if ((req->cancel && req->result == 0) || disk->stopping) req->status = ORR_ECANCELED;
         if (req->op == ORR_OP_WRITE) bytes += orri_write_size((struct orr_write *)(void *)req);
         orri_list_add(&batch, req);
-    } while (lane == QUICK && bytes < BATCH_BYTES && file->waiting.first && lane_of(file, file->waiting.first) == QUICK);
+    } while (lane == QUICK && bytes < BATCH_BYTES && file->waiting.first &&
+             lane_of(file, file->waiting.first) == QUICK);
     return batch;
 }
 
@@ -106,7 +107,7 @@ static void wait_for_calm(struct orri_disk *disk) {
         if (pthread_cond_timedwait(&disk->calm, &disk->lock, &until) != 0) return;
 }
 
-/* -- The threads ------------------------------------------------------------------------------------------------------ */
+/* -- The threads --------------------------------------------------------------------------------------------------- */
 static bool run_batch(struct orri_disk *disk, struct orr_file *file, struct orri_list *batch, unsigned lane) {
     bool over = true;
     if (lane == QUICK) orri_run_quick(disk, file, batch);
@@ -203,9 +204,9 @@ void orri_disk_halt(struct orr_loop *loop) {
     if (disk->running) disk_join(disk, N_LANES);
 }
 
-/* -- From the loop ---------------------------------------------------------------------------------------------------- */
-/* Worth it and harmless: the disk is idle, its syncs are quick, this is one small batch for one file, the turn had little
- * to do, and nothing has become ready meanwhile (which is looked up last, for it is a system call). */
+/* -- From the loop ------------------------------------------------------------------------------------------------- */
+/* Worth it and harmless: the disk is idle, its syncs are quick, this is one small batch for one file, the turn had
+ * little to do, and nothing has become ready meanwhile (which is looked up last, for it is a system call). */
 static bool may_write_now(struct orr_loop *loop) {
     struct orri_disk *disk = &loop->disk;
     const struct orr_file *file = orri_file_of(disk, disk->submitted.first);

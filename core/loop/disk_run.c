@@ -1,8 +1,8 @@
 /* disk_run.c - what the threads of the disk do with a file's requests. No lock is held here, the file is the caller's.
  *
  * A request that has failed, or was cancelled, has its status set and is passed by. A failed sync poisons the file: the
- * kernel may have dropped the pages that it could not write and marked them clean, so a second sync that succeeds proves
- * nothing (Rebello et al., "Can applications recover from fsync failures?", 2020).                                    */
+ * kernel may have dropped the pages that it could not write and marked them clean: a second sync that succeeds proves
+ * nothing (Rebello et al., "Can applications recover from fsync failures?", 2020).                                   */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ const struct orri_system orri_system_real = {
 
 int orri_errno(void) { return errno == ENOSPC || errno == EDQUOT ? ORR_EFULL : -errno; }
 
-/* -- Syncs ------------------------------------------------------------------------------------------------------------ */
+/* -- Syncs --------------------------------------------------------------------------------------------------------- */
 static int sync_file(struct orri_disk *disk, struct orr_file *file) {
     int failed;
     do failed = disk->system->fdatasync(file->fd);
@@ -51,7 +51,7 @@ static bool wants_sync(const struct orr_req *req) {
     return req->op == ORR_OP_WRITE && (((const struct orr_write *)(const void *)req)->flags & ORR_W_SYNC);
 }
 
-/* -- Writes ----------------------------------------------------------------------------------------------------------- */
+/* -- Writes -------------------------------------------------------------------------------------------------------- */
 static struct orr_write *as_write(struct orr_req *req) { return (struct orr_write *)(void *)req; }
 
 /* The next write that still has bytes to go; req->result is how many are done. */
@@ -120,7 +120,8 @@ void orri_run_quick(struct orri_disk *disk, struct orr_file *file, struct orri_l
         if (file->poisoned && req->status == 0) req->status = ORR_EPOISONED;
     for (struct orr_req *req = write_next(batch->first); req; req = write_next(req))
         write_once(disk, file, req, BATCH_WRITE_MAX);
-    for (const struct orr_req *req = batch->first; req; req = req->next) sync = sync || (req->status == 0 && wants_sync(req));
+    for (const struct orr_req *req = batch->first; req; req = req->next)
+        sync = sync || (req->status == 0 && wants_sync(req));
     if (!sync || sync_timed(disk, file) == 0) return;
     bool after = false;             /* what comes before the first that wanted the sync was promised nothing */
     for (struct orr_req *req = batch->first; req; req = req->next) {
@@ -129,7 +130,7 @@ void orri_run_quick(struct orri_disk *disk, struct orr_file *file, struct orri_l
     }
 }
 
-/* -- The slow ones: each call does a piece, and true means that the request is over ----------------------------------- */
+/* -- The slow ones: each call does a piece, and true means that the request is over -------------------------------- */
 /* Bytes of a bulk write leave for the disk soon, so that the sync at the end has little left to do and the disk's queue is
  * never long: a mebibyte that is full is started, the one before it waited for. No promise rests on this. */
 static void bulk_push(struct orr_file *file, uint64_t at, size_t size) {
@@ -151,7 +152,8 @@ static bool run_write(struct orri_disk *disk, struct orr_file *file, struct orr_
     uint64_t before = r->req.result;
     struct orr_req *alone = write_next(&r->req);
     if (alone == &r->req) write_once(disk, file, alone, PIECE);
-    if ((r->flags & ORR_W_BULK) && r->req.result > before) bulk_push(file, r->at + before, (size_t)(r->req.result - before));
+    uint64_t done = r->req.result - before;
+    if ((r->flags & ORR_W_BULK) && done > 0) bulk_push(file, r->at + before, (size_t)done);
     if (r->req.status == 0 && r->req.result < orri_write_size(r)) return false;
     if (r->req.status == 0 && (r->flags & ORR_W_SYNC)) r->req.status = sync_slow(disk, file);
     return true;
@@ -178,7 +180,7 @@ static bool run_prepare(struct orri_disk *disk, struct orr_file *file, struct or
     if (left == 0) return true;
     if (r->req.result == 0 && disk->system->fallocate(file->fd, FALLOC_FL_KEEP_SIZE, now.st_size, (off_t)left) != 0 &&
         (errno == ENOSPC || errno == EDQUOT)) {
-        r->req.status = ORR_EFULL;  /* known at once, before any zero is written; where it can't be asked, writing tells */
+        r->req.status = ORR_EFULL;  /* known before any zero is written; where it can't be asked, writing tells */
         return true;
     }
     int n = 0;
@@ -191,8 +193,7 @@ static bool run_prepare(struct orri_disk *disk, struct orr_file *file, struct or
     if (done < 0 && errno == EINTR) return false;
     if (done <= 0) {
         r->req.status = done < 0 ? orri_errno() : -EIO;
-        if (disk->system->ftruncate(file->fd, now.st_size - (off_t)r->req.result) != 0) return true;    /* only longer */
-        r->req.result = 0;
+        if (disk->system->ftruncate(file->fd, now.st_size - (off_t)r->req.result) == 0) r->req.result = 0;
         return true;
     }
     r->req.result += (uint64_t)done;

@@ -1,7 +1,7 @@
 /* file.c - requests for files on the loop's thread: checked and kept until the turn ends, and finished when taken.
  *
  * The threads of the disk touch no chunk's count and not the world's allocator. What a read fills is got before it
- * starts; what a listing found lies in libc's memory until it is taken.                                               */
+ * starts; what a listing found lies in libc's memory until it is taken.                                              */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ void orri_file_free(struct orr_loop *loop) {
     pthread_mutex_destroy(&disk->lock);
 }
 
-/* -- Submitting ------------------------------------------------------------------------------------------------------- */
+/* -- Submitting ---------------------------------------------------------------------------------------------------- */
 static int may_submit(struct orr_loop *loop, const struct orr_file *file) {
     if (loop->halted) return ORR_ECLOSED;
     if (loop->disk.dir < 0) return ORR_EUNAVAILABLE;
@@ -110,7 +110,7 @@ int orri_name_op(struct orr_world *w, struct orr_name_op *r, enum orr_op op) {
     return 0;
 }
 
-/* -- Taking ----------------------------------------------------------------------------------------------------------- */
+/* -- Taking -------------------------------------------------------------------------------------------------------- */
 static void opened(struct orr_loop *loop, struct orr_open *r) {
     if (r->req.status == 0) return;
     file_free(loop, r->file);

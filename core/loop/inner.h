@@ -5,7 +5,7 @@
  * thread, disk.c owns the threads that run them and disk_run.c is what they run, names.c is the directory; jobs.c is the
  * pool; done.c is how other threads give requests back.
  *
- * Everything here belongs to the loop's thread, except what disk.c, jobs.c and done.c say is under a lock or atomic.  */
+ * Everything here belongs to the loop's thread, except what disk.c, jobs.c and done.c say is under a lock or atomic. */
 #ifndef ORRI_LOOP_INNER_H
 #define ORRI_LOOP_INNER_H
 
@@ -26,10 +26,10 @@ enum {
     SCRATCH_CHUNK = 16 << 10,       /* bytes that send() has to copy gather here */
     SEND_PARTS_MAX = 1024,          /* IOV_MAX */
     DATAGRAM_MAX = 1200,
-    NOTSENT_MAX = 512 << 10         /* bytes that wait in the kernel of a stream, unsent, where control can not overtake */
+    NOTSENT_MAX = 512 << 10         /* a stream's bytes that wait in the kernel, where control can't overtake */
 };
 
-/* -- Other threads' results (done.c) ---------------------------------------------------------------------------------- */
+/* -- Other threads' results (done.c) ------------------------------------------------------------------------------- */
 struct orri_list {                  /* of requests, in order, by req->next */
     struct orr_req *first, *last;
 };
@@ -55,9 +55,9 @@ struct orri_done {
     struct event event;
 };
 
-/* -- Streams (stream.c, send.c, listen.c) ----------------------------------------------------------------------------- */
+/* -- Streams (stream.c, send.c, listen.c) -------------------------------------------------------------------------- */
 enum { CONNECTING, OPEN, FLUSHING, DRAINING, ENDED };                       /* orri_stream.state */
-enum { ACCEPTED = 1, CONNECTED = 2, READABLE = 4, ROOM = 8, CLOSED = 16 };  /* orri_stream.pending: to be taken, in this order */
+enum { ACCEPTED = 1, CONNECTED = 2, READABLE = 4, ROOM = 8, CLOSED = 16 };  /* its pending, as it is taken */
 
 struct orri_piece {                 /* of a send queue; pooled */
     struct orri_piece *next;
@@ -90,6 +90,7 @@ struct orri_stream {
     bool reading, writing;          /* the event is with libevent */
     bool paused, starved;           /* starved: a send was refused, ROOM is owed */
     bool at_end;                    /* the other side has ended; what is queued still goes out */
+    bool left;                      /* close was called */
     bool broken;                    /* a write failed, for the reason in status; what had come before is still read */
 };
 
@@ -111,7 +112,7 @@ struct orri_peer {
     struct orri_address address;
 };
 
-/* -- Files (file.c, disk.c) ------------------------------------------------------------------------------------------- */
+/* -- Files (file.c, disk.c) ---------------------------------------------------------------------------------------- */
 /* Requests on one file run one after another, each batch of them by one of two threads (disk.c). The queue and the flags
  * are under the disk's lock; what a run changes is touched by the one thread that runs.                              */
 struct orr_file {
@@ -148,7 +149,7 @@ struct orri_disk {
     _Atomic orr_time sync_time;
 };
 
-/* -- Jobs (jobs.c) ---------------------------------------------------------------------------------------------------- */
+/* -- Jobs (jobs.c) ------------------------------------------------------------------------------------------------- */
 struct orri_jobs {
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -159,7 +160,7 @@ struct orri_jobs {
     bool stopping;
 };
 
-/* -- The loop --------------------------------------------------------------------------------------------------------- */
+/* -- The loop ------------------------------------------------------------------------------------------------------ */
 struct orr_loop {
     struct orr_world world;         /* first: the node's pointer is ours */
     struct orr_loop_config config;
@@ -245,7 +246,8 @@ int orri_random(void *out, size_t size);
 uint64_t orri_seed(struct orr_world *w, const char *use);
 void orri_secret(struct orr_world *w, void *out, size_t size);
 void orri_log(struct orr_world *w, enum orr_level level, const char *text, size_t size);
-__attribute__((format(printf, 3, 4))) void orri_say(struct orr_loop *loop, enum orr_level level, const char *format, ...);
+__attribute__((format(printf, 3, 4)))
+void orri_say(struct orr_loop *loop, enum orr_level level, const char *format, ...);
 void orri_stop(struct orr_world *w, int code, const char *why);
 struct orr_req *orri_signal_take(struct orr_loop *loop);
 int orri_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);  /* with every signal blocked */
@@ -319,7 +321,7 @@ void orri_disk_halt(struct orr_loop *loop);
 struct orr_file *orri_file_of(struct orri_disk *disk, const struct orr_req *req);
 uint64_t orri_write_size(const struct orr_write *r);
 void orri_run_quick(struct orri_disk *disk, struct orr_file *file, struct orri_list *batch);
-bool orri_run_slow(struct orri_disk *disk, struct orr_file *file, struct orr_req *req);     /* false: a piece, go on later */
+bool orri_run_slow(struct orri_disk *disk, struct orr_file *file, struct orr_req *req);     /* false: go on later */
 int orri_errno(void);                                   /* as a negative error */
 
 /* jobs.c */

@@ -1,4 +1,4 @@
-/* jobs.c - a pool of threads for work that would hold up the loop. Threads come as jobs wait for one, and stay.         */
+/* jobs.c - a pool of threads for work that would hold up the loop. Threads come as jobs wait for one, and stay.      */
 #define _GNU_SOURCE
 #include <errno.h>
 

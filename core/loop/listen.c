@@ -82,6 +82,7 @@ static int listener_open(const struct orri_address *address) {
     int one = 1, fd = socket(address->at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (address->at.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
     orri_socket_options(fd);        /* accepted sockets inherit them */
     if (bind(fd, (const struct sockaddr *)&address->at, address->size) != 0 || listen(fd, BACKLOG) != 0) {
         int error = -errno;

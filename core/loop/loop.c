@@ -17,7 +17,7 @@
 
 #include "loop/inner.h"
 
-/* -- Config ----------------------------------------------------------------------------------------------------------- */
+/* -- Config -------------------------------------------------------------------------------------------------------- */
 void orr_loop_config_init(struct orr_loop_config *config) {
     *config = (struct orr_loop_config){
         .size = sizeof *config,
@@ -51,7 +51,7 @@ int orr_loop_config_check(const struct orr_loop_config *config, const char **fie
     return wrong ? ORR_EINVALID : 0;
 }
 
-/* -- Memory, events --------------------------------------------------------------------------------------------------- */
+/* -- Memory, events ------------------------------------------------------------------------------------------------ */
 void *orri_alloc(struct orr_loop *loop, size_t size) {
     void *at = loop->world.alloc.fn(loop->world.alloc.ud, NULL, 0, size);
     if (at) memset(at, 0, size);
@@ -71,7 +71,7 @@ void orri_nudge(struct orr_loop *loop) {
     if (!loop->in_turn) orri_done_ring(loop);
 }
 
-/* -- The door --------------------------------------------------------------------------------------------------------- */
+/* -- The door ------------------------------------------------------------------------------------------------------ */
 static struct orr_req *loop_take(struct orr_world *w) {
     struct orr_loop *loop = orri_loop(w);
     orri_event_drop(loop);
@@ -120,7 +120,7 @@ void orr_loop_stats(struct orr_loop *loop, struct orr_world_stats *out) {
     out->sync_time = atomic_load(&loop->disk.sync_time);
 }
 
-/* -- Life ------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 static struct event_base *base_new(void) {
     struct event_config *config = event_config_new();
     if (!config) return NULL;
@@ -209,7 +209,7 @@ void orr_loop_free(struct orr_loop *loop) {
     alloc.fn(alloc.ud, loop, sizeof *loop, 0);
 }
 
-/* -- The turn --------------------------------------------------------------------------------------------------------- */
+/* -- The turn ------------------------------------------------------------------------------------------------------ */
 static bool has_something(const struct orr_loop *loop) {
     return loop->finished.first || orri_linked(&loop->ready) || loop->udp_ready || loop->signals_came;
 }
@@ -279,7 +279,7 @@ int orr_loop_run(struct orr_loop *loop) {
 
 orr_time orr_loop_deadline(const struct orr_loop *loop) { return has_work(loop) ? loop->now : orri_next_time(loop); }
 
-/* -- The descriptor --------------------------------------------------------------------------------------------------- */
+/* -- The descriptor ------------------------------------------------------------------------------------------------ */
 /* libevent does not give its epoll descriptor away. Of all this process's, it is the one that watches our eventfd. */
 static bool watches(int fd, int watched) {
     char path[64], line[128];

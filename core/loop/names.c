@@ -2,7 +2,7 @@
  *
  * A name is "file" or "dir/file"; the dir is made when it is first needed. The file LOCK is ours: it is locked with
  * flock for as long as the loop lives, so a second process, or a second loop of this one, is refused. Names never leave
- * the directory: no absolute ones, no dots alone, and no symbolic link is followed at the last step.                  */
+ * the directory: no absolute ones, no dots alone, and no symbolic link is followed at the last step.                 */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +32,7 @@ bool orri_name_ok(const char *path) {
     return part_ok(path, (size_t)(slash - path)) && part_ok(slash + 1, strlen(slash + 1)) && !strchr(slash + 1, '/');
 }
 
-/* -- At the start ----------------------------------------------------------------------------------------------------- */
+/* -- At the start -------------------------------------------------------------------------------------------------- */
 static int sync_path(const char *path) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return -errno;
@@ -70,7 +70,7 @@ static int lock_take(struct orri_disk *disk) {
         close(fd);
         return error;
     }
-    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());     /* for people; a full disk is no reason not to start */
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());     /* for people; no reason not to start if it fails */
     if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) < 0) errno = 0;
     disk->lock_fd = fd;
     return 0;
@@ -95,7 +95,7 @@ int orri_open_dir(struct orr_world *w) {
     return error;
 }
 
-/* -- On a disk thread ------------------------------------------------------------------------------------------------- */
+/* -- On a disk thread ---------------------------------------------------------------------------------------------- */
 /* Makes the directory part of a name; false when there is none, or it was there. */
 static bool make_parent(struct orri_disk *disk, const char *path) {
     char parent[NAME_MAX + 1];

@@ -1,4 +1,4 @@
-/* peer.c - addresses, the peers that have one, and dialling them.                                                       */
+/* peer.c - addresses, the peers that have one, and dialling them.                                                    */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 #include "loop/inner.h"
 
-/* -- Addresses -------------------------------------------------------------------------------------------------------- */
+/* -- Addresses ----------------------------------------------------------------------------------------------------- */
 static bool port_parse(uint16_t *out, const char *text) {
     char *end;
     if (*text < '0' || *text > '9') return false;
@@ -39,10 +39,11 @@ int orri_address_parse(struct orri_address *out, const char *text) {
     struct sockaddr_in *v4 = (struct sockaddr_in *)&out->at;
     *v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = port };
     out->size = sizeof *v4;
-    return inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &v4->sin_addr) == 1 ? 0 : ORR_EINVALID;
+    const char *number = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+    return inet_pton(AF_INET, number, &v4->sin_addr) == 1 ? 0 : ORR_EINVALID;
 }
 
-/* -- Peers ------------------------------------------------------------------------------------------------------------ */
+/* -- Peers --------------------------------------------------------------------------------------------------------- */
 const struct orri_peer *orri_peer_find(const struct orr_loop *loop, orr_id id) {
     for (size_t i = 0; i < loop->n_peers; i++)
         if (loop->peers[i].id == id) return &loop->peers[i];
@@ -79,7 +80,7 @@ int orri_peer(struct orr_world *w, orr_id id, const char *address) {
     return 0;
 }
 
-/* -- Dialling --------------------------------------------------------------------------------------------------------- */
+/* -- Dialling ------------------------------------------------------------------------------------------------------ */
 static void set_int(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); }
 
 void orri_socket_options(int fd) {

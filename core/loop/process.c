@@ -1,4 +1,4 @@
-/* process.c - what a world has from its process: chance, the log, signals, threads, and the end.                        */
+/* process.c - what a world has from its process: chance, the log, signals, threads, and the end.                     */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 static const int watched_signals[] = { SIGINT, SIGTERM, SIGHUP };
 enum { N_SIGNALS = sizeof watched_signals / sizeof watched_signals[0] };
 
-/* -- Chance ----------------------------------------------------------------------------------------------------------- */
+/* -- Chance -------------------------------------------------------------------------------------------------------- */
 int orri_random(void *out, size_t size) {
     for (unsigned char *at = out; size > 0;) {
         ssize_t n = getrandom(at, size, 0);
@@ -38,7 +38,7 @@ uint64_t orri_seed(struct orr_world *w, const char *use) {
     return orri_hash64(use, strlen(use), orri_loop(w)->seed_key);
 }
 
-/* -- Log -------------------------------------------------------------------------------------------------------------- */
+/* -- Log ----------------------------------------------------------------------------------------------------------- */
 enum { LINE_MAX_BYTES = 1024 };
 
 static void log_stderr(enum orr_level level, const char *text, size_t size) {
@@ -77,7 +77,7 @@ void orri_say(struct orr_loop *loop, enum orr_level level, const char *format, .
     orri_log(&loop->world, level, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-/* -- Signals ---------------------------------------------------------------------------------------------------------- */
+/* -- Signals ------------------------------------------------------------------------------------------------------- */
 static void on_signal(evutil_socket_t number, short what, void *arg) {
     (void)what;
     struct orr_loop *loop = arg;
@@ -119,7 +119,7 @@ int orri_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg) {
     return -error;
 }
 
-/* -- The end ---------------------------------------------------------------------------------------------------------- */
+/* -- The end ------------------------------------------------------------------------------------------------------- */
 void orri_stop(struct orr_world *w, int code, const char *why) {
     struct orr_loop *loop = orri_loop(w);
     if (loop->stopped) return;              /* the first reason is the one that counts */

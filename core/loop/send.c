@@ -6,7 +6,7 @@
  * predecessor in memory is joined to it, so a hundred small answers are one part of the writev; where that joins two bulk
  * calls, the border between them is lost to control, which is why a joined part is bounded.
  *
- * Little is left to wait in the kernel (TCP_NOTSENT_LOWAT, set in listen.c): bytes that it has can't be overtaken.    */
+ * Little is left to wait in the kernel (TCP_NOTSENT_LOWAT, set in peer.c): bytes that it has can't be overtaken.   */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
@@ -15,14 +15,14 @@
 
 #include "loop/inner.h"
 
-enum { PIECES_A_BLOCK = 64, JOINED_MAX = 16 << 10 };
+enum { PIECES_A_BLOCK = 64, JOINED_MAX = 16 << 10, FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT };
 
 struct orri_block {                 /* of pieces; kept until the loop is freed */
     struct orri_block *next;
     struct orri_piece pieces[PIECES_A_BLOCK];
 };
 
-/* -- Pieces ----------------------------------------------------------------------------------------------------------- */
+/* -- Pieces -------------------------------------------------------------------------------------------------------- */
 static void piece_put(struct orr_loop *loop, struct orri_piece *p) {
     orr_drop(p->slice);
     p->next = loop->free_pieces;
@@ -77,7 +77,7 @@ static void queue_pop(struct orr_loop *loop, struct orri_queue *q) {
     piece_put(loop, p);
 }
 
-/* -- Sending ---------------------------------------------------------------------------------------------------------- */
+/* -- Sending ------------------------------------------------------------------------------------------------------- */
 /* Room for `size` bytes in the scratch chunk, or a chunk of their own. */
 static bool scratch_room(struct orr_loop *loop, size_t size) {
     if (loop->scratch && loop->scratch->refs == 1) loop->scratch_used = 0;
@@ -97,11 +97,13 @@ static struct orr_slice scratch_copy(struct orr_loop *loop, struct orr_slice fro
     return orr_hold(to);
 }
 
-int orri_send(struct orr_world *w, struct orr_stream *face, unsigned cls, const struct orr_slice *parts, size_t n_parts) {
+int orri_send(struct orr_world *w, struct orr_stream *face, unsigned cls, const struct orr_slice *parts,
+              size_t n_parts) {
     struct orr_loop *loop = orri_loop(w);
     struct orri_stream *s = (struct orri_stream *)(void *)face;
     size_t size = 0, copied = 0;
-    if (s->state > OPEN || s->broken) return ORR_ECLOSED;
+    if (s->left) return ORR_ECLOSED;
+    if (s->state == ENDED || s->broken) return 0;   /* it goes to nobody; CLOSED is on its way */
     for (size_t i = 0; i < n_parts; i++) {
         size += parts[i].size;
         if (!parts[i].chunk) copied += parts[i].size;
@@ -143,7 +145,7 @@ void orri_send_drop(struct orri_stream *s) {
     s->bulk_begun = false;
 }
 
-/* -- Writing ---------------------------------------------------------------------------------------------------------- */
+/* -- Writing ------------------------------------------------------------------------------------------------------- */
 /* The order in which pieces go out is decided here alone: for gathering them and for taking off what was written. */
 static unsigned class_next(const struct orri_piece *control, bool bulk_begun) { return bulk_begun || !control ? 1 : 0; }
 
@@ -206,8 +208,8 @@ static void flush(struct orri_stream *s) {
     orri_unlink(&s->dirty);
     while (s->queued > 0) {
         message.msg_iovlen = gather(s, parts);
-        ssize_t n = message.msg_iovlen == 1 ? send(s->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-                                            : sendmsg(s->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = message.msg_iovlen == 1 ? send(s->fd, parts[0].iov_base, parts[0].iov_len, FLAGS)
+                                            : sendmsg(s->fd, &message, FLAGS);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
             wait_writable(s);

@@ -10,7 +10,7 @@
  * next take has come, the stream is freed.
  *
  * A stream is in the ready list while something is pending for the node. CLOSED comes after every byte that was read; a
- * reset is seen when reading, after what had come before it.                                                          */
+ * reset is seen when reading, after what had come before it.                                                         */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/socket.h>
@@ -20,7 +20,7 @@
 
 static struct orri_stream *stream_of(struct orr_stream *s) { return (struct orri_stream *)(void *)s; }
 
-/* -- Life ------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 /* What the node would be given now. */
 static unsigned pending_now(const struct orri_stream *s) {
     return s->paused ? s->pending & ~(unsigned)READABLE : s->pending;
@@ -133,11 +133,12 @@ void orri_streams_expire(struct orr_loop *loop) {
     }
 }
 
-/* -- Closing ---------------------------------------------------------------------------------------------------------- */
+/* -- Closing ------------------------------------------------------------------------------------------------------- */
 void orri_close(struct orr_world *w, struct orr_stream *face, bool flush) {
     struct orri_stream *s = stream_of(face);
     struct orr_loop *loop = orri_loop(w);
-    if (s->state == ENDED || s->state == FLUSHING || s->state == DRAINING) return;
+    if (s->state == ENDED || s->left) return;
+    s->left = true;
     s->pending &= ACCEPTED;         /* no DATA and no ROOM from here on */
     s->starved = false;
     if (!flush || s->state == CONNECTING) {
@@ -146,7 +147,7 @@ void orri_close(struct orr_world *w, struct orr_stream *face, bool flush) {
         s->state = FLUSHING;
         reading(s, false);
         orri_stream_wait(s);
-        if (!s->writing) orri_link_last(&loop->dirty, &s->dirty);   /* the turn's end finds it, even with nothing queued */
+        if (!s->writing) orri_link_last(&loop->dirty, &s->dirty);   /* even with nothing queued */
     }
     orri_nudge(loop);
 }
@@ -162,7 +163,7 @@ void orri_stream_flushed(struct orri_stream *s) {
     }
 }
 
-/* -- Reading ---------------------------------------------------------------------------------------------------------- */
+/* -- Reading ------------------------------------------------------------------------------------------------------- */
 bool orri_read_room(struct orr_loop *loop, size_t size) {
     if (loop->read_chunk && loop->read_chunk->refs == 1) loop->read_used = 0;   /* nobody holds any of it */
     if (loop->read_chunk && loop->read_chunk->cap - loop->read_used >= size) return true;
@@ -232,7 +233,7 @@ void orri_read_pause(struct orr_world *w, struct orr_stream *face, bool on) {
     orri_nudge(orri_loop(w));
 }
 
-/* -- Events ----------------------------------------------------------------------------------------------------------- */
+/* -- Events -------------------------------------------------------------------------------------------------------- */
 void orri_event_drop(struct orr_loop *loop) {
     orr_drop(loop->event.data);
     orr_drop(loop->datagram.data);
@@ -274,7 +275,7 @@ static struct orr_req *stream_next(struct orri_stream *s) {
     return NULL;
 }
 
-/* The turn has read its share, or has lasted too long already. The clock is cheap but not free, so it is asked seldom. */
+/* The turn has read its share, or has lasted too long. The clock is cheap but not free, so it is asked seldom. */
 static bool enough(struct orr_loop *loop) {
     if (loop->turn_bytes >= loop->config.turn_bytes) return true;
     return loop->turn_events % 8 == 7 && orri_boottime() - loop->now > loop->config.turn_time;

@@ -1,4 +1,4 @@
-/* system.h - the system calls of the disk threads as a table, so that a test can let one fail, hang or be counted.     */
+/* system.h - the system calls of the disk threads as a table, so that a test can let one fail, hang or be counted.   */
 #ifndef ORRI_LOOP_SYSTEM_H
 #define ORRI_LOOP_SYSTEM_H
 

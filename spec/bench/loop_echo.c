@@ -46,7 +46,7 @@ static struct sockaddr_in loopback(int port) {
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 }
 
-/* -- The servers --------------------------------------------------------------------------------------------------------- */
+/* -- The servers --------------------------------------------------------------------------------------------------- */
 static void echo_wake(void *ud) {
     struct orr_world *w = ud;
     for (struct orr_req *req = w->ops->take(w); req; req = w->ops->take(w)) {
@@ -99,7 +99,7 @@ static void serve_raw(int port) {
     event_base_dispatch(base);
 }
 
-/* -- The client ---------------------------------------------------------------------------------------------------------- */
+/* -- The client ---------------------------------------------------------------------------------------------------- */
 struct connection {
     int fd;
     size_t got;
@@ -148,7 +148,7 @@ static double load(int port, int n, size_t window, double for_seconds, double *t
     return (double)messages;
 }
 
-/* -- Runs ---------------------------------------------------------------------------------------------------------------- */
+/* -- Runs ---------------------------------------------------------------------------------------------------------- */
 struct result {
     double rate, cpu_us;
 };

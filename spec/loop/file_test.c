@@ -6,7 +6,7 @@
 static struct node node;
 static const char *dir;
 
-/* -- A disk that counts, fails and hangs ------------------------------------------------------------------------------- */
+/* -- A disk that counts, fails and hangs --------------------------------------------------------------------------- */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t change;
@@ -65,7 +65,7 @@ static void wait_until_held(void) {
     pthread_mutex_unlock(&fake.lock);
 }
 
-/* -- Requests that note their order ------------------------------------------------------------------------------------- */
+/* -- Requests that note their order -------------------------------------------------------------------------------- */
 static struct orr_req *order[256];
 static unsigned n_done;
 static void note(struct orr_req *req) {
@@ -156,7 +156,7 @@ static int rename_file(const char *from, const char *to) {
     return name_op(&(struct orr_name_op){ .path = from, .to = to }, ORR_OP_RENAME);
 }
 
-/* -- Specs ------------------------------------------------------------------------------------------------------------- */
+/* -- Specs --------------------------------------------------------------------------------------------------------- */
 static void what_was_written_is_read(void **state) {
     (void)state;
     char back[16];
@@ -429,7 +429,7 @@ static void requests_of_one_file_keep_their_order_across_lanes(void **state) {
     orr_drop(read.got);
 }
 
-/* -- In the loop -------------------------------------------------------------------------------------------------------- */
+/* -- In the loop --------------------------------------------------------------------------------------------------- */
 static void a_lone_write_is_done_in_the_loop_when_syncs_are_quick(void **state) {
     (void)state;
     struct orr_file *f = open_file("a", ORR_F_CREATE);
@@ -475,7 +475,7 @@ static void nothing_is_done_in_the_loop_while_the_disk_works(void **state) {
     assert_int_equal(stats.syncs_now, 0);
 }
 
-/* -- Names --------------------------------------------------------------------------------------------------------------- */
+/* -- Names --------------------------------------------------------------------------------------------------------- */
 static void names_can_be_listed_renamed_and_removed(void **state) {
     (void)state;
     static const char expected[] = "a\0sub/c\0sub/d\0zz";
@@ -576,7 +576,7 @@ static void freeing_waits_for_what_runs_and_drops_the_rest(void **state) {
     assert_int_equal(orr_loop_step(node.loop, 0), ORR_ECLOSED);
 }
 
-/* -- A disk that is really full ------------------------------------------------------------------------------------------ */
+/* -- A disk that is really full ------------------------------------------------------------------------------------ */
 static void a_full_disk_is_an_answer(void **state) {
     (void)state;
     enum { MIB = 1 << 20 };

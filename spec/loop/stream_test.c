@@ -12,7 +12,7 @@ enum { CROSSING_BYTES = 1 << 30 };
 #endif
 enum { PATTERN = 1 << 20, FRAME = 64 << 10 };
 
-/* -- Two worlds ---------------------------------------------------------------------------------------------------------- */
+/* -- Two worlds ---------------------------------------------------------------------------------------------------- */
 /* What one side has seen of one stream. Begun and closed at most once each, nothing before or after, or the test fails. */
 struct side {
     struct node *node;
@@ -173,7 +173,7 @@ static struct side *other_of(void) {
     return sides[0].node == &b ? &sides[0] : &sides[1];
 }
 
-/* -- Specs --------------------------------------------------------------------------------------------------------------- */
+/* -- Specs --------------------------------------------------------------------------------------------------------- */
 static void bytes_go_there_and_back(void **state) {
     (void)state;
     expected_next = &(struct side){ .echo = true };
@@ -401,7 +401,7 @@ static void crossing_dials_are_two_streams(void **state) {
     BOTH_UNTIL(n_closed, 4);
 }
 
-/* -- With plain sockets ---------------------------------------------------------------------------------------------------- */
+/* -- With plain sockets -------------------------------------------------------------------------------------------- */
 static void an_answer_reaches_a_client_that_has_shut_its_side(void **state) {
     (void)state;
     char answer[16] = { 0 };
@@ -460,6 +460,17 @@ static void writing_to_one_who_has_gone_raises_no_signal(void **state) {
     orr_loop_step(b.loop, 0);
     UNTIL(&b, n_closed, 1);
     assert_true(sides[0].status == -EPIPE || sides[0].status == -ECONNRESET);
+}
+
+static void what_is_sent_to_an_ended_stream_goes_to_nobody(void **state) {
+    (void)state;
+    int fd = dial_plain(port);
+    UNTIL(&b, n_begun, 1);
+    orri_stream_end((struct orri_stream *)(void *)sides[0].stream, -ECONNRESET);    /* CLOSED waits to be taken */
+    assert_int_equal(say(&sides[0], 0, "anybody there?"), 0);
+    assert_int_equal(b.w->ops->queued(b.w, sides[0].stream), 0);
+    UNTIL(&b, n_closed, 1);
+    close(fd);
 }
 
 static void one_who_never_reads_is_given_up_after_patience(void **state) {
@@ -722,7 +733,7 @@ static void addresses_are_numbers(void **state) {
     assert_int_equal(a.w->ops->listen(a.w, address_of(port), 1, 1), -EADDRINUSE);
 }
 
-/* -- Datagrams ------------------------------------------------------------------------------------------------------------- */
+/* -- Datagrams ----------------------------------------------------------------------------------------------------- */
 static struct {
     unsigned n;
     orr_id from;
@@ -784,6 +795,7 @@ int main(void) {
         T(a_long_answer_reaches_one_who_has_shut_his_side),
         T(a_reset_is_an_end_with_a_reason),
         T(writing_to_one_who_has_gone_raises_no_signal),
+        T(what_is_sent_to_an_ended_stream_goes_to_nobody),
         T(one_who_never_reads_is_given_up_after_patience),
         T(the_last_words_reach_one_who_is_still_talking),
         T(above_its_limit_a_listener_refuses),

@@ -1,5 +1,5 @@
 /* support.h - what the specs of the loop share: worlds whose node is a function, waiting for an event and never for a
- * time, free ports, plain sockets.                                                                                    */
+ * time, free ports, plain sockets.                                                                                   */
 #ifndef SPEC_LOOP_SUPPORT_H
 #define SPEC_LOOP_SUPPORT_H
 

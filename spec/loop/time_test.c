@@ -108,7 +108,7 @@ static void seeds_depend_on_their_use_and_not_on_order(void **state) {
     assert_memory_not_equal(x, y, sizeof x);
 }
 
-/* -- Jobs ------------------------------------------------------------------------------------------------------------- */
+/* -- Jobs ---------------------------------------------------------------------------------------------------------- */
 struct gate {
     pthread_mutex_t lock;
     pthread_cond_t opens;
@@ -192,7 +192,7 @@ static void no_thread_before_it_is_needed(void **state) {
     assert_false(node.loop->disk.running);
 }
 
-/* -- The end ---------------------------------------------------------------------------------------------------------- */
+/* -- The end ------------------------------------------------------------------------------------------------------- */
 static void stop_on_alarm(void *ud) {
     struct node *n = ud;
     n->w->ops->stop(n->w, 7, "enough");

@@ -16,13 +16,14 @@
  * signal handler unless asked, and starts no thread before the first request that needs one (two for files, some for
  * jobs; all with every signal blocked). A host with a loop of its own polls orr_loop_fd and calls orr_loop_step with 0.
  *
- * Streams. send counts class 0 against its own limit and class 1 against all that is queued, so bulk refuses no control.
+ * Streams. send counts class 0 against its own limit and class 1 against all that is queued, so bulk refuses no control;
+ * to a stream that has ended and whose CLOSED was not taken yet, it goes to nobody; after a close it is ORR_ECLOSED.
  * CLOSED says 0 where the other side ended, -errno where the connection broke, ORR_ECLOSED after a close of our own, and
  * ORR_ETIMEOUT where patience ended. After close(flush) the other side may still talk for that long; nobody hears it.
  * The other side's end is CLOSED at once, or when what is queued has gone out.
  *
  * Addresses are "127.0.0.1:7401", "[::1]:7401" or "localhost:7401" (which is 127.0.0.1). Other names are refused: to
- * look one up would block the loop.                                                                                   */
+ * look one up would block the loop.                                                                                  */
 #ifndef ORR_LOOP_H
 #define ORR_LOOP_H
 
@@ -43,7 +44,7 @@ struct orr_loop_config {
     enum orr_level level;           /* what is less urgent is not logged; default INFO */
     unsigned jobs_max;              /* threads for jobs; default 2 */
     bool signals;                   /* SIGINT, SIGTERM and SIGHUP arrive as ORR_OP_SIGNAL; one such loop a process */
-    size_t send_bytes_max;          /* queued on a stream before ORR_EOVERLOADED (an empty one takes any one call); 16 MiB */
+    size_t send_bytes_max;          /* queued on a stream before ORR_EOVERLOADED (an empty one takes any call); 16 MiB */
     size_t stream_turn_bytes;       /* read from one stream in a turn; 256 KiB */
     size_t turn_bytes;              /* read from all streams in a turn; 1 MiB */
     orr_time turn_time;             /* after this much of a turn, streams wait for the next one; 4 ms */
@@ -66,12 +67,12 @@ ORR_API struct orr_world *orr_loop_world(struct orr_loop *loop);       /* borrow
 /* Turns until the node stops, then halts. Gives the stop's code. */
 ORR_API int orr_loop_run(struct orr_loop *loop);
 /* One turn: waits up to `timeout` (0: not at all, ORR_NEVER: for ever) for something to do and does it. 1: the node was
- * woken, 0: there was nothing for it, ORR_ECLOSED: it has stopped.                                                    */
+ * woken, 0: there was nothing for it, ORR_ECLOSED: it has stopped.                                                   */
 ORR_API int orr_loop_step(struct orr_loop *loop, orr_time timeout);
 
 /* For a host that polls: this is readable when a step has something to do (the alarm too, and work that was submitted
  * outside a turn), except for what the last step left over, which orr_loop_deadline shows. Found through /proc/self;
- * ORR_EUNAVAILABLE where there is none. Borrowed until free; only to be polled.                                       */
+ * ORR_EUNAVAILABLE where there is none. Borrowed until free; only to be polled.                                      */
 ORR_API int orr_loop_fd(struct orr_loop *loop);
 /* When a step should come at the latest, by the world's now(): not after now() when work is left, ORR_NEVER: no timer. */
 ORR_API orr_time orr_loop_deadline(const struct orr_loop *loop);
@@ -80,7 +81,7 @@ ORR_API orr_time orr_loop_deadline(const struct orr_loop *loop);
 ORR_API const char *orr_loop_stop_reason(const struct orr_loop *loop, int *code);
 
 /* Cuts the node off: no turn comes any more, streams and listeners are closed, requests not begun are dropped and those
- * under way waited for. Afterwards no request and no byte of the node is touched, so it may be freed. Twice is once.  */
+ * under way waited for. Afterwards no request and no byte of the node is touched, so it may be freed. Twice is once. */
 ORR_API void orr_loop_halt(struct orr_loop *loop);
 
 ORR_API void orr_loop_stats(struct orr_loop *loop, struct orr_world_stats *out);
