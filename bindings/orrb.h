@@ -34,6 +34,7 @@ struct orrb_script {
     size_t plan_size;
     const char *id;
     const char *path;               /* where orrery's own Lua files are: a package.path */
+    uint64_t segment_bytes, snapshot_bytes;     /* of the log; 0: the node's own default */
 };
 struct orrb_node;
 /* Builds the node on this world: runs the script's top level, which declares, then starts. On error *out is NULL and

@@ -39,6 +39,15 @@ static int start_node(void *ud, struct orr_world *w, const char *name) {
     return -ENOENT;
 }
 
+/* Small logs, so that segments are filled and recycled and snapshots are taken within a run's few thousand operations;
+ * the seed says how small. */
+static void draw_sizes(struct run *run, uint64_t seed) {
+    for (size_t i = 0; i < run->n_nodes; i++) {
+        run->nodes[i].script.segment_bytes = (uint64_t)256 << 10 << seed % 4;
+        run->nodes[i].script.snapshot_bytes = (uint64_t)64 << 10 << seed / 4 % 4;
+    }
+}
+
 /* opts.nodes: { { id, resp or nil, plan }, ... } */
 static void read_nodes(lua_State *L, struct run *run, struct orr_lab_config *cfg, const char *path) {
     lua_getfield(L, 1, "nodes");
@@ -163,6 +172,7 @@ static int lab_run(lua_State *L) {
     cfg.flip = (uint64_t)orrb_integer_field(L, 1, "flip", 0);
     if (read_faults(L, &faults)) cfg.faults = &faults;
     read_nodes(L, &run, &cfg, orrb_text_field(L, 1, "path", NULL));
+    draw_sizes(&run, cfg.seed);
     run.events = open_events(L);
     if (run.events) cfg.event = write_event;
     if (lua_getfield(L, 1, "verbose") == LUA_TBOOLEAN && lua_toboolean(L, -1)) cfg.log = write_log;

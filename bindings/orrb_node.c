@@ -73,6 +73,8 @@ static int host_new(lua_State *L) {
     cfg.call = orrb_time_field(L, 1, "call", cfg.call);
     cfg.election = orrb_time_field(L, 1, "election", cfg.election);
     cfg.heartbeat = orrb_time_field(L, 1, "heartbeat", cfg.heartbeat);
+    if (n->script->segment_bytes) cfg.segment_bytes = n->script->segment_bytes;
+    if (n->script->snapshot_bytes) cfg.snapshot_bytes = n->script->snapshot_bytes;
     n->limit = (size_t)orrb_integer_field(L, 1, "memory", (int64_t)n->limit);
     read_bundle(L, &cfg);
     read_members(L, &cfg);

@@ -59,6 +59,7 @@ static void search_next(struct orri_recovery *r);
 static bool search_piece(const struct orri_recovery *r, struct orr_slice piece) {
     struct orri_wal_head head;
     for (size_t at = 0; at + ORRI_WAL_HEAD <= piece.size; at += 8) {
+        if (orri_get_le(piece.at + at, 4) == 0) continue;       /* zeros, mostly: no head begins so */
         if (orri_wal_get_head(piece.at + at, r->s->wal.id, &head) < 0) continue;
         if (head.number >= r->search_number && (!r->search_segment || head.segment == r->search_segment)) return true;
     }
