@@ -251,6 +251,7 @@ void orri_peers_stop(struct orr_node *n);
 void orri_peers_free(struct orr_node *n);
 void orri_peers_saved(struct orr_node *n);                  /* the identity is durable up to n->saved */
 void orri_peer_up(struct orri_link *l);
+bool orri_peer_prefers_own(const struct orri_peer *p);      /* a connection that we dialed is in its handshake, and it is the one that stays */
 void orri_peer_gone(struct orri_link *l);                   /* the link's stream is gone, or given up */
 void orri_peer_room(struct orri_peer *p);
 /* One frame to a peer, its payload a head and a body. ORR_EUNAVAILABLE: not up; ORR_EOVERLOADED. */

@@ -154,6 +154,10 @@ static void on_hello(struct orri_link *l, struct orr_slice payload) {
         return;
     }
     if (!acceptable(l, h)) return;
+    if (!l->dialed && orri_peer_prefers_own(l->peer)) {     /* they cross: no word, for nothing is wrong */
+        orri_link_close(l, false);
+        return;
+    }
     enum orri_refusal verdict = orri_identity_meet(&n->identity, h, &changed);
     if (verdict == ORRI_REFUSED_BIRTH) {
         orri_link_refuse(l, verdict, "%s knows %s with another data directory", n->name, l->peer->name);

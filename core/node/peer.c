@@ -1,8 +1,9 @@
 /* peer.c - the other nodes: who dials whom and when, and which of two connections stays.
  *
  * Either side may dial; the one with the smaller id does so at once, the other one a little later, so that connections seldom
- * cross. Where they do, both sides keep the one that the smaller id dialed, once both are up; a process that was
- * started anew, or a connection that has gone silent, gives way to a new one in any case. Redialing backs off with jitter. */
+ * cross. Where they do, both sides keep the one that the smaller id dialed: it does not answer the other one while its own is under
+ * way, and of two that are up both sides close the same one. A process that was started anew, or a connection that has gone
+ * silent, gives way to a new one in any case. Redialing backs off with jitter.                                        */
 #include "node/inner.h"
 
 #define BACKOFF_MIN (20 * ORR_MS)
@@ -65,6 +66,10 @@ void orri_peers_saved(struct orr_node *n) {
         next = l->next;
         if (l->state == ORRI_LINK_PIN && l->pin <= n->saved) orri_link_pinned(l);
     }
+}
+
+bool orri_peer_prefers_own(const struct orri_peer *p) {
+    return p->node->id < p->id && p->dial && (p->dial->state == ORRI_LINK_HELLO || p->dial->state == ORRI_LINK_PIN);
 }
 
 /* Of two connections to one process: the one that the smaller id dialed. */
