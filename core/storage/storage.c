@@ -102,7 +102,7 @@ void orri_storage_config_init(struct orr_storage_config *cfg) {
 
 int orri_storage_new(struct orr_storage **out, struct orr_world *w, const struct orr_storage_config *cfg) {
     bool sane = cfg->segment_bytes >= 8 * ORRI_WAL_PAGE && (cfg->segment_bytes & 7) == 0 && cfg->segment_bytes <= SIZE_MAX / 4;
-    if (!sane || cfg->segments_ahead < 1 || cfg->state_bytes_max > cfg->segment_bytes / 4) return ORR_EINVALID;
+    if (!sane || cfg->segments_ahead < 1 || cfg->state_bytes_max > cfg->segment_bytes) return ORR_EINVALID;
     struct orr_storage *s = w->alloc.fn(w->alloc.ud, NULL, 0, sizeof *s);
     if (!s) return -ENOMEM;
     *s = (struct orr_storage){ .w = w, .cfg = *cfg };

@@ -1,0 +1,606 @@
+/* log_test.c - the storage's promises one by one: bytes on the disk, group commit, recycling, a full disk, failed syncs. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/hash.h"
+#include "sim/probe.h"
+#include "storage/snapshot_format.h"
+#include "storage/storage.h"
+#include "storage/wal_format.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* A storage on a simulated node; what it tells is kept. */
+struct fixture {
+    struct orr_sim *sim;
+    struct probe probe;
+    struct orr_storage *s;
+    struct orr_storage_config cfg;
+    struct orri_storage_done told[512];
+    size_t n_told;
+    struct orr_entry fetched[64];   /* of the last fetch; data held in bytes */
+    unsigned char bytes[200000];
+    size_t n_bytes;
+    char text[700];
+    bool opened, full, failed;
+    int status;                     /* of OPENED */
+    uint64_t id;
+    bool counts;                    /* from the next start on: bytes that the storage has */
+    struct orr_alloc below;
+    int64_t live;
+};
+
+static void *count(void *ud, void *ptr, size_t old_size, size_t new_size) {
+    struct fixture *f = ud;
+    void *at = f->below.fn(f->below.ud, ptr, old_size, new_size);
+    if (at || new_size == 0) f->live += (int64_t)new_size - (int64_t)old_size;
+    return at;
+}
+
+static void keep(struct fixture *f, const struct orri_storage_done *d) {
+    if (d->text) (void)snprintf(f->text, sizeof f->text, "%s", d->text);
+    if (d->kind == ORR_TAKE_OPENED) {
+        f->opened = true;
+        f->status = d->status;
+    }
+    if (d->kind == ORR_TAKE_FULL) f->full = d->status < 0;
+    if (d->kind == ORR_TAKE_FAILED) f->failed = true;
+    if (d->kind == ORR_TAKE_FETCHED) {
+        f->n_bytes = 0;
+        for (size_t i = 0; i < d->n_entries && i < 64; i++) {
+            f->fetched[i] = d->entries[i];
+            memcpy(f->bytes + f->n_bytes, d->entries[i].data.at, d->entries[i].data.size);
+            f->fetched[i].data.at = f->bytes + f->n_bytes;
+            f->n_bytes += d->entries[i].data.size;
+        }
+    }
+    if (d->kind == ORR_TAKE_FETCHED_PART && d->status == 0) {
+        memcpy(f->bytes, d->data.at, d->data.size);
+        f->n_bytes = d->data.size;
+    }
+    if (f->n_told < 512) f->told[f->n_told++] = *d;
+}
+
+static void turn(struct probe *p) {
+    struct fixture *f = p->ud;
+    struct orri_storage_done d;
+    if (!f->s) return;
+    while (orri_storage_take(f->s, &d)) keep(f, &d);
+    orri_storage_flush(f->s);
+}
+
+static void start(struct probe *p) {
+    struct fixture *f = p->ud;
+    f->s = NULL;
+    f->opened = f->full = f->failed = false;
+    f->n_told = 0;
+    f->text[0] = 0;
+    f->live = 0;
+    if (f->counts) {
+        f->below = p->w->alloc;
+        p->w->alloc = (struct orr_alloc){ count, f };
+    }
+    (void)orri_storage_new(&f->s, p->w, &f->cfg);
+}
+
+static void run(struct fixture *f, orr_time time) { orr_sim_run(f->sim, orr_sim_now(f->sim) + time); }
+
+static struct fixture *fixture(uint64_t disk_bytes) {
+    struct fixture *f = calloc(1, sizeof *f);
+    struct orr_sim_config cfg;
+    orr_sim_config_init(&cfg);
+    cfg.seed = 7;
+    if (disk_bytes) cfg.disk_bytes = disk_bytes;
+    memset(cfg.faults.rate, 0, sizeof cfg.faults.rate);
+    assert_int_equal(orr_sim_new(&f->sim, &cfg), 0);
+    orri_storage_config_init(&f->cfg);
+    f->cfg.segment_bytes = 64 << 10;
+    f->probe.ud = f;
+    f->probe.on_start = start;
+    f->probe.on_turn = turn;
+    assert_int_equal(probe_add(f->sim, &f->probe, "a", NULL), 0);
+    run(f, 50 * ORR_MS);
+    assert_true(f->opened);
+    assert_int_equal(f->status, 0);
+    f->n_told = 0;
+    return f;
+}
+
+static void done(struct fixture *f) {
+    orr_sim_free(f->sim);
+    free(f);
+}
+
+static void restart(struct fixture *f, bool power) {
+    if (orr_sim_state(f->sim, "a") == ORR_SIM_UP) assert_int_equal(power ? orr_sim_kill(f->sim, "a") : orr_sim_kill_process(f->sim, "a"), 0);
+    assert_int_equal(orr_sim_start(f->sim, "a"), 0);
+    run(f, 100 * ORR_MS);
+    assert_true(f->opened);
+}
+
+/* The simulated world is spoken to in turns only. */
+struct call {
+    int (*fn)(struct fixture *f, const void *arg);
+    const void *arg;
+    int rc;
+};
+static void call_now(struct probe *p, void *arg) {
+    struct call *c = arg;
+    c->rc = c->fn(p->ud, c->arg);
+}
+static int call(struct fixture *f, int (*fn)(struct fixture *f, const void *arg), const void *arg) {
+    struct call c = { fn, arg, 1 };
+    f->probe.todo = call_now;
+    f->probe.arg = &c;
+    while (c.rc == 1) assert_true(orr_sim_step(f->sim));
+    return c.rc;
+}
+static int fetch_now(struct fixture *f, const void *arg) {
+    const struct orr_fetch *fetch = arg;
+    return orri_storage_fetch(f->s, fetch->id == 6 ? 7 : 1, fetch);
+}
+static int part_now(struct fixture *f, const void *arg) { return orri_storage_part(f->s, 1, arg); }
+static int begin_now(struct fixture *f, const void *arg) { return orri_storage_snapshot_begin(f->s, 1, arg); }
+static int write_now(struct fixture *f, const void *arg) { return orri_storage_snapshot_write(f->s, 1, *(const struct orr_slice *)arg); }
+static int finish_now(struct fixture *f, const void *arg) { return (void)arg, orri_storage_snapshot_finish(f->s, 1); }
+
+static int store(struct fixture *f, uint32_t group, const char *state, orr_index first, size_t n, uint32_t kind, size_t size, bool truncate) {
+    static const unsigned char zeros[200000];
+    struct orr_entry entries[64];
+    for (size_t i = 0; i < n; i++) entries[i] = (struct orr_entry){ first + i, 3, 1000, kind, orr_borrow(zeros, size) };
+    struct orr_store s = { .id = ++f->id, .state = orr_borrow(state, state ? strlen(state) : 0), .entries = entries, .n_entries = n,
+        .truncate = truncate };
+    return orri_storage_store(f->s, group, &s);
+}
+
+static const struct orri_storage_done *told(const struct fixture *f, enum orri_storage_kind kind, uint64_t id) {
+    for (size_t i = 0; i < f->n_told; i++) {
+        if (f->told[i].kind == kind && f->told[i].id == id) return &f->told[i];
+    }
+    return NULL;
+}
+
+static int status_of(struct fixture *f, enum orri_storage_kind kind, uint64_t id) {
+    const struct orri_storage_done *d = told(f, kind, id);
+    assert_non_null(d);
+    return d->status;
+}
+
+/* -- Bytes ---------------------------------------------------------------------------------------------------------------------- */
+static void assert_hex(const unsigned char *at, size_t size, const char *hex) {
+    char got[2048];
+    assert_true(size * 2 < sizeof got);
+    for (size_t i = 0; i < size; i++) (void)snprintf(got + 2 * i, 3, "%02x", at[i]);
+    assert_string_equal(got, hex);
+}
+
+static void test_the_bytes_of_the_log(void **state) {
+    (void)state;
+    unsigned char at[1024];
+    struct orri_wal_header header = { ORRI_WAL_VERSION, 0x1122334455667788, 5, 9, 0xabcd, 4 };
+    orri_wal_put_header(at, &header);
+    assert_hex(at, 64, "6f7272657279776c01000000000000008877665544332211" "0500000000000000" "0900000000000000" "cdab000000000000"
+                       "0400000000000000" "601222ca6b39aedd");
+
+    struct orr_writer w = orri_writer(at, sizeof at);
+    uint64_t fold = orri_wal_fold(7, 2);
+    struct orri_wal_record r = { .kind = ORRI_WAL_GROUP, .group = 1, .first = 3, .last = 8, .bytes = orr_borrow("abc", 3) };
+    orri_wal_put(&w, &fold, &r);
+    r = (struct orri_wal_record){ .kind = ORRI_WAL_STATE, .group = 1, .bytes = orr_borrow("state", 5) };
+    orri_wal_put(&w, &fold, &r);
+    r = (struct orri_wal_record){ .kind = ORRI_WAL_RELEASE, .group = 1, .index = 4 };
+    orri_wal_put(&w, &fold, &r);
+    r = (struct orri_wal_record){ .kind = ORRI_WAL_RESET, .group = 1, .index = 9, .term = 2, .time = -1 };
+    orri_wal_put(&w, &fold, &r);
+    struct orr_entry entry = { .index = 10, .term = 6, .time = 77, .kind = ORR_ENTRY_DATA, .data = orr_borrow("hello", 5) };
+    r = (struct orri_wal_record){ .kind = ORRI_WAL_ENTRIES, .group = 1, .truncate = true, .first = 10, .last = 10,
+        .bytes = orr_borrow(NULL, orri_wal_entry_size(5)) };
+    orri_wal_put_entries(&w, &fold, &r);
+    orri_wal_put_entry(&w, &fold, 1, &entry);
+    orri_write_bytes(&w, "hello\0\0\0", 8);
+    assert_false(w.failed);
+    assert_hex(at, (size_t)(w.at - at),
+               "01000000010000002000000000000000" "0300000000000000" "0800000000000000" "0300000000000000" "6162630000000000"
+               "02000000010000001000000000000000" "0500000000000000" "7374617465000000"
+               "04000000010000000800000000000000" "0400000000000000"
+               "05000000010000001800000000000000" "0900000000000000" "0200000000000000" "ffffffffffffffff"
+               "03010000010000003800000000000000" "0a00000000000000" "0100000000000000"
+               "0600000000000000" "4d00000000000000" "1000000005000000" "e9f3ff3f89e78df8" "68656c6c6f000000");
+
+    struct orri_wal_head head = { .segment = 5, .number = 2, .before = 0xef, .size = (size_t)(w.at - at), .fold = fold, .oldest = 4 };
+    unsigned char bytes[64];
+    orri_wal_put_head(bytes, 7, &head);
+    assert_hex(bytes, 64, "7f57616c00000000" "0500000000000000" "0200000000000000" "ef00000000000000" "d800000000000000" "e9dc4a630cec135b"
+                          "0400000000000000" "d9954e45606725a6");
+    struct orri_wal_head back;
+    assert_int_equal(orri_wal_get_head(bytes, 7, &back), 0);
+    assert_int_equal(orri_wal_get_head(bytes, 8, &back), ORR_ECORRUPT);
+    assert_int_equal(orri_wal_check(7, &head, orr_borrow(at, (size_t)(w.at - at))), 0);
+    for (size_t i = 0; i < (size_t)(w.at - at); i++) {      /* every byte counts */
+        at[i] ^= 1;
+        assert_int_equal(orri_wal_check(7, &head, orr_borrow(at, (size_t)(w.at - at))), ORR_ECORRUPT);
+        at[i] ^= 1;
+    }
+}
+
+static void test_the_bytes_of_a_snapshot(void **state) {
+    (void)state;
+    static unsigned char at[ORRI_SNAPSHOT_HEAD];
+    struct orr_snapshot s = { .index = 5, .term = 2, .time = 99, .size = 1000, .checksum = 0xfeed, .config = orr_borrow("cfg", 3) };
+    orri_snapshot_put_head(at, 3, &s);
+    assert_hex(at, 72, "6f7272657279736e" "01000000" "03000000" "0500000000000000" "0200000000000000" "6300000000000000"
+                       "e803000000000000" "edfe000000000000" "03000000" "00000000" "6366670000000000");
+    assert_hex(at + ORRI_SNAPSHOT_HEAD - 8, 8, "0759320b3438d72f");
+    char name[ORRI_SNAPSHOT_NAME];
+    orri_snapshot_name(name, 3, &s);
+    assert_string_equal(name, "snap-00000003-0000000000000005-0000000000000002-000000000000feed");
+    assert_true(orri_snapshot_is_name(name));
+    uint32_t group;
+    struct orr_snapshot back;
+    for (size_t i = 0; i < ORRI_SNAPSHOT_HEAD; i += 7) {
+        at[i] ^= 4;
+        assert_int_not_equal(orri_snapshot_get_head(orr_borrow(at, sizeof at), &group, &back), 0);
+        at[i] ^= 4;
+    }
+    assert_int_equal(orri_snapshot_get_head(orr_borrow(at, sizeof at), &group, &back), 0);
+    assert_int_equal(back.time, 99);
+}
+
+/* -- Group commit ----------------------------------------------------------------------------------------------------------------- */
+static void many(struct probe *p, void *arg) {
+    (void)arg;
+    struct fixture *f = p->ud;
+    for (uint32_t i = 1; i <= 80; i++) assert_int_equal(store(f, i, "st", 1, 3, ORR_ENTRY_DATA, 60, false), 0);
+}
+
+static void test_a_turn_is_one_write(void **state) {
+    (void)state;
+    struct fixture *f = fixture(0);
+    struct orri_storage_stats before, after;
+    orri_storage_stats(f->s, &before);
+    f->probe.todo = many;
+    run(f, 20 * ORR_MS);
+    orri_storage_stats(f->s, &after);
+    for (uint64_t id = 1; id <= 80; id++) assert_int_equal(status_of(f, ORR_TAKE_STORED, id), 0);
+    assert_int_equal(after.writes - before.writes, 1);
+    assert_int_equal(after.syncs - before.syncs, 1);
+    done(f);
+}
+
+/* -- Size ----------------------------------------------------------------------------------------------------------------------------- */
+static void test_a_batch_larger_than_a_segment(void **state) {
+    (void)state;
+    struct fixture *f = fixture(0);
+    assert_int_equal(store(f, 1, NULL, 1, 2, ORR_ENTRY_DATA, 100000, false), 0);
+    assert_int_equal(store(f, 1, NULL, 3, 1, ORR_ENTRY_DATA, 10, false), 0);
+    run(f, 100 * ORR_MS);
+    assert_int_equal(status_of(f, ORR_TAKE_STORED, 1), 0);
+    assert_int_equal(status_of(f, ORR_TAKE_STORED, 2), 0);
+    restart(f, true);
+    assert_int_equal(f->status, 0);
+    struct orr_boot boot;
+    orri_storage_boot(f->s, 1, &boot);
+    assert_int_equal(boot.last, 3);
+    assert_int_equal(call(f, fetch_now, &(struct orr_fetch){ .id = 9, .from = 2, .through = 3, .bytes_max = 10 }), 0);
+    run(f, 20 * ORR_MS);
+    assert_int_equal(status_of(f, ORR_TAKE_FETCHED, 9), 0);
+    assert_int_equal(f->fetched[0].index, 2);
+    assert_int_equal(f->fetched[0].data.size, 100000);
+    done(f);
+}
+
+static void test_segments_are_used_again(void **state) {
+    (void)state;
+    struct fixture *f = fixture(0);
+    orr_index last = 0;
+    for (unsigned round = 0; round < 60; round++) {
+        assert_int_equal(store(f, 1, NULL, last + 1, 4, ORR_ENTRY_DATA, 5000, false), 0);
+        last += 4;
+        run(f, 10 * ORR_MS);
+        if (round % 4 == 3) {
+            struct orr_snapshot s = { .index = last - 2, .term = 3, .time = 1 };
+            assert_int_equal(call(f, begin_now, &s), 0);
+            assert_int_equal(call(f, finish_now, NULL), 0);
+            run(f, 20 * ORR_MS);
+            orri_storage_release(f->s, 1, last - 2);
+        }
+    }
+    run(f, 50 * ORR_MS);
+    size_t segments = 0, snapshots = 0;
+    const char *name;
+    for (size_t i = 0; (name = orr_sim_disk_durable_name(f->sim, "a", i)); i++) {
+        segments += strncmp(name, "wal-", 4) == 0;
+        snapshots += strncmp(name, "snap-", 5) == 0;
+    }
+    assert_in_range(segments, 2, 6);
+    assert_in_range(snapshots, 2, 3);           /* a name that was removed may not have been synced */
+    restart(f, true);
+    assert_int_equal(f->status, 0);
+    struct orr_boot boot;
+    orri_storage_boot(f->s, 1, &boot);
+    assert_int_equal(boot.last, 240);
+    assert_int_equal(boot.snapshot.index, 238);
+    done(f);
+}
+
+/* -- A full disk ---------------------------------------------------------------------------------------------------------------------- */
+static void test_a_full_disk_refuses_entries_and_keeps_votes(void **state) {
+    (void)state;
+    struct fixture *f = fixture(200 << 10);     /* three segments and a bit */
+    orr_index last = 0;
+    uint64_t refused = 0;
+    for (unsigned round = 0; round < 60 && !refused; round++) {
+        assert_int_equal(store(f, 1, NULL, last + 1, 1, ORR_ENTRY_DATA, 4000, false), 0);
+        run(f, 50 * ORR_MS);
+        int status = status_of(f, ORR_TAKE_STORED, f->id);
+        if (status == 0) last++;
+        else refused = f->id;
+        assert_true(status == 0 || status == ORR_EFULL);
+    }
+    assert_true(refused);
+    assert_true(f->full);
+    for (unsigned i = 0; i < 200; i++) {        /* terms, votes and no-ops go on */
+        assert_int_equal(store(f, 1, "term and vote", last + 1, 1, ORR_ENTRY_NOOP, 0, false), 0);
+        run(f, 2 * ORR_MS);
+        assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), 0);
+        last++;
+        f->n_told = 0;
+    }
+    restart(f, true);                           /* and a start on a full disk */
+    assert_int_equal(f->status, 0);
+    struct orr_boot boot;
+    orri_storage_boot(f->s, 1, &boot);
+    assert_int_equal(boot.last, last);
+    run(f, 3 * ORR_SECOND);
+    assert_int_equal(store(f, 1, "vote", last + 1, 1, ORR_ENTRY_NOOP, 0, false), 0);
+    run(f, 10 * ORR_MS);
+    assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), 0);
+    last++;
+    assert_int_equal(orr_sim_disk_room(f->sim, "a", 10 << 20), 0);
+    run(f, 5 * ORR_SECOND);
+    assert_false(f->full);
+    for (unsigned i = 0; i < 30; i++) {
+        assert_int_equal(store(f, 1, NULL, last + 1, 1, ORR_ENTRY_DATA, 4000, false), 0);
+        run(f, 20 * ORR_MS);
+        assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), 0);
+        last++;
+    }
+    done(f);
+}
+
+/* -- Failures ----------------------------------------------------------------------------------------------------------------------------- */
+static void test_a_failed_sync_is_the_end(void **state) {
+    (void)state;
+    struct fixture *f = fixture(0);
+    assert_int_equal(store(f, 1, "one", 1, 1, ORR_ENTRY_DATA, 10, false), 0);
+    run(f, 20 * ORR_MS);
+    assert_int_equal(orr_sim_arm(f->sim, "a", ORR_SIM_SYNC_ERROR, 1), 0);
+    assert_int_equal(store(f, 1, "two", 2, 1, ORR_ENTRY_DATA, 10, false), 0);
+    run(f, 20 * ORR_MS);
+    assert_true(f->failed);
+    assert_true(status_of(f, ORR_TAKE_STORED, 2) < 0);
+    assert_int_equal(store(f, 1, "three", 3, 1, ORR_ENTRY_DATA, 10, false), ORR_EPOISONED);
+    restart(f, true);
+    assert_int_equal(f->status, 0);
+    struct orr_boot boot;
+    orri_storage_boot(f->s, 1, &boot);
+    assert_in_range(boot.last, 1, 2);
+    done(f);
+}
+
+static void test_misuse_is_told(void **state) {
+    (void)state;
+    struct fixture *f = fixture(0);
+    assert_int_equal(store(f, 0, NULL, 1, 1, ORR_ENTRY_DATA, 10, false), ORR_EINVALID);
+    assert_int_equal(store(f, 1, NULL, 5, 1, ORR_ENTRY_DATA, 10, false), 0);       /* a gap */
+    run(f, 20 * ORR_MS);
+    assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), ORR_EINVALID);
+    assert_int_equal(store(f, 1, NULL, 1, 3, ORR_ENTRY_DATA, 10, false), 0);
+    assert_int_equal(store(f, 1, NULL, 2, 1, ORR_ENTRY_DATA, 10, false), 0);       /* replaces, and doesn't say so */
+    run(f, 20 * ORR_MS);
+    assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), ORR_EINVALID);
+    assert_int_equal(call(f, fetch_now, &(struct orr_fetch){ .id = 5, .from = 4, .through = 9, .bytes_max = 10 }), 0);
+    assert_int_equal(call(f, fetch_now, &(struct orr_fetch){ .id = 6, .from = 1, .through = 9, .bytes_max = 10 }), 0);
+    run(f, 20 * ORR_MS);
+    assert_int_equal(status_of(f, ORR_TAKE_FETCHED, 5), ORR_EUNAVAILABLE);
+    assert_int_equal(status_of(f, ORR_TAKE_FETCHED, 6), ORR_EUNAVAILABLE);
+    done(f);
+}
+
+/* Each allocation of a life fails once: a start or a store says so, or waits, and nothing is lost. */
+static void test_each_allocation_may_fail(void **state) {
+    (void)state;
+    unsigned failed_starts = 0;
+    for (uint64_t n = 1; n < 120; n++) {
+        struct fixture *f = fixture(0);
+        for (uint32_t i = 1; i <= 3; i++) assert_int_equal(store(f, i, "first", 1, 2, ORR_ENTRY_DATA, 300, false), 0);
+        run(f, 50 * ORR_MS);
+        assert_int_equal(orr_sim_kill(f->sim, "a"), 0);
+        assert_int_equal(orr_sim_arm(f->sim, "a", ORR_SIM_ALLOC, n), 0);
+        int rc = orr_sim_start(f->sim, "a");
+        run(f, 50 * ORR_MS);
+        if (rc != 0 || !f->opened || f->status < 0) {
+            failed_starts++;
+            if (orr_sim_state(f->sim, "a") == ORR_SIM_UP) assert_int_equal(orr_sim_kill(f->sim, "a"), 0);
+            assert_int_equal(orr_sim_start(f->sim, "a"), 0);
+            run(f, 50 * ORR_MS);
+        }
+        assert_true(f->opened);
+        assert_int_equal(f->status, 0);
+        bool taken[4] = { false };
+        for (uint32_t i = 1; i <= 3; i++) {
+            int status = store(f, i, "second", 3, 2, ORR_ENTRY_DATA, 300, false);
+            assert_true(status == 0 || status == -ENOMEM);
+            taken[i] = status == 0;
+        }
+        run(f, 100 * ORR_MS);
+        assert_int_equal(orr_sim_arm(f->sim, "a", ORR_SIM_ALLOC, 0), 0);
+        restart(f, true);
+        for (uint32_t i = 1; i <= 3; i++) {
+            struct orr_boot boot;
+            orri_storage_boot(f->s, i, &boot);
+            assert_int_equal(boot.last, taken[i] ? 4 : 2);
+        }
+        done(f);
+    }
+    assert_true(failed_starts > 3);
+}
+
+/* -- Snapshots ------------------------------------------------------------------------------------------------------------------------------ */
+static unsigned char picture[100000];
+
+static void draw(void) {
+    for (size_t i = 0; i < sizeof picture; i++) picture[i] = (unsigned char)(i * 7 + i / 251);
+}
+
+static void own_snapshot(struct fixture *f, orr_index index) {
+    draw();
+    struct orr_snapshot s = { .index = index, .term = 3, .time = 1, .config = orr_borrow("abc", 3) };
+    assert_int_equal(call(f, begin_now, &s), 0);
+    assert_int_equal(call(f, begin_now, &s), ORR_EBUSY);
+    for (size_t at = 0; at < sizeof picture; at += 10000) {
+        struct orr_slice piece = orr_borrow(picture + at, 10000);
+        assert_int_equal(call(f, write_now, &piece), 0);
+    }
+    assert_int_equal(call(f, finish_now, NULL), 0);
+    run(f, 50 * ORR_MS);
+    assert_int_equal(status_of(f, ORR_TAKE_SNAPSHOT, 0), 0);
+    f->n_told = 0;
+}
+
+static const char *name_of(const struct fixture *f, const char *prefix, unsigned which) {
+    const char *name;
+    for (size_t i = 0; (name = orr_sim_disk_durable_name(f->sim, "a", i)); i++) {
+        if (strncmp(name, prefix, strlen(prefix)) == 0 && which-- == 0) return name;
+    }
+    return NULL;
+}
+
+static int read_all(struct fixture *f, orr_index index) {
+    int status = 0;
+    for (uint64_t at = 0; at < sizeof picture && status == 0; at += 40000) {
+        f->n_told = 0;
+        struct orr_fetch fetch = { .id = 1, .kind = ORR_FETCH_SNAPSHOT, .from = index, .term = 3, .offset = at, .bytes_max = 40000 };
+        assert_int_equal(call(f, fetch_now, &fetch), 0);
+        run(f, 10 * ORR_MS);
+        status = status_of(f, ORR_TAKE_FETCHED_PART, 1);
+        if (status == 0) assert_memory_equal(f->bytes, picture + at, f->n_bytes);
+    }
+    return status;
+}
+
+static void test_damage_in_a_snapshot(void **state) {
+    (void)state;
+    struct fixture *f = fixture(0);
+    assert_int_equal(store(f, 1, "s", 1, 10, ORR_ENTRY_DATA, 100, false), 0);
+    run(f, 20 * ORR_MS);
+    own_snapshot(f, 3);
+    own_snapshot(f, 6);
+    orri_storage_release(f->s, 1, 2);
+    assert_int_equal(store(f, 1, "t", 0, 0, 0, 0, false), 0);
+    run(f, 20 * ORR_MS);
+    assert_int_equal(read_all(f, 6), 0);
+    assert_int_equal(orr_sim_kill(f->sim, "a"), 0);
+    assert_int_equal(orr_sim_disk_rot(f->sim, "a", name_of(f, "snap-", 1), ORRI_SNAPSHOT_HEAD + 99000), 0);
+    restart(f, true);
+    assert_int_equal(f->status, 0);
+    assert_int_equal(read_all(f, 6), ORR_ECORRUPT);     /* by its checksum, with the last piece */
+    assert_int_equal(orr_sim_kill(f->sim, "a"), 0);
+    assert_int_equal(orr_sim_disk_rot(f->sim, "a", name_of(f, "snap-", 1), 20), 0);
+    restart(f, true);
+    assert_int_equal(f->status, 0);                     /* the older one reaches the log */
+    struct orr_snapshot newest;
+    orri_storage_snapshots(f->s, 1, &newest, NULL);
+    assert_int_equal(newest.index, 3);
+    assert_int_equal(read_all(f, 3), 0);
+    assert_int_equal(orr_sim_kill(f->sim, "a"), 0);
+    assert_int_equal(orr_sim_disk_rot(f->sim, "a", name_of(f, "snap-", 0), 20), 0);
+    restart(f, true);
+    assert_int_equal(f->status, ORR_ECORRUPT);          /* entries 1 and 2 are nowhere now */
+    assert_non_null(strstr(f->text, "group 1"));
+    done(f);
+}
+
+static void test_all_memory_is_given_back(void **state) {
+    (void)state;
+    struct fixture *f = fixture(0);
+    f->counts = true;
+    for (unsigned i = 0; i < 30; i++) assert_int_equal(store(f, 1 + i % 5, "some state", 1 + i / 5 * 2, 2, i % 2 ? ORR_ENTRY_CONFIG : ORR_ENTRY_DATA, 900, false), 0);
+    run(f, 100 * ORR_MS);
+    restart(f, true);
+    assert_true(f->live > 0);
+    for (unsigned i = 0; i < 30; i++) assert_int_equal(store(f, 1 + i % 5, "some state", 13 + i / 5 * 2, 2, ORR_ENTRY_DATA, 900, false), 0);
+    own_snapshot(f, 3);
+    own_snapshot(f, 4);
+    assert_int_equal(read_all(f, 4), 0);
+    orri_storage_release(f->s, 1, 3);
+    run(f, 200 * ORR_MS);
+    assert_true(orri_storage_idle(f->s));
+    orri_storage_free(f->s);
+    f->s = NULL;
+    assert_int_equal(f->live, 0);
+    done(f);
+}
+
+static void give_part(struct fixture *f, uint64_t checksum, uint64_t offset, size_t size, bool last) {
+    struct orr_part part = { .id = ++f->id, .offset = offset, .data = orr_borrow(picture + offset, size), .done = last,
+        .snapshot = { .index = 50, .term = 8, .time = 4, .size = sizeof picture, .checksum = checksum, .config = orr_borrow("zz", 2) } };
+    assert_int_equal(call(f, part_now, &part), 0);
+    run(f, 30 * ORR_MS);
+}
+
+static void test_a_snapshot_from_a_peer(void **state) {
+    (void)state;
+    struct fixture *f = fixture(0);
+    draw();
+    uint64_t checksum = orri_hash64(picture, sizeof picture, 0);
+    assert_int_equal(store(f, 1, "s", 1, 10, ORR_ENTRY_DATA, 100, false), 0);
+    run(f, 20 * ORR_MS);
+    give_part(f, 5, 0, 60000, false);                   /* a transfer whose checksum is wrong */
+    give_part(f, 5, 60000, 40000, true);
+    assert_int_equal(status_of(f, ORR_TAKE_PART, f->id), ORR_ECORRUPT);
+    give_part(f, checksum, 0, 60000, false);
+    give_part(f, checksum, 0, 60000, false);            /* the same once more */
+    assert_int_equal(status_of(f, ORR_TAKE_PART, f->id), 0);
+    give_part(f, checksum, 70000, 10000, false);        /* a gap */
+    assert_int_equal(status_of(f, ORR_TAKE_PART, f->id), ORR_EINVALID);
+    give_part(f, checksum, 60000, 40000, true);
+    assert_int_equal(status_of(f, ORR_TAKE_PART, f->id), 0);
+    assert_int_equal(store(f, 1, NULL, 51, 2, ORR_ENTRY_DATA, 10, false), 0);
+    run(f, 20 * ORR_MS);
+    assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), 0);
+    restart(f, true);
+    assert_int_equal(f->status, 0);
+    struct orr_boot boot;
+    orri_storage_boot(f->s, 1, &boot);
+    assert_int_equal(boot.first, 51);
+    assert_int_equal(boot.last, 52);
+    assert_int_equal(boot.snapshot.index, 50);
+    assert_int_equal(boot.snapshot.time, 4);
+    assert_memory_equal(boot.snapshot.config.at, "zz", 2);
+    assert_memory_equal(boot.state.at, "s", 1);
+    assert_null(name_of(f, "snap-0.tmp", 0));
+    done(f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_bytes_of_the_log),
+        cmocka_unit_test(test_the_bytes_of_a_snapshot),
+        cmocka_unit_test(test_a_turn_is_one_write),
+        cmocka_unit_test(test_a_batch_larger_than_a_segment),
+        cmocka_unit_test(test_segments_are_used_again),
+        cmocka_unit_test(test_a_full_disk_refuses_entries_and_keeps_votes),
+        cmocka_unit_test(test_a_failed_sync_is_the_end),
+        cmocka_unit_test(test_misuse_is_told),
+        cmocka_unit_test(test_all_memory_is_given_back),
+        cmocka_unit_test(test_each_allocation_may_fail),
+        cmocka_unit_test(test_damage_in_a_snapshot),
+        cmocka_unit_test(test_a_snapshot_from_a_peer),
+    };
+    return cmocka_run_group_tests_name("storage", tests, NULL, NULL);
+}
