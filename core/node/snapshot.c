@@ -221,8 +221,12 @@ static void restore_failed(struct orr_group *g, int status) {
         return;
     }
     g->machine_broken = true;
-    orri_node_fail(g->node, 3, "group %s: its snapshot at %llu can't be loaded: %s. Restore the data directory from a copy, or start this node "
-                   "with an empty one once the others have a majority without it", g->name, (unsigned long long)failed.index, orr_strerror(status));
+    if (status == ORR_ECORRUPT)
+        orri_node_fail(g->node, 3, "group %s: its snapshot at %llu is damaged. Restore the data directory from a copy, or start this node "
+                       "with an empty one once the others have a majority without it", g->name, (unsigned long long)failed.index);
+    else
+        orri_node_fail(g->node, 4, "group %s: its snapshot at %llu can't be read: %s", g->name, (unsigned long long)failed.index,
+                       orr_strerror(status));
 }
 
 static void restored(struct orr_group *g) {
