@@ -31,7 +31,7 @@ struct orri_chaos {
     struct orr_rng restarts;
 };
 
-/* -- Mending ---------------------------------------------------------------------------------------------------------------- */
+/* -- Mending ----------------------------------------------------------------------------------------------------- */
 static void mend_free(struct mend *mend) {
     struct orri_chaos *chaos = mend->chaos;
     orri_sim_unset(chaos->sim, &mend->tick);
@@ -105,7 +105,7 @@ void orri_chaos_down(struct orri_node *node, bool by_itself) {
     mend_later(chaos, after, (struct mend){ .fn = mend_start, .node = node });
 }
 
-/* -- Strikes ------------------------------------------------------------------------------------------------------------------ */
+/* -- Strikes ----------------------------------------------------------------------------------------------------- */
 static struct orri_node *any_node(struct storm *s) {
     struct orr_sim *sim = s->chaos->sim;
     return sim->nodes[orri_rng_below(&s->rng, sim->n_nodes)];
@@ -133,7 +133,8 @@ static bool strike_partition(struct storm *s) {
     unsigned n = sim->n_nodes < 64 ? sim->n_nodes : 63;
     uint64_t side = 1 + orri_rng_below(&s->rng, ((uint64_t)1 << n) - 2);    /* neither none nor all */
     orr_sim_partition(sim, side);
-    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.cut_mean), (struct mend){ .fn = mend_partition, .side = side });
+    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.cut_mean),
+               (struct mend){ .fn = mend_partition, .side = side });
     return true;
 }
 
@@ -142,14 +143,16 @@ static bool strike_slow(struct storm *s, struct orri_node *a, struct orri_node *
     link.bandwidth = (uint64_t)20000 << orri_rng_below(&s->rng, 8);
     link.jitter = link.jitter * 4 + ORR_MS;
     (void)orr_sim_link(s->chaos->sim, a->name, b->name, &link);
-    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.cut_mean), (struct mend){ .fn = mend_speed, .node = a, .other = b });
+    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.cut_mean),
+               (struct mend){ .fn = mend_speed, .node = a, .other = b });
     return true;
 }
 
 static bool strike_pause(struct storm *s, struct orri_node *node) {
     if (node->state != ORR_SIM_UP) return false;
     orri_node_pause(node);
-    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.pause_mean), (struct mend){ .fn = mend_resume, .node = node });
+    mend_later(s->chaos, orri_expo(&s->rng, s->chaos->rates.pause_mean),
+               (struct mend){ .fn = mend_resume, .node = node });
     return true;
 }
 
@@ -194,7 +197,8 @@ static bool strike(struct storm *s) {
     switch (s->kind) {
     case ORR_SIM_RESET: return b && orr_sim_reset(sim, a->name, b->name) == 0;
     case ORR_SIM_STALL:
-        return b && orr_sim_stall(sim, a->name, b->name, sim->now + orri_expo(&s->rng, s->chaos->rates.pause_mean)) == 0;
+        return b &&
+               orr_sim_stall(sim, a->name, b->name, sim->now + orri_expo(&s->rng, s->chaos->rates.pause_mean)) == 0;
     case ORR_SIM_SLOW: return b && strike_slow(s, a, b);
     case ORR_SIM_CUT: return b && strike_cut(s, a, b, true);
     case ORR_SIM_CUT_ONE_WAY: return b && strike_cut(s, a, b, false);
@@ -224,7 +228,7 @@ static void storm_fire(struct orri_tick *tick) {
     storm_next(s);
 }
 
-/* -- Begin and end -------------------------------------------------------------------------------------------------------------- */
+/* -- Begin and end ----------------------------------------------------------------------------------------------- */
 static void rates_set(struct orr_sim *sim, const struct orr_sim_faults *rates) {
     sim->rates = *rates;
     for (unsigned i = 0; i < sim->n_nodes; i++) orri_aims_draw(sim->nodes[i]);

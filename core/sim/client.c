@@ -23,8 +23,8 @@ static void tick_fire(struct orri_tick *tick) {
     if (client->end) orri_client_news(client->end);
 }
 
-int orr_sim_client_new(struct orr_sim *sim, struct orr_sim_client **out, const char *name, const struct orr_sim_client_ops *client_ops,
-                       void *ud) {
+int orr_sim_client_new(struct orr_sim *sim, struct orr_sim_client **out, const char *name,
+                       const struct orr_sim_client_ops *client_ops, void *ud) {
     struct orr_sim_client *client = orri_sim_get(sim, sizeof *client);
     client->sim = sim;
     client->name = orri_sim_text(sim, name);

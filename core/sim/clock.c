@@ -1,6 +1,6 @@
 /* clock.c - a node's clocks as straight lines over virtual time, bent where the drift changes.
  *
- * Both directions are exact in integers: an alarm set for a local time is never early, at no drift.                   */
+ * Both directions are exact in integers: an alarm set for a local time is never early, at no drift. */
 #include "sim/room.h"
 
 __extension__ typedef __int128 wide;

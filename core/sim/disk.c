@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* -- Images ---------------------------------------------------------------------------------------------------------------- */
+/* -- Images ------------------------------------------------------------------------------------------------------ */
 static void page_drop(struct orr_sim *sim, struct orri_page *page) {
     if (page && --page->refs == 0) orri_sim_put(sim, page, sizeof *page);
 }
@@ -96,7 +96,7 @@ void orri_image_read(const struct orri_image *image, uint64_t at, void *out, siz
     }
 }
 
-/* -- Files ------------------------------------------------------------------------------------------------------------------- */
+/* -- Files ------------------------------------------------------------------------------------------------------- */
 struct orri_inode *orri_inode_new(struct orri_disk *disk, const char *path) {
     struct orri_inode *inode = orri_sim_get(disk->sim, sizeof *inode);
     inode->disk = disk;
@@ -107,7 +107,9 @@ struct orri_inode *orri_inode_new(struct orri_disk *disk, const char *path) {
     return inode;
 }
 
-static void change_free(struct orr_sim *sim, struct orri_change *change) { orri_sim_put(sim, change, sizeof *change + change->size); }
+static void change_free(struct orr_sim *sim, struct orri_change *change) {
+    orri_sim_put(sim, change, sizeof *change + change->size);
+}
 
 void orri_inode_forget(struct orri_inode *inode) {
     for (struct orri_change *c = inode->first, *next; c; c = next) {
@@ -150,7 +152,8 @@ static void set_size(struct orri_inode *inode, struct orri_change *c, uint64_t s
     inode->size = c->size_after = size;
 }
 
-void orri_inode_write(struct orri_inode *inode, uint64_t at, const struct orr_slice *parts, size_t n_parts, size_t size) {
+void orri_inode_write(struct orri_inode *inode, uint64_t at, const struct orr_slice *parts, size_t n_parts,
+                      size_t size) {
     struct orri_change *c = change_add(inode, ORRI_CHANGE_WRITE, at, size);
     unsigned char *to = c->bytes;
     for (size_t i = 0; i < n_parts && size > 0; i++) {
@@ -211,7 +214,7 @@ void orri_inode_sync(struct orri_inode *inode) {
     orri_inode_forget(inode);
 }
 
-/* -- Names ------------------------------------------------------------------------------------------------------------------- */
+/* -- Names ------------------------------------------------------------------------------------------------------- */
 /* Where path is, or would be. */
 static size_t names_place(const struct orri_names *names, const char *path) {
     size_t from = 0;
@@ -276,7 +279,8 @@ static void names_clear(struct orri_disk *disk, struct orri_names *names) {
     *names = (struct orri_names){ 0 };
 }
 
-void orri_name_apply(struct orri_disk *disk, struct orri_names *names, const struct orri_name_change *c, bool leave_old) {
+void orri_name_apply(struct orri_disk *disk, struct orri_names *names, const struct orri_name_change *c,
+                     bool leave_old) {
     switch (c->kind) {
     case ORRI_NAME_CREATE: orri_names_set(disk, names, c->path, c->inode); break;
     case ORRI_NAME_REMOVE: orri_names_set(disk, names, c->path, NULL); break;
@@ -334,7 +338,7 @@ void orri_disk_show_durable_names(struct orri_disk *disk) {
     }
 }
 
-/* -- Disks --------------------------------------------------------------------------------------------------------------------- */
+/* -- Disks ------------------------------------------------------------------------------------------------------- */
 struct orri_disk *orri_disk_of(struct orr_sim *sim, const char *dir) {
     struct orri_disk **at = &sim->disks;
     for (; *at; at = &(*at)->next) {
@@ -403,7 +407,9 @@ void orri_disk_free(struct orri_disk *disk) {
     orri_sim_put(sim, disk, sizeof *disk);
 }
 
-bool orri_disk_has_room(const struct orri_disk *disk, uint64_t more) { return more == 0 || disk->used + more <= disk->room; }
+bool orri_disk_has_room(const struct orri_disk *disk, uint64_t more) {
+    return more == 0 || disk->used + more <= disk->room;
+}
 
 bool orri_disk_poisoned(const struct orri_node *node) {
     bool poisoned = node->names.poisoned;
@@ -411,14 +417,14 @@ bool orri_disk_poisoned(const struct orri_node *node) {
     return poisoned;
 }
 
-/* -- For oracles and harness ------------------------------------------------------------------------------------------------------ */
+/* -- For oracles and harness ------------------------------------------------------------------------------------- */
 static struct orri_inode *durable_inode(const struct orr_sim *sim, const char *node, const char *path) {
     const struct orri_node *n = orri_node_find(sim, node);
     return n ? orri_names_find(&n->disk->durable, path) : NULL;
 }
 
-int orr_sim_disk_durable(const struct orr_sim *sim, const char *node, const char *path, uint64_t at, void *buf, size_t size,
-                         size_t *got) {
+int orr_sim_disk_durable(const struct orr_sim *sim, const char *node, const char *path, uint64_t at, void *buf,
+                         size_t size, size_t *got) {
     const struct orri_inode *inode = durable_inode(sim, node, path);
     if (!inode) return -ENOENT;
     uint64_t left = at < inode->durable.size ? inode->durable.size - at : 0;

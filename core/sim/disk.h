@@ -78,15 +78,17 @@ struct orri_disk {
 /* Images. */
 void orri_image_clear(struct orr_sim *sim, struct orri_image *image);
 void orri_image_share(struct orr_sim *sim, struct orri_image *to, const struct orri_image *from);
-void orri_image_write(struct orr_sim *sim, struct orri_image *image, uint64_t at, const void *bytes, size_t size);  /* grows it */
+/* grows it */
+void orri_image_write(struct orr_sim *sim, struct orri_image *image, uint64_t at, const void *bytes, size_t size);
 void orri_image_resize(struct orr_sim *sim, struct orri_image *image, uint64_t size);
-void orri_image_read(const struct orri_image *image, uint64_t at, void *out, size_t size);       /* zeros past the end */
+void orri_image_read(const struct orri_image *image, uint64_t at, void *out, size_t size);  /* zeros past the end */
 
 /* Files. */
 struct orri_inode *orri_inode_new(struct orri_disk *disk, const char *path);
 void orri_inode_drop(struct orri_inode *inode);
 /* The first `size` bytes of parts. */
-void orri_inode_write(struct orri_inode *inode, uint64_t at, const struct orr_slice *parts, size_t n_parts, size_t size);
+void orri_inode_write(struct orri_inode *inode, uint64_t at, const struct orr_slice *parts, size_t n_parts,
+                      size_t size);
 void orri_inode_resize(struct orri_inode *inode, enum orri_change_kind kind, uint64_t size);
 size_t orri_inode_read(const struct orri_inode *inode, uint64_t at, void *out, size_t size);     /* up to the end */
 void orri_inode_sync(struct orri_inode *inode);
@@ -96,11 +98,13 @@ void orri_inode_tell(const struct orri_inode *inode, uint64_t at, size_t size); 
 
 /* Names. */
 struct orri_inode *orri_names_find(const struct orri_names *names, const char *path);
-void orri_names_set(struct orri_disk *disk, struct orri_names *names, const char *path, struct orri_inode *inode);   /* NULL: removes */
+/* NULL: removes */
+void orri_names_set(struct orri_disk *disk, struct orri_names *names, const char *path, struct orri_inode *inode);
 void orri_disk_name(struct orri_disk *disk, enum orri_name_change_kind kind, const char *path, const char *to,
                     struct orri_inode *inode);
 /* leave_old: of a rename, both names are there afterwards. */
-void orri_name_apply(struct orri_disk *disk, struct orri_names *names, const struct orri_name_change *c, bool leave_old);
+void orri_name_apply(struct orri_disk *disk, struct orri_names *names, const struct orri_name_change *c,
+                     bool leave_old);
 void orri_disk_forget_names(struct orri_disk *disk);         /* drops all changes */
 void orri_disk_show_durable_names(struct orri_disk *disk);   /* after a power loss */
 void orri_disk_sync_names(struct orri_disk *disk);

@@ -1,11 +1,11 @@
 /* disk_crash.c - what a power loss leaves of a disk.
  *
- * A sector holds its durable bytes with the first m of the unsynced writes to it, for any m of its own: the cache writes
- * whole sectors, in any order, at any time. Sizes are metadata, which file systems log in order: the size is one of the
- * unsynced history, or on the way to the next one where that grows; a truncation cuts bytes off only where its size is
- * part of what was kept. Names come and go one by one; of a rename both may be left.
+ * A sector holds its durable bytes with the first m of the unsynced writes to it, for any m of its own: the cache
+ * writes whole sectors, in any order, at any time. Sizes are metadata, which file systems log in order: the size is
+ * one of the unsynced history, or on the way to the next one where that grows; a truncation cuts bytes off only where
+ * its size is part of what was kept. Names come and go one by one; of a rename both may be left.
  *
- * A third of the crashes lose all, a third none, as real machines do at their extremes; the others mix.               */
+ * A third of the crashes lose all, a third none, as real machines do at their extremes; the others mix. */
 #include <string.h>
 
 #include "sim/disk.h"

@@ -1,8 +1,8 @@
 /* fault.c - the kinds of faults: names, rates, and when each strikes at each node.
  *
  * A fault that may strike at each operation is not drawn each time: the number of operations up to the next strike is
- * drawn (it is geometric) and counted down, so a rate of zero costs one comparison. orr_sim_arm sets that number by hand:
- * a strike is named by (node, kind, number), which is what a shrinker writes down.                                   */
+ * drawn (it is geometric) and counted down, so a rate of zero costs one comparison. orr_sim_arm sets that number by
+ * hand: a strike is named by (node, kind, number), which is what a shrinker writes down. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,20 +41,22 @@ void orr_sim_faults_init(struct orr_sim_faults *faults) {
 }
 
 void orr_sim_faults_default(struct orr_sim_faults *faults) {
-    static const struct { enum orr_sim_fault kind; double rate; } defaults[] = {
-        { ORR_SIM_LOSS, 0.02 }, { ORR_SIM_DUPLICATE, 0.01 }, { ORR_SIM_REORDER, 0.02 }, { ORR_SIM_DELAY, 0.002 },
-        { ORR_SIM_RESET, 0.3 }, { ORR_SIM_STALL, 0.2 }, { ORR_SIM_SLOW, 0.1 }, { ORR_SIM_CUT, 0.15 },
-        { ORR_SIM_CUT_ONE_WAY, 0.15 }, { ORR_SIM_PARTITION, 0.1 }, { ORR_SIM_CRASH, 0.15 },
-        { ORR_SIM_CRASH_SUBMITTED, 0.05 }, { ORR_SIM_CRASH_WRITTEN, 0.1 }, { ORR_SIM_CRASH_SYNCED, 0.05 },
-        { ORR_SIM_CRASH_PROCESS, 0.3 }, { ORR_SIM_CRASH_SILENT, 0.3 }, { ORR_SIM_PAUSE, 0.1 },
-        { ORR_SIM_WRITE_ERROR, 0.00002 }, { ORR_SIM_READ_ERROR, 0.0002 }, { ORR_SIM_SYNC_ERROR, 0.00005 },
-        { ORR_SIM_SYNC_HANG, 0.0001 }, { ORR_SIM_DISK_FULL, 0.03 }, { ORR_SIM_CLOCK_STEP, 0.05 }, { ORR_SIM_CLOCK_DRIFT, 0.05 },
+    static const struct { enum orr_sim_fault kind; double rate;
+    } defaults[] = {
+        { ORR_SIM_LOSS, 0.02 },         { ORR_SIM_DUPLICATE, 0.01 },     { ORR_SIM_REORDER, 0.02 },
+        { ORR_SIM_DELAY, 0.002 },       { ORR_SIM_RESET, 0.3 },          { ORR_SIM_STALL, 0.2 },
+        { ORR_SIM_SLOW, 0.1 },          { ORR_SIM_CUT, 0.15 },           { ORR_SIM_CUT_ONE_WAY, 0.15 },
+        { ORR_SIM_PARTITION, 0.1 },     { ORR_SIM_CRASH, 0.15 },         { ORR_SIM_CRASH_SUBMITTED, 0.05 },
+        { ORR_SIM_CRASH_WRITTEN, 0.1 }, { ORR_SIM_CRASH_SYNCED, 0.05 },  { ORR_SIM_CRASH_PROCESS, 0.3 },
+        { ORR_SIM_CRASH_SILENT, 0.3 },  { ORR_SIM_PAUSE, 0.1 },          { ORR_SIM_WRITE_ERROR, 0.00002 },
+        { ORR_SIM_READ_ERROR, 0.0002 }, { ORR_SIM_SYNC_ERROR, 0.00005 }, { ORR_SIM_SYNC_HANG, 0.0001 },
+        { ORR_SIM_DISK_FULL, 0.03 },    { ORR_SIM_CLOCK_STEP, 0.05 },    { ORR_SIM_CLOCK_DRIFT, 0.05 },
     };
     orr_sim_faults_init(faults);
     for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) faults->rate[defaults[i].kind] = defaults[i].rate;
 }
 
-/* -- Strikes ---------------------------------------------------------------------------------------------------------------- */
+/* -- Strikes ----------------------------------------------------------------------------------------------------- */
 static uint64_t draw_gap(struct orr_rng *rng, double rate) {
     if (!(rate > 0)) return 0;
     if (rate < 0.2) return 1 + (uint64_t)orri_expo(rng, (orr_time)(1 / rate));
@@ -82,7 +84,8 @@ bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind) {
     aim->armed = false;
     aim->left = draw_gap(&aim->rng, rate_of(node, kind));
     orri_sim_count(node->sim, kind);
-    if (kind != ORR_SIM_TURN_CUT && kind != ORR_SIM_SHORT_READ) ORRI_SAY(node->sim, node->name, "FAULT %s", names[kind]);
+    if (kind != ORR_SIM_TURN_CUT && kind != ORR_SIM_SHORT_READ)
+        ORRI_SAY(node->sim, node->name, "FAULT %s", names[kind]);
     return true;
 }
 

@@ -5,7 +5,7 @@
  * synced once where one of them asks for it. Bytes are read when the write is executed, not when it was submitted, and
  * compared with a checksum of the submission: who changes borrowed bytes is found.
  *
- * The crash points of a write lie here: submitted and not executed, executed and not synced, synced and not reported. */
+ * The crash points of a write lie here: submitted, not executed; executed, not synced; synced, not reported. */
 #include <errno.h>
 #include <string.h>
 
@@ -13,10 +13,11 @@
 #include "sim/disk.h"
 
 static const char *const op_words[] = {
-    "OPEN", "READ", "WRITE", "SYNC", "TRUNCATE", "PREPARE", "CLOSE", "RENAME", "REMOVE", "LIST", "SYNC_DIR", "SPACE", "JOB",
+    "OPEN",   "READ",   "WRITE", "SYNC",     "TRUNCATE", "PREPARE", "CLOSE",
+    "RENAME", "REMOVE", "LIST",  "SYNC_DIR", "SPACE",    "JOB",
 };
 
-/* -- Requests --------------------------------------------------------------------------------------------------------------- */
+/* -- Requests ---------------------------------------------------------------------------------------------------- */
 static struct orri_io *io_of(const struct orr_req *req) { return (struct orri_io *)(void *)req->next; }
 
 static void io_link(struct orri_node *node, struct orri_io *io) {
@@ -110,7 +111,7 @@ static struct orr_slice bring(struct orri_node *node, size_t size) {
     return (struct orr_slice){ chunk, chunk->at, size };
 }
 
-/* -- Executing ----------------------------------------------------------------------------------------------------------------- */
+/* -- Executing --------------------------------------------------------------------------------------------------- */
 static struct orr_write *write_of(const struct orri_io *io) { return (struct orr_write *)(void *)io->req; }
 
 static size_t size_of(const struct orr_write *w) {
@@ -198,7 +199,7 @@ static void do_truncate(struct orri_io *io) {
     }
 }
 
-/* -- Names ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Names ------------------------------------------------------------------------------------------------------- */
 static void do_rename(struct orri_io *io) {
     const struct orr_name_op *r = (struct orr_name_op *)(void *)io->req;
     struct orri_disk *disk = io->node->disk;
@@ -256,7 +257,7 @@ static void execute(struct orri_io *io) {
     }
 }
 
-/* -- Opening ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Opening ----------------------------------------------------------------------------------------------------- */
 static struct orr_file *file_new(struct orri_node *node, struct orri_inode *inode, unsigned flags);
 
 static int open_now(struct orri_node *node, struct orr_open *r) {
@@ -284,7 +285,7 @@ static void solo_fire(struct orri_tick *tick) {
     io_done(io, status, 0);
 }
 
-/* -- A file's queue --------------------------------------------------------------------------------------------------------------------- */
+/* -- A file's queue ---------------------------------------------------------------------------------------------- */
 static void file_fire(struct orri_tick *tick);
 
 static struct orr_file *file_new(struct orri_node *node, struct orri_inode *inode, unsigned flags) {
@@ -325,7 +326,8 @@ static orr_time latency(const struct orr_file *file, const struct orri_io *io) {
     switch (io->req->op) {
     case ORR_OP_WRITE: return tail(node, disk->speed.write);
     case ORR_OP_READ:
-        return tail(node, disk->speed.read) + moving(disk, ((const struct orr_read *)(const void *)io->req)->size, false);
+        return tail(node, disk->speed.read) +
+               moving(disk, ((const struct orr_read *)(const void *)io->req)->size, false);
     case ORR_OP_PREPARE: {
         uint64_t size = op->at > file->inode->size ? op->at - file->inode->size : 0;
         return tail(node, disk->speed.write) + moving(disk, size, op->flags & ORR_W_BULK);
@@ -454,7 +456,7 @@ static void file_fire(struct orri_tick *tick) {
     }
 }
 
-/* -- The world's calls ---------------------------------------------------------------------------------------------------------------- */
+/* -- The world's calls ------------------------------------------------------------------------------------------- */
 int orri_world_open_dir(struct orr_world *w) {
     struct orri_node *node = orri_node_of(w);
     ORR_ASSERT(node->in_turn && !node->locked);
@@ -493,7 +495,9 @@ static bool file_usable(const struct orri_node *node, const struct orr_file *fil
     return node->locked && file && file->node == node && file->inode && !file->closing;
 }
 
-static void solo(struct orri_io *io, orr_time takes) { orri_sim_set(io->node->sim, &io->tick, io->node->sim->now + takes); }
+static void solo(struct orri_io *io, orr_time takes) {
+    orri_sim_set(io->node->sim, &io->tick, io->node->sim->now + takes);
+}
 
 int orri_world_open(struct orr_world *w, struct orr_open *r) {
     struct orri_node *node = orri_node_of(w);
@@ -585,7 +589,7 @@ void orri_files_begin(struct orri_node *node) {
     }
 }
 
-/* -- The end ---------------------------------------------------------------------------------------------------------------------------- */
+/* -- The end ----------------------------------------------------------------------------------------------------- */
 static bool changes_disk(const struct orri_io *io) {
     switch (io->req->op) {
     case ORR_OP_WRITE: case ORR_OP_TRUNCATE: case ORR_OP_PREPARE: case ORR_OP_RENAME: case ORR_OP_REMOVE: return true;
@@ -593,7 +597,7 @@ static bool changes_disk(const struct orri_io *io) {
     }
 }
 
-/* Writes that were under way when the process died may have got as far as the page cache, in order, the last in part. */
+/* Writes under way when the process died may have got as far as the page cache, in order, the last in part. */
 static void cut_off(struct orr_file *file) {
     if (!file->batch.first || file->syncing || file->poisoned) return;
     uint64_t whole = orri_rng_below(&file->node->disks, 4);
@@ -601,7 +605,8 @@ static void cut_off(struct orr_file *file) {
         if (whole == 0) {
             const struct orr_write *w = write_of(io);
             size_t size = io->req->op == ORR_OP_WRITE ? some_of(file->node, size_of(w)) : 0;
-            if (size && orri_disk_has_room(file->node->disk, size)) orri_inode_write(file->inode, w->at, w->parts, w->n_parts, size);
+            if (size && orri_disk_has_room(file->node->disk, size))
+                orri_inode_write(file->inode, w->at, w->parts, w->n_parts, size);
             return;
         }
         if (changes_disk(io)) execute(io);

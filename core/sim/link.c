@@ -1,7 +1,7 @@
 /* link.c - the ways between sites: delay, bandwidth, cuts, stalls; and datagrams, which have nothing else.
  *
- * A site is a node, or all clients together (site 0). Each direction between two sites is a link with a random stream of
- * its own. A cut holds what flies (a stream's piece is retransmitted after the cut, a datagram is lost).             */
+ * A site is a node, or all clients together (site 0). Each direction between two sites is a link with a random stream
+ * of its own. A cut holds what flies (a stream's piece is retransmitted after the cut, a datagram is lost). */
 #include <errno.h>
 #include <string.h>
 
@@ -44,7 +44,7 @@ bool orri_link_passes(const struct orr_sim *sim, unsigned from, unsigned to, orr
     return to == ORRI_SITE_CLIENTS || to > sim->n_nodes || !sim->nodes[to - 1]->silent;
 }
 
-/* -- Datagrams ------------------------------------------------------------------------------------------------------------------ */
+/* -- Datagrams --------------------------------------------------------------------------------------------------- */
 void orri_gram_free(struct orr_sim *sim, struct orri_gram *gram) {
     orri_sim_unset(sim, &gram->tick);
     if (gram->prev) {
@@ -113,16 +113,20 @@ struct orr_req *orri_gram_take(struct orri_gram *gram) {
     ORR_ASSERT(chunk != NULL);
     memcpy(chunk->at, gram->bytes, gram->size);
     orri_sim_carried(sim, chunk->at, gram->size);
-    *out = (struct orr_datagram){ .req = { .op = ORR_OP_DATAGRAM, .begun = node->now, .ended = node->now, .result = gram->size },
-                                  .from = gram->from, .data = { chunk, chunk->at, gram->size },
-                                  .received = gram->received, .kernel_stamp = true };
+    *out = (struct orr_datagram){
+        .req = { .op = ORR_OP_DATAGRAM, .begun = node->now, .ended = node->now, .result = gram->size },
+        .from = gram->from,
+        .data = { chunk, chunk->at, gram->size },
+        .received = gram->received,
+        .kernel_stamp = true
+    };
     orri_sim_deliver(sim, node->index, ORR_OP_DATAGRAM, 0, chunk->at, gram->size);
     ORRI_SAY(sim, node->name, "DATAGRAM %zu", gram->size);
     orri_gram_free(sim, gram);
     return &out->req;
 }
 
-/* -- Public ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Public ------------------------------------------------------------------------------------------------------ */
 enum { ANY = -1, UNKNOWN = -2 };
 
 static int site_of(const struct orr_sim *sim, const char *name) {

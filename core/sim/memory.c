@@ -13,7 +13,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #endif
 
-/* -- Pools ---------------------------------------------------------------------------------------------------------------- */
+/* -- Pools ------------------------------------------------------------------------------------------------------- */
 enum { SLAB_BYTES = 64 * 1024, SLAB_BLOCKS_MIN = 4, ALIGN = 16 };
 struct slab {
     struct slab *next;
@@ -45,7 +45,7 @@ static void slab_new(struct orri_pool *pool) {
     if (n < SLAB_BLOCKS_MIN) n = SLAB_BLOCKS_MIN;
     size_t bytes = ALIGN + n * pool->size;
     struct slab *s = pool->alloc->fn(pool->alloc->ud, NULL, 0, bytes);
-    if (!s) orri_assert_failed("memory for the simulator", __FILE__, __LINE__);
+    ORRI_MUST(s);
     *s = (struct slab){ pool->slabs, bytes };
     pool->slabs = s;
     for (size_t i = n; i-- > 0;) block_free(pool, (char *)s + ALIGN + i * pool->size);
@@ -63,7 +63,7 @@ void orri_pool_put(struct orri_pool *pool, void *block) { block_free(pool, block
 
 void *orri_sim_raw(struct orr_sim *sim, size_t size) {
     void *at = sim->alloc.fn(sim->alloc.ud, NULL, 0, size);
-    if (!at) orri_assert_failed("memory for the simulator", __FILE__, __LINE__);
+    ORRI_MUST(at);
     return at;
 }
 
@@ -82,7 +82,7 @@ void orri_sim_put_text(struct orr_sim *sim, char *text) {
     if (text) orri_sim_put(sim, text, strlen(text) + 1);
 }
 
-/* -- A world's arena -------------------------------------------------------------------------------------------------------- */
+/* -- A world's arena --------------------------------------------------------------------------------------------- */
 struct orri_block {
     struct orri_block *prev, *next;
     size_t size;
@@ -121,7 +121,7 @@ void *orri_memory_fn(void *ud, void *ptr, size_t old_size, size_t new_size) {
         return NULL;
     }
     struct orri_block *now = host->fn(host->ud, b, b ? sizeof *b + old_size : 0, sizeof *b + new_size);
-    if (!now) orri_assert_failed("memory for a simulated node", __FILE__, __LINE__);
+    ORRI_MUST(now);
     link_block(m, now, new_size);
     return now->bytes;
 }

@@ -1,8 +1,8 @@
 /* node.c - a simulated node: its life, its turns, and the parts of its world that need no file or stream.
  *
  * A turn: wake(), in which the node takes what is ready; then what it submitted starts. A batch may be cut short
- * (turn_cut): the rest comes in the next turn of the same instant. A crash that is due at a delivery ends the batch, and
- * of what the turn submitted any part may still have got out: the process died somewhere in it.                      */
+ * (turn_cut): the rest comes in the next turn of the same instant. A crash that is due at a delivery ends the batch,
+ * and of what the turn submitted any part may still have got out: the process died somewhere in it. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "sim/room.h"
 
-/* -- What is ready ---------------------------------------------------------------------------------------------------------- */
+/* -- What is ready ----------------------------------------------------------------------------------------------- */
 void orri_node_runnable(struct orri_node *node) {
     if (node->runnable || node->state != ORR_SIM_UP) return;
     struct orr_sim *sim = node->sim;
@@ -93,7 +93,7 @@ static struct orr_req *world_take(struct orr_world *w) {
     return req;
 }
 
-/* -- Turns -------------------------------------------------------------------------------------------------------------------- */
+/* -- Turns ------------------------------------------------------------------------------------------------------- */
 static void alarm_fire(struct orri_tick *tick) {
     struct orri_node *node = ORRI_CONTAINER(tick, struct orri_node, alarm);
     node->alarm_due = true;
@@ -157,7 +157,7 @@ void orri_node_turn(struct orri_node *node) {
     turn_end(node);
 }
 
-/* -- The world: time, chance, log ------------------------------------------------------------------------------------------------ */
+/* -- The world: time, chance, log -------------------------------------------------------------------------------- */
 static orr_time world_now(struct orr_world *w) { return orri_node_of(w)->now; }
 static orr_time world_fresh(struct orr_world *w) { return orri_node_of(w)->now; }
 
@@ -181,7 +181,9 @@ static uint64_t world_seed(struct orr_world *w, const char *use) {
     return orri_hash64(use, strlen(use), seed);
 }
 
-static void world_secret(struct orr_world *w, void *out, size_t size) { orri_rng_fill(&orri_node_of(w)->secrets, out, size); }
+static void world_secret(struct orr_world *w, void *out, size_t size) {
+    orri_rng_fill(&orri_node_of(w)->secrets, out, size);
+}
 
 static void world_log(struct orr_world *w, enum orr_level level, const char *text, size_t size) {
     struct orri_node *node = orri_node_of(w);
@@ -204,7 +206,7 @@ static void world_stop(struct orr_world *w, int code, const char *why) {
     snprintf(node->stop_why, sizeof node->stop_why, "%s", why ? why : "");
 }
 
-/* -- ORR_RARE --------------------------------------------------------------------------------------------------------------------- */
+/* -- ORR_RARE ---------------------------------------------------------------------------------------------------- */
 static struct orri_rare_count *rare_count(struct orr_sim *sim, const char *name) {
     struct orri_rare_count **at = &sim->rares;
     for (; *at; at = &(*at)->next) {
@@ -222,7 +224,7 @@ static struct orri_rare *rare_new(struct orri_node *node, const char *name) {
     orri_sim_rng(node->sim, &rare->rng, name, node->name);
     rare->factor = factors[orri_rng_below(&rare->rng, 3)];
     rare->count = rare_count(node->sim, name);
-    if (orri_map_set(&node->rares, name, strlen(name), rare, NULL) != 0) orri_assert_failed("memory", __FILE__, __LINE__);
+    ORRI_MUST(orri_map_set(&node->rares, name, strlen(name), rare, NULL) == 0);
     return rare;
 }
 
@@ -248,7 +250,7 @@ static const struct orr_world_ops ops = {
     .stop = world_stop,
 };
 
-/* -- Life ---------------------------------------------------------------------------------------------------------------------------- */
+/* -- Life -------------------------------------------------------------------------------------------------------- */
 static void tell_life(struct orri_node *node, int code, const char *why) {
     static const char *const words[] = { "DOWN", "UP", "PAUSED" };
     const struct orr_sim_config *c = &node->sim->config;
@@ -374,7 +376,7 @@ void orri_node_resume(struct orri_node *node) {
     if (node->ready_first || node->alarm_due) orri_node_runnable(node);
 }
 
-/* -- Public ---------------------------------------------------------------------------------------------------------------------------- */
+/* -- Public ------------------------------------------------------------------------------------------------------ */
 struct orri_node *orri_node_find(const struct orr_sim *sim, const char *name) {
     for (unsigned i = 0; name && i < sim->n_nodes; i++) {
         if (strcmp(sim->nodes[i]->name, name) == 0) return sim->nodes[i];
@@ -455,7 +457,9 @@ int orr_sim_state(const struct orr_sim *sim, const char *name) {
     return node ? (int)node->state : -ENOENT;
 }
 
-const char *orr_sim_node_name(const struct orr_sim *sim, size_t i) { return i < sim->n_nodes ? sim->nodes[i]->name : NULL; }
+const char *orr_sim_node_name(const struct orr_sim *sim, size_t i) {
+    return i < sim->n_nodes ? sim->nodes[i]->name : NULL;
+}
 
 struct orr_world *orr_sim_world(struct orr_sim *sim, const char *name) {
     struct orri_node *node = orri_node_find(sim, name);

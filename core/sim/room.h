@@ -1,14 +1,14 @@
 /* room.h - what the files of core/sim share. Not for other rooms.
  *
- * One heap of ticks (struct orri_tick) drives everything; each moving thing embeds its own: a stream's wire, a file's queue, a
- * node's alarm, a datagram, a call of the harness. A tick never calls a node: it puts something into a node's ready queue.
- * Nodes with a ready queue take their turns, in the order in which they became ready, when no tick of this instant is
- * left: so everything of one instant reaches a node in one turn.
+ * One heap of ticks (struct orri_tick) drives everything; each moving thing embeds its own: a stream's wire, a file's
+ * queue, a node's alarm, a datagram, a call of the harness. A tick never calls a node: it puts something into a node's
+ * ready queue. Nodes with a ready queue take their turns, in the order in which they became ready, when no tick of
+ * this instant is left: so everything of one instant reaches a node in one turn.
  *
  * Randomness: every user draws from its own stream, seeded by the run's seed and the user's name (orri_sim_rng).
  *
  * Memory of the simulator itself comes from config.alloc; where that fails in the middle of a run, the run can't go on
- * and is ended by an assertion: no outcome of a run depends on it.                                                    */
+ * and is ended by an assertion: no outcome of a run depends on it. */
 #ifndef ORRI_SIM_ROOM_H
 #define ORRI_SIM_ROOM_H
 
@@ -24,9 +24,11 @@ struct orri_conn;
 struct orri_disk;
 struct orri_chaos;
 
+/* Memory of the simulator's own that could not be had. */
+#define ORRI_MUST(x) ((x) ? (void)0 : orri_assert_failed("memory for the simulator", __FILE__, __LINE__))
 #define ORRI_CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-/* -- Time ---------------------------------------------------------------------------------------------------------------- */
+/* -- Time -------------------------------------------------------------------------------------------------------- */
 struct orri_tick {
     struct orr_timer timer;         /* first */
     void (*fire)(struct orri_tick *tick);
@@ -43,7 +45,7 @@ orr_time orri_clock_local(const struct orri_clock *clock, orr_time t);
 orr_time orri_clock_when(const struct orri_clock *clock, orr_time local);   /* first t at which local is reached */
 void orri_clock_drift(struct orri_clock *clock, orr_time t, int32_t ppb);
 
-/* -- Memory ---------------------------------------------------------------------------------------------------------------- */
+/* -- Memory ------------------------------------------------------------------------------------------------------ */
 /* Blocks of one size, in slabs; what is free is poisoned under AddressSanitizer. */
 struct orri_pool {
     const struct orr_alloc *alloc;
@@ -72,7 +74,7 @@ void orri_sim_put(struct orr_sim *sim, void *at, size_t size);
 char *orri_sim_text(struct orr_sim *sim, const char *text);          /* give back with orri_sim_put_text */
 void orri_sim_put_text(struct orr_sim *sim, char *text);
 
-/* -- Faults ---------------------------------------------------------------------------------------------------------------- */
+/* -- Faults ------------------------------------------------------------------------------------------------------ */
 struct orri_aim {                   /* one OP fault at one node */
     uint64_t left;                  /* opportunities up to the next strike; 0: none will come */
     bool armed, seeded;             /* armed: by orr_sim_arm */
@@ -83,7 +85,7 @@ void orri_aims_draw(struct orri_node *node);         /* anew, after the rates ch
 /* May this node's disk be damaged (by chance: within the budget; armed: always)? */
 bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind);
 
-/* -- Bytes under way --------------------------------------------------------------------------------------------------------- */
+/* -- Bytes under way --------------------------------------------------------------------------------------------- */
 enum orri_piece_kind { ORRI_SYN, ORRI_OPENED, ORRI_BYTES, ORRI_FIN, ORRI_RST };
 struct orri_piece {
     struct orri_piece *next;
@@ -99,7 +101,7 @@ struct orri_pieces {
     size_t bytes;
 };
 
-/* -- What waits to be taken by a node ------------------------------------------------------------------------------------------ */
+/* -- What waits to be taken by a node ---------------------------------------------------------------------------- */
 enum orri_ready_kind { ORRI_READY_IO, ORRI_READY_END, ORRI_READY_GRAM };
 struct orri_ready {
     struct orri_ready *next;
@@ -194,7 +196,7 @@ struct orri_link {
     struct orr_rng rng;
 };
 
-/* -- Nodes ------------------------------------------------------------------------------------------------------------------- */
+/* -- Nodes ------------------------------------------------------------------------------------------------------- */
 struct orri_rare {
     struct orr_rng rng;
     double factor;
@@ -272,7 +274,7 @@ void orri_node_ready(struct orri_node *node, struct orri_ready *ready);
 void orri_node_pause(struct orri_node *node);
 void orri_node_resume(struct orri_node *node);
 
-/* -- The world's parts: each implements some of struct orr_world_ops ------------------------------------------------------------ */
+/* -- The world's parts: each implements some of struct orr_world_ops --------------------------------------------- */
 /* file.c */
 int orri_world_open_dir(struct orr_world *w);
 int orri_world_open(struct orr_world *w, struct orr_open *r);
@@ -290,7 +292,8 @@ void orri_files_end(struct orri_node *node, enum orri_end_how how);
 int orri_world_peer(struct orr_world *w, orr_id id, const char *address);
 int orri_world_listen(struct orr_world *w, const char *address, uint32_t listener, unsigned connections_max);
 int orri_world_connect(struct orr_world *w, orr_id peer, struct orr_stream **out);
-int orri_world_send(struct orr_world *w, struct orr_stream *s, unsigned cls, const struct orr_slice *parts, size_t n_parts);
+int orri_world_send(struct orr_world *w, struct orr_stream *s, unsigned cls, const struct orr_slice *parts,
+                    size_t n_parts);
 size_t orri_world_queued(struct orr_world *w, const struct orr_stream *s);
 void orri_world_read_pause(struct orr_world *w, struct orr_stream *s, bool on);
 void orri_world_close(struct orr_world *w, struct orr_stream *s, bool flush);
@@ -337,7 +340,7 @@ void orri_disk_reset(struct orri_disk *disk, enum orr_sim_disk how);
 void orri_chaos_free(struct orr_sim *sim);
 void orri_chaos_down(struct orri_node *node, bool by_itself);        /* it comes back, if chaos reigns */
 
-/* -- The simulation ------------------------------------------------------------------------------------------------------------ */
+/* -- The simulation ---------------------------------------------------------------------------------------------- */
 enum { ORRI_PIECE_CLASSES = 3, ORRI_GRAVES = 32 };
 struct orri_call {
     struct orri_tick tick;
@@ -376,7 +379,8 @@ void orri_sim_set(struct orr_sim *sim, struct orri_tick *tick, orr_time at);
 void orri_sim_unset(struct orr_sim *sim, struct orri_tick *tick);
 /* Into the digest: something with these bytes is being delivered. */
 void orri_sim_deliver(struct orr_sim *sim, unsigned node, unsigned kind, int status, const void *at, size_t size);
-void orri_sim_carried(struct orr_sim *sim, void *at, size_t size);  /* bytes came over a link: flips the one asked for */
+/* bytes came over a link: flips the one asked for */
+void orri_sim_carried(struct orr_sim *sim, void *at, size_t size);
 void orri_sim_count(struct orr_sim *sim, enum orr_sim_fault kind);
 __attribute__((format(printf, 3, 4))) void orri_sim_say(struct orr_sim *sim, const char *node, const char *format, ...);
 #define ORRI_SAY(sim, ...) ((sim)->config.event ? orri_sim_say(sim, __VA_ARGS__) : (void)0)

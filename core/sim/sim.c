@@ -93,7 +93,8 @@ void orr_sim_free(struct orr_sim *sim) {
     sim->config.life = NULL;
     while (sim->clients) orr_sim_client_free(sim->clients);
     for (unsigned i = 0; i < sim->n_nodes; i++) {
-        if (sim->nodes[i]->state != ORR_SIM_DOWN) orri_node_end(sim->nodes[i], ORRI_STOPPED, false, 0, "end of the run");
+        if (sim->nodes[i]->state != ORR_SIM_DOWN)
+            orri_node_end(sim->nodes[i], ORRI_STOPPED, false, 0, "end of the run");
     }
     for (unsigned i = 0; i < sim->n_nodes; i++) orri_node_clear(sim->nodes[i]);
     while (sim->conns) orri_conn_free(sim->conns);
@@ -113,9 +114,9 @@ void orr_sim_free(struct orr_sim *sim) {
     alloc.fn(alloc.ud, sim, sizeof *sim, 0);
 }
 
-/* -- Stepping ---------------------------------------------------------------------------------------------------------------- */
+/* -- Stepping ---------------------------------------------------------------------------------------------------- */
 void orri_sim_set(struct orr_sim *sim, struct orri_tick *tick, orr_time at) {
-    if (orri_heap_set(&sim->heap, &tick->timer, at) != 0) orri_assert_failed("memory for the simulator", __FILE__, __LINE__);
+    ORRI_MUST(orri_heap_set(&sim->heap, &tick->timer, at) == 0);
 }
 void orri_sim_unset(struct orr_sim *sim, struct orri_tick *tick) { orri_heap_unset(&sim->heap, &tick->timer); }
 
@@ -176,7 +177,7 @@ bool orr_sim_rare(const struct orr_sim *sim, size_t i, const char **name, uint64
     return true;
 }
 
-/* -- Chance, digest, event log ------------------------------------------------------------------------------------------------- */
+/* -- Chance, digest, event log ----------------------------------------------------------------------------------- */
 uint64_t orr_sim_seed(const struct orr_sim *sim, const char *use) {
     return orri_hash64(use, strlen(use), orri_mix64(sim->config.seed, 1));
 }
@@ -201,7 +202,8 @@ void orri_sim_count(struct orr_sim *sim, enum orr_sim_fault kind) { sim->counts[
 
 void orri_sim_say(struct orr_sim *sim, const char *node, const char *format, ...) {
     char line[512];
-    int size = snprintf(line, sizeof line, "%" PRId64 ".%09" PRId64 " %s ", sim->now / ORR_SECOND, sim->now % ORR_SECOND, node);
+    int size = snprintf(line, sizeof line, "%" PRId64 ".%09" PRId64 " %s ", sim->now / ORR_SECOND,
+                        sim->now % ORR_SECOND, node);
     va_list args;
     va_start(args, format);
     int more = vsnprintf(line + size, sizeof line - (size_t)size, format, args);
@@ -210,7 +212,7 @@ void orri_sim_say(struct orr_sim *sim, const char *node, const char *format, ...
     sim->config.event(sim->config.ud, line, whole < sizeof line ? whole : sizeof line - 1);
 }
 
-/* -- The harness's timers ------------------------------------------------------------------------------------------------------- */
+/* -- The harness's timers ---------------------------------------------------------------------------------------- */
 static void call_fire(struct orri_tick *tick) {
     struct orri_call *call = ORRI_CONTAINER(tick, struct orri_call, tick);
     void (*fn)(void *ud) = call->fn;

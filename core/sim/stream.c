@@ -1,14 +1,15 @@
 /* stream.c - streams as a node sees them: the world's calls on them, and what take() tells.
  *
- * An end lies at most once in its node's ready queue; what it has to tell is found when it is taken: first that it is open, then
- * ROOM, then DATA as long as bytes have arrived (so bytes of many pieces come as one DATA, cut at any byte), then CLOSED. */
+ * An end lies at most once in its node's ready queue; what it has to tell is found when it is taken: first that it is
+ * open, then ROOM, then DATA as long as bytes have arrived (so bytes of many pieces come as one DATA, cut at any
+ * byte), then CLOSED. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "sim/room.h"
 
-/* -- What take() tells --------------------------------------------------------------------------------------------------------- */
+/* -- What take() tells ------------------------------------------------------------------------------------------- */
 enum { NOTHING = UINT16_MAX };
 
 static unsigned news_of(const struct orri_end *end) {
@@ -65,7 +66,8 @@ struct orr_req *orri_end_take(struct orri_end *end) {
     if (op == NOTHING) return NULL;
     struct orr_stream_event *event = &node->event;
     node->lent = true;
-    *event = (struct orr_stream_event){ .req = { .op = (uint16_t)op, .begun = node->now, .ended = node->now }, .stream = &end->face };
+    *event = (struct orr_stream_event){ .req = { .op = (uint16_t)op, .begun = node->now, .ended = node->now },
+                                        .stream = &end->face };
     switch (op) {
     case ORR_OP_ACCEPTED:
         event->listener = end->listener->number;
@@ -79,12 +81,12 @@ struct orr_req *orri_end_take(struct orri_end *end) {
     }
     if (end->node && news_of(end) != NOTHING) orri_node_ready(node, &end->ready);
     orri_sim_deliver(node->sim, node->index, op, event->req.status, event->data.at, event->data.size);
-    ORRI_SAY(node->sim, node->name, "%s #%llu %zu %d", words[op - ORR_OP_ACCEPTED], (unsigned long long)end->face.serial,
-             event->data.size, event->req.status);
+    ORRI_SAY(node->sim, node->name, "%s #%llu %zu %d", words[op - ORR_OP_ACCEPTED],
+             (unsigned long long)end->face.serial, event->data.size, event->req.status);
     return &event->req;
 }
 
-/* -- The world's calls ------------------------------------------------------------------------------------------------------------ */
+/* -- The world's calls ------------------------------------------------------------------------------------------- */
 int orri_world_peer(struct orr_world *w, orr_id id, const char *address) {
     struct orri_node *node = orri_node_of(w);
     if (id == ORR_NOBODY) return ORR_EINVALID;
@@ -153,7 +155,8 @@ static void touch(struct orri_end *end) {
     end->node->touched_ends = end;
 }
 
-int orri_world_send(struct orr_world *w, struct orr_stream *s, unsigned cls, const struct orr_slice *parts, size_t n_parts) {
+int orri_world_send(struct orr_world *w, struct orr_stream *s, unsigned cls, const struct orr_slice *parts,
+                    size_t n_parts) {
     struct orri_end *end = end_of(w, s);
     ORR_ASSERT(end->node->in_turn && cls <= 1);
     ORR_ASSERT(!end->closing);
@@ -214,9 +217,9 @@ void orri_ends_begin(struct orri_node *node) {
     }
 }
 
-/* -- The end -------------------------------------------------------------------------------------------------------------------------- */
-/* The kernel of a dead process says goodbye: FIN, or RST where bytes were not read. A silent host says nothing, and what
- * flew from it may be lost. */
+/* -- The end ----------------------------------------------------------------------------------------------------- */
+/* The kernel of a dead process says goodbye: FIN, or RST where bytes were not read. A silent host says nothing, and
+ * what flew from it may be lost. */
 static void abandon(struct orri_node *node, struct orri_end *end, enum orri_end_how how, bool silent) {
     struct orri_conn *conn = end->conn;
     bool unread = end->inbox.bytes > 0 || (how != ORRI_STOPPED && orri_rng_chance(&node->ends_rng, 0.5));
@@ -232,6 +235,7 @@ static void abandon(struct orri_node *node, struct orri_end *end, enum orri_end_
 }
 
 void orri_ends_end(struct orri_node *node, enum orri_end_how how, bool silent) {
-    for (struct orri_end *end; (end = node->touched_ends) != NULL; node->touched_ends = end->touched_next) end->touched = false;
+    for (struct orri_end *end; (end = node->touched_ends) != NULL; node->touched_ends = end->touched_next)
+        end->touched = false;
     while (node->ends) abandon(node, node->ends, how, silent);
 }

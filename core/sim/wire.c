@@ -1,10 +1,10 @@
 /* wire.c - what flies between the two ends of a stream.
  *
- * A wire is a queue of pieces towards the other end: SYN, OPENED (its answer), bytes, FIN, RST. They arrive in order, each
- * at its time. One tick, of the first piece. As in TCP: bytes to an end that nobody owns are answered by RST; what can't
- * pass (a cut, a silent host) waits and breaks the stream after config.stream_timeout; nothing tells an end that its peer is
- * gone but a FIN, an RST or that timeout. Bytes sent and not taken are limited; above, they stay in the sender's queues,
- * where control overtakes bulk, whole frames at a time.                                                              */
+ * A wire is a queue of pieces towards the other end: SYN, OPENED (its answer), bytes, FIN, RST. They arrive in order,
+ * each at its time. One tick, of the first piece. As in TCP: bytes to an end that nobody owns are answered by RST;
+ * what can't pass (a cut, a silent host) waits and breaks the stream after config.stream_timeout; nothing tells an end
+ * that its peer is gone but a FIN, an RST or that timeout. Bytes sent and not taken are limited; above, they stay in
+ * the sender's queues, where control overtakes bulk, whole frames at a time. */
 #include <errno.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 
 enum { PIECE_NEXT = 4096 };         /* who sends a second piece in a turn sends more */
 
-/* -- Pieces ---------------------------------------------------------------------------------------------------------------- */
+/* -- Pieces ------------------------------------------------------------------------------------------------------ */
 struct orri_piece *orri_piece_new(struct orr_sim *sim, size_t size) {
     unsigned k = 0;
     while (k < ORRI_PIECE_CLASSES && sim->pieces[k].size - sizeof(struct orri_piece) < size) k++;
@@ -55,7 +55,7 @@ void orri_pieces_clear(struct orr_sim *sim, struct orri_pieces *pieces) {
     for (struct orri_piece *piece; (piece = orri_pieces_pop(pieces));) orri_piece_free(sim, piece);
 }
 
-/* -- Connections ------------------------------------------------------------------------------------------------------------ */
+/* -- Connections ------------------------------------------------------------------------------------------------- */
 static void wire_fire(struct orri_tick *tick);
 
 static void end_init(struct orri_end *end, struct orri_conn *conn, unsigned site) {
@@ -88,7 +88,7 @@ static void end_clear(struct orri_end *end) {
     orri_pieces_clear(sim, &end->inbox);
 }
 
-/* The memory rests in a grave for a while, so that a late use by a node is seen by an assertion and not only by ASan. */
+/* The memory rests in a grave for a while, so that a late use by a node is seen by an assertion, not by ASan alone. */
 void orri_conn_free(struct orri_conn *conn) {
     struct orr_sim *sim = conn->sim;
     end_clear(&conn->end[0]);
@@ -132,7 +132,7 @@ void orri_end_detach(struct orri_end *end) {
     orri_pieces_clear(end->conn->sim, &end->queue[1]);
 }
 
-/* -- Sending ---------------------------------------------------------------------------------------------------------------- */
+/* -- Sending ----------------------------------------------------------------------------------------------------- */
 /* Whose faults strike this end's sends: its node's, or, of a client, the other's. */
 static struct orri_node *sufferer(struct orri_end *end) { return end->node ? end->node : orri_end_other(end)->node; }
 
@@ -226,7 +226,7 @@ void orri_wire_break(struct orri_end *end, int status) {
     if (status != 0) orri_wire_put(end, ORRI_RST, status);
 }
 
-/* -- Arriving ----------------------------------------------------------------------------------------------------------------- */
+/* -- Arriving ---------------------------------------------------------------------------------------------------- */
 static void end_over(struct orri_end *end, int status) {
     struct orr_sim *sim = end->conn->sim;
     if (end->over) return;
@@ -336,7 +336,7 @@ void orri_wire_rearm(struct orr_sim *sim, unsigned from, unsigned to) {
     }
 }
 
-/* -- Telling the owner ----------------------------------------------------------------------------------------------------------- */
+/* -- Telling the owner ------------------------------------------------------------------------------------------- */
 void orri_end_news(struct orri_end *end) {
     if (end->node) {
         orri_node_ready(end->node, &end->ready);

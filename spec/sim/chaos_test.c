@@ -139,7 +139,7 @@ static void everything(struct orr_sim_faults *rates) {
     }
 }
 
-/* -- The specs -------------------------------------------------------------------------------------------------------------- */
+/* -- The specs --------------------------------------------------------------------------------------------------- */
 static void every_kind_strikes_within_the_budget_and_all_is_healed(void **state) {
     (void)state;
     uint64_t counts[ORR_SIM_KINDS] = { 0 };
@@ -239,7 +239,8 @@ static void one_kind_s_rate_moves_no_other_kind(void **state) {
 
 static void kinds_have_names_that_lead_back(void **state) {
     (void)state;
-    for (int i = 0; i < ORR_SIM_KINDS; i++) assert_int_equal(orr_sim_fault_by_name(orr_sim_fault_name((enum orr_sim_fault)i)), i);
+    for (int i = 0; i < ORR_SIM_KINDS; i++)
+        assert_int_equal(orr_sim_fault_by_name(orr_sim_fault_name((enum orr_sim_fault)i)), i);
     assert_int_equal(orr_sim_fault_by_name("nothing"), -ENOENT);
     assert_null(orr_sim_fault_name(ORR_SIM_KINDS));
 }

@@ -27,7 +27,7 @@ static struct orr_file *made(struct probe *p, const char *path) {
     return f;
 }
 
-/* -- What stays ------------------------------------------------------------------------------------------------------------- */
+/* -- What stays -------------------------------------------------------------------------------------------------- */
 static void what_was_synced_survives_a_power_loss(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -136,7 +136,7 @@ static void a_node_comes_back_with_the_disk_that_it_is_given(void **state) {
     orr_sim_free(sim);
 }
 
-/* -- Any history, any crash: the image is one of those allowed ----------------------------------------------------------------- */
+/* -- Any history, any crash: the image is one of those allowed --------------------------------------------------- */
 enum { OPS_MAX = 12, FILE_MAX = 16384 };
 struct op {
     enum orr_op kind;
@@ -280,7 +280,7 @@ static void after_any_crash_each_sector_and_the_size_are_ones_that_were(void **s
     for (uint64_t seed = 1; seed <= 300; seed++) crash_somewhere(seed, seed % 3 ? 512 : 4096);
 }
 
-/* -- Order and group commit ------------------------------------------------------------------------------------------------------ */
+/* -- Order and group commit -------------------------------------------------------------------------------------- */
 struct group {
     struct probe_req reqs[4];
     struct orr_file *file;
@@ -349,7 +349,7 @@ static void a_cancelled_request_completes_once_all_the_same(void **state) {
     orr_sim_free(sim);
 }
 
-/* -- Failures ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Failures ---------------------------------------------------------------------------------------------------- */
 static void a_failed_sync_poisons_its_file_and_no_other(void **state) {
     (void)state;
     struct orr_sim *sim = probe_sim(4);
@@ -433,7 +433,7 @@ static void rot_and_stale_writes_are_seen_by_readers_and_count_as_damage(void **
     orr_sim_free(sim);
 }
 
-/* -- Crash points ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Crash points ------------------------------------------------------------------------------------------------ */
 static void each_crash_point_of_a_write_is_hit_where_it_says(void **state) {
     (void)state;
     static const enum orr_sim_fault points[] = { ORR_SIM_CRASH_SUBMITTED, ORR_SIM_CRASH_WRITTEN, ORR_SIM_CRASH_SYNCED };
@@ -459,7 +459,7 @@ static void each_crash_point_of_a_write_is_hit_where_it_says(void **state) {
     }
 }
 
-/* -- The rest ------------------------------------------------------------------------------------------------------------------------------ */
+/* -- The rest ---------------------------------------------------------------------------------------------------- */
 static void a_directory_has_one_user(void **state) {
     (void)state;
     struct orr_sim *sim = probe_sim(8);

@@ -11,7 +11,7 @@
 #include "dies.h"
 #include "probe.h"
 
-/* -- Life and memory -------------------------------------------------------------------------------------------------------- */
+/* -- Life and memory --------------------------------------------------------------------------------------------- */
 static void hoard(struct probe *p, void *arg) {
     (void)arg;
     const struct orr_alloc *a = &p->w->alloc;
@@ -119,7 +119,7 @@ static void a_crash_strikes_at_the_delivery_it_is_armed_for(void **state) {
     orr_sim_free(sim);
 }
 
-/* -- Time -------------------------------------------------------------------------------------------------------------------------- */
+/* -- Time -------------------------------------------------------------------------------------------------------- */
 struct alarms {
     orr_time due, slack, most;
     unsigned n;
@@ -194,7 +194,7 @@ static void clocks_drift_step_and_begin_anew_at_a_boot(void **state) {
     orr_sim_free(sim);
 }
 
-/* -- Chance ---------------------------------------------------------------------------------------------------------------------------- */
+/* -- Chance ------------------------------------------------------------------------------------------------------ */
 struct draws {
     uint64_t x, y, x_again;
     unsigned char secret[2][16];
@@ -258,7 +258,7 @@ static void rare_branches_are_taken_now_and_then_and_counted(void **state) {
     assert_true(most > 50);
 }
 
-/* -- Turns --------------------------------------------------------------------------------------------------------------------------------- */
+/* -- Turns ------------------------------------------------------------------------------------------------------- */
 enum { JOBS = 50 };
 struct jobs {
     struct probe_req reqs[JOBS];
@@ -314,7 +314,7 @@ static void the_harness_s_timers_come_in_order(void **state) {
     orr_sim_free(sim);
 }
 
-/* -- Misuse ends the process ------------------------------------------------------------------------------------------------------------------ */
+/* -- Misuse ends the process ------------------------------------------------------------------------------------- */
 static struct orr_sim *bad_sim;
 static struct probe bad;
 static struct probe_req bad_req;
@@ -325,7 +325,9 @@ static void bad_begin(void) {
     (void)probe_add(bad_sim, &bad, "n1", NULL);
     int status;
     struct orr_file *f = probe_open(&bad, "f", ORR_F_CREATE, &status);
-    bad_req = (struct probe_req){ .op = ORR_OP_WRITE, .u.write = { .file = f }, .part = orr_borrow(bad_bytes, sizeof bad_bytes) };
+    bad_req = (struct probe_req){ .op = ORR_OP_WRITE,
+                                  .u.write = { .file = f },
+                                  .part = orr_borrow(bad_bytes, sizeof bad_bytes) };
 }
 static void submit_twice(void) {
     bad_begin();
@@ -388,7 +390,7 @@ static void what_world_h_forbids_is_an_assertion(void **state) {
     assert_false(dies(bad_begin));
 }
 
-/* -- A run is its seed --------------------------------------------------------------------------------------------------------------------------- */
+/* -- A run is its seed ------------------------------------------------------------------------------------------- */
 /* A node that sends what it gets to the next one, with a byte of its own, and writes some of it. */
 struct ring {
     struct orr_sim *sim;
@@ -425,7 +427,9 @@ static void ring_turn(struct probe *p) {
     struct probe_req *w = &r->writes[i];
     if (w->op == ORR_OP_OPEN && w->done && w->u.req.status == 0) {
         struct orr_file *f = w->u.open.file;
-        *w = (struct probe_req){ .op = ORR_OP_WRITE, .u.write = { .file = f, .flags = ORR_W_SYNC }, .part = orr_borrow("x", 1) };
+        *w = (struct probe_req){ .op = ORR_OP_WRITE,
+                                 .u.write = { .file = f, .flags = ORR_W_SYNC },
+                                 .part = orr_borrow("x", 1) };
         probe_submit(p, w);
     } else if (w->op == ORR_OP_WRITE && w->done && w->u.req.status == 0) {
         w->u.write.at++;

@@ -1,8 +1,9 @@
-/* probe.h - a node for the simulator's specs: it does what the spec tells it to, in its turns, and keeps what it is told.
+/* probe.h - a node for the simulator's specs: it does what the spec tells it to, in its turns, and keeps what it is
+ * told.
  *
- * A spec is straight-line code: probe_do() runs a function inside the node's next turn; probe_wait() lets the simulation
- * go on until a request of the probe is done. The probe wakes itself each millisecond to see whether there is something
- * to do.                                                                                                              */
+ * A spec is straight-line code: probe_do() runs a function inside the node's next turn; probe_wait() lets the
+ * simulation go on until a request of the probe is done. The probe wakes itself each millisecond to see whether there
+ * is something to do. */
 #ifndef ORR_SPEC_SIM_PROBE_H
 #define ORR_SPEC_SIM_PROBE_H
 
@@ -86,7 +87,7 @@ static inline void probe_do(struct probe *p, void (*fn)(struct probe *p, void *a
     while (p->w && p->todo && orr_sim_step(p->sim)) continue;
 }
 
-/* -- Requests, one by one ------------------------------------------------------------------------------------------------------- */
+/* -- Requests, one by one ---------------------------------------------------------------------------------------- */
 /* Any request, with what is needed to submit it. */
 struct probe_req {
     enum orr_op op;
@@ -145,8 +146,11 @@ static inline struct orr_file *probe_open(struct probe *p, const char *path, uns
     *status = probe_run(p, &r);
     return *status == 0 ? r.u.open.file : NULL;
 }
-static inline int probe_write(struct probe *p, struct orr_file *f, uint64_t at, const void *bytes, size_t size, unsigned flags) {
-    struct probe_req r = { .op = ORR_OP_WRITE, .u.write = { .file = f, .at = at, .flags = flags }, .part = orr_borrow(bytes, size) };
+static inline int probe_write(struct probe *p, struct orr_file *f, uint64_t at, const void *bytes, size_t size,
+                              unsigned flags) {
+    struct probe_req r = { .op = ORR_OP_WRITE,
+                           .u.write = { .file = f, .at = at, .flags = flags },
+                           .part = orr_borrow(bytes, size) };
     return probe_run(p, &r);
 }
 static inline int probe_file_op(struct probe *p, struct orr_file *f, enum orr_op op, uint64_t at) {

@@ -118,7 +118,8 @@ static void do_send(struct probe *p, void *arg) {
     assert_non_null(frame);
     for (unsigned i = 0; i < b->frames; i++) {
         for (size_t k = 0; k < b->size; k++) frame[k] = (unsigned char)(b->next + k);
-        struct orr_slice parts[2] = { orr_borrow(frame, b->size / 2), orr_borrow(frame + b->size / 2, b->size - b->size / 2) };
+        struct orr_slice parts[2] = { orr_borrow(frame, b->size / 2),
+                                      orr_borrow(frame + b->size / 2, b->size - b->size / 2) };
         b->status = p->w->ops->send(p->w, t->s, b->cls, parts, 2);
         if (b->status != 0) break;
         b->next = (unsigned char)(b->next + b->size);
@@ -133,9 +134,11 @@ static bool counted(const struct talk *t) {
     return true;
 }
 static void do_close(struct probe *p, void *arg) { p->w->ops->close(p->w, ((struct talk *)p->ud)->s, arg != NULL); }
-static void do_pause(struct probe *p, void *arg) { p->w->ops->read_pause(p->w, ((struct talk *)p->ud)->s, arg != NULL); }
+static void do_pause(struct probe *p, void *arg) {
+    p->w->ops->read_pause(p->w, ((struct talk *)p->ud)->s, arg != NULL);
+}
 
-/* -- Order and limits ---------------------------------------------------------------------------------------------------------- */
+/* -- Order and limits -------------------------------------------------------------------------------------------- */
 static void bytes_arrive_in_order_however_they_are_cut(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -200,7 +203,7 @@ static void a_slow_link_takes_its_time(void **state) {
     pair_free(x);
 }
 
-/* -- Closing --------------------------------------------------------------------------------------------------------------------- */
+/* -- Closing ----------------------------------------------------------------------------------------------------- */
 static void a_flushing_close_delivers_all_and_each_side_hears_closed_once(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
@@ -302,7 +305,7 @@ static void a_stream_is_not_used_after_closed(void **state) {
     if (ASSERTS_ON) assert_true(dies(send_after_closed));
 }
 
-/* -- Cuts -------------------------------------------------------------------------------------------------------------------------- */
+/* -- Cuts -------------------------------------------------------------------------------------------------------- */
 static void a_cut_holds_bytes_one_way_and_healing_delivers_them(void **state) {
     (void)state;
     struct pair *x = connected_pair(6);
@@ -382,10 +385,11 @@ static void peers_of_a_dead_process_hear_of_it_and_those_of_a_silent_host_do_not
     pair_free(x);
 }
 
-/* -- Datagrams ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Datagrams --------------------------------------------------------------------------------------------------- */
 static void do_datagrams(struct probe *p, void *arg) {
     (void)arg;
-    for (unsigned i = 0; i < 100; i++) assert_int_equal(p->w->ops->datagram(p->w, orr_id_of("b"), orr_borrow("abc", 3)), 0);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(p->w->ops->datagram(p->w, orr_id_of("b"), orr_borrow("abc", 3)), 0);
     static unsigned char big[1201];
     assert_int_equal(p->w->ops->datagram(p->w, orr_id_of("b"), orr_borrow(big, sizeof big)), ORR_EINVALID);
     assert_int_equal(p->w->ops->datagram(p->w, orr_id_of("c"), orr_borrow("abc", 3)), -ENOENT);
@@ -414,7 +418,7 @@ static void datagrams_are_lost_and_doubled_as_often_as_counted(void **state) {
     pair_free(x);
 }
 
-/* -- Clients ---------------------------------------------------------------------------------------------------------------------------- */
+/* -- Clients ----------------------------------------------------------------------------------------------------- */
 struct user {
     struct orr_sim_client *client;
     unsigned connected, closed;

@@ -18,7 +18,7 @@
  *
  * Names of nodes are given as strings everywhere; an unknown one is -ENOENT (or nothing happens, in void functions).
  * None of these functions may be called from inside a node's turn; all may be from orr_sim_at's functions and from
- * clients' callbacks.                                                                                                 */
+ * clients' callbacks. */
 #ifndef ORR_SIM_H
 #define ORR_SIM_H
 
@@ -32,19 +32,19 @@ extern "C" {
 struct orr_sim;
 struct orr_sim_client;
 
-/* -- Faults: every kind has a rate, a count and a name ---------------------------------------------------------------- */
+/* -- Faults: every kind has a rate, a count and a name ----------------------------------------------------------- */
 /* X(enumerator, name, unit). Units:
  *   OP     probability for each operation of that sort (a datagram, a write, an allocation, ...);
  *   TIMED  strikes a virtual second over the whole cluster, drawn by orr_sim_chaos only;
  *   SHARE  share of the crashes (or restarts) that are of that sort;
- *   COUNT  no rate: counted where it happens.                                                                         */
+ *   COUNT  no rate: counted where it happens. */
 #define ORR_SIM_FAULTS(X)                                                                                              \
     /* datagrams */                                                                                                    \
     X(ORR_SIM_LOSS, "loss", OP)                       /* a datagram vanishes */                                        \
     X(ORR_SIM_DUPLICATE, "duplicate", OP)             /* comes twice */                                                \
     X(ORR_SIM_REORDER, "reorder", OP)                 /* is late by up to 20 ms */                                     \
     /* links and streams */                                                                                            \
-    X(ORR_SIM_DELAY, "delay", OP)                     /* a piece of a stream is late by up to 200 ms (a retransmission) */ \
+    X(ORR_SIM_DELAY, "delay", OP)                     /* a piece of a stream is late by up to 200 ms */ \
     X(ORR_SIM_RESET, "reset", TIMED)                  /* the streams between two ends break, bytes in flight lost */   \
     X(ORR_SIM_STALL, "stall", TIMED)                  /* a link delivers nothing for a while, then goes on */          \
     X(ORR_SIM_SLOW, "slow", TIMED)                    /* a link has a bandwidth of 20 kB/s to 2 MB/s for a while */    \
@@ -93,7 +93,7 @@ enum orr_sim_fault {
 struct orr_sim_faults {
     double rate[ORR_SIM_KINDS];
     unsigned budget;                /* nodes whose disk may be damaged or lost at once, by chance: ORR_SIM_MINORITY */
-    orr_time down_mean, pause_mean, cut_mean;    /* how long a crashed node stays down, a paused one paused, a link cut */
+    orr_time down_mean, pause_mean, cut_mean;  /* how long a crashed node stays down, a paused one paused, a link cut */
 };
 /* Zero rates but turn_cut, short_read and rare, which are no faults: what any world may do. */
 ORR_API void orr_sim_faults_init(struct orr_sim_faults *faults);
@@ -103,7 +103,7 @@ ORR_API const char *orr_sim_fault_name(enum orr_sim_fault kind);        /* "cras
 ORR_API const char *orr_sim_fault_unit(enum orr_sim_fault kind);        /* "OP", "TIMED", "SHARE", "COUNT" */
 ORR_API int orr_sim_fault_by_name(const char *name);                    /* the kind, or -ENOENT */
 
-/* -- The simulation --------------------------------------------------------------------------------------------------- */
+/* -- The simulation ---------------------------------------------------------------------------------------------- */
 enum orr_sim_state { ORR_SIM_DOWN, ORR_SIM_UP, ORR_SIM_PAUSED };
 enum orr_sim_disk { ORR_SIM_KEPT, ORR_SIM_OLD, ORR_SIM_EMPTY };         /* with what disk a node comes back */
 
@@ -135,8 +135,9 @@ struct orr_sim_config {
     /* Hooks, each may be NULL. None may call into the simulation but for the readers (now, events, disk_*). */
     enum orr_level log_level;       /* what is more detailed is not passed on: ORR_LOG_INFO */
     void (*log)(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size);
-    void (*trace)(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event, size_t size);
-    void (*event)(void *ud, const char *line, size_t size);     /* one line of text, without the newline, for each event */
+    void (*trace)(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
+                  size_t size);
+    void (*event)(void *ud, const char *line, size_t size);  /* one line of text, without the newline, for each event */
     /* The durable image (orr_sim_disk_durable) of path changed in at..at+size. size 0: the file's size is `at` now. */
     void (*durable)(void *ud, orr_time now, const char *node, const char *path, uint64_t at, size_t size);
     /* A node's state changed. code and why are stop()'s, or the start's error; 0 and what struck it otherwise. */
@@ -144,16 +145,20 @@ struct orr_sim_config {
     void *ud;
 };
 ORR_API void orr_sim_config_init(struct orr_sim_config *config);
-ORR_API int orr_sim_new(struct orr_sim **sim, const struct orr_sim_config *config);      /* -ENOMEM, ORR_EINVALID. config: copied */
+/* -ENOMEM, ORR_EINVALID. config: copied */
+ORR_API int orr_sim_new(struct orr_sim **sim, const struct orr_sim_config *config);
 ORR_API void orr_sim_free(struct orr_sim *sim);          /* halts what is up first; clients are freed too */
 
 ORR_API orr_time orr_sim_now(const struct orr_sim *sim);         /* virtual ns, from 0 */
-ORR_API bool orr_sim_step(struct orr_sim *sim);                  /* one event or one turn; false: nothing will ever happen again */
-ORR_API void orr_sim_run(struct orr_sim *sim, orr_time until);   /* everything up to and at `until`; now is `until` then, or where a stop came */
-ORR_API void orr_sim_stop(struct orr_sim *sim);                  /* run() returns after this event: for oracles, legal in every hook */
-ORR_API uint64_t orr_sim_events(const struct orr_sim *sim);      /* deliveries to nodes: message, timer, disk completion, client's bytes */
-ORR_API uint64_t orr_sim_digest(const struct orr_sim *sim);      /* over all that was delivered: kind, node, time, status, bytes */
-ORR_API const uint64_t *orr_sim_counts(const struct orr_sim *sim);       /* [ORR_SIM_KINDS]: how often each fault struck */
+ORR_API bool orr_sim_step(struct orr_sim *sim);  /* one event or one turn; false: nothing will ever happen again */
+/* everything up to and at `until`; now is `until` then, or where a stop came */
+ORR_API void orr_sim_run(struct orr_sim *sim, orr_time until);
+ORR_API void orr_sim_stop(struct orr_sim *sim);  /* run() returns after this event: for oracles, legal in every hook */
+/* deliveries to nodes: message, timer, disk completion, client's bytes */
+ORR_API uint64_t orr_sim_events(const struct orr_sim *sim);
+/* over all that was delivered: kind, node, time, status, bytes */
+ORR_API uint64_t orr_sim_digest(const struct orr_sim *sim);
+ORR_API const uint64_t *orr_sim_counts(const struct orr_sim *sim);  /* [ORR_SIM_KINDS]: how often each fault struck */
 /* ORR_RARE by name, over all nodes, in order of first use: false past the end. */
 ORR_API bool orr_sim_rare(const struct orr_sim *sim, size_t i, const char **name, uint64_t *asked, uint64_t *taken);
 /* A seed for a named use of the harness's own (workloads, plans): a new use moves no old one. */
@@ -161,18 +166,20 @@ ORR_API uint64_t orr_sim_seed(const struct orr_sim *sim, const char *use);
 /* fn(ud) at virtual time `at` (or at once, if that is past), before any node's turn of that instant. -ENOMEM. */
 ORR_API int orr_sim_at(struct orr_sim *sim, orr_time at, void (*fn)(void *ud), void *ud);
 
-/* -- Nodes ------------------------------------------------------------------------------------------------------------ */
+/* -- Nodes ------------------------------------------------------------------------------------------------------- */
 struct orr_sim_boot {
     /* Builds a node on this world: sets w->wake and w->ud. It is the node's turn 0: it may call all of world.h. An
      * error leaves the node down. The world is a new one at each start. */
     int (*start)(void *ud, struct orr_world *w, const char *name);
-    /* The node has crashed or stopped: throw away what belongs to it outside its world (a Lua state). No call of world.h,
-     * but w->alloc may still be given memory back. All that the world's alloc gave is freed afterwards. May be NULL. */
+    /* The node has crashed or stopped: throw away what belongs to it outside its world (a Lua state). No call of
+     * world.h, but w->alloc may still be given memory back. All that the world's alloc gave is freed afterwards. May
+     * be NULL. */
     void (*halt)(void *ud);
     void *ud;
-    const char *dir;                /* name of its directory; NULL: its own. Two nodes may name the same one: ORR_EBUSY */
+    const char *dir;  /* name of its directory; NULL: its own. Two nodes may name the same one: ORR_EBUSY */
 };
-ORR_API int orr_sim_add(struct orr_sim *sim, const char *name, const struct orr_sim_boot *boot);  /* -EEXIST, ORR_EFULL, -ENOMEM */
+/* -EEXIST, ORR_EFULL, -ENOMEM */
+ORR_API int orr_sim_add(struct orr_sim *sim, const char *name, const struct orr_sim_boot *boot);
 ORR_API int orr_sim_start(struct orr_sim *sim, const char *name);        /* start()'s error; -EALREADY where it is up */
 /* Power loss: what was not synced goes or stays sector by sector, as world.h says. */
 ORR_API int orr_sim_kill(struct orr_sim *sim, const char *name);
@@ -183,11 +190,13 @@ ORR_API int orr_sim_restart(struct orr_sim *sim, const char *name, enum orr_sim_
 ORR_API int orr_sim_pause(struct orr_sim *sim, const char *name);
 ORR_API int orr_sim_resume(struct orr_sim *sim, const char *name);
 ORR_API int orr_sim_state(const struct orr_sim *sim, const char *name);  /* enum orr_sim_state */
-ORR_API const char *orr_sim_node_name(const struct orr_sim *sim, size_t i);      /* in order of addition; NULL past the end */
+/* in order of addition; NULL past the end */
+ORR_API const char *orr_sim_node_name(const struct orr_sim *sim, size_t i);
 ORR_API struct orr_world *orr_sim_world(struct orr_sim *sim, const char *name);  /* NULL: down. For tests */
-ORR_API size_t orr_sim_memory(const struct orr_sim *sim, const char *name);      /* bytes its alloc has given and not got back */
+/* bytes its alloc has given and not got back */
+ORR_API size_t orr_sim_memory(const struct orr_sim *sim, const char *name);
 
-/* -- Clients: endpoints outside the nodes, one connection at a time, over the same links ------------------------------- */
+/* -- Clients: endpoints outside the nodes, one connection at a time, over the same links ------------------------- */
 struct orr_sim_client_ops {         /* each may call all client functions but free */
     void (*connected)(void *ud);
     void (*data)(void *ud, const void *bytes, size_t size);      /* borrowed */
@@ -196,48 +205,54 @@ struct orr_sim_client_ops {         /* each may call all client functions but fr
 ORR_API int orr_sim_client_new(struct orr_sim *sim, struct orr_sim_client **client, const char *name,
                                const struct orr_sim_client_ops *ops, void *ud);
 ORR_API void orr_sim_client_free(struct orr_sim_client *client);         /* closes without a callback */
-ORR_API int orr_sim_client_connect(struct orr_sim_client *client, const char *address);  /* -EISCONN; then connected or closed */
-ORR_API int orr_sim_client_send(struct orr_sim_client *client, const void *bytes, size_t size);   /* copied; -ENOTCONN, ORR_EOVERLOADED */
-ORR_API void orr_sim_client_close(struct orr_sim_client *client);        /* what was sent still goes out; then closed() */
+/* -EISCONN; then connected or closed */
+ORR_API int orr_sim_client_connect(struct orr_sim_client *client, const char *address);
+/* copied; -ENOTCONN, ORR_EOVERLOADED */
+ORR_API int orr_sim_client_send(struct orr_sim_client *client, const void *bytes, size_t size);
+ORR_API void orr_sim_client_close(struct orr_sim_client *client);  /* what was sent still goes out; then closed() */
 
-/* -- Links. A name may be ORR_SIM_CLIENTS (all clients together) or NULL (every end but `the other`). ------------------- */
+/* -- Links. A name may be ORR_SIM_CLIENTS (all clients together) or NULL (every end but `the other`). ------------ */
 #define ORR_SIM_CLIENTS "clients"
 ORR_API int orr_sim_link(struct orr_sim *sim, const char *from, const char *to, const struct orr_sim_link *link);
-ORR_API int orr_sim_cut(struct orr_sim *sim, const char *from, const char *to);          /* one way; cuts don't add up */
+ORR_API int orr_sim_cut(struct orr_sim *sim, const char *from, const char *to);  /* one way; cuts don't add up */
 ORR_API int orr_sim_uncut(struct orr_sim *sim, const char *from, const char *to);
-/* Cuts both ways between the nodes of the bitmap (bit i: orr_sim_node_name(i)) and the other nodes. Clients reach all. */
+/* Cuts both ways between the nodes of the bitmap (bit i: orr_sim_node_name(i)) and the others. Clients reach all. */
 ORR_API void orr_sim_partition(struct orr_sim *sim, uint64_t side);
 ORR_API int orr_sim_stall(struct orr_sim *sim, const char *from, const char *to, orr_time until);
-ORR_API int orr_sim_reset(struct orr_sim *sim, const char *a, const char *b);            /* breaks every stream between them */
-ORR_API void orr_sim_heal_links(struct orr_sim *sim);                    /* no cut, no stall, config's delay and bandwidth */
+ORR_API int orr_sim_reset(struct orr_sim *sim, const char *a, const char *b);  /* breaks every stream between them */
+ORR_API void orr_sim_heal_links(struct orr_sim *sim);  /* no cut, no stall, config's delay and bandwidth */
 
-/* -- Disks ------------------------------------------------------------------------------------------------------------ */
+/* -- Disks ------------------------------------------------------------------------------------------------------- */
 /* Bytes of the durable image: what a power loss now would surely leave. -ENOENT: the name is not durable. */
 ORR_API int orr_sim_disk_durable(const struct orr_sim *sim, const char *node, const char *path, uint64_t at, void *buf,
                                  size_t size, size_t *got);
 ORR_API int orr_sim_disk_durable_size(const struct orr_sim *sim, const char *node, const char *path, uint64_t *size);
 /* i-th durable name in bytewise order; NULL past the end. Borrowed until the simulation goes on. */
 ORR_API const char *orr_sim_disk_durable_name(const struct orr_sim *sim, const char *node, size_t i);
-ORR_API int orr_sim_disk_room(struct orr_sim *sim, const char *node, uint64_t bytes);    /* the disk has this many bytes now */
-ORR_API int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, uint64_t at);      /* flips a bit there */
+/* the disk has this many bytes now */
+ORR_API int orr_sim_disk_room(struct orr_sim *sim, const char *node, uint64_t bytes);
+/* flips a bit there */
+ORR_API int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, uint64_t at);
 ORR_API int orr_sim_disk_speed(struct orr_sim *sim, const char *node, const struct orr_sim_disk_speed *speed);
-/* Has the disk been damaged (rot, misdirected, stale) or lost (empty, old)? The harness clears it when the node is whole again. */
+/* Has the disk been damaged (rot, misdirected, stale) or lost (empty, old)? The harness clears it when the node is
+ * whole again. */
 ORR_API bool orr_sim_disk_damaged(const struct orr_sim *sim, const char *node);
 ORR_API void orr_sim_disk_repaired(struct orr_sim *sim, const char *node);
 
-/* -- Clocks, memory, and any OP fault or crash by count ----------------------------------------------------------------- */
-ORR_API int orr_sim_clock(struct orr_sim *sim, const char *node, orr_time step, int32_t drift_ppb);  /* step: wall clock only; drift: both */
+/* -- Clocks, memory, and any OP fault or crash by count ---------------------------------------------------------- */
+/* step: wall clock only; drift: both */
+ORR_API int orr_sim_clock(struct orr_sim *sim, const char *node, orr_time step, int32_t drift_ppb);
 /* The nth next opportunity (1: the next) for this OP fault or effect crash at this node is taken. ORR_SIM_CRASH counts
  * deliveries. 0 takes it back. One for each kind and node. */
 ORR_API int orr_sim_arm(struct orr_sim *sim, const char *node, enum orr_sim_fault kind, uint64_t nth);
 /* Flips a bit of the nth byte (from 0, over all streams and datagrams) that is delivered: what a digest must show. */
 ORR_API void orr_sim_flip(struct orr_sim *sim, uint64_t nth);
 
-/* -- Chaos -------------------------------------------------------------------------------------------------------------- */
-/* Between `from` and `until` faults strike at these rates (copied), drawn from random streams of their own; whatever goes
- * down, also by its own stop(), comes back after a while. At `until` everything is healed: links, clocks' drift, room on
- * the disks, OP rates back to the config's; what is down, paused, or has a poisoned file is (re)started. Damaged disks stay.
- * What stops itself later is started again too: an answer to an old fault may come late. */
+/* -- Chaos ------------------------------------------------------------------------------------------------------- */
+/* Between `from` and `until` faults strike at these rates (copied), drawn from random streams of their own; whatever
+ * goes down, also by its own stop(), comes back after a while. At `until` everything is healed: links, clocks' drift,
+ * room on the disks, OP rates back to the config's; what is down, paused, or has a poisoned file is (re)started.
+ * Damaged disks stay. What stops itself later is started again too: an answer to an old fault may come late. */
 ORR_API int orr_sim_chaos(struct orr_sim *sim, const struct orr_sim_faults *rates, orr_time from, orr_time until);
 ORR_API void orr_sim_heal(struct orr_sim *sim);          /* the same, now */
 
