@@ -397,7 +397,10 @@ int orr_raft_greet(struct orr_raft *r, orr_time now, orr_id peer, orr_term term,
     bool leads = r->role == ORR_LEADER;
     bool forgot = term < p->told || (leads && term == r->term && last < p->match);
     if (forgot) p->lost = true;
-    if (leads && p->progress != ORRI_SNAPSHOT && p != r->me) orri_raft_probe(p, p->match + 1);
+    if (leads && p != r->me) {              /* there it is again: let it hear us */
+        if (p->progress != ORRI_SNAPSHOT) orri_raft_probe(p, p->match + 1);
+        p->poke = true;
+    }
     return orri_raft_end(r, forgot ? ORR_ECORRUPT : 0);
 }
 

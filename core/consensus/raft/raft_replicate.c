@@ -209,7 +209,8 @@ void orri_raft_matched(struct orr_raft *r, struct orri_raft_peer *p, orr_index m
         orri_raft_probe(p, p->match + 1);
     }
     agreed = orri_max(agreed, p->match);
-    if (p->progress == ORRI_PROBE && agreed + 1 >= p->next) {
+    bool took_nothing = p->probing && agreed + 1 == p->next;    /* full, perhaps: one append a heartbeat is enough */
+    if (p->progress == ORRI_PROBE && agreed + 1 >= p->next && !took_nothing) {
         p->progress = ORRI_REPLICATE;
         p->probing = false;
         p->next = agreed + 1;
@@ -242,6 +243,7 @@ int orri_raft_on_append_reply(struct orr_raft *r, struct orri_raft_peer *p, cons
 /* -- Time -------------------------------------------------------------------------------------------------------------------- */
 static void heartbeat(struct orr_raft *r, struct orri_raft_peer *p) {
     if (r->now - p->sent_at >= r->cfg.order.heartbeat / 2) p->poke = true;
+    if (p->progress == ORRI_PROBE) p->probing = false;
     if (r->now - p->moved_at < r->cfg.order.election) return;
     if (p->progress == ORRI_REPLICATE && p->n_sent > 0) orri_raft_probe(p, p->match + 1);
     if (p->progress == ORRI_SNAPSHOT) p->waiting = false;       /* the part, or what said that it came, was lost */
