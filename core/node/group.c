@@ -302,6 +302,14 @@ static bool work(struct orr_group *g) {
     return changed;
 }
 
+/* A protocol that takes no part any more because of this disk would only look alive. */
+static void stop_if_broken(struct orr_group *g) {
+    int error = g->status.error;
+    if (error == 0 || error == ORR_EDENIED) return;
+    orri_node_fail(g->node, error == ORR_ECORRUPT ? 3 : 4, "group %s: its log can't be read or written any more: %s. Start this node again; where that "
+                   "does not help, with an empty data directory once the others have a majority without it", g->name, orr_strerror(error));
+}
+
 void orri_group_turn(struct orr_group *g) {
     struct orr_node *n = g->node;
     if (!g->x || orri_node_dead(n)) return;
@@ -325,6 +333,7 @@ void orri_group_turn(struct orr_group *g) {
     orri_apply_reads(g);
     orri_snapshot_step(g);
     g->order->status(g->x, &g->status);
+    stop_if_broken(g);
     if (unfinished) n->again = true;
     orr_time at = g->order->deadline(g->x);
     orr_time others[3] = { orri_origin_deadline(&g->origin), orri_reads_deadline(&g->reads), wants };
