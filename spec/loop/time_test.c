@@ -16,21 +16,18 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void an_alarm_is_never_early_and_hardly_late(void **state) {
+static void an_alarm_is_never_early_and_prompt_when_the_machine_is(void **state) {
     (void)state;
-    orr_time late_most = 0, late[20];
-    for (unsigned i = 0; i < 20; i++) {
+    unsigned prompt = 0;
+    for (unsigned i = 0; prompt < 5; i++) {
         orr_time at = node.w->ops->fresh(node.w) + 2 * ORR_MS;
         unsigned before = node.wakes;
+        assert_true(i < 2000);      /* so many are late only where the timer is coarse */
         node.w->ops->alarm(node.w, at, 0);
         while (node.wakes == before) assert_true(orr_loop_step(node.loop, ORR_NEVER) >= 0);
-        assert_true(node.w->ops->now(node.w) >= at);
-        late[i] = node.w->ops->now(node.w) - at;
-        if (late[i] > late_most) late_most = late[i];
+        assert_true(node.loop->now >= at);
+        prompt += node.loop->now - at < 200 * ORR_US;
     }
-    unsigned prompt = 0;
-    for (unsigned i = 0; i < 20; i++) prompt += late[i] < 2 * ORR_MS;
-    assert_true(prompt >= 10);      /* a loaded machine may delay some */
 }
 
 static void an_alarm_moved_later_wakes_nobody_at_the_old_time(void **state) {
@@ -294,7 +291,7 @@ static void a_loop_can_run_out_of_memory_anywhere(void **state) {
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(an_alarm_is_never_early_and_hardly_late),
+        T(an_alarm_is_never_early_and_prompt_when_the_machine_is),
         T(an_alarm_moved_later_wakes_nobody_at_the_old_time),
         T(no_alarm_comes_without_being_asked_for),
         T(slack_lets_another_turn_serve_the_alarm),
