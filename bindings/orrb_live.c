@@ -37,7 +37,7 @@ static int live_close(lua_State *L) {
 static int live_new(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     struct orr_loop_config config;
-    struct orrb_script script;
+    struct orrb_script script = { 0 };
     char why[1024] = "";
     orr_loop_config_init(&config);
     script.plan = orrb_text_field(L, 1, "plan", &script.plan_size);
@@ -55,6 +55,8 @@ static int live_new(lua_State *L) {
     if (rc < 0) return orrb_fail(L, rc, "loop");
     rc = orrb_node_boot(&v->node, orr_loop_world(v->loop), &script, why, sizeof why);
     if (rc == 0) return 1;
+    orr_loop_free(v->loop);
+    v->loop = NULL;
     lua_pushnil(L);
     lua_pushstring(L, why[0] ? why : orr_strerror(rc));
     lua_pushstring(L, rc == ORR_EBUSY ? "busy" : orr_error_word(rc));
