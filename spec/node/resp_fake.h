@@ -31,7 +31,7 @@ struct fake_conn {
     struct fake *fake;
     unsigned char *in, *out;
     size_t n_in, n_out, cap_out, want;
-    bool open, closing, paused, soon;
+    bool open, closing, paused, soon, crowded;
     uint64_t serial;
 };
 struct fake {
@@ -123,7 +123,7 @@ static inline void fake_services(struct fake *g) {
         struct fake_conn *c = &g->conns[i];
         if (!c->open) continue;
         fake_offer(c);
-        if (!c->soon) continue;
+        if (!c->soon || c->crowded) continue;
         c->soon = false;
         if (!c->closing) orr_resp_service.turn(c->conn.state);
     }
@@ -176,7 +176,7 @@ static inline void fake_turn(struct fake *g) {
         if (g->n_ops) (void)fake_apply(g, g->n_ops);
         fake_serve(g);
         again = g->n_ops || g->n_reads;
-        for (unsigned k = 0; k < FAKE_CONNS; k++) again |= g->conns[k].open && g->conns[k].soon;
+        for (unsigned k = 0; k < FAKE_CONNS; k++) again |= g->conns[k].open && g->conns[k].soon && !g->conns[k].crowded;
     }
 }
 
@@ -246,6 +246,7 @@ unsigned char *orri_conn_room(struct orri_conn *conn, size_t size) {
     return c->out + c->n_out;
 }
 void orri_conn_wrote(struct orri_conn *c, size_t size) { fake_of(c)->n_out += size; }
+bool orri_conn_crowded(const struct orri_conn *c) { return fake_of(c)->crowded; }
 void orri_conn_pause(struct orri_conn *c, bool on) { fake_of(c)->paused = on; }
 void orri_conn_soon(struct orri_conn *c) { fake_of(c)->soon = true; }
 void orri_conn_close(struct orri_conn *c, bool flush) {
