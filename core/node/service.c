@@ -9,6 +9,7 @@
 
 enum {
     OUT_FIRST = 4 << 10, OUT_NEXT = 16 << 10,       /* blocks of output in one turn */
+    OUT_TURN = 1 << 20, OUT_MAX = 256 << 20,        /* what a turn should write to a client; and what it may, in one answer */
     COPY_MAX = 1 << 10,                             /* larger slices are held, not copied */
     IN_MIN = 512,
     IN_SLACK = 1 << 20                              /* what a command may take beyond the largest op */
@@ -249,6 +250,10 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
 }
 
 /* -- Out ---------------------------------------------------------------------------------------------------------------------- */
+static size_t written(const struct orri_conn *c) { return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0); }
+
+bool orri_conn_crowded(const struct orri_conn *c) { return c->blocked || written(c) >= OUT_TURN; }
+
 static int add_part(struct orri_conn *c, struct orr_slice held) {
     if (c->n_parts == c->cap_parts) {
         uint32_t cap = c->cap_parts ? 2 * c->cap_parts : 4;
@@ -281,6 +286,10 @@ unsigned char *orri_conn_room(struct orri_conn *c, size_t size) {
     struct orr_chunks *chunks = c->listener->node->w->chunks;
     if (c->closing) return NULL;
     if (c->out && c->out_to + size <= c->out->cap) return c->out->at + c->out_to;
+    if (written(c) + size > OUT_MAX) {
+        too_much(c, "an answer above the limit");
+        return NULL;
+    }
     size_t cap = c->out || c->n_parts ? OUT_NEXT : OUT_FIRST;
     if (seal(c) < 0) return NULL;
     c->out = chunks->get(chunks, size < cap ? cap : size);
@@ -335,7 +344,7 @@ bool orri_services_turn(struct orr_node *n) {
     bool any = false;
     for (struct orri_conn *c = n->dirty; c; c = c->next_dirty) {
         offer_kept(c);
-        if (!c->soon) continue;
+        if (!c->soon || c->blocked) continue;
         c->soon = false;
         any = true;
         if (!c->closing && c->listener->service->turn) c->listener->service->turn(c->state);
@@ -348,12 +357,12 @@ void orri_services_flush(struct orr_node *n) {
         next = c->next_dirty;
         c->dirty = false;
         flush(c);
-        if (c->soon) n->again = true;
+        if (c->soon && !c->blocked) n->again = true;
     }
     n->dirty = n->dirty_last = NULL;
     for (struct orri_listener *l = n->again ? n->listeners : NULL; l; l = l->next) {       /* turns that are still wanted */
         for (struct orri_conn *c = l->conns; c; c = c->next) {
-            if (c->soon) mark(c);
+            if (c->soon && !c->blocked) mark(c);
         }
     }
 }
@@ -361,7 +370,7 @@ void orri_services_flush(struct orr_node *n) {
 /* -- What a service may do ----------------------------------------------------------------------------------------------------------- */
 size_t orri_conn_queued(const struct orri_conn *c) {
     struct orr_world *w = c->listener->node->w;
-    return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0) + (c->closed ? 0 : w->ops->queued(w, c->stream));
+    return written(c) + (c->closed ? 0 : w->ops->queued(w, c->stream));
 }
 
 void orri_conn_pause(struct orri_conn *c, bool on) {

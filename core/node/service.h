@@ -29,8 +29,10 @@ unsigned char *orri_conn_room(struct orri_conn *c, size_t size);
 void orri_conn_wrote(struct orri_conn *c, size_t size);                   /* how much of the room was used */
 int orri_conn_write(struct orri_conn *c, struct orr_slice bytes);         /* copied when small, held when large */
 size_t orri_conn_queued(const struct orri_conn *c);                       /* bytes not yet taken by the system */
+/* Enough was written for one turn, or the client doesn't read: the rest should wait for the next `turn`, after orri_conn_soon. */
+bool orri_conn_crowded(const struct orri_conn *c);
 void orri_conn_pause(struct orri_conn *c, bool on);                       /* back-pressure of the service's own */
-void orri_conn_soon(struct orri_conn *c);                                 /* call `turn` before this turn ends */
+void orri_conn_soon(struct orri_conn *c);                                 /* call `turn` before this turn ends, or, where the client doesn't read, when there is room */
 void orri_conn_alarm(struct orri_conn *c, orr_time at);                   /* ORR_NEVER: none */
 void orri_conn_close(struct orri_conn *c, bool flush);
 uint64_t orri_conn_serial(const struct orri_conn *c);

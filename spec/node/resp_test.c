@@ -301,6 +301,43 @@ static void what_the_group_refuses_is_answered_in_its_place(void **state) {
     rig_free(&r);
 }
 
+static void reads_wait_for_room_but_not_behind_a_write(void **state) {
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    say(r.c, "SET k 1\r\nGET k\r\nGET k\r\n");
+    fake_services(&r.f);
+    r.c->crowded = true;
+    fake_apply(&r.f, 1);
+    OUT(r.c, "+OK\r\n");
+    struct fake_conn *d = fake_connect(&r.f);
+    say(d, "SET k 2\r\n");
+    fake_turn(&r.f);
+    OUT(r.c, "");                                               /* nothing to a client that doesn't read */
+    r.c->crowded = false;
+    fake_turn(&r.f);
+    OUT(r.c, "$1\r\n2\r\n$1\r\n2\r\n");                       /* and then what is there now */
+
+    say(r.c, "SET k 3\r\nGET k\r\nSET k 4\r\nGET k\r\n");
+    fake_services(&r.f);
+    r.c->crowded = true;
+    fake_apply(&r.f, 2);
+    OUT(r.c, "+OK\r\n$1\r\n3\r\n+OK\r\n");                     /* its own later write is not seen by an earlier read */
+    r.c->crowded = false;
+    fake_turn(&r.f);
+    OUT(r.c, "$1\r\n4\r\n");
+
+    say(r.c, "GET k\r\nPING\r\n");
+    fake_services(&r.f);
+    r.c->crowded = true;
+    fake_serve(&r.f);
+    OUT(r.c, "");
+    r.c->crowded = false;
+    fake_turn(&r.f);
+    OUT(r.c, "$1\r\n4\r\n+PONG\r\n");
+    rig_free(&r);
+}
+
 static void a_client_that_leaves_is_forgotten(void **state) {
     (void)state;
     struct rig r;
@@ -499,6 +536,7 @@ int main(void) {
         cmocka_unit_test(reads_that_hung_on_a_lost_write_are_asked_anew),
         cmocka_unit_test(a_lost_read_leaves_those_that_a_write_will_serve),
         cmocka_unit_test(what_the_group_refuses_is_answered_in_its_place),
+        cmocka_unit_test(reads_wait_for_room_but_not_behind_a_write),
         cmocka_unit_test(a_client_that_leaves_is_forgotten),
         cmocka_unit_test(quit_and_broken_streams_close_behind_what_is_older),
         cmocka_unit_test(the_protocol_changes_in_its_place),

@@ -8,7 +8,10 @@
  *   - when the group says so (served): asked once for the reads of a turn that has no write. The tag covers all that are older.
  *
  * In each case all that is older must have been answered. A read that hung on a write which was lost is asked for anew. Log time never
- * goes back within a connection's reads, so a key that was seen to have ended stays so.                                   */
+ * goes back within a connection's reads, so a key that was seen to have ended stays so.
+ *
+ * No turn writes much more than a megabyte, and nothing is written to a client that doesn't read: reads that may be served stay in the
+ * queue, where they take a few bytes, and are answered in a later turn, from a later state, though always before a later write.  */
 #include <errno.h>
 #include <string.h>
 
@@ -127,12 +130,31 @@ static void answer(struct orri_resp_conn *c, struct orri_resp_item *item, const 
     if (close) orri_conn_close(c->conn, true);
 }
 
+/* Reads up to this tag may be answered at any time from now on. */
+static void freshen(struct orri_resp_conn *c, uint64_t tag, const struct orr_at *at) {
+    if (tag > c->fresh) c->fresh = tag;
+    if (at->time > c->fresh_time) c->fresh_time = at->time;
+}
+
+/* Enough was written for now: the reads that hung on the write of `turn`, which is done, need it no more. */
+static void put_off(struct orri_resp_conn *c, const struct orr_at *at, uint64_t turn) {
+    for (struct orri_resp_item *item = first(&c->queue); item && item->turn <= turn; item = after(&c->queue, item)) {
+        if (item->kind == ORRI_RESP_WRITE) break;
+        if (item->kind == ORRI_RESP_READ && item->turn == turn) freshen(c, item->tag, at);
+    }
+    orri_conn_soon(c->conn);
+}
+
 /* Answers what can be answered now. `written`: the turn of the write that has just been applied, 0: none. */
 static void drain(struct orri_resp_conn *c, const struct orr_at *at, uint64_t written) {
     struct orri_resp_item *item;
     while ((item = first(&c->queue))) {
         if (item->kind == ORRI_RESP_WRITE) break;
         if (item->kind == ORRI_RESP_READ && item->tag > c->fresh && item->turn != written) break;
+        if (orri_conn_crowded(c->conn)) {
+            put_off(c, at, written);
+            break;
+        }
         answer(c, item, at);
     }
     orri_resp_drained(c);
@@ -176,8 +198,7 @@ static void on_end(struct orri_waiter *w, uint64_t tag, const struct orr_at *at)
 
 static void on_served(struct orri_waiter *w, uint64_t tag, const struct orr_at *at) {
     struct orri_resp_conn *c = conn_of(w);
-    if (tag > c->fresh) c->fresh = tag;
-    if (at->time > c->fresh_time) c->fresh_time = at->time;
+    freshen(c, tag, at);
     drain(c, at, 0);
 }
 
@@ -222,6 +243,7 @@ void orri_resp_queue_turn(struct orri_resp_conn *c) {
     c->last_read = c->last_write = 0;
     c->ask_again = false;
     c->turn++;
+    if (!orri_resp_idle(c)) drain_here(c);          /* what was put off */
     if (!ask) return;
     int status = orri_group_read(c->group, &c->waiter, tag);
     if (status < 0) on_lost(&c->waiter, tag, true, status);
