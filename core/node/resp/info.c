@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/inner.h"
 #include "node/resp/resp.h"
 
 struct text {
@@ -77,6 +78,28 @@ static void orrery(struct orri_resp_conn *c, struct text *t) {
         s.recovered, s.ready, !s.disenfranchised, s.disk_full, s.peers_up, s.incarnation, s.cluster);
 }
 
+/* How long the loop's turns took: how many began at each power of two, in us; and what the world did for this node. */
+static void loop(struct orri_resp_conn *c, struct text *t) {
+    enum { OVER_8MS = 23 };         /* 2^23 ns */
+    struct orr_world *w = orri_conn_node(c->conn)->w;
+    struct orr_world_stats s;
+    uint64_t over = 0;
+    const char *comma = "";
+    if (!w || !w->ops->stats || !w->ops->stats(w, &s)) return;
+    add(t, "loop_turns:%" PRIu64 "\r\nloop_turns_by_us:", s.turns);
+    for (size_t i = 0; i < sizeof s.turn_log2_ns / sizeof *s.turn_log2_ns; i++) {
+        if (i > OVER_8MS) over += s.turn_log2_ns[i];
+        if (s.turn_log2_ns[i] == 0) continue;
+        add(t, "%s%" PRIu64 "=%" PRIu64, comma, (UINT64_C(1) << i) / 1000, s.turn_log2_ns[i]);
+        comma = ",";
+    }
+    add(t, "\r\nloop_turns_over_8ms:%" PRIu64 "\r\nloop_turns_over_16ms:%" PRIu64 "\r\n", over + s.turn_log2_ns[OVER_8MS], over);
+    add(t, "streams:%" PRIu64 "\r\nqueued_bytes:%" PRIu64 "\r\naccepted:%" PRIu64 "\r\nrefused:%" PRIu64 "\r\n", s.streams,
+        s.queued_bytes, s.accepted, s.refused);
+    add(t, "file_writes:%" PRIu64 "\r\nfile_syncs:%" PRIu64 "\r\nfile_syncs_in_loop:%" PRIu64 "\r\nfile_sync_us:%" PRId64 "\r\n",
+        s.writes, s.syncs, s.syncs_now, s.sync_time / ORR_US);
+}
+
 static void keyspace(struct orri_resp_conn *c, struct text *t) {
     struct orr_machine_stats s;
     orri_group_machine_stats(c->group, &s);
@@ -93,6 +116,7 @@ static const struct {
     { "stats", "Stats", stats },
     { "replication", "Replication", replication },
     { "orrery", "Orrery", orrery },
+    { "loop", "Loop", loop },
     { "keyspace", "Keyspace", keyspace },
 };
 
