@@ -120,12 +120,12 @@ static void locked(void) {
 static const struct {
     const char *name, *text, *expected;
 } mistakes[] = {
-    { "an unknown field", "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodez = {},\n}\n", "nodes" },
+    { "an unknown field", "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodez = {},\n}\n", "nearest" },
     { "a duplicate id", "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodes = { { id = 'a', at = '127.0.0.1:1' },\n"
       "    { id = 'a', at = '127.0.0.1:2' } },\n}\n", "id" },
     { "a missing script", "return orrery.cluster {\n  name = 'x', node = 'missing.lua',\n  nodes = { { id = 'a', at = '127.0.0.1:1' } },\n}\n",
       "missing.lua" },
-    { "a syntax error", "return orrery.cluster {\n  name = ,\n}\n", "name" },
+    { "a syntax error", "return orrery.cluster {\n  name = ,\n}\n", "symbol" },
     { "a bad address", "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodes = { { id = 'a', at = 'here' } },\n}\n", "at" },
 };
 
@@ -406,7 +406,7 @@ static void damaged_log(void) {
     bool told = live_line(n, word, line, sizeof line);
     live_check(ended && n->status == 3, "a byte in the middle of the log is wrong: the node doesn't start (exit %d)", n->status);
     live_check(told && strpbrk(strstr(line, word) + strlen(word), "0123456789"), "it names the segment, the place, the choices: %s", line);
-    live_check(live_write_works(&l.nodes[0], 5 * ORR_SECOND, "k", "v"), "the others go on");
+    live_check(live_write_works(live_leader(&l, 5 * ORR_SECOND), 5 * ORR_SECOND, "k", "v"), "the others go on");
     change(path, 4096 + (end - 4096) / 2, 'x', 1);
     live_start(n);
     live_check(live_serves(n, 10 * ORR_SECOND) && has_key(n, "newest299"), "with the byte put right it starts, and nothing was changed meanwhile");
