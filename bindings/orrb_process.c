@@ -25,7 +25,7 @@
 
 struct child {
     struct child *next;
-    pid_t pid;                      /* 0: reaped, its pipes may still hold bytes */
+    pid_t pid;
     int pipe[2];                    /* stdout, stderr; -1: at its end */
 };
 struct nursery {
@@ -88,12 +88,14 @@ static void end_pipe(int *fd) {
     *fd = -1;
 }
 
-/* Children that still live are left to PR_SET_PDEATHSIG. */
+/* Children that still live are killed: who holds the nursery stops them first. */
 static int nursery_close(lua_State *L) {
     struct nursery *n = luaL_checkudata(L, 1, NURSERY);
     while (n->children) {
         struct child *c = n->children;
         n->children = c->next;
+        kill(c->pid, SIGKILL);
+        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR) {}
         end_pipe(&c->pipe[0]);
         end_pipe(&c->pipe[1]);
         free(c);
@@ -173,6 +175,12 @@ static int nursery_spawn(lua_State *L) {
     return 1;
 }
 
+static orr_time monotonic(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (orr_time)t.tv_sec * ORR_SECOND + t.tv_nsec;
+}
+
 /* -- Waiting ---------------------------------------------------------------------------------------------------------- */
 /* Bytes or the end of one pipe, if there are any: "data", pid, "out" or "err", bytes. */
 static int read_pipe(lua_State *L, struct child *c, int which) {
@@ -233,7 +241,7 @@ static int next_event(lua_State *L, struct nursery *n) {
     return !pushed && n->reap ? reap_one(L, n) : pushed;
 }
 
-static int sleep_for(lua_State *L, const struct nursery *n, orr_time timeout) {
+static void sleep_for(lua_State *L, const struct nursery *n, orr_time timeout) {
     size_t count = 1;
     for (const struct child *c = n->children; c; c = c->next) count += 2;
     struct pollfd *fds = lua_newuserdatauv(L, count * sizeof *fds, 0);
@@ -242,16 +250,20 @@ static int sleep_for(lua_State *L, const struct nursery *n, orr_time timeout) {
     for (const struct child *c = n->children; c; c = c->next)
         for (int i = 0; i < 2; i++) *at++ = (struct pollfd){ .fd = c->pipe[i], .events = POLLIN };    /* -1 is passed over */
     int64_t ms = timeout / ORR_MS + (timeout % ORR_MS != 0);
-    return poll(fds, count, timeout == ORR_NEVER || ms > 1000000000 ? -1 : (int)ms);
+    poll(fds, count, timeout == ORR_NEVER || ms > 1000000000 ? -1 : (int)ms);
+    lua_pop(L, 1);
 }
 
 /* nursery:wait(T) -> an event, or nothing when time ran out. */
 static int nursery_wait(lua_State *L) {
     struct nursery *n = check_nursery(L);
-    orr_time timeout = orrb_seconds(L, 2);
-    int pushed = next_event(L, n);
-    if (pushed || sleep_for(L, n, timeout) <= 0) return pushed;
-    return next_event(L, n);
+    orr_time left = orrb_seconds(L, 2), began = monotonic(), until = left == ORR_NEVER ? ORR_NEVER : began + left;
+    for (;;) {                      /* the end of a pipe wakes us, too, and is no event */
+        int pushed = next_event(L, n);
+        if (pushed || left <= 0) return pushed;
+        sleep_for(L, n, left);
+        if (until != ORR_NEVER) left = until - monotonic();
+    }
 }
 
 /* nursery:kill(pid, "TERM"): only a child of this nursery, so never a stranger that got its number. */
@@ -276,9 +288,7 @@ static int process_pid(lua_State *L) {
 
 /* Seconds of a clock that never goes back, for telling how long something took. */
 static int process_clock(lua_State *L) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+    lua_pushnumber(L, (lua_Number)monotonic() / 1e9);
     return 1;
 }
 
