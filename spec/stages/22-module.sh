@@ -1,0 +1,32 @@
+#!/bin/bash
+# 22-module.sh - the Lua module under plain lua5.4, and what is installed: it finds its files wherever that is.
+set -u
+. spec/stages/common.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+module=build/release/lua/orrery/core.so
+check "the module shows luaopen_orrery_core only" [ "$(nm -D --defined-only $module | awk '{print $3}')" = luaopen_orrery_core ]
+check "it stays when its host unloads it" sh -c "readelf -d $module | grep -q NODELETE"
+check "it brings no Lua of its own" sh -c "! readelf -d $module | grep -q liblua"
+check "neither does the library know of any" sh -c "! nm -D build/release/liborrery.so | grep -q ' lua'"
+
+plain() {
+    LUA_PATH="$PWD/build/release/lua/?.lua;$PWD/build/release/lua/?/init.lua" LUA_CPATH="$PWD/build/release/lua/?.so" lua5.4 "$@"
+}
+cat >"$work/try.lua" <<'END'
+local orrery = require "orrery"
+local cluster = orrery.cluster { name = "x", node = "n.lua", nodes = { { id = "a", at = "127.0.0.1:1" } } }
+print(orrery.version, cluster, orrery.topology.ring():list { "a", "b" }[1][2])
+END
+check "plain lua5.4 loads it" [ "$(plain "$work/try.lua")" = "$(printf '0.1.0\torrery.cluster(x 1 node)\tb')" ]
+check "the program runs the same script" [ "$(build/release/orrery "$work/try.lua")" = "$(plain "$work/try.lua")" ]
+
+for prefix in /usr /usr/local /opt/orrery; do
+    DESTDIR="$work/$prefix" cmake --install build/release --prefix $prefix >"$work/log" 2>&1
+    check "it installs below $prefix" [ $? = 0 ]
+    installed=$work/$prefix$prefix/bin/orrery
+    check "and runs from there" [ "$(cd / && "$installed" "$work/try.lua")" = "$(plain "$work/try.lua")" ]
+    check "with its commands" sh -c "cd / && '$installed' up --help | grep -q '^usage: orrery up'"
+done
+finish
