@@ -157,9 +157,14 @@ static int load(struct orr_raft *r, const struct orr_boot *boot) {
     if (rc == 0) rc = orri_raft_log_init(&r->log, &r->cfg.order, boot);
     if (rc == 0) rc = orri_raft_keep_snapshot(r, &r->snapshot, &boot->snapshot);
     if (rc) return rc;
-    if (orri_raft_log_last_term(&r->log) > r->term) return ORR_ECORRUPT;    /* the state of that term was stored with or before it */
     r->term_stored = r->term;
     r->vote_stored = r->vote;
+    if (r->snapshot.term > r->term) {       /* it has a file of its own, which may have been done before the state was */
+        r->term = r->snapshot.term;
+        r->vote = ORR_NOBODY;
+        r->dirty = true;
+    }
+    if (orri_raft_log_last_term(&r->log) > r->term) return ORR_ECORRUPT;    /* an entry's was stored with or before it */
     r->submitted = r->stored = r->log.last;
     r->cut = boot->last > r->log.last;      /* what the snapshot made void may lie there still */
     r->commit = r->handed = r->applied = r->snapshot.index;
@@ -443,10 +448,10 @@ static bool valid(const struct orr_raft_msg *m) {
 
 static bool names_leader(const struct orr_raft_msg *m) { return m->type == ORR_RAFT_APPEND || m->type == ORR_RAFT_SNAPSHOT; }
 
-/* Somebody is behind: questions are answered with our term, so that he catches up (and a leader of old steps down). */
+/* Somebody is behind: questions are answered with our term, so that he catches up (and a leader of old steps down). The
+ * term is all that is said: he may lead it by the time he hears this, and the question was of another. */
 static void answer_old(struct orr_raft *r, const struct orr_raft_msg *m) {
     struct orr_raft_msg reply = orri_raft_msg(r, ORR_RAFT_APPEND_REPLY, m->from);
-    reply.prev_log_index = m->prev_log_index;
     if (m->type == ORR_RAFT_VOTE) reply.type = ORR_RAFT_VOTE_REPLY;
     else if (!names_leader(m)) return;
     orri_raft_post(r, &reply);
