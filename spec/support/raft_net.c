@@ -24,7 +24,7 @@ struct pending {                    /* a store not yet done */
     uint64_t id;
     unsigned char state[ORR_RAFT_STATE_SIZE];
     size_t state_size, n;
-    bool truncate;
+    bool truncate, data, refused;
     struct orr_entry *entries;
     struct pending *next;
 };
@@ -36,7 +36,7 @@ struct node {
     orr_time up_at, paused_until, clock_offset;
     struct disk disk;
     struct pending *pending;
-    orr_time disk_free_at;
+    orr_time disk_free_at, full_until;
     orr_index applied;
     orr_term applied_term;
     orr_time applied_time;
@@ -44,7 +44,7 @@ struct node {
     struct orr_slice config;        /* of the last CONFIG entry applied */
     enum orr_role role;
 };
-enum event_kind { DELIVER, STORED, PART, FETCH, TURN_ENDS };
+enum event_kind { DELIVER, STORED, PART, FETCH, TURN_ENDS, ROOM };
 struct event {
     orr_time at;
     uint64_t order;
@@ -179,14 +179,28 @@ static void apply_store(struct net *net, struct node *n) {
     free(p);
 }
 
+static void drop_store(struct node *n) {
+    struct pending *p = n->pending;
+    n->pending = p->next;
+    for (size_t i = 0; i < p->n; i++) orr_drop(p->entries[i].data);
+    free(p->entries);
+    free(p);
+}
+
 static void drop_stores(struct node *n) {
-    while (n->pending) {
-        struct pending *p = n->pending;
-        n->pending = p->next;
-        for (size_t i = 0; i < p->n; i++) orr_drop(p->entries[i].data);
-        free(p->entries);
-        free(p);
+    while (n->pending) drop_store(n);
+}
+
+/* No room: data is refused, and with it all entries that were handed in since. */
+static int finish_store(struct net *net, struct node *n) {
+    if (!n->pending->refused && !(n->pending->data && n->full_until > net->now)) {
+        apply_store(net, n);
+        return 0;
     }
+    for (struct pending *p = n->pending; p; p = p->next) p->refused = p->n > 0;
+    drop_store(n);
+    net->report.refused++;
+    return ORR_EFULL;
 }
 
 static orr_time disk_done_at(struct net *net, struct node *n) {       /* in order */
@@ -207,6 +221,7 @@ static void start_store(struct net *net, size_t i, const struct orr_store *s) {
     for (size_t k = 0; k < s->n_entries; k++) {
         p->entries[k] = s->entries[k];
         p->entries[k].data = orr_hold(s->entries[k].data);
+        p->data = p->data || s->entries[k].kind >= ORR_ENTRY_DATA;
     }
     while (*at) at = &(*at)->next;
     *at = p;
@@ -439,7 +454,7 @@ static void start_node(struct net *net, size_t i) {
 static void crash(struct net *net, size_t i) {
     struct node *n = &net->nodes[i];
     if (!n->r) return;
-    while (n->pending && chance(net, 0.5)) apply_store(net, n);       /* some of it may have got there */
+    while (n->pending && !n->pending->refused && n->full_until <= net->now && chance(net, 0.5)) apply_store(net, n);       /* some of it may have got there */
     drop_stores(n);
     orr_raft_free(n->r);
     n->r = NULL;
@@ -505,7 +520,7 @@ static void deliver(struct net *net, struct event *e) {
 static void handle(struct net *net, struct event *e) {
     struct node *n = &net->nodes[e->node];
     net->report.events++;
-    if (e->kind != DELIVER && (!n->r || e->life != n->life)) return;
+    if (e->kind != DELIVER && e->kind != ROOM && (!n->r || e->life != n->life)) return;
     if (n->r && n->paused_until > net->now) {           /* later, and again in this order */
         struct event later = *e;
         later.at = n->paused_until;
@@ -517,8 +532,7 @@ static void handle(struct net *net, struct event *e) {
     switch (e->kind) {
     case DELIVER: deliver(net, e); break;
     case STORED:
-        apply_store(net, n);
-        if (orr_raft_stored(n->r, net->now, e->id, 0) != 0) breach(net, "%s: doesn't know its store", n->name);
+        if (orr_raft_stored(n->r, net->now, e->id, finish_store(net, n)) != 0) breach(net, "%s: doesn't know its store", n->name);
         break;
     case PART:
         if (e->part.data.size) memcpy(n->disk.incoming + e->part.offset, e->part.data.at, e->part.data.size);
@@ -526,6 +540,9 @@ static void handle(struct net *net, struct event *e) {
         orr_raft_part_stored(n->r, net->now, e->part.id, 0);
         break;
     case FETCH: serve_fetch(net, n, &e->fetch); break;
+    case ROOM:
+        if (n->r) orr_raft_full(n->r, net->now, n->full_until > net->now);
+        break;
     case TURN_ENDS: break;
     }
     if (e->kind == TURN_ENDS || chance(net, 0.7)) drive(net, e->node);
@@ -578,6 +595,13 @@ static size_t victim(struct net *net) {
     return at;
 }
 
+static void fill(struct net *net, size_t i) {             /* it hears of it a little later, or by a refusal */
+    struct node *n = &net->nodes[i];
+    n->full_until = net->now + up_to(net, 6 * net->o.election);
+    push(net, (struct event){ .at = net->now + up_to(net, 2 * net->o.disk_max), .kind = ROOM, .node = i });
+    push(net, (struct event){ .at = n->full_until + net->o.disk_max * 2, .kind = ROOM, .node = i });
+}
+
 static void do_chaos(struct net *net) {
     size_t a = victim(net), b = orri_rng_below(&net->rng, net->n);
     if (chance(net, net->o.crash)) crash(net, a);
@@ -592,6 +616,7 @@ static void do_chaos(struct net *net) {
     if (chance(net, net->o.hand_over)) orr_raft_hand_over(n->r, net->now, ORR_NOBODY);
     if (chance(net, net->o.compact)) compact(net, a);
     if (chance(net, net->o.lost) && a != b) orr_raft_peer_lost(n->r, net->now, net->nodes[b].id);
+    if (chance(net, net->o.full) && n->full_until < net->now) fill(net, a);
     drive(net, a);
     check_matching(net);
 }

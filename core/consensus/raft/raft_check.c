@@ -61,7 +61,7 @@ static void check_stores(const struct orr_raft *r) {
         ORR_ASSERT(s->id > id && s->term <= r->term && s->last <= r->submitted);
         id = s->id;
     }
-    ORR_ASSERT(id == r->last_store || r->error);
+    ORR_ASSERT(id == r->last_store || r->n_stores == 0 || r->error);
 }
 
 static void check_queued_bytes(const struct orr_raft *r) {

@@ -22,10 +22,10 @@ static void refuse(struct orr_raft *r, const struct orr_raft_msg *m) {
     orri_raft_post(r, &reply);
 }
 
-/* A full disk takes no-ops, so that leaders can be elected, and no writes. Terms that go down are a liar's. */
+/* A full disk takes the protocol's own entries, so that leaders can be elected, and no writes. Terms that go down are a liar's. */
 static bool acceptable(struct orr_raft *r, const struct orr_entry *e) {
     if (e->term < orri_raft_log_last_term(&r->log)) return false;
-    if (r->full && e->kind != ORR_ENTRY_NOOP) return false;
+    if (r->full && e->kind >= ORR_ENTRY_DATA) return false;
     return orri_raft_log_reserve(&r->log, 1) == 0 && orri_raft_log_room(&r->log, e->data.size, orri_raft_evict_through(r));
 }
 

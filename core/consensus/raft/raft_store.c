@@ -72,23 +72,45 @@ void orri_raft_cut(struct orr_raft *r, orr_index from) {
     orri_raft_log_truncate(&r->log, from);
 }
 
+/* The disk had no room, and took nothing of that store nor entries of those after it. As after a crash, the log ends with
+ * what is stored, and what was withheld is void; a leader can't forget and lead on, so it steps down. */
+static void roll_back(struct orr_raft *r) {
+    bool passive = r->role == ORR_FOLLOWER || r->role == ORR_LEARNER;
+    if (!passive) orri_raft_become_follower(r, r->term, ORR_NOBODY);
+    orri_raft_clear_queue(r);
+    orri_raft_log_truncate(&r->log, r->stored + 1);
+    r->submitted = r->stored;
+    r->commit = orri_min(r->commit, r->stored);
+    r->matched = orri_min(r->matched, r->stored);
+    for (size_t i = 0; i < r->n_stores; i++) under_way(r, i)->last = orri_min(under_way(r, i)->last, r->stored);
+    r->cut = true;                          /* the refused one may have been to replace what lies there */
+    r->dirty = r->term != r->term_stored || r->vote != r->vote_stored;
+    r->full = true;
+}
+
+static void done(struct orr_raft *r, const struct orri_raft_stored *s) {
+    r->done_store = s->id;
+    r->term_stored = s->term;
+    r->vote_stored = s->vote;
+    r->stored = orri_max(r->stored, s->last);
+    orri_raft_own_vote_stored(r);
+}
+
+static bool has_failed(const struct orr_raft *r) { return r->error != 0 && r->error != ORR_EDENIED; }
+
 int orr_raft_stored(struct orr_raft *r, orr_time now, uint64_t store_id, int status) {
-    if (r->n_stores == 0 || under_way(r, 0)->id != store_id) return ORR_EINVALID;
+    bool first = r->n_stores > 0 && under_way(r, 0)->id == store_id;
+    bool final = status < 0 && status != ORR_EFULL;
+    if (!first && !final && !has_failed(r)) return ORR_EINVALID;
     orri_raft_begin(r, now);
+    bool unfounded = status == ORR_EFULL && r->cfg.found && r->stored == 0;    /* no room for entry 1: then it is no founder */
+    if (final || unfounded) orri_raft_mute(r, status);
+    if (has_failed(r)) return orri_raft_end(r, 0);     /* nothing that comes after counts */
     struct orri_raft_stored s = *under_way(r, 0);
     r->stores_first = (r->stores_first + 1) % ORRI_RAFT_STORES_MAX;
     r->n_stores--;
-    if (status < 0) {
-        orri_raft_mute(r, status);
-        return orri_raft_end(r, 0);
-    }
-    if (r->error == 0 || r->error == ORR_EDENIED) {    /* after a failed store nothing counts as stored */
-        r->done_store = s.id;
-        r->term_stored = s.term;
-        r->vote_stored = s.vote;
-        r->stored = orri_max(r->stored, s.last);
-        orri_raft_own_vote_stored(r);
-    }
+    if (status == 0) done(r, &s);
+    else roll_back(r);
     return orri_raft_end(r, 0);
 }
 

@@ -60,7 +60,8 @@ struct orr_out {
     size_t n_body;
 };
 /* Make durable, then call stored(id). Stores may overlap; they are reported in the order of their ids, and a failed one
- * fails all after it. */
+ * fails all after it. ORR_EFULL isn't final: nothing of that store was written, nor entries of those after it that were
+ * handed out before it was reported; the protocol forgets them. What has no chunk stays as it is until it is reported. */
 struct orr_store {
     uint64_t id;
     struct orr_slice state;         /* size 0: as before; else replaces the group's state (term, vote, ...) */

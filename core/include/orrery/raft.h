@@ -114,6 +114,7 @@ ORR_API int orr_raft_propose(struct orr_raft *r, orr_time now, const struct orr_
 ORR_API int orr_raft_read_index(struct orr_raft *r, orr_time now, uint64_t tag);
 /* Stand for the next term at once, without asking first. ORR_EDENIED: not a voter, or disenfranchised. */
 ORR_API int orr_raft_campaign(struct orr_raft *r, orr_time now);
+/* ORR_EINVALID: not the oldest store under way. A status < 0 other than ORR_EFULL is final: it takes no part any more. */
 ORR_API int orr_raft_stored(struct orr_raft *r, orr_time now, uint64_t store_id, int status);
 ORR_API int orr_raft_part_stored(struct orr_raft *r, orr_time now, uint64_t part_id, int status);
 ORR_API int orr_raft_fetched(struct orr_raft *r, orr_time now, uint64_t fetch_id, const struct orr_entry *entries, size_t n,
