@@ -115,8 +115,8 @@ void orri_snapshot_step(struct orr_group *g) {
 
 void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d) {
     struct orr_node *n = g->node;
-    if (g->taking.state != ORRI_TAKING_FINISH) return;
-    taken_not(g);
+    if (g->taking.state == ORRI_TAKING_NOT || (d->status == 0 && g->taking.state != ORRI_TAKING_FINISH)) return;
+    taken_not(g);                                  /* a failure may come while pieces are still being given */
     if (d->status < 0) {
         g->taking.not_before = n->now + PAUSE;
         orri_node_log_rarely(n, &g->note, ORR_LOG_WARN, "group %s: snapshot failed: %s", g->name, orr_strerror(d->status));
