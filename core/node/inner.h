@@ -236,7 +236,7 @@ void orri_node_disenfranchise(struct orr_node *n, const char *why);
 static inline bool orri_node_dead(const struct orr_node *n) { return n->phase == ORRI_NODE_STOPPED; }
 size_t orri_node_payload_max(const struct orr_node *n);     /* of a frame from a peer */
 static inline orr_time orri_node_ping(const struct orr_node *n) { return n->cfg.election; }
-int orri_node_init(struct orr_node *n, const struct orr_node_config *cfg);
+void orri_node_init(struct orr_node *n);
 /* names.c */
 int orri_names_founding(const struct orr_node *n, char **text, size_t *size);       /* owned */
 struct orri_peer *orri_names_peer(struct orr_node *n, orr_id id);

@@ -83,10 +83,11 @@ int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_no
     struct orr_node *n = w->alloc.fn(w->alloc.ud, NULL, 0, sizeof *n);
     if (!n) return -ENOMEM;
     *n = (struct orr_node){ .w = w, .alloc = &w->alloc, .cfg = *cfg, .id = orr_id_of(cfg->id) };
+    orri_node_init(n);
     n->cluster = orri_node_copy(n, cfg->cluster);
     n->name = orri_node_copy(n, cfg->id);
-    int rc = n->cluster && n->name ? add_peers(n, cfg) : -ENOMEM;
-    if (rc == 0) rc = orri_node_init(n, cfg);
+    int rc = n->cluster && n->name ? orri_slots_ensure(&n->slots) : -ENOMEM;
+    if (rc == 0) rc = add_peers(n, cfg);
     if (rc < 0) {
         if (rc == ORR_EINVALID && why) *why = "nodes: two of one name";
         orr_node_free(n);

@@ -17,15 +17,13 @@ enum { STRANGERS_MAX = 64, TIMERS_A_TURN = 10000, PASSES_MAX = 3 };
 static void turn(void *ud);
 
 /* -- Life -------------------------------------------------------------------------------------------------------------------- */
-int orri_node_init(struct orr_node *n, const struct orr_node_config *cfg) {
-    (void)cfg;
+void orri_node_init(struct orr_node *n) {
     orri_heap_init(&n->heap, n->alloc);
     orri_slots_init(&n->slots, n->alloc);
     orri_identity_init(&n->identity, n->alloc);
     orri_rng_init(&n->rng, n->w->ops->seed(n->w, "node"));
     n->w->wake = turn;
     n->w->ud = n;
-    return orri_slots_ensure(&n->slots);
 }
 
 void orr_node_free(struct orr_node *n) {

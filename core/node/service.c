@@ -352,19 +352,24 @@ bool orri_services_turn(struct orr_node *n) {
     return any;
 }
 
+/* Taken off one by one: what is flushed may mark others, or itself once more. Those that still want a turn stay for the next one. */
 void orri_services_flush(struct orr_node *n) {
-    for (struct orri_conn *c = n->dirty, *next; c; c = next) {
-        next = c->next_dirty;
+    struct orri_conn *stay = NULL, *last = NULL;
+    for (struct orri_conn *c; (c = n->dirty);) {
+        n->dirty = c->next_dirty;
+        if (!n->dirty) n->dirty_last = NULL;
         c->dirty = false;
         flush(c);
-        if (c->soon && !c->blocked) n->again = true;
+        if (c->dirty || !c->soon || c->blocked || c->closed) continue;
+        c->dirty = true;
+        c->next_dirty = NULL;
+        if (last) last->next_dirty = c;
+        else stay = c;
+        last = c;
+        n->again = true;
     }
-    n->dirty = n->dirty_last = NULL;
-    for (struct orri_listener *l = n->again ? n->listeners : NULL; l; l = l->next) {       /* turns that are still wanted */
-        for (struct orri_conn *c = l->conns; c; c = c->next) {
-            if (c->soon && !c->blocked) mark(c);
-        }
-    }
+    n->dirty = stay;
+    n->dirty_last = last;
 }
 
 /* -- What a service may do ----------------------------------------------------------------------------------------------------------- */

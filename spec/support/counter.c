@@ -198,7 +198,8 @@ static int64_t session_data(void *state, struct orr_slice data, size_t *want) {
     for (size_t i = 0; i < n; i++) {
         const unsigned char *at = data.at + i * COUNTER_REQUEST;
         uint64_t id = orri_get_le(at + 1, 8);
-        if (at[0] == 'W') propose(s, id);
+        if (at[0] == 'Q') orr_node_stop(orri_group_node(s->g), "a client asks");
+        else if (at[0] == 'W') propose(s, id);
         else if (at[0] != 'R') return -1;
         else if (orri_group_read(s->g, &s->w, id) < 0) answer(s, '-', id, 0);
     }

@@ -74,7 +74,7 @@ ORR_API int orr_node_listen(struct orr_node *node, const char *name, const char 
  * code (2: wrong use or another's directory, 3: damaged data, 4: disk) and a text that says what to do. */
 ORR_API int orr_node_start(struct orr_node *node);
 /* Leaves cleanly, from its next turn on: hands leadership over, flushes, then the world's stop(0). A signal that the world reports does
- * the same. */
+ * the same. Asked in a turn, or, on a world that hears of an alarm set outside one (a live one), at any time. */
 ORR_API void orr_node_stop(struct orr_node *node, const char *why);
 
 struct orr_node_status {
