@@ -26,12 +26,13 @@ int orri_wal_claim(struct orri_recovery *r, struct orri_segment *segment, struct
     if (rc < 0) return rc;
     struct orri_claim *claim = &r->claims[r->n_claims++];
     *claim = (struct orri_claim){ .segment = segment };
-    if (begin.size < ORRI_WAL_PAGE + ORRI_WAL_HEAD) return 0;
+    if (begin.size < ORRI_WAL_HEADER) return 0;
     struct orri_wal_header header;
     struct orri_wal_head head;
     rc = orri_wal_get_header(begin.at, r->s->wal.id, &header);
     if (rc == ORR_EINVALID) return rc;
     if (rc == 0) *claim = (struct orri_claim){ segment, header.segment, header.number, header.chain, header.oldest };
+    if (begin.size < ORRI_WAL_PAGE + ORRI_WAL_HEAD) return 0;
     if (orri_wal_get_head(begin.at + ORRI_WAL_PAGE, r->s->wal.id, &head) == 0 && head.segment > claim->sequence) {
         *claim = (struct orri_claim){ segment, head.segment, head.number, head.before, head.oldest };
     }
@@ -174,6 +175,18 @@ static void tail_searched(struct orri_recovery *r, bool found) {
     else log_over(r);
 }
 
+/* There is no log yet; then no slot holds a batch but the first. */
+static void slot_searched(struct orri_recovery *r, bool found) {
+    if (found) {
+        orri_recover_damage(r, r->searched->name, 0, ORR_ECORRUPT, "the beginning of the log is damaged");
+    } else if (r->search_claim == r->n_claims) {
+        log_over(r);
+    } else {
+        struct orri_segment *next = r->claims[r->search_claim++].segment;
+        search(r, next, 0, 0, 2, slot_searched);
+    }
+}
+
 /* The first batch of the newest segment was never whole: the row ends in the segment before. */
 static void beginning_searched(struct orri_recovery *r, bool found) {
     struct orri_segment *last = segment_at(r, r->k);
@@ -188,7 +201,8 @@ static void beginning_searched(struct orri_recovery *r, bool found) {
     }
     r->torn = last;
     r->s->segments.used.n--;
-    log_over(r);
+    if (r->k > 0) log_over(r);
+    else slot_searched(r, false);
 }
 
 /* Nothing can be read at r->at. */
@@ -243,7 +257,7 @@ static bool expected(const struct orri_recovery *r, const struct orri_wal_head *
 static void scan(struct orri_recovery *r) {
     for (;;) {
         const struct orri_segment *segment = segment_at(r, r->k);
-        uint64_t left = segment->size - r->at;
+        uint64_t left = segment->size > r->at ? segment->size - r->at : 0;
         uint64_t have = r->piece.size ? r->piece_at + r->piece.size - r->at : 0;
         struct orri_wal_head head;
         if (left >= ORRI_WAL_HEAD && have < ORRI_WAL_HEAD) {
@@ -276,17 +290,6 @@ static void scan(struct orri_recovery *r) {
 }
 
 /* -- The beginning --------------------------------------------------------------------------------------------------------------- */
-static void slot_searched(struct orri_recovery *r, bool found) {
-    if (found) {
-        orri_recover_damage(r, r->searched->name, 0, ORR_ECORRUPT, "the beginning of the log is damaged");
-    } else if (r->search_claim == r->n_claims) {
-        log_over(r);
-    } else {
-        struct orri_segment *next = r->claims[r->search_claim++].segment;
-        search(r, next, 0, 0, 2, slot_searched);
-    }
-}
-
 /* Puts the segments that are needed into the row, oldest first. */
 static int line_up(struct orri_recovery *r, const struct orri_claim *newest) {
     struct orri_row *used = &r->s->segments.used;
@@ -307,7 +310,6 @@ static int line_up(struct orri_recovery *r, const struct orri_claim *newest) {
 void orri_wal_recover(struct orri_recovery *r) {
     const struct orri_claim *newest = newest_claim(r);
     if (!newest) {
-        r->search_claim = 0;
         slot_searched(r, false);
         return;
     }

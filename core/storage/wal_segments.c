@@ -182,6 +182,12 @@ static void fill(struct orri_errand *e) {
     orri_errand_file(e, ORR_OP_PREPARE, s->segments.preparing->file, size, waited_for ? 0 : ORR_W_BULK, filled);
 }
 
+/* A file that a start found unfinished: whatever it held, it holds zeros from now on. */
+static void emptied(struct orri_errand *e, int status) {
+    if (status < 0) prepare_failed(e->s, status);
+    else fill(e);
+}
+
 static void opened(struct orri_errand *e, int status) {
     if (status < 0) {
         prepare_failed(e->s, status);
@@ -204,7 +210,9 @@ static void begin_prepare(struct orr_storage *s) {
         }
         all->slots++;
     }
-    if (all->preparing->file) fill(&all->prepare);
+    struct orr_file *file = all->preparing->file;
+    if (file && all->preparing->size > 0) orri_errand_file(&all->prepare, ORR_OP_TRUNCATE, file, 0, 0, emptied);
+    else if (file) fill(&all->prepare);
     else orri_errand_open(&all->prepare, all->preparing->name, ORR_F_CREATE, opened);
 }
 

@@ -134,9 +134,7 @@ static void call_now(struct probe *p, void *arg) {
 }
 static int call(struct fixture *f, int (*fn)(struct fixture *f, const void *arg), const void *arg) {
     struct call c = { fn, arg, 1 };
-    f->probe.todo = call_now;
-    f->probe.arg = &c;
-    while (c.rc == 1) assert_true(orr_sim_step(f->sim));
+    probe_do(&f->probe, call_now, &c);
     return c.rc;
 }
 static int fetch_now(struct fixture *f, const void *arg) {
