@@ -56,7 +56,7 @@ void lab_disks_start(struct lab *lab, size_t node) { forget(lab, &lab->disks->di
 
 static bool read_at(struct lab *lab, size_t node, const char *path, uint64_t at, void *buf, size_t size) {
     size_t got = 0;
-    int rc = orr_sim_disk_durable(lab->sim, lab->cfg->nodes[node].id, path, at, buf, size, &got);
+    int rc = orr_sim_disk_durable(lab->sim, lab->names[node], path, at, buf, size, &got);
     return rc == 0 && got == size;
 }
 
@@ -108,7 +108,7 @@ static bool take_batch(struct lab *lab, struct disk *d, size_t node) {
     if (!read_at(lab, node, d->path, d->at, bytes, sizeof bytes)) return false;
     if (orri_wal_get_head(bytes, d->log, &head) < 0 || head.segment != d->segment || head.number != d->number) return false;
     uint64_t size = 0;
-    orr_sim_disk_durable_size(lab->sim, lab->cfg->nodes[node].id, d->path, &size);
+    orr_sim_disk_durable_size(lab->sim, lab->names[node], d->path, &size);
     if (head.before != d->chain || head.size > size) return false;
     unsigned char *body = lab_grow(lab, lab->disks->body, &lab->disks->cap_body, head.size + 1, 1);
     if (!body) return false;
@@ -128,7 +128,7 @@ static bool take_batch(struct lab *lab, struct disk *d, size_t node) {
 static bool find_segment(struct lab *lab, size_t node, uint64_t least, struct orri_wal_header *best, char *path) {
     bool found = false;
     const char *name;
-    for (size_t i = 0; (name = orr_sim_disk_durable_name(lab->sim, lab->cfg->nodes[node].id, i)) != NULL; i++) {
+    for (size_t i = 0; (name = orr_sim_disk_durable_name(lab->sim, lab->names[node], i)) != NULL; i++) {
         unsigned char bytes[ORRI_WAL_HEADER];
         uint64_t log;
         uint32_t slot;

@@ -31,6 +31,8 @@ void lab_violate(struct lab *lab, const char *property, const char *format, ...)
 }
 
 int lab_node_named(const struct lab *lab, const char *name) {
+    for (size_t i = 0; i < lab->cfg->n_nodes; i++)      /* the simulator's own names, mostly */
+        if (lab->names[i] == name) return (int)i;
     for (size_t i = 0; i < lab->cfg->n_nodes; i++)
         if (strcmp(lab->cfg->nodes[i].id, name) == 0) return (int)i;
     return -1;
@@ -115,6 +117,7 @@ static int build(struct lab *lab) {
     if ((rc = lab_oracle_new(lab)) < 0 || (rc = lab_shadow_new(lab)) < 0 || (rc = lab_disks_new(lab)) < 0) return rc;
     for (size_t i = 0; i < cfg->n_nodes; i++) {
         if ((rc = orr_sim_add(lab->sim, cfg->nodes[i].id, &cfg->boot)) < 0) return rc;
+        lab->names[i] = orr_sim_node_name(lab->sim, i);
         if ((rc = orr_sim_start(lab->sim, cfg->nodes[i].id)) < 0) return rc;
     }
     return lab_clients_new(lab);

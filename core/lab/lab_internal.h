@@ -24,6 +24,7 @@ struct lab {
     struct orr_alloc alloc;
     struct orr_operation *ops;      /* the history */
     size_t n_ops, cap_ops;
+    const char *names[LAB_NODES_MAX];   /* of the nodes, as the simulator keeps them: quick to compare */
     struct lab_client *clients, *probes;
     struct lab_oracle *oracle;
     struct lab_shadow *shadow;
