@@ -75,6 +75,9 @@ struct orr_machine_ops {
     int (*restore_begin)(void *m);
     int (*restore_part)(void *m, const void *at, size_t size);
     int (*restore_end)(void *m);
+    /* Optional (NULL), and without effect on the state: this op or question comes soon, what it touches may be fetched into the cache.
+     * Called with step 0 some eight ahead, with step 1 some four ahead. */
+    void (*prefetch)(const void *m, struct orr_slice call, unsigned step);
 };
 
 ORR_API extern const struct orr_machine_ops orr_kv_machine;     /* orrery/kv.h */

@@ -76,6 +76,16 @@ static bool read_args(struct orri_kv_args *out, const struct shape *shape) {
     return orri_left(&r) == 0;
 }
 
+struct orr_slice orri_kv_first_arg(struct orr_slice bytes) {
+    struct orr_reader r = orri_reader(bytes.at, bytes.size);
+    (void)orri_read_u8(&r);
+    uint64_t flags = orri_read_varint(&r);
+    if (flags & ORR_KV_HAS_A) (void)orri_read_varint(&r);
+    if (flags & ORR_KV_HAS_B) (void)orri_read_varint(&r);
+    (void)orri_read_varint(&r);
+    return orri_read_blob(&r, ORR_KV_VALUE_MAX);
+}
+
 int orri_kv_decode(struct orri_kv_args *out, struct orr_slice bytes) {
     struct orr_reader r = orri_reader(bytes.at, bytes.size);
     *out = (struct orri_kv_args){ .code = orri_read_u8(&r) };

@@ -76,6 +76,8 @@ int orri_kv_decode(struct orri_kv_args *out, struct orr_slice bytes);
 static inline struct orr_slice orri_kv_next_arg(struct orri_kv_args *args) {
     return orri_read_blob(&args->rest, ORR_KV_VALUE_MAX);
 }
+/* The first argument of what may be an op or a question, a key mostly; nothing is checked but its bounds. Empty: there is none. */
+struct orr_slice orri_kv_first_arg(struct orr_slice bytes);
 /* The encoder in parts: the head, then n times orri_write_blob. */
 void orri_kv_write_head(struct orr_writer *w, const struct orr_kv_call *call);
 

@@ -99,6 +99,12 @@ static int kv_restore_begin(void *x) { return orri_kv_restore_begin(x); }
 static int kv_restore_part(void *x, const void *at, size_t size) { return orri_kv_restore_part(x, at, size); }
 static int kv_restore_end(void *x) { return orri_kv_restore_end(x); }
 
+static void kv_prefetch(const void *x, struct orr_slice call, unsigned step) {
+    const struct orri_kv *m = x;
+    struct orr_slice key = orri_kv_first_arg(call);
+    if (key.size > 0) orri_kv_prefetch(m->live, orri_kv_hash(m, key), step);
+}
+
 const struct orr_machine_ops orr_kv_machine = {
     .name = "kv",
     .version = 1,
@@ -116,4 +122,5 @@ const struct orr_machine_ops orr_kv_machine = {
     .restore_begin = kv_restore_begin,
     .restore_part = kv_restore_part,
     .restore_end = kv_restore_end,
+    .prefetch = kv_prefetch,
 };

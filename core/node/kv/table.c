@@ -2,7 +2,7 @@
  *
  * Invariants: n buckets are 2^bits + split; a coarse segment exists when it has a bucket at or above split, a fine one when it has
  * one below 2 * split; a chain holds exactly the entries whose top bits are the bucket's number. Load is kept between one key
- * for four buckets and one for each.                                                                                */
+ * for four buckets and one for two: each further entry of a chain is a wait for memory.                                */
 #include "node/kv/table.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ enum {
     SEGMENT_BITS = 12,
     SEGMENT = 1 << SEGMENT_BITS,
     ROUND = 16,                     /* sizes of entries: a value that stays within is written in place */
-    JOINS = 4                       /* buckets that one removal joins at most */
+    SPLITS = 2, JOINS = 4           /* buckets that one insertion splits, one removal joins, at most */
 };
 
 static void *get(struct orri_kv_table *t, size_t size) {
@@ -142,6 +142,17 @@ struct orri_kv_entry **orri_kv_find(const struct orri_kv_table *t, const void *k
     return NULL;
 }
 
+void orri_kv_prefetch(const struct orri_kv_table *t, uint64_t hash, unsigned step) {
+    enum { LINE = 64, LINES = 3 };  /* head, a short key and the beginning of the value */
+    struct orri_kv_entry **slot = slot_of(t, hash);
+    if (step == 0) {
+        __builtin_prefetch(slot);
+        return;
+    }
+    const char *e = (const char *)*slot;
+    for (size_t i = 0; e && i < LINES; i++) __builtin_prefetch(e + i * LINE);
+}
+
 struct orri_kv_entry *orri_kv_insert(struct orri_kv_table *t, struct orr_slice key, uint64_t hash, uint32_t value_size) {
     struct orri_kv_entry *e = get(t, entry_bytes((uint32_t)key.size, value_size));
     if (!e) return NULL;
@@ -150,7 +161,7 @@ struct orri_kv_entry *orri_kv_insert(struct orri_kv_table *t, struct orr_slice k
     if (key.size) memcpy(e->bytes, key.at, key.size);
     *slot = e;
     t->n++;
-    if (t->n > n_buckets(t)) (void)split_one(t);
+    for (unsigned i = 0; i < SPLITS && t->n * 2 > n_buckets(t) && split_one(t); i++) {}
     return e;
 }
 

@@ -55,6 +55,8 @@ static inline const unsigned char *orri_kv_value(const struct orri_kv_entry *e) 
 
 /* The pointer that points to the key's entry, or NULL. It holds until the table changes. */
 struct orri_kv_entry **orri_kv_find(const struct orri_kv_table *t, const void *key, size_t size, uint64_t hash);
+/* Has the bucket (step 0), then its first entry (step 1) fetched into the cache. */
+void orri_kv_prefetch(const struct orri_kv_table *t, uint64_t hash, unsigned step);
 /* A new entry with room for its value, which is not written yet; the key isn't there. NULL: no memory, nothing changed. */
 struct orri_kv_entry *orri_kv_insert(struct orri_kv_table *t, struct orr_slice key, uint64_t hash, uint32_t value_size);
 /* Another size for the value; as much of the old one as fits is kept. NULL: no memory, nothing changed. */
