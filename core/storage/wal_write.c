@@ -496,7 +496,10 @@ static void write_next(struct orr_storage *s) {
     struct plan plan;
     for (;;) {
         make_plan(s, &plan);
-        if (plan.accepted == 0) tell_refused(s);
+        if (plan.accepted == 0) {
+            tell_refused(s);
+            plan.n = 0;
+        }
         if (plan.accepted == 0 && !wants_mark(s)) return;
         struct orri_segment *last = orri_segment_last(s);
         uint64_t need = ORRI_WAL_HEAD + plan.body;

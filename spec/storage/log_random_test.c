@@ -78,7 +78,7 @@ static void run_seeds(uint64_t n, void (*faults)(struct model *m, struct orr_sim
 
 static void test_crashes(void **state) {
     (void)state;
-    run_seeds(seeds_env(300), NULL, 12);
+    run_seeds(seeds_env(150), NULL, 12);
 }
 
 static void errors(struct model *m, struct orr_sim_config *cfg) {
@@ -90,7 +90,7 @@ static void errors(struct model *m, struct orr_sim_config *cfg) {
 }
 static void test_errors(void **state) {
     (void)state;
-    run_seeds(seeds_env(150), errors, 12);
+    run_seeds(seeds_env(100), errors, 12);
 }
 
 /* -- Damage: a bit of a durable byte flips while the node is down -------------------------------------------------------- */
@@ -179,7 +179,7 @@ static void rot_somewhere(struct model *m, uint64_t *expected) {
 static void test_damage(void **state) {
     (void)state;
     struct model *m = malloc(sizeof *m);
-    uint64_t n = seeds_env(300), seen[10] = { 0 };
+    uint64_t n = seeds_env(150), seen[10] = { 0 };
     for (uint64_t seed = first_seed(); seed < first_seed() + n; seed++) {
         uint64_t expected;
         one_seed(m, seed, NULL, 3);
@@ -210,7 +210,7 @@ static void small_disk(struct model *m, struct orr_sim_config *cfg) {
 }
 static void test_full(void **state) {
     (void)state;
-    run_seeds(seeds_env(150), small_disk, 8);
+    run_seeds(seeds_env(200), small_disk, 8);
 }
 
 int main(void) {
