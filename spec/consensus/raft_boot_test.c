@@ -7,8 +7,9 @@
 #include <cmocka.h>
 #include <orrery/raft.h>
 
-/* Found by the simulator: seed 32 of the kv example, with reads that don't ask. A snapshot that a leader of term 3 sends has a file of
- * its own; its name may be durable before the state of term 3 is. Nothing was claimed of that term, so it is entered anew. */
+/* Found by the simulator: seed 32 of the kv example, with reads that don't ask. A snapshot that a leader of term 3
+ * sends has a file of its own; its name may be durable before the state of term 3 is. Nothing was claimed of that
+ * term, so it is entered anew. */
 static void a_snapshot_may_be_of_a_later_term_than_the_state(void **state) {
     (void)state;
     struct orr_member voters[] = { { 1, "a" }, { 2, "b" }, { 3, "c" } };

@@ -1,4 +1,5 @@
-/* raft_codec_test.c - frames: what is written is read again, and no bytes do harm.                                     */
+/* raft_codec_test.c - frames: what is written is read again, and no bytes do harm.
+ * */ */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -29,8 +30,11 @@ static void draw_entries(struct sample *s, struct orr_rng *rng) {
     s->m.entries = s->entries;
     for (size_t i = 0; i < s->m.n_entries; i++) {
         if (orri_rng_chance(rng, 0.3)) term += orri_rng_below(rng, 300);
-        s->entries[i] = (struct orr_entry){ .index = s->m.prev_log_index + 1 + i, .term = term, .time = (orr_time)number(rng),
-                                            .kind = (uint32_t)number(rng), .data = some(s, rng) };
+        s->entries[i] = (struct orr_entry){ .index = s->m.prev_log_index + 1 + i,
+                                            .term = term,
+                                            .time = (orr_time)number(rng),
+                                            .kind = (uint32_t)number(rng),
+                                            .data = some(s, rng) };
     }
 }
 
@@ -142,7 +146,8 @@ static void round_trip(void **state) {
     }
 }
 
-/* Each frame cut short at every byte: refused, but for one whose last part, a snapshot's data, has no length of its own. */
+/* Each frame cut short at every byte: refused, but for one whose last part, a snapshot's data, has no length of its
+ * own. */
 static void truncated(void **state) {
     (void)state;
     struct orr_rng rng;
@@ -191,8 +196,8 @@ static void drain(struct orr_raft *r, orr_time now) {
     }
 }
 
-/* Frames with flipped, lost and foreign bytes, and drawn ones that lie, into a live core: it may be led astray, as by any
- * liar, but it neither breaks nor grows. (Numbers are kept small, so that many make sense to it.) */
+/* Frames with flipped, lost and foreign bytes, and drawn ones that lie, into a live core: it may be led astray, as
+ * by any liar, but it neither breaks nor grows. (Numbers are kept small, so that many make sense to it.) */
 static void any_bytes_into_a_core(void **state) {
     (void)state;
     struct orr_rng rng;

@@ -1,4 +1,5 @@
-/* raft_order_test.c - Raft as a driver sees it: the table, frames, memory.                                             */
+/* raft_order_test.c - Raft as a driver sees it: the table, frames, memory.
+ * */ */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -30,7 +31,8 @@ struct drive {                      /* a driver for each node, disks that write 
     unsigned answers;
 };
 
-static int drive_start(struct drive *d, const struct orr_alloc *alloc, struct orr_chunks *chunks, struct frame *frames) {
+static int drive_start(struct drive *d, const struct orr_alloc *alloc, struct orr_chunks *chunks,
+                       struct frame *frames) {
     *d = (struct drive){ .chunks = chunks, .frames = frames };
     for (size_t i = 0; i < N; i++) {
         struct orr_order_config cfg;
@@ -72,7 +74,8 @@ static void serve(struct drive *d, size_t i) {
         for (size_t k = 0; k < rd->n_msgs; k++) post(d, i, &rd->msgs[k]);
         for (size_t k = 0; k < rd->n_commits; k++) {
             assert_int_equal(rd->commits[k].index, ++d->applied[i]);
-            for (size_t b = 0; b < rd->commits[k].data.size; b++) d->sum[i] = d->sum[i] * 31 + rd->commits[k].data.at[b];
+            for (size_t b = 0; b < rd->commits[k].data.size; b++)
+                d->sum[i] = d->sum[i] * 31 + rd->commits[k].data.at[b];
         }
         d->answers += (unsigned)rd->n_answers;
         uint64_t ids[ORRI_RAFT_STORES_MAX];
@@ -217,7 +220,9 @@ static void claims_of_frames(void **state) {
     m.type = ORR_RAFT_PREVOTE;
     raft->claims(orr_borrow(bytes, orri_raft_encode(&m, bytes, sizeof bytes)), &c);
     assert_true(c.term == 0 && !c.vote);
-    m = (struct orr_raft_msg){ .type = ORR_RAFT_APPEND_REPLY, .term = 7, .success = true, .match_index = 9, .prev_log_index = 12 };
+    m = (struct orr_raft_msg){
+        .type = ORR_RAFT_APPEND_REPLY, .term = 7, .success = true, .match_index = 9, .prev_log_index = 12
+    };
     raft->claims(orr_borrow(bytes, orri_raft_encode(&m, bytes, sizeof bytes)), &c);
     assert_true(c.term == 7 && c.match == 9);
     m = (struct orr_raft_msg){ .type = ORR_RAFT_SNAPSHOT_REPLY, .term = 7, .done = true, .snapshot = { .index = 5 } };
@@ -272,7 +277,8 @@ static void configurations(void **state) {
     assert_int_equal(m.n, 4);
     assert_true(m.at[0].id == 11 && m.at[1].id == 15 && m.at[2].id == 22 && m.at[3].id == 33);
     assert_true(m.at[0].seats == ORR_RAFT_VOTER && m.at[1].seats == ORR_RAFT_LEARNER);
-    for (size_t cut = 0; cut < size; cut++) assert_int_equal(orri_raft_config_decode(orr_borrow(bytes, cut), &m), ORR_ECORRUPT);
+    for (size_t cut = 0; cut < size; cut++)
+        assert_int_equal(orri_raft_config_decode(orr_borrow(bytes, cut), &m), ORR_ECORRUPT);
     for (size_t bit = 0; bit < size * 8; bit++) {
         bytes[bit / 8] ^= (unsigned char)(1u << (bit % 8));
         orri_raft_config_decode(orr_borrow(bytes, size), &m);

@@ -1,7 +1,7 @@
 /* raft_paper_test.c - one test for each claim of the Raft paper's section 5, quoted, and for the thesis' additions.
  *
  * The scenarios of figures 7 and 8 are compared with spec/consensus/traces/NAME.txt, message by message;
- * RAFT_REWRITE=1 writes those anew (then read the difference).                                                         */
+ * RAFT_REWRITE=1 writes those anew (then read the difference). */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -79,8 +79,8 @@ static void later_term_makes_a_follower(void **state) {
     hand_free(h);
 }
 
-/* 5.2: "If a follower receives no communication over a period of time called the election timeout, then it assumes there is
- * no viable leader and begins an election"; "Raft uses randomized election timeouts". */
+/* 5.2: "If a follower receives no communication over a period of time called the election timeout, then it assumes
+ * there is no viable leader and begins an election"; "Raft uses randomized election timeouts". */
 static void timeouts_are_random(void **state) {
     (void)state;
     orr_time least = ORR_NEVER, most = 0;
@@ -101,8 +101,9 @@ static void timeouts_are_random(void **state) {
     assert_true(most - least > T / 2);
 }
 
-/* 5.2: "To begin an election, a follower increments its current term and transitions to candidate state. It then votes for
- * itself and issues RequestVote RPCs in parallel to each of the other servers." Not before its own vote is on its disk. */
+/* 5.2: "To begin an election, a follower increments its current term and transitions to candidate state. It then
+ * votes for itself and issues RequestVote RPCs in parallel to each of the other servers." Not before its own vote is
+ * on its disk. */
 static void candidate_votes_for_itself_first(void **state) {
     (void)state;
     struct hand *h = hand_new(3, NULL);
@@ -119,8 +120,8 @@ static void candidate_votes_for_itself_first(void **state) {
     hand_free(h);
 }
 
-/* 5.2: "Each server will vote for at most one candidate in a given term, on a first-come-first-served basis." Also after a
- * restart; and the vote is heard only once it is on the disk. */
+/* 5.2: "Each server will vote for at most one candidate in a given term, on a first-come-first-served basis." Also
+ * after a restart; and the vote is heard only once it is on the disk. */
 static void one_vote_a_term(void **state) {
     (void)state;
     struct hand *h = hand_new(3, NULL);
@@ -142,8 +143,8 @@ static void one_vote_a_term(void **state) {
     hand_free(h);
 }
 
-/* 5.2: "A candidate wins an election if it receives votes from a majority of the servers in the full cluster for the same
- * term." ... "it then sends heartbeat messages to all of the other servers". */
+/* 5.2: "A candidate wins an election if it receives votes from a majority of the servers in the full cluster for the
+ * same term." ... "it then sends heartbeat messages to all of the other servers". */
 static void majority_elects(void **state) {
     (void)state;
     struct hand *h = hand_new(5, NULL);
@@ -164,8 +165,9 @@ static void majority_elects(void **state) {
     hand_free(h);
 }
 
-/* 5.2: "While waiting for votes, a candidate may receive an AppendEntries RPC ... If the leader's term is at least as large
- * as the candidate's current term, then the candidate recognizes the leader as legitimate and returns to follower state." */
+/* 5.2: "While waiting for votes, a candidate may receive an AppendEntries RPC ... If the leader's term is at least
+ * as large as the candidate's current term, then the candidate recognizes the leader as legitimate and returns to
+ * follower state." */
 static void candidate_yields_to_leader(void **state) {
     (void)state;
     struct hand *h = hand_new(3, NULL);
@@ -176,9 +178,9 @@ static void candidate_yields_to_leader(void **state) {
     hand_free(h);
 }
 
-/* 5.3: "The leader appends the command to its log as a new entry, then issues AppendEntries RPCs in parallel"; "A log entry
- * is committed once the leader that created the entry has replicated it on a majority of the servers." Thesis 10.2.1: the
- * leader's own disk counts only when it has it, and the others need not wait for it. */
+/* 5.3: "The leader appends the command to its log as a new entry, then issues AppendEntries RPCs in parallel"; "A
+ * log entry is committed once the leader that created the entry has replicated it on a majority of the servers."
+ * Thesis 10.2.1: the leader's own disk counts only when it has it, and the others need not wait for it. */
 static void committed_by_a_majority_of_disks(void **state) {
     (void)state;
     struct hand *h = hand_new(3, NULL);
@@ -200,7 +202,8 @@ static void committed_by_a_majority_of_disks(void **state) {
     hand_free(h);
 }
 
-/* 5.3: "If the follower does not find an entry in its log with the same index and term, then it refuses the new entries." */
+/* 5.3: "If the follower does not find an entry in its log with the same index and term, then it refuses the new
+ * entries." */
 static void consistency_check(void **state) {
     (void)state;
     struct hand_boot boots[3] = { { .term = 3, .log = { 1, 1, 2 } } };
@@ -219,8 +222,9 @@ static void consistency_check(void **state) {
     hand_free(h);
 }
 
-/* 5.3, receiver step 3: "If an existing entry conflicts with a new one ..., delete the existing entry and all that follow it";
- * only then: an append that is merely shorter than the log is an old one. 5.5: such requests "have no effect". */
+/* 5.3, receiver step 3: "If an existing entry conflicts with a new one ..., delete the existing entry and all that
+ * follow it"; only then: an append that is merely shorter than the log is an old one. 5.5: such requests "have no
+ * effect". */
 static void only_conflicts_cut(void **state) {
     (void)state;
     struct hand_boot boots[3] = { { .term = 3, .log = { 1, 1, 3, 3, 3 } } };
@@ -231,7 +235,8 @@ static void only_conflicts_cut(void **state) {
     m.n_entries = 1;
     hand_recv(h, 0, m);
     assert_int_equal(hand_status(h, 0).last, 5);
-    assert_int_equal(hand_status(h, 0).commit, 3);         /* receiver step 5: min(leaderCommit, index of last new entry) */
+    /* Receiver step 5: min(leaderCommit, index of last new entry). */
+    assert_int_equal(hand_status(h, 0).commit, 3);
     assert_int_equal(hand_said(h, 0, ORR_RAFT_APPEND_REPLY).match_index, 3);
     e = (struct orr_entry){ .index = 4, .term = 4, .kind = ORR_ENTRY_NOOP };
     m = append(2, 4, 3, 3, 3);
@@ -320,18 +325,20 @@ static void note_logs(struct hand *h) {
     }
 }
 
-/* 5.4.2, figure 8: an entry of an earlier term that lies on a majority may still be overwritten, so "only log entries from
- * the leader's current term are committed by counting replicas". The disks are those of (c), where S1 has brought its
- * entry of term 2 to S3 and crashed before it wrote one of its own term, 4. */
+/* 5.4.2, figure 8: an entry of an earlier term that lies on a majority may still be overwritten, so "only log
+ * entries from the leader's current term are committed by counting replicas". The disks are those of (c), where S1
+ * has brought its entry of term 2 to S3 and crashed before it wrote one of its own term, 4. */
 static const struct hand_boot figure_8c[5] = {
-    { .term = 4, .vote = 1, .log = { 1, 2 } }, { .term = 4, .vote = 1, .log = { 1, 2 } }, { .term = 4, .vote = 1, .log = { 1, 2 } },
-    { .term = 3, .vote = 5, .log = { 1 } },    { .term = 3, .vote = 5, .log = { 1, 3 } },
+    { .term = 4, .vote = 1, .log = { 1, 2 } }, { .term = 4, .vote = 1, .log = { 1, 2 } },
+    { .term = 4, .vote = 1, .log = { 1, 2 } }, { .term = 3, .vote = 5, .log = { 1 } },
+    { .term = 3, .vote = 5, .log = { 1, 3 } },
 };
 
 static void figure_8(void **state) {
     (void)state;
     struct hand *h = hand_new(5, figure_8c);
-    hand_note(h, "-- (d): S1 is down; S5 can be elected, by a later term than it had, and its entry of term 3 takes over\n");
+    hand_note(
+        h, "-- (d): S1 is down; S5 can be elected, by a later term than it had, and its entry of term 3 takes over\n");
     h->cut[0] = true;
     hand_elect(h, 4);                       /* term 4: S2 and S3 have voted in it */
     hand_elect(h, 4);
@@ -342,7 +349,8 @@ static void figure_8(void **state) {
     hand_free(h);
 
     h = hand_new(5, figure_8c);
-    hand_note(h, "-- (e): S1 leads and brings an entry of its own term to a majority: both are committed, S5 can't win\n");
+    hand_note(h,
+              "-- (e): S1 leads and brings an entry of its own term to a majority: both are committed, S5 can't win\n");
     h->cut[3] = h->cut[4] = true;
     hand_elect(h, 0);
     assert_int_equal(hand_status(h, 0).commit, 3);
@@ -435,7 +443,8 @@ static void pre_vote_disturbs_nobody(void **state) {
     hand_free(h);
 }
 
-/* Thesis 6.2: "a leader steps down if an election timeout elapses without a successful round of heartbeats to a majority". */
+/* Thesis 6.2: "a leader steps down if an election timeout elapses without a successful round of heartbeats to a
+ * majority". */
 static void check_quorum(void **state) {
     (void)state;
     struct hand *h = hand_new(3, NULL);
@@ -467,7 +476,8 @@ static void higher_term_is_told(void **state) {
     hand_free(h);
 }
 
-/* Thesis 6.4: a read's index, on any node, once the leader was confirmed after it was asked; one round for a turn's reads. */
+/* Thesis 6.4: a read's index, on any node, once the leader was confirmed after it was asked; one round for a turn's
+ * reads. */
 static void read_index(void **state) {
     (void)state;
     struct hand *h = hand_new(3, NULL);
@@ -479,7 +489,8 @@ static void read_index(void **state) {
     assert_int_equal(h->n_msgs, 2);         /* one to each */
     hand_pump(h);
     assert_int_equal(h->n_answers, 5);
-    for (size_t i = 0; i < 5; i++) assert_true(h->answers[i].tag == 10 + i && h->answers[i].index == 1 && h->answers[i].status == 0);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(h->answers[i].tag == 10 + i && h->answers[i].index == 1 && h->answers[i].status == 0);
     h->n_answers = 0;
     orr_raft_read_index(h->r[1], h->now, 20);
     orr_raft_read_index(h->r[1], h->now, 21);

@@ -1,7 +1,8 @@
-/* raft_random_test.c - Raft against a network and disks that do what they may; see support/raft_net.h for what is asked.
+/* raft_random_test.c - Raft against a network and disks that do what they may; see support/raft_net.h for what is
+ * asked.
  *
- * Each seed draws a cluster and which faults strike how hard. RAFT_SEEDS=FIRST:LAST runs others than the usual ones;
- * a failure prints the seed.                                                                                           */
+ * Each seed draws a cluster and which faults strike how hard. RAFT_SEEDS=FIRST:LAST runs others than the usual
+ * ones; a failure prints the seed. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -69,10 +70,13 @@ static void many_seeds(void **state) {
     const char *range = getenv("RAFT_SEEDS");
     if (range) sscanf(range, "%llu:%llu", &first, &last);
     for (unsigned long long seed = first; seed <= last; seed++) run_seed(seed);
-    print_message("%llu events, %llu committed, %llu elections, %llu crashes, %llu cuts, %llu pauses, %llu stores refused, %llu snapshots, %llu reads, %llu fetches\n",
-                  (unsigned long long)total.events, (unsigned long long)total.committed, (unsigned long long)total.elections,
-                  (unsigned long long)total.crashes, (unsigned long long)total.cuts, (unsigned long long)total.pauses, (unsigned long long)total.refused, (unsigned long long)total.snapshots,
-                  (unsigned long long)total.reads, (unsigned long long)total.fetches);
+    print_message("%llu events, %llu committed, %llu elections, %llu crashes, %llu cuts, %llu pauses, %llu stores "
+                  "refused, %llu snapshots, %llu reads, %llu fetches\n",
+                  (unsigned long long)total.events, (unsigned long long)total.committed,
+                  (unsigned long long)total.elections, (unsigned long long)total.crashes,
+                  (unsigned long long)total.cuts, (unsigned long long)total.pauses, (unsigned long long)total.refused,
+                  (unsigned long long)total.snapshots, (unsigned long long)total.reads,
+                  (unsigned long long)total.fetches);
     if (range) return;
     assert_true(total.committed > 50000 && total.elections > 2000 && total.crashes > 1000 && total.cuts > 1000);
     assert_true(total.snapshots > 200 && total.reads > 10000 && total.fetches > 5000);      /* a floor of work */

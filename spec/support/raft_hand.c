@@ -1,4 +1,5 @@
-/* support/raft_hand.c - see raft_hand.h.                                                                               */
+/* support/raft_hand.c - see raft_hand.h.
+ * */ */
 #include "support/raft_hand.h"
 
 #include "consensus/raft/internal.h"
@@ -17,7 +18,8 @@ void hand_note(struct hand *h, const char *format, ...) {
     if (h->trace_size >= sizeof h->trace) abort();
 }
 
-static struct orr_raft *start(struct hand *h, size_t i, const struct hand_boot *b, void (*change)(struct orr_raft_config *cfg)) {
+static struct orr_raft *start(struct hand *h, size_t i, const struct hand_boot *b,
+                              void (*change)(struct orr_raft_config *cfg)) {
     static const char *const names[HAND_MAX] = { "n1", "n2", "n3", "n4", "n5", "n6", "n7" };
     struct orr_member voters[HAND_MAX];
     for (size_t k = 0; k < h->n; k++) voters[k] = (struct orr_member){ k + 1, names[k] };
@@ -78,7 +80,7 @@ void hand_free(struct hand *h) {
     free(h);
 }
 
-/* -- The trace ----------------------------------------------------------------------------------------------------------------- */
+/* -- The trace --------------------------------------------------------------------------------------------------- */
 static void trace_msg(struct hand *h, const struct orr_raft_msg *m) {
     static const char *const names[] = { "", "prevote", "prevote_reply", "vote", "vote_reply", "append", "append_reply",
                                          "snapshot", "snapshot_reply", "read", "read_reply", "timeout_now" };
@@ -86,19 +88,21 @@ static void trace_msg(struct hand *h, const struct orr_raft_msg *m) {
     hand_note(h, "n%llu>n%llu %s term=%llu", N(m->from), N(m->to), names[m->type], N(m->term));
     if (m->type == ORR_RAFT_VOTE || m->type == ORR_RAFT_PREVOTE)
         hand_note(h, " last=%llu/%llu", N(m->last_log_index), N(m->last_log_term));
-    if (m->type == ORR_RAFT_VOTE_REPLY || m->type == ORR_RAFT_PREVOTE_REPLY) hand_note(h, m->granted ? " granted" : " refused");
+    if (m->type == ORR_RAFT_VOTE_REPLY || m->type == ORR_RAFT_PREVOTE_REPLY)
+        hand_note(h, m->granted ? " granted" : " refused");
     if (m->type == ORR_RAFT_APPEND) {
         hand_note(h, " prev=%llu/%llu commit=%llu [", N(m->prev_log_index), N(m->prev_log_term), N(m->leader_commit));
         for (size_t i = 0; i < m->n_entries; i++) hand_note(h, "%s%llu", i ? " " : "", N(m->entries[i].term));
         hand_note(h, "]");
     }
     if (m->type == ORR_RAFT_APPEND_REPLY && m->success) hand_note(h, " match=%llu", N(m->match_index));
-    if (m->type == ORR_RAFT_APPEND_REPLY && !m->success) hand_note(h, " refused hint=%llu/%llu", N(m->hint_index), N(m->hint_term));
+    if (m->type == ORR_RAFT_APPEND_REPLY && !m->success)
+        hand_note(h, " refused hint=%llu/%llu", N(m->hint_index), N(m->hint_term));
     hand_note(h, "\n");
 #undef N
 }
 
-/* -- Driving ------------------------------------------------------------------------------------------------------------------- */
+/* -- Driving ----------------------------------------------------------------------------------------------------- */
 static void queue(struct hand *h, const struct orr_raft_msg *m) {
     if (h->n_msgs == MSGS_MAX) abort();
     struct orr_raft_msg *to = &h->msgs[h->n_msgs++];

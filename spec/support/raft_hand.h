@@ -1,5 +1,6 @@
 /* support/raft_hand.h - Raft cores by hand: a few of them, a network that carries messages only when told, disks that
- * write when told (and are read at once; entries of the boot bear no data), and a trace of all that was said, in text.                                                          */
+ * write when told (and are read at once; entries of the boot bear no data), and a trace of all that was said, in
+ * text. */
 #ifndef SPEC_RAFT_HAND_H
 #define SPEC_RAFT_HAND_H
 

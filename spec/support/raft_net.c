@@ -1,4 +1,5 @@
-/* support/raft_net.c - see raft_net.h. One array of events, ordered by time and then by the order of their making.      */
+/* support/raft_net.c - see raft_net.h. One array of events, ordered by time and then by the order of their making.
+ * */ */
 #include "support/raft_net.h"
 
 #include "base/hash.h"
@@ -95,8 +96,10 @@ static void breach(struct net *net, const char *format, ...) {
 static bool chance(struct net *net, double p) { return orri_rng_chance(&net->rng, p); }
 static orr_time up_to(struct net *net, orr_time most) { return most > 0 ? orri_rng_between(&net->rng, 1, most) : 1; }
 
-/* -- Events -------------------------------------------------------------------------------------------------------------------- */
-static bool before(const struct event *a, const struct event *b) { return a->at != b->at ? a->at < b->at : a->order < b->order; }
+/* -- Events ------------------------------------------------------------------------------------------------------ */
+static bool before(const struct event *a, const struct event *b) {
+    return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
 
 static void push(struct net *net, struct event e) {
     if (net->n_events == net->cap_events) {
@@ -129,7 +132,7 @@ static void drop_event(struct event *e) {
     if (e->kind == PART) orr_drop(e->part.data);
 }
 
-/* -- Disks --------------------------------------------------------------------------------------------------------------------- */
+/* -- Disks ------------------------------------------------------------------------------------------------------- */
 static struct orr_entry *on_disk(struct disk *d, orr_index index) { return &d->entries[index - d->first]; }
 
 static void cut_disk(struct disk *d, orr_index from) {
@@ -248,7 +251,7 @@ static void install_on_disk(struct net *net, struct disk *d, const struct orr_pa
     net->report.snapshots++;
 }
 
-/* -- Oracles ------------------------------------------------------------------------------------------------------------------- */
+/* -- Oracles ----------------------------------------------------------------------------------------------------- */
 static uint64_t hash_of(const struct orr_entry *e) {
     return orri_mix64(orri_hash64(e->data.at, e->data.size, e->kind), orri_mix64(e->term, (uint64_t)e->time));
 }
@@ -258,11 +261,15 @@ static void check_claims(struct net *net, struct node *n, const struct orr_raft_
     orr_id vote = 0;
     if (n->disk.state_size) orr_raft_state_decode(orr_borrow(n->disk.state, n->disk.state_size), &term, &vote);
     bool talks = m->type == ORR_RAFT_PREVOTE || (m->type == ORR_RAFT_PREVOTE_REPLY && m->granted);
-    if (!talks && m->term > term) breach(net, "%s says term %llu, its disk %llu", n->name, (unsigned long long)m->term, (unsigned long long)term);
-    if (m->type == ORR_RAFT_VOTE_REPLY && m->granted && (term != m->term || vote != m->to)) breach(net, "%s: vote not stored", n->name);
+    if (!talks && m->term > term)
+        breach(net, "%s says term %llu, its disk %llu", n->name, (unsigned long long)m->term, (unsigned long long)term);
+    if (m->type == ORR_RAFT_VOTE_REPLY && m->granted && (term != m->term || vote != m->to))
+        breach(net, "%s: vote not stored", n->name);
     if (m->type == ORR_RAFT_VOTE && (term != m->term || vote != n->id)) breach(net, "%s: own vote not stored", n->name);
-    if (m->type == ORR_RAFT_APPEND_REPLY && m->success && m->match_index > n->disk.last) breach(net, "%s: ack not stored", n->name);
-    if (m->type == ORR_RAFT_SNAPSHOT_REPLY && m->done && m->snapshot.index > n->disk.snapshot.index) breach(net, "%s: snapshot not stored", n->name);
+    if (m->type == ORR_RAFT_APPEND_REPLY && m->success && m->match_index > n->disk.last)
+        breach(net, "%s: ack not stored", n->name);
+    if (m->type == ORR_RAFT_SNAPSHOT_REPLY && m->done && m->snapshot.index > n->disk.snapshot.index)
+        breach(net, "%s: snapshot not stored", n->name);
 }
 
 static void see_commit(struct net *net, struct node *n, const struct orr_entry *e) {
@@ -270,7 +277,8 @@ static void see_commit(struct net *net, struct node *n, const struct orr_entry *
     struct committed *c = &net->commits[e->index];
     uint64_t hash = hash_of(e);
     if (e->index > net->committed) {
-        if (e->index != net->committed + 1) breach(net, "%s commits %llu, nobody did the one before", n->name, (unsigned long long)e->index);
+        if (e->index != net->committed + 1)
+            breach(net, "%s commits %llu, nobody did the one before", n->name, (unsigned long long)e->index);
         if (e->index > 1 && e->time < net->commits[e->index - 1].time) breach(net, "log time goes back");
         *c = (struct committed){ .term = e->term, .in = n->r->term, .hash = hash, .time = e->time };
         net->committed = e->index;
@@ -283,7 +291,8 @@ static void see_commit(struct net *net, struct node *n, const struct orr_entry *
 static void see_applied(struct net *net, struct node *n) {
     if (n->applied >= COMMITS_MAX) return;
     struct committed *c = &net->commits[n->applied];
-    if (c->digested && c->digest != n->digest) breach(net, "%s: another state at %llu", n->name, (unsigned long long)n->applied);
+    if (c->digested && c->digest != n->digest)
+        breach(net, "%s: another state at %llu", n->name, (unsigned long long)n->applied);
     c->digest = n->digest;
     c->digested = true;
 }
@@ -294,16 +303,19 @@ static void see_role(struct net *net, struct node *n) {
     if (n->role != ORR_LEADER) return;
     orr_term term = n->r->term;
     if (term < TERMS_MAX) {
-        if (net->leaders[term] && net->leaders[term] != n->id) breach(net, "two leaders of term %llu", (unsigned long long)term);
+        if (net->leaders[term] && net->leaders[term] != n->id)
+            breach(net, "two leaders of term %llu", (unsigned long long)term);
         net->leaders[term] = n->id;
     }
     if (was == ORR_LEADER) return;
     net->report.elections++;
     for (orr_index i = n->r->log.first; i <= net->committed && i < COMMITS_MAX; i++) {
         orr_term has;
-        if (net->commits[i].in >= term) continue;      /* by a later leader, of whom this one, late itself, never hears */
+        /* By a later leader, of whom this one, late itself, never hears. */
+        if (net->commits[i].in >= term) continue;
         if (!orri_raft_log_term(&n->r->log, i, &has) || has != net->commits[i].term)
-            breach(net, "leader %s of term %llu lacks committed %llu", n->name, (unsigned long long)term, (unsigned long long)i);
+            breach(net, "leader %s of term %llu lacks committed %llu", n->name, (unsigned long long)term,
+                   (unsigned long long)i);
     }
 }
 
@@ -318,13 +330,15 @@ static void check_matching(struct net *net) {
                 orr_term s = 0, t = 0;
                 orri_raft_log_term(x, i, &s);
                 orri_raft_log_term(y, i, &t);
-                if (same && s != t) breach(net, "logs of %s and %s differ at %llu", net->nodes[a].name, net->nodes[b].name, (unsigned long long)i);
+                if (same && s != t)
+                    breach(net, "logs of %s and %s differ at %llu", net->nodes[a].name, net->nodes[b].name,
+                           (unsigned long long)i);
                 same = same || s == t;
             }
         }
 }
 
-/* -- The driver ---------------------------------------------------------------------------------------------------------------- */
+/* -- The driver -------------------------------------------------------------------------------------------------- */
 static size_t node_of(const struct net *net, orr_id id) {
     for (size_t i = 0; i < net->n; i++)
         if (net->nodes[i].id == id) return i;
@@ -351,13 +365,18 @@ static void send(struct net *net, size_t from, const struct orr_raft_msg *m) {
     struct orr_slice frame = frame_of(net, m);
     unsigned copies = net->faults && chance(net, net->o.duplicate) ? 2 : 1;
     for (unsigned i = 0; i < copies; i++)
-        push(net, (struct event){ .at = net->now + up_to(net, net->o.delay_max), .kind = DELIVER, .node = to, .from = from,
+        push(net, (struct event){ .at = net->now + up_to(net, net->o.delay_max),
+                                  .kind = DELIVER,
+                                  .node = to,
+                                  .from = from,
                                   .frame = orr_hold(frame) });
     orr_drop(frame);
 }
 
 static void apply(struct net *net, struct node *n, const struct orr_entry *e) {
-    if (e->index != n->applied + 1) breach(net, "%s applies %llu after %llu", n->name, (unsigned long long)e->index, (unsigned long long)n->applied);
+    if (e->index != n->applied + 1)
+        breach(net, "%s applies %llu after %llu", n->name, (unsigned long long)e->index,
+               (unsigned long long)n->applied);
     see_commit(net, n, e);
     n->digest = orri_mix64(n->digest, hash_of(e));
     n->applied = e->index;
@@ -399,10 +418,15 @@ static void drive(struct net *net, size_t i) {
         for (size_t k = 0; k < rd->n_msgs; k++) send(net, i, &rd->msgs[k]);
         for (size_t k = 0; k < rd->io.n_stores; k++) start_store(net, i, &rd->io.stores[k]);
         for (size_t k = 0; k < rd->io.n_fetches; k++)
-            push(net, (struct event){ .at = net->now + up_to(net, net->o.disk_max), .kind = FETCH, .node = i, .life = n->life,
+            push(net, (struct event){ .at = net->now + up_to(net, net->o.disk_max),
+                                      .kind = FETCH,
+                                      .node = i,
+                                      .life = n->life,
                                       .fetch = rd->io.fetches[k] });
         for (size_t k = 0; k < rd->io.n_parts; k++) {
-            struct event e = { .at = disk_done_at(net, n), .kind = PART, .node = i, .life = n->life, .part = rd->io.parts[k] };
+            struct event e = {
+                .at = disk_done_at(net, n), .kind = PART, .node = i, .life = n->life, .part = rd->io.parts[k]
+            };
             e.part.data = orr_hold(e.part.data);
             push(net, e);
         }
@@ -435,11 +459,17 @@ static void start_node(struct net *net, size_t i) {
     struct disk *d = &n->disk;
     struct orr_term_run runs[256];
     struct orr_entry configs[4];
-    struct orr_boot boot = { .state = orr_borrow(d->state, d->state_size), .first = d->first, .last = d->last, .runs = runs,
-                             .snapshot = d->snapshot, .configs = configs, .time = d->snapshot.time };
+    struct orr_boot boot = { .state = orr_borrow(d->state, d->state_size),
+                             .first = d->first,
+                             .last = d->last,
+                             .runs = runs,
+                             .snapshot = d->snapshot,
+                             .configs = configs,
+                             .time = d->snapshot.time };
     for (orr_index k = d->first; k <= d->last; k++) {
         struct orr_entry *e = on_disk(d, k);
-        if (boot.n_runs == 0 || runs[boot.n_runs - 1].term != e->term) runs[boot.n_runs++] = (struct orr_term_run){ k, e->term };
+        if (boot.n_runs == 0 || runs[boot.n_runs - 1].term != e->term)
+            runs[boot.n_runs++] = (struct orr_term_run){ k, e->term };
         if (e->kind == ORR_ENTRY_CONFIG) configs[boot.n_configs++] = *e;
         boot.time = e->time;
     }
@@ -454,7 +484,8 @@ static void start_node(struct net *net, size_t i) {
 static void crash(struct net *net, size_t i) {
     struct node *n = &net->nodes[i];
     if (!n->r) return;
-    while (n->pending && !n->pending->refused && n->full_until <= net->now && chance(net, 0.5)) apply_store(net, n);       /* some of it may have got there */
+    /* Some of it may have got there. */
+    while (n->pending && !n->pending->refused && n->full_until <= net->now && chance(net, 0.5)) apply_store(net, n);
     drop_stores(n);
     orr_raft_free(n->r);
     n->r = NULL;
@@ -474,7 +505,9 @@ static void serve_fetch(struct net *net, struct node *n, const struct orr_fetch 
         snapshot_bytes(d->snapshot_digest, bytes);
         bool there = d->snapshot.index == f->from && d->snapshot.term == f->term && f->offset <= SNAPSHOT_SIZE;
         size_t left = there ? SNAPSHOT_SIZE - (size_t)f->offset : 0;
-        orr_raft_fetched_part(n->r, net->now, f->id, orr_borrow(bytes + SNAPSHOT_SIZE - left, left < f->bytes_max ? left : f->bytes_max), there ? 0 : -ENOENT);
+        orr_raft_fetched_part(n->r, net->now, f->id,
+                              orr_borrow(bytes + SNAPSHOT_SIZE - left, left < f->bytes_max ? left : f->bytes_max),
+                              there ? 0 : -ENOENT);
         return;
     }
     bool there = f->from >= d->first && f->from <= d->last;
@@ -492,7 +525,8 @@ static void compact(struct net *net, size_t i) {
     if (!n->r || n->applied <= n->disk.snapshot.index || n->applied > n->disk.last) return;
     for (struct pending *p = n->pending; p; p = p->next)
         if (p->n && p->entries[0].index <= n->applied) return;
-    struct orr_snapshot s = { n->applied, n->applied_term, n->applied_time, SNAPSHOT_SIZE, checksum_of(n->digest), n->config };
+    struct orr_snapshot s = { n->applied,    n->applied_term,        n->applied_time,
+                              SNAPSHOT_SIZE, checksum_of(n->digest), n->config };
     orr_index keep = s.index - orri_min(s.index, orri_rng_below(&net->rng, 12));
     if (orr_raft_compacted(n->r, net->now, &s, keep) != 0) return;
     orr_drop(n->disk.snapshot.config);
@@ -502,7 +536,7 @@ static void compact(struct net *net, size_t i) {
     compact_disk(&n->disk, keep);
 }
 
-/* -- Inputs -------------------------------------------------------------------------------------------------------------------- */
+/* -- Inputs ------------------------------------------------------------------------------------------------------ */
 static void deliver(struct net *net, struct event *e) {
     struct node *n = &net->nodes[e->node];
     struct orr_entry entries[ORR_RAFT_ENTRIES_MAX];
@@ -532,7 +566,8 @@ static void handle(struct net *net, struct event *e) {
     switch (e->kind) {
     case DELIVER: deliver(net, e); break;
     case STORED:
-        if (orr_raft_stored(n->r, net->now, e->id, finish_store(net, n)) != 0) breach(net, "%s: doesn't know its store", n->name);
+        if (orr_raft_stored(n->r, net->now, e->id, finish_store(net, n)) != 0)
+            breach(net, "%s: doesn't know its store", n->name);
         break;
     case PART:
         if (e->part.data.size) memcpy(n->disk.incoming + e->part.offset, e->part.data.at, e->part.data.size);
@@ -546,7 +581,10 @@ static void handle(struct net *net, struct event *e) {
     case TURN_ENDS: break;
     }
     if (e->kind == TURN_ENDS || chance(net, 0.7)) drive(net, e->node);
-    else push(net, (struct event){ .at = net->now + up_to(net, net->o.delay_max), .kind = TURN_ENDS, .node = e->node, .life = n->life });
+    else
+        push(net,
+             (struct event){
+                 .at = net->now + up_to(net, net->o.delay_max), .kind = TURN_ENDS, .node = e->node, .life = n->life });
 }
 
 static void propose(struct net *net, size_t i) {
@@ -621,7 +659,7 @@ static void do_chaos(struct net *net) {
     check_matching(net);
 }
 
-/* -- Time ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Time -------------------------------------------------------------------------------------------------------- */
 static size_t next_due(const struct net *net, orr_time *at) {
     size_t due = net->n;
     for (size_t i = 0; i < net->n; i++) {
@@ -693,7 +731,7 @@ bool net_recovers(struct net *net, orr_time within) {
     return false;
 }
 
-/* -- Life ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Life -------------------------------------------------------------------------------------------------------- */
 struct net *net_new(const struct net_options *options) {
     struct net *net = calloc(1, sizeof *net);
     net->o = *options;

@@ -1,10 +1,11 @@
 /* support/raft_net.h - Raft cores on virtual time: a network and disks that do what they may, and oracles that watch.
  *
- * Messages travel as frames, with delay, loss, duplicates, cuts of many shapes; nodes pause; disks are slow, and a crash loses what wasn't reported
- * stored (or some of it), and they may be full for a while; a turn has one input or several. After each event: one leader a term; a leader has all that was committed before its term; what
- * is committed never changes and is applied equally everywhere; each message's claims are on its sender's disk; a read's
- * index is no less than what was committed when it was asked; now and then the logs of all are compared. The first breach
- * is kept as text, with its time; the run then stands still.                                                           */
+ * Messages travel as frames, with delay, loss, duplicates, cuts of many shapes; nodes pause; disks are slow, and a
+ * crash loses what wasn't reported stored (or some of it), and they may be full for a while; a turn has one input
+ * or several. After each event: one leader a term; a leader has all that was committed before its term; what is
+ * committed never changes and is applied equally everywhere; each message's claims are on its sender's disk; a
+ * read's index is no less than what was committed when it was asked; now and then the logs of all are compared.
+ * The first breach is kept as text, with its time; the run then stands still. */
 #ifndef SPEC_RAFT_NET_H
 #define SPEC_RAFT_NET_H
 
@@ -16,7 +17,8 @@ struct net_options {
     double loss, duplicate;
     orr_time delay_max, disk_max;   /* uniform from 0 */
     orr_time election;
-    double crash, cut, pause, hand_over, compact, lost, full;   /* chances a step of chaos (every fifth of `election`) */
+    /* Chances a step of chaos (every fifth of `election`). */
+    double crash, cut, pause, hand_over, compact, lost, full;
     double pick_leader;             /* the chance that such a step strikes a leader */
     size_t window_entries, window_bytes;
 };

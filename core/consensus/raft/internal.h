@@ -11,7 +11,7 @@
  *   raft_config.c     members;  raft_time.c  log time;  raft_quorum.c  majorities;  raft_check.c  invariants
  *   raft_codec.c      messages as bytes;  raft_order.c  the table for the driver
  *
- * Decided and durable are kept apart by name: term and term_stored, vote and vote_stored, last and stored.             */
+ * Decided and durable are kept apart by name: term and term_stored, vote and vote_stored, last and stored. */
 #ifndef ORRI_RAFT_INTERNAL_H
 #define ORRI_RAFT_INTERNAL_H
 
@@ -30,7 +30,7 @@ enum {
     ORRI_RAFT_QUEUE_PER_PEER = 11   /* one message of each type */
 };
 
-/* -- raft_quorum.c: pure ------------------------------------------------------------------------------------------------- */
+/* -- raft_quorum.c: pure ----------------------------------------------------------------------------------------- */
 enum orri_verdict { ORRI_PENDING, ORRI_WON, ORRI_LOST };
 /* The greatest value that a majority has reached; sorts `values`. Nobody to ask: UINT64_MAX. */
 uint64_t orri_quorum_reached(uint64_t *values, size_t n);
@@ -38,7 +38,7 @@ enum orri_verdict orri_quorum_vote(size_t yes, size_t no, size_t n);
 /* Joint consensus: both must agree. */
 enum orri_verdict orri_quorum_both(enum orri_verdict a, enum orri_verdict b);
 
-/* -- raft_log.c ---------------------------------------------------------------------------------------------------------- */
+/* -- raft_log.c -------------------------------------------------------------------------------------------------- */
 struct orri_raft_log {
     const struct orr_alloc *alloc;
     struct orr_entry *ring;         /* entry i is in ring[i & (cap - 1)] */
@@ -53,7 +53,7 @@ struct orri_raft_log {
 };
 int orri_raft_log_init(struct orri_raft_log *log, const struct orr_order_config *cfg, const struct orr_boot *boot);
 void orri_raft_log_clear(struct orri_raft_log *log);
-bool orri_raft_log_term(const struct orri_raft_log *log, orr_index index, orr_term *term);    /* false: not known here */
+bool orri_raft_log_term(const struct orri_raft_log *log, orr_index index, orr_term *term); /* false: not known here */
 orr_term orri_raft_log_last_term(const struct orri_raft_log *log);
 const struct orr_entry *orri_raft_log_at(const struct orri_raft_log *log, orr_index index);   /* in the window */
 /* Room for one more entry of `size` bytes, at the expense of old ones up to `evict_through`. */
@@ -62,15 +62,15 @@ int orri_raft_log_reserve(struct orri_raft_log *log, size_t runs);
 void orri_raft_log_append(struct orri_raft_log *log, const struct orr_entry *entry);          /* data: moved */
 void orri_raft_log_truncate(struct orri_raft_log *log, orr_index from);
 void orri_raft_log_compact(struct orri_raft_log *log, orr_index keep_after);
-void orri_raft_log_restart(struct orri_raft_log *log, orr_index index, orr_term term);        /* empty, after a snapshot */
+void orri_raft_log_restart(struct orri_raft_log *log, orr_index index, orr_term term); /* empty, after a snapshot */
 /* Entries from..through that lie in the window side by side: at most n_max, and bytes_max but for the first. */
-size_t orri_raft_log_span(const struct orri_raft_log *log, orr_index from, orr_index through, size_t n_max, size_t bytes_max,
-                          const struct orr_entry **at);
+size_t orri_raft_log_span(const struct orri_raft_log *log, orr_index from, orr_index through, size_t n_max,
+                          size_t bytes_max, const struct orr_entry **at);
 /* The greatest index <= `index` whose term is <= `term`; never below first - 1. */
 orr_index orri_raft_log_agree(const struct orri_raft_log *log, orr_index index, orr_term term);
 void orri_raft_log_check(const struct orri_raft_log *log, bool whole);
 
-/* -- raft_time.c --------------------------------------------------------------------------------------------------------- */
+/* -- raft_time.c ------------------------------------------------------------------------------------------------- */
 struct orri_raft_time {
     orr_time stamp, at;             /* log time was `stamp` when the monotonic clock said `at` */
     bool anchored;                  /* `at` is of this life: a leader said so, or this node stamped as one */
@@ -80,10 +80,10 @@ void orri_raft_time_init(struct orri_raft_time *t, orr_time last, orr_time now);
 void orri_raft_time_wall(struct orri_raft_time *t, orr_time now, orr_time real);
 orr_time orri_raft_time_guess(const struct orri_raft_time *t, orr_time now);
 orr_time orri_raft_time_stamp(struct orri_raft_time *t, orr_time now);             /* leader: the stamp of `now` */
-void orri_raft_time_hear(struct orri_raft_time *t, orr_time now, orr_time stamp);  /* somebody stamped so at or before `now` */
-void orri_raft_time_floor(struct orri_raft_time *t, orr_time stamp);               /* an entry of unknown age bears this */
+void orri_raft_time_hear(struct orri_raft_time *t, orr_time now, orr_time stamp);  /* a stamp of `now` or before */
+void orri_raft_time_floor(struct orri_raft_time *t, orr_time stamp); /* an entry of unknown age bears this */
 
-/* -- The object ---------------------------------------------------------------------------------------------------------- */
+/* -- The object -------------------------------------------------------------------------------------------------- */
 struct orri_raft_batch {            /* entries from the disk, held */
     size_t n;
     struct orr_entry entries[];
@@ -134,7 +134,7 @@ struct orri_raft_read {
     uint64_t tag;
     orr_id from;
     orr_time asked;
-    uint64_t round;                 /* leader: to be confirmed; follower: the batch it was forwarded in; 0: neither yet */
+    uint64_t round;                 /* leader: to be confirmed; follower: its batch; 0: neither yet */
     orr_index index;
     orr_time time;
 };
@@ -228,13 +228,14 @@ static inline orr_index orri_min(orr_index a, orr_index b) { return a < b ? a : 
 static inline orr_index orri_max(orr_index a, orr_index b) { return a > b ? a : b; }
 
 /* raft.c */
-void orri_raft_begin(struct orr_raft *r, orr_time now);                                /* each input: takes back what was lent */
-int orri_raft_end(struct orr_raft *r, int rc);                                         /* each input: checks; gives rc */
+void orri_raft_begin(struct orr_raft *r, orr_time now); /* each input: takes back what was lent */
+int orri_raft_end(struct orr_raft *r, int rc); /* each input: checks; gives rc */
 void orri_raft_clear_queue(struct orr_raft *r);
-struct orr_raft_msg *orri_raft_out(struct orr_raft *r);                                /* one more of ready's msgs, to be filled */
+struct orr_raft_msg *orri_raft_out(struct orr_raft *r); /* one more of ready's msgs, to be filled */
 void *orri_raft_alloc(const struct orr_alloc *alloc, size_t size);                     /* zeroed */
 struct orri_raft_peer *orri_raft_peer(struct orr_raft *r, orr_id id);                  /* NULL: not a member */
-/* A message to be sent once all that is decided now is durable, if it is a claim; one of its type and receiver at a time. */
+/* A message to be sent once all that is decided now is durable, if it is a claim; one of its type and receiver at a
+ * time. */
 void orri_raft_post(struct orr_raft *r, const struct orr_raft_msg *msg);
 struct orr_raft_msg orri_raft_msg(const struct orr_raft *r, enum orr_raft_type type, orr_id to);
 int orri_raft_keep(struct orr_raft *r, struct orr_slice s, struct orr_slice *out);     /* held, or copied */
@@ -242,11 +243,12 @@ int orri_raft_keep_snapshot(struct orr_raft *r, struct orr_snapshot *to, const s
 void orri_raft_drop_snapshot(struct orr_snapshot *snapshot);
 struct orri_raft_batch *orri_raft_batch_new(struct orr_raft *r, const struct orr_entry *entries, size_t n);
 void orri_raft_batch_free(struct orr_raft *r, struct orri_raft_batch *batch);
-void orri_raft_lend(struct orr_raft *r, struct orri_raft_batch *batch);                /* moved: freed when taken back */
+void orri_raft_lend(struct orr_raft *r, struct orri_raft_batch *batch); /* moved: freed when taken back */
 uint64_t orri_raft_fetch(struct orr_raft *r, const struct orr_fetch *fetch);           /* id filled in */
 void orri_raft_mute(struct orr_raft *r, int why);
 /* Over all voters, each half of a joint configuration for itself: what a quorum has reached. */
-uint64_t orri_raft_reached(const struct orr_raft *r, uint64_t (*value)(const struct orr_raft *, const struct orri_raft_peer *));
+uint64_t orri_raft_reached(const struct orr_raft *r,
+                           uint64_t (*value)(const struct orr_raft *, const struct orri_raft_peer *));
 
 /* raft_election.c */
 bool orri_raft_is_voter(const struct orr_raft *r);
@@ -307,7 +309,8 @@ struct orri_raft_members {
         unsigned seats;
     } at[ORRI_RAFT_MEMBERS_MAX];
 };
-int orri_raft_config_encode(const struct orr_raft_config *cfg, unsigned char *out, size_t *size);   /* out: ORR_CONFIG_MAX bytes */
+/* out: ORR_CONFIG_MAX bytes */
+int orri_raft_config_encode(const struct orr_raft_config *cfg, unsigned char *out, size_t *size);
 int orri_raft_config_decode(struct orr_slice config, struct orri_raft_members *out);
 int orri_raft_config_members(const struct orr_raft_config *cfg, struct orri_raft_members *out);
 

@@ -1,14 +1,15 @@
 /* raft.c - the Raft object: its life, its inputs, what it hands out, when it wants to be woken.
  *
- * One recv looks at a message's form and term once, then one function per type and role does the rest. Every input begins
- * by taking back what ready() lent and ends by checking the invariants (debug and simulation). ready() does what was put
- * off until all of a turn's inputs are in: it commits, stores, sends, acknowledges, so all of that is batched.
+ * One recv looks at a message's form and term once, then one function per type and role does the rest. Every input
+ * begins by taking back what ready() lent and ends by checking the invariants (debug and simulation). ready() does
+ * what was put off until all of a turn's inputs are in: it commits, stores, sends, acknowledges, so all of that is
+ * batched.
  *
- * Withholding: a message waits in the queue until the store is reported after which what it claims is durable. There is one message of a type to a peer at a time, the newest; so the queue is bounded. A new term
- * empties it.                                                                                                          */
+ * Withholding: a message waits in the queue until the store is reported after which what it claims is durable.
+ * There is one message of a type to a peer at a time, the newest; so the queue is bounded. A new term empties it. */
 #include "internal.h"
 
-/* -- Memory -------------------------------------------------------------------------------------------------------------------- */
+/* -- Memory ------------------------------------------------------------------------------------------------------ */
 void *orri_raft_alloc(const struct orr_alloc *alloc, size_t size) {
     void *p = alloc->fn(alloc->ud, NULL, 0, size);
     if (p) memset(p, 0, size);
@@ -67,7 +68,7 @@ void orri_raft_batch_free(struct orr_raft *r, struct orri_raft_batch *b) {
 
 void orri_raft_lend(struct orr_raft *r, struct orri_raft_batch *batch) { r->lent[r->n_lent++] = batch; }
 
-/* -- Life ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Life -------------------------------------------------------------------------------------------------------- */
 void orr_raft_config_init(struct orr_raft_config *cfg) {
     *cfg = (struct orr_raft_config){ .pre_vote = true, .check_quorum = true };
     cfg->order = (struct orr_order_config){
@@ -98,9 +99,13 @@ int orr_raft_config_check(const struct orr_raft_config *cfg, const char **field)
     return bad ? ORR_EINVALID : 0;
 }
 
-static size_t msgs_cap(const struct orr_raft *r) { return r->n_peers * (ORRI_RAFT_QUEUE_PER_PEER + ORRI_RAFT_BURST + 1) + 1; }
+static size_t msgs_cap(const struct orr_raft *r) {
+    return r->n_peers * (ORRI_RAFT_QUEUE_PER_PEER + ORRI_RAFT_BURST + 1) + 1;
+}
 static size_t lent_cap(const struct orr_raft *r) { return r->n_peers * ORRI_RAFT_BURST + 1; }
-static size_t sent_size(const struct orr_raft *r) { return r->cfg.order.inflight_messages * sizeof(struct orri_raft_sent); }
+static size_t sent_size(const struct orr_raft *r) {
+    return r->cfg.order.inflight_messages * sizeof(struct orri_raft_sent);
+}
 
 static int make_peers(struct orr_raft *r, const struct orri_raft_members *members) {
     r->peers = orri_raft_alloc(&r->alloc, members->n * sizeof *r->peers);
@@ -159,12 +164,14 @@ static int load(struct orr_raft *r, const struct orr_boot *boot) {
     if (rc) return rc;
     r->term_stored = r->term;
     r->vote_stored = r->vote;
-    if (r->snapshot.term > r->term) {       /* it has a file of its own, which may have been done before the state was */
+    /* It has a file of its own, which may have been done before the state was. */
+    if (r->snapshot.term > r->term) {
         r->term = r->snapshot.term;
         r->vote = ORR_NOBODY;
         r->dirty = true;
     }
-    if (orri_raft_log_last_term(&r->log) > r->term) return ORR_ECORRUPT;    /* an entry's was stored with or before it */
+    /* An entry's was stored with or before it. */
+    if (orri_raft_log_last_term(&r->log) > r->term) return ORR_ECORRUPT;
     r->submitted = r->stored = r->log.last;
     r->cut = boot->last > r->log.last;      /* what the snapshot made void may lie there still */
     r->commit = r->handed = r->applied = r->snapshot.index;
@@ -242,7 +249,7 @@ void orr_raft_free(struct orr_raft *r) {
     alloc.fn(alloc.ud, r, sizeof *r, 0);
 }
 
-/* -- Members ------------------------------------------------------------------------------------------------------------------- */
+/* -- Members ----------------------------------------------------------------------------------------------------- */
 struct orri_raft_peer *orri_raft_peer(struct orr_raft *r, orr_id id) {
     for (size_t i = 0; i < r->n_peers; i++)
         if (r->peers[i].id == id) return &r->peers[i];
@@ -258,7 +265,8 @@ static uint64_t reached_by(const struct orr_raft *r, unsigned seat,
     return orri_quorum_reached(values, n);
 }
 
-uint64_t orri_raft_reached(const struct orr_raft *r, uint64_t (*value)(const struct orr_raft *, const struct orri_raft_peer *)) {
+uint64_t orri_raft_reached(const struct orr_raft *r,
+                           uint64_t (*value)(const struct orr_raft *, const struct orri_raft_peer *)) {
     uint64_t now = reached_by(r, ORR_RAFT_VOTER, value), outgoing = reached_by(r, ORR_RAFT_OUTGOING, value);
     return now < outgoing ? now : outgoing;
 }
@@ -267,12 +275,16 @@ bool orr_raft_member(const struct orr_raft *r, size_t i, struct orr_raft_member 
     if (i >= r->n_peers) return false;
     const struct orri_raft_peer *p = &r->peers[i];
     bool me = p == r->me;
-    *out = (struct orr_raft_member){ .id = p->id, .seats = p->seats, .match = me ? r->stored : p->match,
-        .next = me ? r->log.last + 1 : p->next, .heard = me ? r->now : p->heard, .snapshot = p->progress == ORRI_SNAPSHOT };
+    *out = (struct orr_raft_member){ .id = p->id,
+                                     .seats = p->seats,
+                                     .match = me ? r->stored : p->match,
+                                     .next = me ? r->log.last + 1 : p->next,
+                                     .heard = me ? r->now : p->heard,
+                                     .snapshot = p->progress == ORRI_SNAPSHOT };
     return true;
 }
 
-/* -- Messages out -------------------------------------------------------------------------------------------------------------- */
+/* -- Messages out ------------------------------------------------------------------------------------------------ */
 struct orr_raft_msg orri_raft_msg(const struct orr_raft *r, enum orr_raft_type type, orr_id to) {
     return (struct orr_raft_msg){ .type = type, .from = r->cfg.order.self, .to = to, .term = r->term };
 }
@@ -288,9 +300,9 @@ void orri_raft_clear_queue(struct orr_raft *r) {
     r->n_queue = 0;
 }
 
-/* The store after which all that the message claims is durable; 0: it is. Whatever bears a term claims that term, but for
- * the talk about one that nobody has entered yet; a vote and the request for one claim the vote. What an acknowledgement
- * or a snapshot's reply claims beyond was durable before it was posted. */
+/* The store after which all that the message claims is durable; 0: it is. Whatever bears a term claims that term,
+ * but for the talk about one that nobody has entered yet; a vote and the request for one claim the vote. What an
+ * acknowledgement or a snapshot's reply claims beyond was durable before it was posted. */
 static uint64_t claim_of(const struct orr_raft *r, const struct orr_raft_msg *m) {
     if (m->type == ORR_RAFT_PREVOTE || (m->type == ORR_RAFT_PREVOTE_REPLY && m->granted)) return 0;
     if (r->term_stored == r->term && r->vote_stored == r->vote) return 0;
@@ -331,7 +343,7 @@ uint64_t orri_raft_fetch(struct orr_raft *r, const struct orr_fetch *fetch) {
     return f->id = ++r->last_id;
 }
 
-/* -- Inputs -------------------------------------------------------------------------------------------------------------------- */
+/* -- Inputs ------------------------------------------------------------------------------------------------------ */
 /* What ready() lent. */
 static void take_back(struct orr_raft *r) {
     for (size_t i = 0; i < r->ready.n_msgs; i++) drop_msg(&r->msgs[i]);
@@ -420,7 +432,7 @@ int orr_raft_peer_lost(struct orr_raft *r, orr_time now, orr_id peer) {
     return orri_raft_end(r, 0);
 }
 
-/* -- Messages in --------------------------------------------------------------------------------------------------------------- */
+/* -- Messages in ------------------------------------------------------------------------------------------------- */
 static bool valid_entries(const struct orr_raft_msg *m) {
     orr_term term = m->prev_log_term;
     if (m->n_entries > ORR_RAFT_ENTRIES_MAX || term > m->term || m->prev_log_index > UINT64_MAX / 2) return false;
@@ -434,7 +446,8 @@ static bool valid_entries(const struct orr_raft_msg *m) {
 
 static bool valid_snapshot(const struct orr_raft_msg *m) {
     const struct orr_snapshot *s = &m->snapshot;
-    if (s->index == 0 || s->index > UINT64_MAX / 2 || s->term > m->term || s->config.size > ORR_CONFIG_MAX) return false;
+    if (s->index == 0 || s->index > UINT64_MAX / 2 || s->term > m->term || s->config.size > ORR_CONFIG_MAX)
+        return false;
     if (m->offset > s->size || m->data.size > s->size - m->offset) return false;
     return m->done == (m->offset + m->data.size == s->size);
 }
@@ -446,7 +459,9 @@ static bool valid(const struct orr_raft_msg *m) {
     return m->type >= ORR_RAFT_PREVOTE && m->type <= ORR_RAFT_TIMEOUT_NOW;
 }
 
-static bool names_leader(const struct orr_raft_msg *m) { return m->type == ORR_RAFT_APPEND || m->type == ORR_RAFT_SNAPSHOT; }
+static bool names_leader(const struct orr_raft_msg *m) {
+    return m->type == ORR_RAFT_APPEND || m->type == ORR_RAFT_SNAPSHOT;
+}
 
 /* Somebody is behind: questions are answered with our term, so that he catches up (and a leader of old steps down). The
  * term is all that is said: he may lead it by the time he hears this, and the question was of another. */
@@ -500,7 +515,7 @@ int orr_raft_recv(struct orr_raft *r, orr_time now, const struct orr_raft_msg *m
     return orri_raft_end(r, receive(r, p, msg));
 }
 
-/* -- Outputs ------------------------------------------------------------------------------------------------------------------- */
+/* -- Outputs ----------------------------------------------------------------------------------------------------- */
 static void work(struct orr_raft *r) {
     if (r->role == ORR_LEADER) orri_raft_advance(r);
     orri_raft_reads_flush(r);

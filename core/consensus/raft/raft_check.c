@@ -1,12 +1,12 @@
 /* raft_check.c - what must hold of a Raft object at any time, between any two inputs.
  *
  * The borders in order:  first - 1 <= snapshot.index <= handed <= commit <= last,  applied <= handed <= stored,
- * matched <= last, stored <= submitted <= last. `whole` walks the window and the term runs, too: the caller does that
- * now and then, since they change at their ends only.
+ * matched <= last, stored <= submitted <= last. `whole` walks the window and the term runs, too: the caller does
+ * that now and then, since they change at their ends only.
  *
- * Surprising, but allowed: commit > stored (a quorum of others has it; it is not applied before the own disk does);
- * applied < snapshot.index (the snapshot came in and is not loaded yet: restoring); a leader whose term_stored is its
- * term but whose log is not stored (its write goes on in parallel).                                                    */
+ * Surprising, but allowed: commit > stored (a quorum of others has it; it is not applied before the own disk
+ * does); applied < snapshot.index (the snapshot came in and is not loaded yet: restoring); a leader whose
+ * term_stored is its term but whose log is not stored (its write goes on in parallel). */
 #include "internal.h"
 
 static void check_role(const struct orr_raft *r) {
@@ -66,7 +66,8 @@ static void check_stores(const struct orr_raft *r) {
 
 static void check_queued_bytes(const struct orr_raft *r) {
     uint64_t bytes = 0;
-    for (orr_index i = orri_max(r->commit + 1, r->term_start); i <= r->log.last; i++) bytes += orri_raft_log_at(&r->log, i)->data.size;
+    for (orr_index i = orri_max(r->commit + 1, r->term_start); i <= r->log.last; i++)
+        bytes += orri_raft_log_at(&r->log, i)->data.size;
     ORR_ASSERT(bytes == r->queued_bytes);
 }
 

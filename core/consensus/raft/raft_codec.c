@@ -18,7 +18,8 @@
  *     read_reply         tag, read_index, time
  *     prevote_reply, timeout_now: nothing
  *
- * A frame ends where its message does. Decoding is total, copies no data, and gives the one form that encoding makes.  */
+ * A frame ends where its message does. Decoding is total, copies no data, and gives the one form that encoding
+ * makes. */
 #include "base/codec.h"
 #include "internal.h"
 
@@ -37,7 +38,7 @@ static orr_time read_time(struct orr_reader *rd) {
 static orr_time add_time(orr_time a, orr_time b) { return (orr_time)((uint64_t)a + (uint64_t)b); }
 static orr_time sub_time(orr_time a, orr_time b) { return (orr_time)((uint64_t)a - (uint64_t)b); }
 
-/* -- Writing ------------------------------------------------------------------------------------------------------------------- */
+/* -- Writing ----------------------------------------------------------------------------------------------------- */
 size_t orri_raft_head_size(const struct orr_raft_msg *m) {
     return 3 + 10 * ORR_VARINT_MAX + m->n_entries * 4 * ORR_VARINT_MAX + m->snapshot.config.size;
 }
@@ -122,7 +123,7 @@ size_t orri_raft_encode(const struct orr_raft_msg *m, unsigned char *out, size_t
     return (size_t)(w.at - out);
 }
 
-/* -- Reading ------------------------------------------------------------------------------------------------------------------- */
+/* -- Reading ----------------------------------------------------------------------------------------------------- */
 static struct orr_slice part(struct orr_slice frame, const struct orr_reader *rd, size_t size) {
     return orr_part_of(frame, (size_t)(rd->at - frame.at), size);
 }
@@ -137,7 +138,8 @@ static void read_entry(struct orr_reader *rd, struct orr_entry *e) {
     e->data.size = (size_t)size;
 }
 
-static void read_append(struct orr_reader *rd, struct orr_slice frame, struct orr_raft_msg *m, struct orr_entry *entries) {
+static void read_append(struct orr_reader *rd, struct orr_slice frame, struct orr_raft_msg *m,
+                        struct orr_entry *entries) {
     m->prev_log_index = orri_read_varint(rd);
     m->prev_log_term = orri_read_varint(rd);
     m->leader_commit = orri_read_varint(rd);
@@ -184,7 +186,8 @@ static void read_snapshot(struct orr_reader *rd, struct orr_slice frame, struct 
     orri_read_bytes(rd, m->data.size);
 }
 
-static bool read_rest(struct orr_reader *rd, struct orr_slice frame, struct orr_raft_msg *m, struct orr_entry *entries) {
+static bool read_rest(struct orr_reader *rd, struct orr_slice frame, struct orr_raft_msg *m,
+                      struct orr_entry *entries) {
     switch (m->type) {
     case ORR_RAFT_PREVOTE:
     case ORR_RAFT_VOTE:

@@ -6,11 +6,11 @@
  *       1 byte    seats: 1 voter, 2 voter of the outgoing half of a joint configuration, 4 learner
  *       blob      name: varint length (1..255), bytes
  *
- * The founding configuration. On an empty disk every founder writes the same entry: index 1, term 1, log time 0, and
- * goes into term 1 without a vote. It counts as committed at once, on all. This is safe: nobody can lead term 1, since who
- * stands does so in a later term; all founders' entries are equal byte for byte (nodes whose files differ have another
- * cluster id, which the handshake refuses); so every log that there will ever be in the cluster begins with it, as if it
- * had been replicated to all before the first election.                                                                */
+ * The founding configuration. On an empty disk every founder writes the same entry: index 1, term 1, log time 0,
+ * and goes into term 1 without a vote. It counts as committed at once, on all. This is safe: nobody can lead term
+ * 1, since who stands does so in a later term; all founders' entries are equal byte for byte (nodes whose files
+ * differ have another cluster id, which the handshake refuses); so every log that there will ever be in the
+ * cluster begins with it, as if it had been replicated to all before the first election. */
 #include "base/codec.h"
 #include "internal.h"
 

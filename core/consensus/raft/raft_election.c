@@ -1,17 +1,17 @@
 /* raft_election.c - elections: timeouts, pre-vote, votes, becoming something else.
  *
- * Thesis 3.4, 3.6.1, 4.2.3, 6.2, 9.6. Who heard nothing from a leader for 1 to 2 times `election` asks first, in a term
- * that it doesn't enter yet (pre-vote), and stands only when a quorum would vote for it. Voters who hear a leader refuse
- * (stickiness), so a node that can't hear the leader, but is heard by others, disturbs nobody. A leader without a quorum
- * steps down by itself (raft_replicate.c), so stickiness to one that can do nothing ends.
+ * Thesis 3.4, 3.6.1, 4.2.3, 6.2, 9.6. Who heard nothing from a leader for 1 to 2 times `election` asks first, in a
+ * term that it doesn't enter yet (pre-vote), and stands only when a quorum would vote for it. Voters who hear a
+ * leader refuse (stickiness), so a node that can't hear the leader, but is heard by others, disturbs nobody. A
+ * leader without a quorum steps down by itself (raft_replicate.c), so stickiness to one that can do nothing ends.
  *
- * The case that makes this hard: a node whose term has got ahead (it voted in an election that came to nothing) refuses
- * the leader's appends. It must SAY so: its refusal bears its term, the leader steps down, and the next election has a term
- * that all can live with. Silence, or mere stickiness, would cut that node off for ever; so would a pre-vote refusal that
- * hid a higher term.
+ * The case that makes this hard: a node whose term has got ahead (it voted in an election that came to nothing)
+ * refuses the leader's appends. It must SAY so: its refusal bears its term, the leader steps down, and the next
+ * election has a term that all can live with. Silence, or mere stickiness, would cut that node off for ever; so
+ * would a pre-vote refusal that hid a higher term.
  *
- * A vote counts (the own one too) and leaves only when it is on the disk; so does the request, since it claims how far
- * the log of the asker goes.                                                                                           */
+ * A vote counts (the own one too) and leaves only when it is on the disk; so does the request, since it claims how
+ * far the log of the asker goes. */
 #include "internal.h"
 
 bool orri_raft_is_voter(const struct orr_raft *r) {
@@ -33,8 +33,8 @@ bool orri_raft_sticky(const struct orr_raft *r) {
     return r->leader != ORR_NOBODY && r->now < r->heard + r->cfg.order.election;
 }
 
-/* What an earlier term left unsaid is void, what it withheld above all: a claim made then must not be heard after a vote
- * of now. */
+/* What an earlier term left unsaid is void, what it withheld above all: a claim made then must not be heard after a
+ * vote of now. */
 static void enter_term(struct orr_raft *r, orr_term term, orr_id vote) {
     ORR_ASSERT(term > r->term);
     r->term = term;
@@ -59,7 +59,8 @@ void orri_raft_become_follower(struct orr_raft *r, orr_term term, orr_id leader)
     bool was_passive = r->role == ORR_FOLLOWER || r->role == ORR_LEARNER;
     if (term > r->term) enter_term(r, term, ORR_NOBODY);
     become(r, orri_raft_is_voter(r) ? ORR_FOLLOWER : ORR_LEARNER, leader);
-    if (!was_passive || leader != ORR_NOBODY) draw_timeout(r);    /* a mere higher term doesn't put off the own candidacy */
+    /* A mere higher term doesn't put off the own candidacy. */
+    if (!was_passive || leader != ORR_NOBODY) draw_timeout(r);
 }
 
 static void become_leader(struct orr_raft *r) {
@@ -68,7 +69,7 @@ static void become_leader(struct orr_raft *r) {
     orri_raft_lead(r);
 }
 
-/* -- Standing -------------------------------------------------------------------------------------------------------------- */
+/* -- Standing ---------------------------------------------------------------------------------------------------- */
 static enum orri_verdict count_half(const struct orr_raft *r, unsigned seat) {
     size_t yes = 0, no = 0, n = 0;
     for (size_t i = 0; i < r->n_peers; i++) {
@@ -138,7 +139,7 @@ int orr_raft_campaign(struct orr_raft *r, orr_time now) {
     return orri_raft_end(r, 0);
 }
 
-/* -- Being asked -------------------------------------------------------------------------------------------------------------- */
+/* -- Being asked ------------------------------------------------------------------------------------------------- */
 /* Thesis 3.6.1: later last term, or the same and at least as long. */
 static bool up_to_date(const struct orr_raft *r, const struct orr_raft_msg *m) {
     orr_term mine = orri_raft_log_last_term(&r->log);

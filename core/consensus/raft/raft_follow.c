@@ -1,8 +1,9 @@
 /* raft_follow.c - the follower's half of log replication: taking entries, saying what it has.
  *
- * Paper 5.3. Only entries whose term differs are cut off, never because an append ends earlier than the log does: it may
- * be an old one. The commit index goes no further than the last entry that this append showed to agree. What is
- * acknowledged is on the disk: min(stored, how far the logs agree); one acknowledgement a turn says it all.            */
+ * Paper 5.3. Only entries whose term differs are cut off, never because an append ends earlier than the log does:
+ * it may be an old one. The commit index goes no further than the last entry that this append showed to agree.
+ * What is acknowledged is on the disk: min(stored, how far the logs agree); one acknowledgement a turn says it
+ * all. */
 #include "internal.h"
 
 void orri_raft_follow(struct orr_raft *r, orr_id leader) {
@@ -22,11 +23,13 @@ static void refuse(struct orr_raft *r, const struct orr_raft_msg *m) {
     orri_raft_post(r, &reply);
 }
 
-/* A full disk takes the protocol's own entries, so that leaders can be elected, and no writes. Terms that go down are a liar's. */
+/* A full disk takes the protocol's own entries, so that leaders can be elected, and no writes. Terms that go down
+ * are a liar's. */
 static bool acceptable(struct orr_raft *r, const struct orr_entry *e) {
     if (e->term < orri_raft_log_last_term(&r->log)) return false;
     if (r->full && e->kind >= ORR_ENTRY_DATA) return false;
-    return orri_raft_log_reserve(&r->log, 1) == 0 && orri_raft_log_room(&r->log, e->data.size, orri_raft_evict_through(r));
+    return orri_raft_log_reserve(&r->log, 1) == 0 &&
+           orri_raft_log_room(&r->log, e->data.size, orri_raft_evict_through(r));
 }
 
 /* Takes what it has room for; the leader sends the rest again. Gives the last index that agrees now. */

@@ -1,12 +1,13 @@
 /* raft_log.c - the log: its newest entries in memory, the terms of all.
  *
- * Three borders: first <= window <= last + 1. Entries first..last are the log (on the disk, or on their way there), those
- * from `window` on are in a ring too. The ring is bounded in entries and bytes and gives up the oldest first, which are
- * then fetched from the disk by whoever needs them: it is a cache, except for entries that aren't stored yet.
+ * Three borders: first <= window <= last + 1. Entries first..last are the log (on the disk, or on their way
+ * there), those from `window` on are in a ring too. The ring is bounded in entries and bytes and gives up the
+ * oldest first, which are then fetched from the disk by whoever needs them: it is a cache, except for entries that
+ * aren't stored yet.
  *
- * Terms are kept as runs (where each term begins), so that consistency checks, hints and elections never wait for the
- * disk. The term of first - 1, against which the first entry is checked, is known after a snapshot at just that index,
- * or when it was compacted in this life.                                                                               */
+ * Terms are kept as runs (where each term begins), so that consistency checks, hints and elections never wait for
+ * the disk. The term of first - 1, against which the first entry is checked, is known after a snapshot at just
+ * that index, or when it was compacted in this life. */
 #include "internal.h"
 
 static size_t power_of_two(size_t n) {
@@ -23,7 +24,8 @@ static bool runs_valid(const struct orr_boot *boot) {
     if (boot->last < boot->first) return true;
     if (boot->n_runs == 0 || boot->runs[0].first > boot->first) return false;
     for (size_t i = 1; i < boot->n_runs; i++)
-        if (boot->runs[i].first <= boot->runs[i - 1].first || boot->runs[i].term <= boot->runs[i - 1].term) return false;
+        if (boot->runs[i].first <= boot->runs[i - 1].first || boot->runs[i].term <= boot->runs[i - 1].term)
+            return false;
     return boot->runs[boot->n_runs - 1].first <= boot->last;
 }
 
@@ -46,7 +48,9 @@ static void load(struct orri_raft_log *log, const struct orr_boot *boot) {
 }
 
 int orri_raft_log_init(struct orri_raft_log *log, const struct orr_order_config *cfg, const struct orr_boot *boot) {
-    *log = (struct orri_raft_log){ .alloc = cfg->alloc, .entries_max = cfg->window_entries, .bytes_max = cfg->window_bytes };
+    *log = (struct orri_raft_log){ .alloc = cfg->alloc,
+                                   .entries_max = cfg->window_entries,
+                                   .bytes_max = cfg->window_bytes };
     if (boot->first > boot->snapshot.index + 1 || !runs_valid(boot)) return ORR_ECORRUPT;
     log->cap = power_of_two(cfg->window_entries + 1);    /* one for a new leader's no-op */
     log->ring = orri_raft_alloc(log->alloc, log->cap * sizeof *log->ring);
@@ -158,7 +162,8 @@ void orri_raft_log_compact(struct orri_raft_log *log, orr_index keep_after) {
     forget(log, orri_min(keep_after, log->last));
     log->first = keep_after + 1;
     size_t gone = 0;
-    while (gone < log->n_runs && (gone + 1 < log->n_runs ? log->runs[gone + 1].first : log->last + 1) <= log->first) gone++;
+    while (gone < log->n_runs && (gone + 1 < log->n_runs ? log->runs[gone + 1].first : log->last + 1) <= log->first)
+        gone++;
     log->n_runs -= gone;
     memmove(log->runs, log->runs + gone, log->n_runs * sizeof *log->runs);
     if (log->n_runs) log->runs[0].first = log->first;
@@ -173,8 +178,8 @@ void orri_raft_log_restart(struct orri_raft_log *log, orr_index index, orr_term 
     log->first = log->window = index + 1;
 }
 
-size_t orri_raft_log_span(const struct orri_raft_log *log, orr_index from, orr_index through, size_t n_max, size_t bytes_max,
-                          const struct orr_entry **at) {
+size_t orri_raft_log_span(const struct orri_raft_log *log, orr_index from, orr_index through, size_t n_max,
+                          size_t bytes_max, const struct orr_entry **at) {
     ORR_ASSERT(from >= log->window && through <= log->last);
     size_t bytes = 0, n = 0, to_end = log->cap - (size_t)(from & (log->cap - 1));
     *at = slot(log, from);

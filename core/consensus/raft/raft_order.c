@@ -1,8 +1,8 @@
 /* raft_order.c - Raft as the table of order.h: messages become frames, frames messages.
  *
- * A frame that goes out is a head of its own and, as bodies, the data that the log holds: nothing is copied. One that
- * comes in is decoded where it lies; its entries hold its chunk. Where a small frame lies in a much larger chunk, a copy
- * is made instead, since the window may keep it for long.                                                              */
+ * A frame that goes out is a head of its own and, as bodies, the data that the log holds: nothing is copied. One
+ * that comes in is decoded where it lies; its entries hold its chunk. Where a small frame lies in a much larger
+ * chunk, a copy is made instead, since the window may keep it for long. */
 #include "internal.h"
 #include <orrery/trace.h>
 
@@ -18,7 +18,7 @@ struct order {
     struct orr_entry entries[ORR_RAFT_ENTRIES_MAX];
 };
 
-/* -- Life ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Life -------------------------------------------------------------------------------------------------------- */
 static void config_init(struct orr_order_config *cfg) {
     struct orr_raft_config typed;
     orr_raft_config_init(&typed);
@@ -57,7 +57,7 @@ static void destroy(void *x) {
     alloc.fn(alloc.ud, o, sizeof *o, 0);
 }
 
-/* -- Frames in ----------------------------------------------------------------------------------------------------------------- */
+/* -- Frames in --------------------------------------------------------------------------------------------------- */
 static bool pins_too_much(struct orr_slice frame) {
     return !frame.chunk || (frame.chunk->cap > 4096 && frame.size < frame.chunk->cap / 4);
 }
@@ -105,7 +105,7 @@ static int claims(struct orr_slice frame, void *out) {
     return 0;
 }
 
-/* -- Frames out ---------------------------------------------------------------------------------------------------------------- */
+/* -- Frames out -------------------------------------------------------------------------------------------------- */
 static int grow(struct order *o, void **at, size_t *cap, size_t n, size_t size) {
     if (n <= *cap) return 0;
     void *grown = o->alloc.fn(o->alloc.ud, *at, *cap * size, n * size);
@@ -162,7 +162,7 @@ static const struct orr_ready *ready(void *x) {
     return &o->ready;
 }
 
-/* -- The rest passes through --------------------------------------------------------------------------------------------------- */
+/* -- The rest passes through ------------------------------------------------------------------------------------- */
 static struct orr_raft *raft(const void *x) { return ((const struct order *)x)->r; }
 
 static void wall(void *x, orr_time now, orr_time realtime) { orr_raft_wall(raft(x), now, realtime); }
@@ -171,7 +171,9 @@ static int propose(void *x, orr_time now, const struct orr_slice *batches, size_
 }
 static int read_index(void *x, orr_time now, uint64_t tag) { return orr_raft_read_index(raft(x), now, tag); }
 static int stored(void *x, orr_time now, uint64_t id, int status) { return orr_raft_stored(raft(x), now, id, status); }
-static int part_stored(void *x, orr_time now, uint64_t id, int status) { return orr_raft_part_stored(raft(x), now, id, status); }
+static int part_stored(void *x, orr_time now, uint64_t id, int status) {
+    return orr_raft_part_stored(raft(x), now, id, status);
+}
 static int fetched(void *x, orr_time now, uint64_t id, const struct orr_entry *entries, size_t n, int status) {
     return orr_raft_fetched(raft(x), now, id, entries, n, status);
 }

@@ -1,6 +1,7 @@
 /* raft_quorum.c - majorities: what most have reached, how a vote stands.
  *
- * Pure arithmetic, of one half of a joint configuration at a time (thesis 4.3); an empty half agrees to everything.    */
+ * Pure arithmetic, of one half of a joint configuration at a time (thesis 4.3); an empty half agrees to
+ * everything. */
 #include "internal.h"
 
 uint64_t orri_quorum_reached(uint64_t *values, size_t n) {

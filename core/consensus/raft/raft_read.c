@@ -1,21 +1,25 @@
-/* raft_read.c - linearizable reads without the log: ReadIndex (thesis 6.4), on the leader and, forwarded, on all others.
+/* raft_read.c - linearizable reads without the log: ReadIndex (thesis 6.4), on the leader and, forwarded, on all
+ * others.
  *
- * The leader notes its commit index for the reads of a turn, starts one round of confirmation for all of them, and answers
- * when a quorum has replied to an append of that round or a later one: then it was still the leader after they came. It
- * must have committed an entry of its own term first, else its commit index may be behind what earlier leaders committed.
+ * The leader notes its commit index for the reads of a turn, starts one round of confirmation for all of them, and
+ * answers when a quorum has replied to an append of that round or a later one: then it was still the leader after
+ * they came. It must have committed an entry of its own term first, else its commit index may be behind what
+ * earlier leaders committed.
  *
- * Others forward: one message for all that waits, naming a batch; a reply answers that batch and all before it. Batches
- * start at a random number, so that a reply to an earlier life of this node answers nothing. A change of leader forwards
- * anew; what isn't answered in twice the election timeout is refused with ORR_ENOLEADER.
+ * Others forward: one message for all that waits, naming a batch; a reply answers that batch and all before it.
+ * Batches start at a random number, so that a reply to an earlier life of this node answers nothing. A change of
+ * leader forwards anew; what isn't answered in twice the election timeout is refused with ORR_ENOLEADER.
  *
- * `reads` is in order of arrival, and so, among reads of one origin, of rounds and batches.                             */
+ * `reads` is in order of arrival, and so, among reads of one origin, of rounds and batches. */
 #include "internal.h"
 
 static struct orri_raft_read *read_at(const struct orr_raft *r, size_t i) {
     return &r->reads[(r->reads_first + i) % ORRI_RAFT_READS_MAX];
 }
 
-static bool is_mine(const struct orr_raft *r, const struct orri_raft_read *read) { return read->from == r->cfg.order.self; }
+static bool is_mine(const struct orr_raft *r, const struct orri_raft_read *read) {
+    return read->from == r->cfg.order.self;
+}
 
 static void answer(struct orr_raft *r, const struct orri_raft_read *read, int status) {
     if (is_mine(r, read)) {
@@ -62,7 +66,7 @@ void orri_raft_reads_fail(struct orr_raft *r) {
     for (; r->n_reads; pop(r)) answer(r, read_at(r, 0), ORR_ENOLEADER);
 }
 
-/* -- The leader ---------------------------------------------------------------------------------------------------------------- */
+/* -- The leader -------------------------------------------------------------------------------------------------- */
 static uint64_t round_of(const struct orr_raft *r, const struct orri_raft_peer *p) {
     if (p == r->me) return r->round;
     return p->lost ? 0 : p->round;
@@ -97,7 +101,7 @@ void orri_raft_on_read(struct orr_raft *r, const struct orr_raft_msg *m) {
     push(r, m->tag, m->from);
 }
 
-/* -- The others ---------------------------------------------------------------------------------------------------------------- */
+/* -- The others -------------------------------------------------------------------------------------------------- */
 static void forward(struct orr_raft *r) {
     if (r->leader == ORR_NOBODY || r->n_reads == 0 || read_at(r, r->n_reads - 1)->round != 0) return;
     r->read_batch++;
@@ -124,7 +128,7 @@ void orri_raft_reads_flush(struct orr_raft *r) {
     else forward(r);
 }
 
-/* -- Time ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Time -------------------------------------------------------------------------------------------------------- */
 static orr_time expiry(const struct orr_raft *r) { return read_at(r, 0)->asked + 2 * r->cfg.order.election; }
 
 void orri_raft_reads_tick(struct orr_raft *r) {

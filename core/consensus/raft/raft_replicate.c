@@ -1,20 +1,22 @@
 /* raft_replicate.c - the leader's half of log replication: appends, acknowledgements, commit, heartbeats, hand-over.
  *
  * Paper 5.3, 5.4.2; thesis 10.2.1 (the own disk write in parallel), 10.2.2 (pipelining), 6.2 (check quorum), 3.10.
- * A peer is PROBED with one append at a time until it says where the logs agree, then REPLICATED to: `next` runs ahead of
- * `match`, with at most inflight_messages and inflight_bytes not yet acknowledged. A refusal, a lost connection, or no
- * progress for `election` lead back to PROBE. Entries that the window has given up come from the disk; a peer whose next
- * entry isn't there either gets the snapshot (raft_snapshot.c). So a slow peer holds up nobody.
+ * A peer is PROBED with one append at a time until it says where the logs agree, then REPLICATED to: `next` runs
+ * ahead of `match`, with at most inflight_messages and inflight_bytes not yet acknowledged. A refusal, a lost
+ * connection, or no progress for `election` lead back to PROBE. Entries that the window has given up come from the
+ * disk; a peer whose next entry isn't there either gets the snapshot (raft_snapshot.c). So a slow peer holds up
+ * nobody.
  *
- * Whatever is to be told goes out with the next append: the commit index, the round of confirmation, log time. An empty
- * append is sent where no entries go: at a heartbeat, when a read waits, or when the commit index moved, because the
- * followers' clients wait for it, too.                                                                                */
+ * Whatever is to be told goes out with the next append: the commit index, the round of confirmation, log time. An
+ * empty append is sent where no entries go: at a heartbeat, when a read waits, or when the commit index moved,
+ * because the followers' clients wait for it, too. */
 #include "internal.h"
 
-/* -- Leading ----------------------------------------------------------------------------------------------------------------- */
+/* -- Leading ----------------------------------------------------------------------------------------------------- */
 orr_index orri_raft_evict_through(const struct orr_raft *r) {
     if (r->role != ORR_LEADER) return r->stored;
-    return orri_min(r->stored, orri_max(r->commit, r->term_start - 1));    /* the queue's bytes are counted in the window */
+    /* The queue's bytes are counted in the window. */
+    return orri_min(r->stored, orri_max(r->commit, r->term_start - 1));
 }
 
 static void append_own(struct orr_raft *r, uint32_t kind, struct orr_slice data) {
@@ -90,7 +92,8 @@ static uint64_t heard_from(const struct orr_raft *r, const struct orri_raft_peer
 void orri_raft_advance(struct orr_raft *r) {
     orr_index reached = orri_raft_reached(r, match_of);
     orr_term term;
-    if (reached > r->commit && orri_raft_log_term(&r->log, reached, &term) && term == r->term) orri_raft_commit_to(r, reached);
+    if (reached > r->commit && orri_raft_log_term(&r->log, reached, &term) && term == r->term)
+        orri_raft_commit_to(r, reached);
 }
 
 void orri_raft_commit_to(struct orr_raft *r, orr_index commit) {
@@ -102,7 +105,7 @@ void orri_raft_commit_to(struct orr_raft *r, orr_index commit) {
     r->commit = commit;
 }
 
-/* -- Sending ----------------------------------------------------------------------------------------------------------------- */
+/* -- Sending ----------------------------------------------------------------------------------------------------- */
 void orri_raft_probe(struct orri_raft_peer *p, orr_index next) {
     p->progress = ORRI_PROBE;
     p->next = orri_max(p->match + 1, next);
@@ -115,10 +118,12 @@ static bool window_open(const struct orr_raft *r, const struct orri_raft_peer *p
     return p->n_sent < r->cfg.order.inflight_messages && p->sent_bytes < r->cfg.order.inflight_bytes;
 }
 
-static void send_append(struct orr_raft *r, struct orri_raft_peer *p, orr_index prev, const struct orr_entry *entries, size_t n) {
+static void send_append(struct orr_raft *r, struct orri_raft_peer *p, orr_index prev, const struct orr_entry *entries,
+                        size_t n) {
     struct orr_raft_msg *m = orri_raft_out(r);
     *m = orri_raft_msg(r, ORR_RAFT_APPEND, p->id);
-    if (orri_raft_log_term(&r->log, prev, &m->prev_log_term)) m->prev_log_index = prev;    /* else from 0, where all agree */
+    /* Else from 0, where all agree. */
+    if (orri_raft_log_term(&r->log, prev, &m->prev_log_term)) m->prev_log_index = prev;
     m->entries = entries;
     m->n_entries = n;
     m->leader_commit = p->commit_sent = r->commit;
@@ -162,7 +167,8 @@ static size_t from_disk(struct orr_raft *r, struct orri_raft_peer *p, const stru
 static bool send_entries(struct orr_raft *r, struct orri_raft_peer *p) {
     if (p->next > r->log.last) return false;
     orr_term prev_term;
-    if (!orri_raft_log_term(&r->log, p->next - 1, &prev_term)) {    /* compacted, perhaps while a probe was on its way */
+    /* Compacted, perhaps while a probe was on its way. */
+    if (!orri_raft_log_term(&r->log, p->next - 1, &prev_term)) {
         orri_raft_snapshot_start(r, p);
         return false;
     }
@@ -170,7 +176,8 @@ static bool send_entries(struct orr_raft *r, struct orri_raft_peer *p) {
     const struct orr_entry *entries;
     size_t n;
     if (p->next >= r->log.window)
-        n = orri_raft_log_span(&r->log, p->next, r->log.last, ORR_RAFT_ENTRIES_MAX, r->cfg.order.message_bytes, &entries);
+        n = orri_raft_log_span(&r->log, p->next, r->log.last, ORR_RAFT_ENTRIES_MAX, r->cfg.order.message_bytes,
+                               &entries);
     else
         n = from_disk(r, p, &entries);
     if (n == 0) return false;
@@ -188,7 +195,7 @@ void orri_raft_send(struct orr_raft *r, struct orri_raft_peer *p) {
     if (p->poke || news) send_append(r, p, p->progress == ORRI_SNAPSHOT ? 0 : p->next - 1, NULL, 0);
 }
 
-/* -- Replies ----------------------------------------------------------------------------------------------------------------- */
+/* -- Replies ----------------------------------------------------------------------------------------------------- */
 static void try_hand_over(struct orr_raft *r, const struct orri_raft_peer *p) {
     if (p->id != r->transfer || p->match != r->log.last) return;
     struct orr_raft_msg m = orri_raft_msg(r, ORR_RAFT_TIMEOUT_NOW, p->id);
@@ -240,7 +247,7 @@ int orri_raft_on_append_reply(struct orr_raft *r, struct orri_raft_peer *p, cons
     return 0;
 }
 
-/* -- Time -------------------------------------------------------------------------------------------------------------------- */
+/* -- Time -------------------------------------------------------------------------------------------------------- */
 static void heartbeat(struct orr_raft *r, struct orri_raft_peer *p) {
     if (r->now - p->sent_at >= r->cfg.order.heartbeat / 2) p->poke = true;
     if (p->progress == ORRI_PROBE) p->probing = false;
@@ -263,7 +270,7 @@ void orri_raft_leader_tick(struct orr_raft *r) {
     r->heartbeat_at = r->now + r->cfg.order.heartbeat;
 }
 
-/* -- Hand-over --------------------------------------------------------------------------------------------------------------- */
+/* -- Hand-over --------------------------------------------------------------------------------------------------- */
 static struct orri_raft_peer *best_successor(struct orr_raft *r) {
     struct orri_raft_peer *best = NULL;
     for (size_t i = 0; i < r->n_peers; i++) {

@@ -1,18 +1,19 @@
 /* raft_snapshot.c - snapshots: sending one in parts, receiving one, compaction (paper 7, thesis 5).
  *
- * One part is on its way at a time: fetched from the disk, sent, written there, and the reply says how many bytes the
- * receiver has, which is where the next part begins: so a transfer that was broken off resumes, with another leader too
- * if it sends the same snapshot. A newer one supersedes it.
+ * One part is on its way at a time: fetched from the disk, sent, written there, and the reply says how many bytes
+ * the receiver has, which is where the next part begins: so a transfer that was broken off resumes, with another
+ * leader too if it sends the same snapshot. A newer one supersedes it.
  *
- * The receiver's log begins anew after a snapshot. From the moment that its last part is handed to the disk until that is
- * done, no entries are taken or stored (incoming.done): the disk is putting the one in the place of the other.          */
+ * The receiver's log begins anew after a snapshot. From the moment that its last part is handed to the disk until
+ * that is done, no entries are taken or stored (incoming.done): the disk is putting the one in the place of the
+ * other. */
 #include "internal.h"
 
 static bool same(const struct orr_snapshot *a, const struct orr_snapshot *b) {
     return a->index == b->index && a->term == b->term;
 }
 
-/* -- Sending ------------------------------------------------------------------------------------------------------------------- */
+/* -- Sending ----------------------------------------------------------------------------------------------------- */
 void orri_raft_snapshot_start(struct orr_raft *r, struct orri_raft_peer *p) {
     orri_raft_drop_snapshot(&p->snapshot);
     if (orri_raft_keep_snapshot(r, &p->snapshot, &r->snapshot) != 0) return;
@@ -32,8 +33,12 @@ void orri_raft_snapshot_end(struct orri_raft_peer *p) {
 
 void orri_raft_snapshot_send(struct orr_raft *r, struct orri_raft_peer *p) {
     if (p->waiting || p->fetch) return;
-    p->fetch = orri_raft_fetch(r, &(struct orr_fetch){ .kind = ORR_FETCH_SNAPSHOT, .from = p->snapshot.index,
-        .through = p->snapshot.index, .term = p->snapshot.term, .offset = p->offset, .bytes_max = r->cfg.order.part_bytes });
+    p->fetch = orri_raft_fetch(r, &(struct orr_fetch){ .kind = ORR_FETCH_SNAPSHOT,
+                                                       .from = p->snapshot.index,
+                                                       .through = p->snapshot.index,
+                                                       .term = p->snapshot.term,
+                                                       .offset = p->offset,
+                                                       .bytes_max = r->cfg.order.part_bytes });
 }
 
 static int send_part(struct orr_raft *r, struct orri_raft_peer *p, struct orr_slice data) {
@@ -87,7 +92,7 @@ int orri_raft_on_snapshot_reply(struct orr_raft *r, struct orri_raft_peer *p, co
     return 0;
 }
 
-/* -- Receiving ----------------------------------------------------------------------------------------------------------------- */
+/* -- Receiving --------------------------------------------------------------------------------------------------- */
 static void reply(struct orr_raft *r, const struct orr_snapshot *s, uint64_t offset, bool done) {
     if (r->leader == ORR_NOBODY || r->role == ORR_LEADER) return;
     struct orr_raft_msg m = orri_raft_msg(r, ORR_RAFT_SNAPSHOT_REPLY, r->leader);
@@ -180,7 +185,7 @@ int orr_raft_part_stored(struct orr_raft *r, orr_time now, uint64_t part_id, int
     return orri_raft_end(r, 0);
 }
 
-/* -- Compaction ---------------------------------------------------------------------------------------------------------------- */
+/* -- Compaction -------------------------------------------------------------------------------------------------- */
 int orr_raft_compacted(struct orr_raft *r, orr_time now, const struct orr_snapshot *snapshot, orr_index keep_after) {
     if (snapshot->index > r->applied || keep_after > snapshot->index) return ORR_EINVALID;
     if (snapshot->index < r->snapshot.index || snapshot->index > r->stored) return ORR_EINVALID;

@@ -1,11 +1,12 @@
 /* raft_store.c - what goes to the disk, what is there, what may be applied.
  *
- * A store bears whatever was decided since the last: term and vote, entries. `stored` is the greatest index up to which
- * the log AS IT IS NOW is on the disk: when the log is cut, stores under way no longer vouch for what was cut off, and
- * their `last` is lowered. They complete in the order of their ids, so a later one includes all before it.
+ * A store bears whatever was decided since the last: term and vote, entries. `stored` is the greatest index up to
+ * which the log AS IT IS NOW is on the disk: when the log is cut, stores under way no longer vouch for what was
+ * cut off, and their `last` is lowered. They complete in the order of their ids, so a later one includes all
+ * before it.
  *
- * Entries are handed out for applying when committed and stored here, at most ORR_RAFT_ENTRIES_MAX ahead of applied();
- * those that the window has given up come from the disk first.                                                         */
+ * Entries are handed out for applying when committed and stored here, at most ORR_RAFT_ENTRIES_MAX ahead of
+ * applied(); those that the window has given up come from the disk first. */
 #include "internal.h"
 
 void orr_raft_state_encode(unsigned char out[ORR_RAFT_STATE_SIZE], orr_term term, orr_id vote) {
@@ -72,8 +73,8 @@ void orri_raft_cut(struct orr_raft *r, orr_index from) {
     orri_raft_log_truncate(&r->log, from);
 }
 
-/* The disk had no room, and took nothing of that store nor entries of those after it. As after a crash, the log ends with
- * what is stored, and what was withheld is void; a leader can't forget and lead on, so it steps down. */
+/* The disk had no room, and took nothing of that store nor entries of those after it. As after a crash, the log ends
+ * with what is stored, and what was withheld is void; a leader can't forget and lead on, so it steps down. */
 static void roll_back(struct orr_raft *r) {
     bool passive = r->role == ORR_FOLLOWER || r->role == ORR_LEARNER;
     if (!passive) orri_raft_become_follower(r, r->term, ORR_NOBODY);
@@ -103,7 +104,8 @@ int orr_raft_stored(struct orr_raft *r, orr_time now, uint64_t store_id, int sta
     bool final = status < 0 && status != ORR_EFULL;
     if (!first && !final && !has_failed(r)) return ORR_EINVALID;
     orri_raft_begin(r, now);
-    bool unfounded = status == ORR_EFULL && r->cfg.found && r->stored == 0;    /* no room for entry 1: then it is no founder */
+    /* No room for entry 1: then it is no founder. */
+    bool unfounded = status == ORR_EFULL && r->cfg.found && r->stored == 0;
     if (final || unfounded) orri_raft_mute(r, status);
     if (has_failed(r)) return orri_raft_end(r, 0);     /* nothing that comes after counts */
     struct orri_raft_stored s = *under_way(r, 0);
@@ -114,7 +116,7 @@ int orr_raft_stored(struct orr_raft *r, orr_time now, uint64_t store_id, int sta
     return orri_raft_end(r, 0);
 }
 
-/* -- Commits --------------------------------------------------------------------------------------------------------------- */
+/* -- Commits ----------------------------------------------------------------------------------------------------- */
 static void fetch_commits(struct orr_raft *r, orr_index through) {
     size_t bytes = r->cfg.order.window_bytes / 4;
     r->apply_fetch = orri_raft_fetch(r, &(struct orr_fetch){
@@ -179,9 +181,11 @@ static int fetched_commits(struct orr_raft *r, const struct orr_entry *entries, 
     return r->apply_batch ? 0 : -ENOMEM;
 }
 
-static int fetched_for(struct orr_raft *r, struct orri_raft_peer *p, const struct orr_entry *entries, size_t n, int status) {
+static int fetched_for(struct orr_raft *r, struct orri_raft_peer *p, const struct orr_entry *entries, size_t n,
+                       int status) {
     p->fetch = 0;
-    if (p->progress == ORRI_SNAPSHOT || status < 0 || !is_ours(r, entries, n, p->next)) return 0;    /* asked for anew */
+    /* Asked for anew. */
+    if (p->progress == ORRI_SNAPSHOT || status < 0 || !is_ours(r, entries, n, p->next)) return 0;
     p->batch = orri_raft_batch_new(r, entries, n);
     return p->batch ? 0 : -ENOMEM;
 }

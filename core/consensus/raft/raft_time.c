@@ -1,12 +1,13 @@
 /* raft_time.c - log time: the leader's wall clock, made monotone over leaders and bounded in speed.
  *
- * Expiry is judged by log time alone. It follows the leader's wall clock at 0.9 to 1.1 times the speed of its monotonic
- * clock: a wall clock that jumps or is plain wrong moves it by a tenth of the time that passes, and it never stands still.
+ * Expiry is judged by log time alone. It follows the leader's wall clock at 0.9 to 1.1 times the speed of its
+ * monotonic clock: a wall clock that jumps or is plain wrong moves it by a tenth of the time that passes, and it
+ * never stands still.
  *
- * Over leaders: appends carry it, votes carry what the voter heard last. A read is answered after a quorum took the round
- * that bore its time, so some voter of the next leader knows of it. A node that began anew knows the last entry's stamp
- * only; its monotonic clock says nothing about the time since. When no voter of a new leader knows more (the whole
- * cluster was down), the wall clock is believed, but never backwards.                                                  */
+ * Over leaders: appends carry it, votes carry what the voter heard last. A read is answered after a quorum took
+ * the round that bore its time, so some voter of the next leader knows of it. A node that began anew knows the
+ * last entry's stamp only; its monotonic clock says nothing about the time since. When no voter of a new leader
+ * knows more (the whole cluster was down), the wall clock is believed, but never backwards. */
 #include "internal.h"
 
 void orri_raft_time_init(struct orri_raft_time *t, orr_time last, orr_time now) {

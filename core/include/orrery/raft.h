@@ -1,9 +1,10 @@
 /* raft.h - Raft as a value with a state: Ongaro's thesis, sans I/O.
  *
- * The typed face, for whoever wants to see or make messages: specs, experiments, bindings. A node's driver uses the
- * table orr_raft_order (order.h), which is this plus frames. The core reads no clock, draws from its seed only, calls
- * nothing back. Whatever a message claims (a term, a vote, an acknowledged entry) is on the disk before it is in `msgs`:
- * the core withholds it until the store is reported, so a driver that works in any order stays safe.
+ * The typed face, for whoever wants to see or make messages: specs, experiments, bindings. A node's driver uses
+ * the table orr_raft_order (order.h), which is this plus frames. The core reads no clock, draws from its seed
+ * only, calls nothing back. Whatever a message claims (a term, a vote, an acknowledged entry) is on the disk
+ * before it is in `msgs`: the core withholds it until the store is reported, so a driver that works in any order
+ * stays safe.
  *
  *     struct orr_raft_config cfg;
  *     orr_raft_config_init(&cfg);
@@ -17,7 +18,7 @@
  *         }
  *     }
  *
- * Inputs return 0 or an error; on an error nothing has changed. -ENOMEM is among the errors of all that take data.     */
+ * Inputs return 0 or an error; on an error nothing has changed. -ENOMEM is among the errors of all that take data. */
 #ifndef ORR_RAFT_H
 #define ORR_RAFT_H
 
@@ -33,7 +34,7 @@ struct orr_raft_config {
     struct orr_order_config order;
     const struct orr_member *learners;   /* follow, but don't vote; sorted by id */
     size_t n_learners;
-    bool found;                     /* on an empty disk write the configuration as entry 1, of term 1 (see raft_config.c) */
+    bool found;                     /* on an empty disk write the configuration as entry 1 (see raft_config.c) */
     bool pre_vote;                  /* thesis 9.6: ask whether it could win before it raises its term */
     bool check_quorum;              /* thesis 6.2: a leader that hears no quorum for `election` steps down */
 };
@@ -45,7 +46,7 @@ enum orr_raft_type {
     ORR_RAFT_PREVOTE_REPLY,         /* granted. term: as asked when granted, else the voter's */
     ORR_RAFT_VOTE,                  /* last_log_*, forced */
     ORR_RAFT_VOTE_REPLY,            /* granted, time */
-    ORR_RAFT_APPEND,                /* prev_log_*, entries, leader_commit, round, want_reply, time; a heartbeat has no entries */
+    ORR_RAFT_APPEND,                /* prev_log_*, entries (heartbeat: none), leader_commit, round, want_reply, time */
     ORR_RAFT_APPEND_REPLY,          /* success, match_index, prev_log_index, round; refused: hint_* */
     ORR_RAFT_SNAPSHOT,              /* snapshot, offset, data, done */
     ORR_RAFT_SNAPSHOT_REPLY,        /* snapshot.index and .term, offset: bytes it has on its disk, done */
@@ -93,16 +94,18 @@ struct orr_raft_ready {             /* borrowed until the next input or _ready; 
     size_t n_msgs;
 };
 
-/* Defaults for people (election 1 s, heartbeat 0.1 s), pre_vote and check_quorum on. The caller sets self, voters, chunks. */
+/* Defaults for people (election 1 s, heartbeat 0.1 s), pre_vote and check_quorum on. The caller sets self, voters,
+ * chunks. */
 ORR_API void orr_raft_config_init(struct orr_raft_config *cfg);
 /* 0, or ORR_EINVALID and the bad field's name (static). */
 ORR_API int orr_raft_config_check(const struct orr_raft_config *cfg, const char **field);
 /* boot: NULL for an empty disk; borrowed. cfg: copied, but alloc and chunks are borrowed for the object's life.
  * ORR_EINVALID: a bad config; ORR_ECORRUPT: a boot that no disk of ours can hold. */
-ORR_API int orr_raft_new(struct orr_raft **out, const struct orr_raft_config *cfg, const struct orr_boot *boot, orr_time now);
+ORR_API int orr_raft_new(struct orr_raft **out, const struct orr_raft_config *cfg, const struct orr_boot *boot,
+                         orr_time now);
 ORR_API void orr_raft_free(struct orr_raft *r);
 
-/* -- Inputs. As in order.h, where not said otherwise. -------------------------------------------------------------------- */
+/* -- Inputs. As in order.h, where not said otherwise. ------------------------------------------------------------ */
 ORR_API void orr_raft_wall(struct orr_raft *r, orr_time now, orr_time realtime);
 ORR_API int orr_raft_tick(struct orr_raft *r, orr_time now);
 /* msg and its entries: borrowed; data with a chunk is held, without one copied. ORR_EINVALID: not from a member, or
@@ -114,14 +117,17 @@ ORR_API int orr_raft_propose(struct orr_raft *r, orr_time now, const struct orr_
 ORR_API int orr_raft_read_index(struct orr_raft *r, orr_time now, uint64_t tag);
 /* Stand for the next term at once, without asking first. ORR_EDENIED: not a voter, or disenfranchised. */
 ORR_API int orr_raft_campaign(struct orr_raft *r, orr_time now);
-/* ORR_EINVALID: not the oldest store under way. A status < 0 other than ORR_EFULL is final: it takes no part any more. */
+/* ORR_EINVALID: not the oldest store under way. A status < 0 other than ORR_EFULL is final: it takes no part any
+ * more. */
 ORR_API int orr_raft_stored(struct orr_raft *r, orr_time now, uint64_t store_id, int status);
 ORR_API int orr_raft_part_stored(struct orr_raft *r, orr_time now, uint64_t part_id, int status);
-ORR_API int orr_raft_fetched(struct orr_raft *r, orr_time now, uint64_t fetch_id, const struct orr_entry *entries, size_t n,
-                             int status);
-ORR_API int orr_raft_fetched_part(struct orr_raft *r, orr_time now, uint64_t fetch_id, struct orr_slice data, int status);
+ORR_API int orr_raft_fetched(struct orr_raft *r, orr_time now, uint64_t fetch_id, const struct orr_entry *entries,
+                             size_t n, int status);
+ORR_API int orr_raft_fetched_part(struct orr_raft *r, orr_time now, uint64_t fetch_id, struct orr_slice data,
+                                  int status);
 ORR_API int orr_raft_applied(struct orr_raft *r, orr_time now, orr_index through);
-ORR_API int orr_raft_compacted(struct orr_raft *r, orr_time now, const struct orr_snapshot *snapshot, orr_index keep_after);
+ORR_API int orr_raft_compacted(struct orr_raft *r, orr_time now, const struct orr_snapshot *snapshot,
+                               orr_index keep_after);
 ORR_API int orr_raft_greet(struct orr_raft *r, orr_time now, orr_id peer, orr_term term, orr_index last);
 ORR_API int orr_raft_peer_lost(struct orr_raft *r, orr_time now, orr_id peer);
 /* ORR_ENOLEADER: not the leader; ORR_EUNAVAILABLE: nobody to hand over to. Gives up after `election`. */
@@ -129,13 +135,14 @@ ORR_API int orr_raft_hand_over(struct orr_raft *r, orr_time now, orr_id to);
 ORR_API void orr_raft_disenfranchise(struct orr_raft *r, orr_time now);
 ORR_API int orr_raft_full(struct orr_raft *r, orr_time now, bool full);
 
-/* -- Outputs ------------------------------------------------------------------------------------------------------------- */
+/* -- Outputs ----------------------------------------------------------------------------------------------------- */
 ORR_API const struct orr_raft_ready *orr_raft_ready(struct orr_raft *r);     /* NULL: nothing to do */
 ORR_API orr_time orr_raft_deadline(const struct orr_raft *r);                /* ORR_NEVER: none */
 ORR_API void orr_raft_status(const struct orr_raft *r, struct orr_order_status *out);
 ORR_API void orr_raft_check(const struct orr_raft *r);
 
-enum { ORR_RAFT_VOTER = 1, ORR_RAFT_OUTGOING = 2, ORR_RAFT_LEARNER = 4 };    /* seats of a member; the first two in joint consensus */
+/* Seats of a member; one may have both of the first two, in joint consensus. */
+enum { ORR_RAFT_VOTER = 1, ORR_RAFT_OUTGOING = 2, ORR_RAFT_LEARNER = 4 };
 struct orr_raft_member {
     orr_id id;
     unsigned seats;
