@@ -412,7 +412,10 @@ static void a_node_that_leaves_hands_over_first(void **state) {
     run(c, ORR_SECOND);
     struct member *m = leader_of(c);
     orr_time before = orr_sim_now(c->sim);
-    orr_node_stop(m->node, "the test asks");
+    unsigned char leave[COUNTER_REQUEST] = { 'Q' };
+    for (size_t i = 0; i < CLIENTS; i++) {
+        if (c->clients[i].up && &c->members[c->clients[i].node] == m) orr_sim_client_send(c->clients[i].c, leave, sizeof leave);
+    }
     while (m->node && orr_sim_now(c->sim) < before + 5 * ORR_SECOND) run(c, ORR_MS);
     assert_null(m->node);
     assert_int_equal(m->stop_code, 0);
@@ -461,6 +464,81 @@ static void an_older_disk_votes_for_nobody(void **state) {
     cluster_free(c);
 }
 
+static void an_allocation_that_fails_costs_no_promise(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 9);
+    size_t ends = 0;
+    c->snapshot_bytes = 256 << 10;
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    for (uint64_t nth = 1; nth < 120; nth++) {
+        struct member *m = &c->members[nth % c->n];
+        if (nth % 4 == 0) orr_sim_kill(c->sim, m->name);           /* at its start, too */
+        if (m->node) (void)orr_sim_arm(c->sim, m->name, ORR_SIM_ALLOC, 1 + nth * 3 % 97);
+        else (void)orr_sim_arm(c->sim, m->name, ORR_SIM_ALLOC, 1 + nth % 60);
+        if (!m->node) (void)orr_sim_start(c->sim, m->name);
+        run(c, 100 * ORR_MS);
+        for (size_t i = 0; i < c->n; i++) {
+            if (c->members[i].node) continue;
+            ends++;
+            (void)orr_sim_start(c->sim, c->members[i].name);
+        }
+    }
+    for (size_t i = 0; i < c->n; i++) (void)orr_sim_arm(c->sim, c->members[i].name, ORR_SIM_ALLOC, 0);
+    for (size_t i = 0; i < c->n; i++) {
+        if (!c->members[i].node) assert_int_equal(orr_sim_start(c->sim, c->members[i].name), 0);
+    }
+    if (verbose) printf("%zu ends of a node\n", ends);
+    check_promises(c);
+    assert_true(c->done > 1000);
+    cluster_free(c);
+}
+
+static void a_full_disk_refuses_writes_and_recovers(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 10);
+    counter_pad = 200;
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, ORR_SECOND);
+    for (size_t i = 0; i < c->n; i++) orr_sim_disk_room(c->sim, c->members[i].name, 1 << 20);
+    for (int i = 0; i < 60 && c->not_done == 0; i++) run(c, 500 * ORR_MS);
+    assert_true(c->not_done > 0);
+    size_t done = c->done;
+    run(c, 2 * ORR_SECOND);
+    assert_non_null(leader_of(c));                  /* votes and no-ops go on on a full disk */
+    orr_sim_kill(c->sim, leader_of(c)->name);
+    run(c, 3 * ORR_SECOND);
+    assert_non_null(leader_of(c));
+    for (size_t i = 0; i < c->n; i++) {
+        orr_sim_disk_room(c->sim, c->members[i].name, UINT64_C(1) << 30);
+        if (!c->members[i].node) assert_int_equal(orr_sim_start(c->sim, c->members[i].name), 0);
+    }
+    run(c, 5 * ORR_SECOND);
+    assert_true(c->done > done);
+    check_promises(c);
+    cluster_free(c);
+}
+
+static void a_sync_that_fails_ends_the_node(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 11);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, ORR_SECOND);
+    struct member *m = leader_of(c);
+    orr_sim_arm(c->sim, m->name, ORR_SIM_SYNC_ERROR, 1);
+    run(c, 2 * ORR_SECOND);
+    assert_null(m->node);
+    assert_int_equal(m->stop_code, 4);
+    assert_int_equal(orr_sim_start(c->sim, m->name), 0);
+    check_promises(c);
+    cluster_free(c);
+}
+
 static void chaos(uint64_t seed) {
     struct cluster *c = cluster_new(3 + 2 * (seed % 2), seed);
     struct orr_sim_faults rates;
@@ -499,8 +577,12 @@ int main(void) {
         cmocka_unit_test(a_node_that_leaves_hands_over_first),
         cmocka_unit_test(an_emptied_disk_votes_for_nobody),
         cmocka_unit_test(an_older_disk_votes_for_nobody),
+        cmocka_unit_test(an_allocation_that_fails_costs_no_promise),
+        cmocka_unit_test(a_full_disk_refuses_writes_and_recovers),
+        cmocka_unit_test(a_sync_that_fails_ends_the_node),
         cmocka_unit_test(any_faults_leave_every_promise_standing),
     };
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (getenv("ONLY")) cmocka_set_test_filter(getenv("ONLY"));
     return cmocka_run_group_tests_name("node.cluster", tests, NULL, NULL);
 }
