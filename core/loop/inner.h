@@ -172,7 +172,7 @@ struct orr_loop {
     bool in_turn, halted, stopped;
     uint64_t turn;
     size_t turn_bytes;              /* read in this turn */
-    unsigned turn_events;           /* stream events given in this turn */
+    unsigned turn_events;           /* stream events given in this turn, or looked for in vain */
     unsigned turn_datagrams;        /* datagrams looked at in this turn */
 
     int timer_fd;                   /* clock.c */

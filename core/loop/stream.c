@@ -288,10 +288,8 @@ struct orr_req *orri_stream_take(struct orr_loop *loop) {
         struct orr_req *req = stream_next(s);
         if (pending_now(s)) orri_link_last(&loop->ready, &s->ready);
         else orri_unlink(&s->ready);
-        if (req) {
-            loop->turn_events++;
-            return req;
-        }
+        loop->turn_events++;        /* an end that was only found takes its time, too */
+        if (req) return req;
     }
     return NULL;
 }
