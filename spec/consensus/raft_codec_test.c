@@ -1,5 +1,4 @@
-/* raft_codec_test.c - frames: what is written is read again, and no bytes do harm.
- * */ */
+/* raft_codec_test.c - frames: what is written is read again, and no bytes do harm. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>

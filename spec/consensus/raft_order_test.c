@@ -1,5 +1,4 @@
-/* raft_order_test.c - Raft as a driver sees it: the table, frames, memory.
- * */ */
+/* raft_order_test.c - Raft as a driver sees it: the table, frames, memory. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>

@@ -1,5 +1,4 @@
-/* raft_quorum_test.c - majorities, exactly: against counting by hand, for all small cases.
- * */ */
+/* raft_quorum_test.c - majorities, exactly: against counting by hand, for all small cases. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>

@@ -1,5 +1,4 @@
-/* support/raft_hand.c - see raft_hand.h.
- * */ */
+/* support/raft_hand.c - see raft_hand.h. */
 #include "support/raft_hand.h"
 
 #include "consensus/raft/internal.h"

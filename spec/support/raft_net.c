@@ -1,5 +1,4 @@
-/* support/raft_net.c - see raft_net.h. One array of events, ordered by time and then by the order of their making.
- * */ */
+/* support/raft_net.c - see raft_net.h. One array of events, ordered by time and then by the order of their making. */
 #include "support/raft_net.h"
 
 #include "base/hash.h"
