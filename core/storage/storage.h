@@ -18,7 +18,7 @@ struct orr_storage;
 
 struct orr_storage_config {
     uint64_t segment_bytes;         /* default 64 MiB; written with zeros ahead, then overwritten, then recycled */
-    unsigned segments_ahead;        /* prepared and waiting; default 2, one of them the reserve */
+    unsigned segments_ahead;        /* prepared and waiting; default 2, the last of them is the reserve */
     size_t state_bytes_max;         /* default 64 KiB */
 };
 void orri_storage_config_init(struct orr_storage_config *cfg);
@@ -28,18 +28,30 @@ int orri_storage_new(struct orr_storage **out, struct orr_world *w, const struct
 void orri_storage_free(struct orr_storage *s);          /* no request may be under way, or the world is dead */
 bool orri_storage_idle(const struct orr_storage *s);    /* nothing under way, nothing waiting */
 
-/* Makes durable whatever `store` says for a group (its slices are held until then). Group 0: state only. Status of its
- * ORR_TAKE_STORED: 0; ORR_EFULL (nothing was written; entries are refused before the reserve is touched, a state is not);
- * anything else is final for the node: it must claim nothing more of this disk. */
+/* Makes durable whatever `store` says for a group (its slices are held until then; the state is copied). Group 0: state
+ * only. Here: -ENOMEM, ORR_EINVALID (indices with gaps, a state above the limit), ORR_EUNAVAILABLE (not opened),
+ * ORR_EPOISONED (failed); nothing comes then. Else one ORR_TAKE_STORED, in the order of a group's stores. Its status:
+ *   0            durable
+ *   ORR_EFULL    nothing of it was written, its state neither. Stores with data are refused before the reserve is touched;
+ *                states and the protocol's own entries are not. A refusal takes with it every store with entries that its
+ *                group handed in before the refusal was taken, since those may rest on it; what is handed in after is new.
+ *   ORR_EINVALID entries[0] leaves a gap, lies at or below what was released, or replaces without `truncate`: misuse
+ *   other        final for the node: it must claim nothing more of this disk (ORR_TAKE_FAILED comes too)               */
 int orri_storage_store(struct orr_storage *s, uint32_t group, const struct orr_store *store);
-/* Reads back; entries from the disk, or bytes of a snapshot file. */
+/* Reads back; entries from the disk, or bytes of a snapshot file. Entries: those that are durable and lie together, at
+ * least the first and perhaps fewer than asked for; ORR_EUNAVAILABLE where the first isn't there, ORR_ECORRUPT (with text)
+ * where it is damaged. Bytes: fewer at the end, none behind it; who reads a file in a row from 0 to its end is told
+ * ORR_ECORRUPT with the last piece where its checksum differs. An error here (-ENOMEM, ...): nothing comes. */
 int orri_storage_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch *fetch);
 /* A piece of a snapshot that comes from a peer. The last piece: sizes and checksum are compared, the file is synced and named,
- * the group's log begins anew behind it, and only then is it reported; ORR_ECORRUPT where they differ: the transfer begins anew. */
+ * the group's log begins anew behind it, and only then is it reported; ORR_ECORRUPT where they differ: the transfer begins anew.
+ * Pieces come in order; one that is here already is told 0 again, one that leaves a gap ORR_EINVALID, one of a snapshot older than the
+ * newest ORR_ECONFLICT. The first piece of another snapshot (offset 0) ends an unfinished transfer. */
 int orri_storage_part(struct orr_storage *s, uint32_t group, const struct orr_part *part);
 /* A snapshot of our own: begin, write pieces (moved), finish: ORR_TAKE_SNAPSHOT with the finished file's size and checksum, synced
  * and named. One at a time in a group (ORR_EBUSY). Two are kept, older ones go. room: bytes that may be written now without queueing
- * much; 0: wait for ORR_TAKE_ROOM. The snapshot's index, term, time, config are given at begin; config is copied. */
+ * much; 0: wait for ORR_TAKE_ROOM. A failure is told by ORR_TAKE_SNAPSHOT at once; from then on write and finish
+ * are ORR_ECANCELED, and the next may begin. After an abort nothing is told. The snapshot's index, term, time, config are given at begin; config is copied. */
 int orri_storage_snapshot_begin(struct orr_storage *s, uint32_t group, const struct orr_snapshot *snapshot);
 size_t orri_storage_snapshot_room(const struct orr_storage *s, uint32_t group);
 int orri_storage_snapshot_write(struct orr_storage *s, uint32_t group, struct orr_slice bytes);
@@ -54,14 +66,15 @@ orr_time orri_storage_deadline(const struct orr_storage *s);
 void orri_storage_tick(struct orr_storage *s, orr_time now);
 
 enum orri_storage_kind {
-    ORR_TAKE_OPENED,        /* status; on ORR_ECORRUPT `text` says which file and offset, and what the choices are */
+    ORR_TAKE_OPENED,        /* status; on ORR_ECORRUPT `text` says which file and offset, and what the choices are; on 0 it may
+                             * say that an unfinished batch was cut off */
     ORR_TAKE_STORED,        /* group, id, status */
     ORR_TAKE_PART,          /* group, id, status */
     ORR_TAKE_FETCHED,       /* group, id, status, entries: borrowed until the next take (their slices: hold) */
     ORR_TAKE_FETCHED_PART,  /* group, id, status, data: likewise */
     ORR_TAKE_SNAPSHOT,      /* group, status, snapshot */
     ORR_TAKE_ROOM,          /* group: snapshot_room is above 0 again */
-    ORR_TAKE_FULL,          /* status ORR_EFULL: the disk is full, proposals should be refused; 0: there is room again */
+    ORR_TAKE_FULL,          /* status ORR_EFULL: the disk is full, proposals should be refused; 0: there is room again. The newest only */
     ORR_TAKE_FAILED         /* the log can't be used any more (failed sync): status, text */
 };
 struct orri_storage_done {

@@ -565,7 +565,7 @@ static void m_take(struct model *m, const struct orri_storage_done *d) {
     case ORR_TAKE_ROOM: break;
     case ORR_TAKE_FULL:
         m->full = d->status < 0;
-        m->was_full = m->was_full || m->full;
+        m->was_full = true;         /* it may have been, and be over before anybody was told */
         break;
     case ORR_TAKE_FAILED: m->over = true; break;
     }
