@@ -260,6 +260,7 @@ static _Noreturn void become(struct live_node *n) {
     if (fd >= 0) dup2(fd, 1), dup2(fd, 2);
     if (null >= 0) dup2(null, 0);
     signal(SIGPIPE, SIG_DFL);
+    if (n->nice) (void)setpriority(PRIO_PROCESS, 0, n->nice);
     if (n->files_max) setrlimit(RLIMIT_NOFILE, &(struct rlimit){ n->files_max, n->files_max });
     if (n->preload) {
         char dir[LIVE_PATH + 32];

@@ -52,6 +52,7 @@ struct live_node {
     int status;                     /* of its last end: exit status, or 1000 + signal */
     long log_from;                  /* where the log of its last start begins */
     unsigned long files_max;        /* RLIMIT_NOFILE; 0: this process's */
+    int nice;                       /* where that is allowed: what it is timed by should not be the others' work */
     const char *preload;            /* LD_PRELOAD, with POWERLOSS_DIR the node's data */
     void (*before_exec)(struct live_node *n);       /* in the child; may be NULL */
     unsigned starts;
