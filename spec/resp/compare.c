@@ -42,13 +42,15 @@ static void fail_use(const char *what) {
     exit(2);
 }
 
+/* A NUL follows, which doesn't count. */
 static void append(struct bytes *b, const void *at, size_t n) {
-    if (b->n + n > b->cap) {
-        b->cap = 2 * (b->n + n);
+    if (b->n + n >= b->cap) {
+        b->cap = 2 * (b->n + n) + 1;
         b->at = realloc(b->at, b->cap);
     }
     if (n) memcpy(b->at + b->n, at, n);
     b->n += n;
+    b->at[b->n] = 0;
 }
 
 /* -- Two sides ----------------------------------------------------------------------------------------------------- */
@@ -275,8 +277,6 @@ static void run_scan(struct side *redis, struct side *ours, const char *options)
 
 static bool near(struct side *redis, struct side *ours, long by) {
     if (redis->in.n < 2 || ours->in.n < 2 || redis->in.at[0] != ':' || ours->in.at[0] != ':') return false;
-    append(&redis->in, "", 1);
-    append(&ours->in, "", 1);
     return labs(atol(redis->in.at + 1) - atol(ours->in.at + 1)) <= by;
 }
 
