@@ -58,16 +58,35 @@ static void trace_ack(struct orr_group *g, const struct orri_batch_head *head) {
     orri_trace(g, ORR_TRACE_ACK, &ack, sizeof ack);
 }
 
+/* Two fingers on the commands to come, ahead of the one that is being applied: the machine fetches what they will touch. */
+struct ahead {
+    uint32_t n[2];
+    size_t at[2];
+};
+static const uint32_t distance[2] = { 8, 4 };
+
+static void look_ahead(struct orr_group *g, struct orr_slice batch, uint32_t count, uint32_t i, struct ahead *a) {
+    for (unsigned step = 0; step < 2; step++) {
+        for (; a->n[step] < count && a->n[step] < i + distance[step]; a->n[step]++) {
+            g->machine_ops->prefetch(g->machine, orri_batch_next(batch, &a->at[step]), step);
+        }
+    }
+}
+
 static int apply_ops(struct orr_group *g, struct orr_slice batch, const struct orri_batch_head *head, struct orri_pending *ours) {
+    struct ahead ahead = { { 0, 0 }, { ORRI_BATCH_HEAD, ORRI_BATCH_HEAD } };
     size_t at = ORRI_BATCH_HEAD;
+    bool told = ours && !ours->told;
     int rc = 0;
-    if (ours && !ours->told) {
+    if (told) {
         ours->told = true;
         trace_ack(g, head);
-        for (uint32_t i = 0; i < head->count && rc == 0; i++) rc = apply_told(g, &ours->tags[i], orri_batch_next(batch, &at));
-        return rc;
     }
-    for (uint32_t i = 0; i < head->count && rc == 0; i++) rc = g->machine_ops->apply(g->machine, &g->at, orri_batch_next(batch, &at), NULL);
+    for (uint32_t i = 0; i < head->count && rc == 0; i++) {
+        if (g->machine_ops->prefetch) look_ahead(g, batch, head->count, i, &ahead);
+        struct orr_slice op = orri_batch_next(batch, &at);
+        rc = told ? apply_told(g, &ours->tags[i], op) : g->machine_ops->apply(g->machine, &g->at, op, NULL);
+    }
     return rc;
 }
 
