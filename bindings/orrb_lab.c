@@ -31,7 +31,7 @@ static int start_node(void *ud, struct orr_world *w, const char *name) {
         struct sim_node *n = &run->nodes[i];
         if (strcmp(n->script.id, name) != 0) continue;
         orrb_node_free(n->node, true);
-        char why[sizeof run->why];
+        char why[sizeof run->why] = "";
         int rc = orrb_node_boot(&n->node, w, &n->script, why, sizeof why);
         if (rc < 0 && !run->why[0]) snprintf(run->why, sizeof run->why, "%s", why);
         return rc;
