@@ -37,8 +37,8 @@ struct orrb_script {
     uint64_t segment_bytes, snapshot_bytes;     /* of the log; 0: the node's own default */
 };
 struct orrb_node;
-/* Builds the node on this world: runs the script's top level, which declares, then starts. On error *out is NULL and
- * `why` is one line for people, as `status` is 2 (the user's mistake) or another exit code. 0 or an error.            */
+/* Builds the node on this world: runs the script's top level, which declares, then starts. 0; or an error, *out is NULL and
+ * `why` has a line for people (may be empty: then the error's own text). ORR_EINVALID: the script's fault.            */
 int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orrb_script *script, char *why,
                    size_t why_size);
 /* Ends the Lua state. The node too, unless its world has crashed and taken it along. NULL is allowed. */
