@@ -3,7 +3,7 @@
  * Each file exposes one room: orrb_open_NAME(L) leaves one table on the stack. A binding checks arguments, calls C and
  * pushes results; logic lives below it or above it. A handle is made in this order: userdata marked closed, metatable,
  * resource opened into it; __gc, __close and close are one function, and twice is once. Lua runs neither under
- * libevent's frames nor inside a node's turn.                                                                         */
+ * libevent's frames nor inside a node's turn.                                                                       */
 #ifndef ORRB_H
 #define ORRB_H
 
@@ -27,7 +27,7 @@ const char *orrb_text_field(lua_State *L, int arg, const char *field, size_t *si
 orr_time orrb_time_field(lua_State *L, int arg, const char *field, orr_time otherwise);
 int64_t orrb_integer_field(lua_State *L, int arg, const char *field, int64_t otherwise);
 
-/* -- A node with its own Lua state (orrb_node.c) ---------------------------------------------------------------------- */
+/* -- A node with its own Lua state (orrb_node.c) ------------------------------------------------------------------ */
 /* What a node is started from, in any world. All borrowed during boot. */
 struct orrb_script {
     const char *plan;               /* Lua text of lua/orrery/plan.lua's making: cluster, id, peers, bundle */
@@ -37,8 +37,8 @@ struct orrb_script {
     uint64_t segment_bytes, snapshot_bytes;     /* of the log; 0: the node's own default */
 };
 struct orrb_node;
-/* Builds the node on this world: runs the script's top level, which declares, then starts. 0; or an error, *out is NULL and
- * `why` has a line for people (may be empty: then the error's own text). ORR_EINVALID: the script's fault.            */
+/* Builds the node on this world: runs the script's top level, which declares, then starts. 0; or an error, *out is
+ * NULL and `why` has a line for people (may be empty: then the error's own text). ORR_EINVALID: the script's fault.          */
 int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orrb_script *script, char *why,
                    size_t why_size);
 /* Ends the Lua state. The node too, unless its world has crashed and taken it along. NULL is allowed. */

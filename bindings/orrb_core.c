@@ -1,6 +1,6 @@
 /* orrb_core.c - the Lua module orrery.core: one table for each room it exposes, and the helpers of all files.
  *
- * The host's Lua must be the 5.4 that this was compiled for; it is asked at load, since gateways bring their own.     */
+ * The host's Lua must be the 5.4 that this was compiled for; it is asked at load, since gateways bring their own.   */
 #include "orrb.h"
 
 
@@ -44,8 +44,8 @@ int64_t orrb_integer_field(lua_State *L, int arg, const char *field, int64_t oth
 
 int luaopen_orrery_core(lua_State *L) {
     if ((int)lua_version(L) != LUA_VERSION_NUM)
-        return luaL_error(L, "orrery.core was built for Lua %s; this host runs Lua %d.%d", LUA_VERSION_MAJOR "." LUA_VERSION_MINOR,
-                          (int)lua_version(L) / 100, (int)lua_version(L) % 100);
+        return luaL_error(L, "orrery.core was built for Lua %d.%d; this host runs Lua %d.%d", LUA_VERSION_NUM / 100,
+                          LUA_VERSION_NUM % 100, (int)lua_version(L) / 100, (int)lua_version(L) % 100);
     luaL_checkversion(L);
     lua_newtable(L);
     lua_pushstring(L, orr_version());
@@ -54,7 +54,10 @@ int luaopen_orrery_core(lua_State *L) {
         const char *name;
         lua_CFunction open;
     } rooms[] = {
-        { "hash", orrb_open_hash }, { "process", orrb_open_process }, { "live", orrb_open_live }, { "lab", orrb_open_lab },
+        { "hash", orrb_open_hash },
+        { "process", orrb_open_process },
+        { "live", orrb_open_live },
+        { "lab", orrb_open_lab },
     };
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
         lua_pushcfunction(L, rooms[i].open);

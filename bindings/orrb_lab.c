@@ -1,7 +1,7 @@
 /* orrb_lab.c - core.lab: one run of the laboratory over a cluster file's nodes.
  *
  * Each start of a simulated node gets a new Lua state. The laboratory tells nobody of a crash in terms of names, so the
- * old state is closed when its node starts again, or at the end of the run; in between nobody calls it.              */
+ * old state is closed when its node starts again, or at the end of the run; in between nobody calls it.             */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ struct run {
 };
 #define EVENTS "orrery.events"
 
-/* -- Nodes -------------------------------------------------------------------------------------------------------------- */
+/* -- Nodes -------------------------------------------------------------------------------------------------------- */
 static int start_node(void *ud, struct orr_world *w, const char *name) {
     struct run *run = ud;
     for (size_t i = 0; i < run->n_nodes; i++) {
@@ -71,7 +71,7 @@ static void read_nodes(lua_State *L, struct run *run, struct orr_lab_config *cfg
     cfg->n_nodes = n;
 }
 
-/* -- Faults ------------------------------------------------------------------------------------------------------------- */
+/* -- Faults ------------------------------------------------------------------------------------------------------- */
 /* opts.faults: nil, or { NAME = rate, default = true } */
 static bool read_faults(lua_State *L, struct orr_sim_faults *faults) {
     if (lua_getfield(L, 1, "faults") == LUA_TNIL) return false;
@@ -88,7 +88,7 @@ static bool read_faults(lua_State *L, struct orr_sim_faults *faults) {
     return true;
 }
 
-/* -- The run ------------------------------------------------------------------------------------------------------------ */
+/* -- The run ------------------------------------------------------------------------------------------------------ */
 static void write_event(void *ud, const char *line, size_t size) {
     struct run *run = ud;
     fwrite(line, 1, size, run->events);

@@ -2,7 +2,7 @@
  *
  *     local live <close> = assert(core.live.new{ plan = text, id = "a", path = package.path, dir = "data/a" })
  *     while live:step(0.05) do ... end        -- false once the node has stopped
- *     local code, reason = live:run()         -- turns until it stops                                                 */
+ *     local code, reason = live:run()         -- turns until it stops                                               */
 #include <stdio.h>
 #include <string.h>
 

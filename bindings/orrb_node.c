@@ -2,8 +2,8 @@
  *
  * The state runs lua/orrery/node.lua, which makes the script's environment and checks what it asks for; that calls the
  * host functions below, and they call orr_node_*. Both worlds boot a node through here, so a script can't tell them
- * apart. The state has an allocator of its own with the limit of the cluster file, apart from the node's memory: a script
- * that eats all it may gets an error, and nothing else does.                                                          */
+ * apart. The state has an allocator of its own with the limit of the cluster file, apart from the node's memory: a
+ * script that eats all it may gets an error, and nothing else does.                                                        */
 #include <errno.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ struct orrb_node {
     int status;                         /* of the core, when it was what failed; 0: the script's fault */
 };
 
-/* -- What node.lua calls: each has the orrb_node as its upvalue -------------------------------------------------------- */
+/* -- What node.lua calls: each has the orrb_node as its upvalue --------------------------------------------------- */
 static struct orrb_node *self(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 static int refuse(lua_State *L, int rc, const char *what) {
@@ -123,7 +123,7 @@ static int host_listen(lua_State *L) {
     return 0;
 }
 
-/* host.status(group) -> { role, term, leader, commit, applied, digest }; unavailable before start and where no replica is */
+/* host.status(group) -> { role, term, leader, commit, applied, digest }; unavailable before start and without a replica */
 static int host_status(lua_State *L) {
     static const char *const roles[] = { "follower", "precandidate", "candidate", "leader", "learner" };
     struct orr_order_status s;
@@ -168,7 +168,7 @@ static const luaL_Reg host_functions[] = {
     { NULL, NULL },
 };
 
-/* -- The state --------------------------------------------------------------------------------------------------------- */
+/* -- The state ---------------------------------------------------------------------------------------------------- */
 static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
     struct orrb_node *n = ud;
     size_t had = at ? old_size : 0;                 /* without a block old_size tells its kind */

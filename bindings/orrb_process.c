@@ -3,7 +3,7 @@
  * A nursery holds children. It blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD for its life and reads them from a descriptor,
  * so that everything that happens comes out of one call, wait(), and no handler of ours ever runs. Children get the mask
  * back, /dev/null for stdin, pipes for stdout and stderr, and die with this process (PR_SET_PDEATHSIG): a parent killed
- * by SIGKILL leaves no orphans.                                                                                       */
+ * by SIGKILL leaves no orphans.                                                                                     */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ static struct nursery *check_nursery(lua_State *L) {
     return n;
 }
 
-/* -- Life ------------------------------------------------------------------------------------------------------------- */
+/* -- Life --------------------------------------------------------------------------------------------------------- */
 static int nursery_new(lua_State *L) {
     struct nursery *n = lua_newuserdatauv(L, sizeof *n, 0);
     *n = (struct nursery){ .signals = -1 };
@@ -108,7 +108,7 @@ static int nursery_close(lua_State *L) {
     return 0;
 }
 
-/* -- Starting --------------------------------------------------------------------------------------------------------- */
+/* -- Starting ----------------------------------------------------------------------------------------------------- */
 /* Between fork and exec: only calls that are safe there. */
 static void become(const struct nursery *n, pid_t parent, const int out[2], char *const *argv) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -181,7 +181,7 @@ static orr_time monotonic(void) {
     return (orr_time)t.tv_sec * ORR_SECOND + t.tv_nsec;
 }
 
-/* -- Waiting ---------------------------------------------------------------------------------------------------------- */
+/* -- Waiting ------------------------------------------------------------------------------------------------------ */
 /* Bytes or the end of one pipe, if there are any: "data", pid, "out" or "err", bytes. */
 static int read_pipe(lua_State *L, struct child *c, int which) {
     char buffer[16384];
@@ -248,7 +248,7 @@ static void sleep_for(lua_State *L, const struct nursery *n, orr_time timeout) {
     struct pollfd *at = fds;
     *at++ = (struct pollfd){ .fd = n->signals, .events = POLLIN };
     for (const struct child *c = n->children; c; c = c->next)
-        for (int i = 0; i < 2; i++) *at++ = (struct pollfd){ .fd = c->pipe[i], .events = POLLIN };    /* -1 is passed over */
+        for (int i = 0; i < 2; i++) *at++ = (struct pollfd){ .fd = c->pipe[i], .events = POLLIN };   /* -1: passed over */
     int64_t ms = timeout / ORR_MS + (timeout % ORR_MS != 0);
     poll(fds, count, timeout == ORR_NEVER || ms > 1000000000 ? -1 : (int)ms);
     lua_pop(L, 1);
@@ -280,7 +280,7 @@ static int nursery_kill(lua_State *L) {
     return 1;
 }
 
-/* -- This process ------------------------------------------------------------------------------------------------------ */
+/* -- This process ------------------------------------------------------------------------------------------------- */
 static int process_pid(lua_State *L) {
     lua_pushinteger(L, getpid());
     return 1;
@@ -337,7 +337,9 @@ static int process_can_listen(lua_State *L) {
         return 1;
     }
     lua_pushnil(L);
-    lua_pushstring(L, rc == -EADDRINUSE ? "is in use" : rc == -EADDRNOTAVAIL ? "is no address of this machine" : orr_strerror(rc));
+    lua_pushstring(L, rc == -EADDRINUSE      ? "is in use"
+                      : rc == -EADDRNOTAVAIL ? "is no address of this machine"
+                                             : orr_strerror(rc));
     return 2;
 }
 

@@ -1,7 +1,7 @@
 /* main.c - the program orrery: a Lua state, the module inside it, and lua/orrery/cli.lua.
  *
  * The Lua files are found from where the program lies: beside it in a build, in ../share/lua/5.4 once installed. What
- * commands there are, and what they say, is the command line's business; its result is the exit status.              */
+ * commands there are, and what they say, is the command line's business; its result is the exit status.             */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +33,8 @@ static void set_path(lua_State *L) {
     const char *home = lua_tostring(L, -1);
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");
-    lua_pushfstring(L, "%s/lua/?.lua;%s/lua/?/init.lua;%s/../share/lua/5.4/?.lua;%s/../share/lua/5.4/?/init.lua;%s", home, home,
-                    home, home, lua_tostring(L, -1));
+    lua_pushfstring(L, "%s/lua/?.lua;%s/lua/?/init.lua;%s/../share/lua/5.4/?.lua;%s/../share/lua/5.4/?/init.lua;%s",
+                    home, home, home, home, lua_tostring(L, -1));
     lua_setfield(L, -3, "path");
     lua_pop(L, 3);
 }

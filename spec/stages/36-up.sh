@@ -69,7 +69,7 @@ redis() {
     echo "${answer%$'\r'}"
 }
 
-# -- A cluster comes up, says so, loses a node, gets it back, stops -------------------------------------------------------
+# -- A cluster comes up, says so, loses a node, gets it back, stops ---------------------------------------------------
 up first --data "$work/data"
 check "up says ready" within 30 said '^ready$' first.out
 check "a line for each node" [ "$(grep -cE '^node [abc] pid [0-9]+ at 127\.0\.0\.1:[0-9]+ resp 127\.0\.0\.1:[0-9]+$' "$work/first.out")" = 3 ]
@@ -106,7 +106,7 @@ kill -TERM $up
 check "up stops cleanly at SIGTERM" ends_with 0 $up
 check "and all its nodes with it" gone "$a" "$c"
 
-# -- Who dies with whom ---------------------------------------------------------------------------------------------------
+# -- Who dies with whom -----------------------------------------------------------------------------------------------
 up second --data "$work/data"
 check "the same data come up again" within 30 said '^ready$' second.out
 check "with what was written" [ "$(redis "$(resp_of c second)" 'GET x')" = '$1' ]
@@ -136,7 +136,7 @@ check "a node that doesn't stop is killed, which is status 1" ends_with 1 $up
 check "and is gone" gone "$stopped"
 check "and told" said '^orrery: 1 node\(s\) did not stop within 10 s: killed$' fifth.err
 
-# -- Refused before anything is started -------------------------------------------------------------------------------------
+# -- Refused before anything is started -------------------------------------------------------------------------------
 run holder --node c --data "$work/else"
 within 30 connects c holder
 up refused --data "$work/data"
@@ -146,7 +146,7 @@ check "and starts nothing" [ ! -s "$work/refused.out" ]
 kill $run
 check "run stops at SIGTERM before it is ready, too" ends_with 0 $run
 
-# -- Settings -----------------------------------------------------------------------------------------------------------------
+# -- Settings ---------------------------------------------------------------------------------------------------------
 cat >"$work/node.lua" <<'END'
 local kv = node:replicate("kv", { machine = "kv" })
 node:listen("resp", kv:resp())
