@@ -41,8 +41,8 @@ void orri_errand_read(struct orri_errand *e, struct orr_file *file, uint64_t at,
     begun(e, e->s->w->ops->read(e->s->w, &e->r.read));
 }
 
-void orri_errand_write(struct orri_errand *e, struct orr_file *file, uint64_t at, struct orr_slice bytes, unsigned flags,
-                       orri_then_fn then) {
+void orri_errand_write(struct orri_errand *e, struct orr_file *file, uint64_t at, struct orr_slice bytes,
+                       unsigned flags, orri_then_fn then) {
     e->bytes = bytes;
     e->r.write = (struct orr_write){ .file = file, .at = at, .parts = &e->bytes, .n_parts = 1, .flags = flags };
     begin(e, then);

@@ -7,7 +7,7 @@
  *   wal_write.c          group commit            snapshot_read.c      pieces for peers and for the machine
  *   wal_segments.c       files ahead and behind
  *   wal_recover.c        what the disk has       recover.c            all of it together, at start
- *   wal_fetch.c          reading entries back    sum.c                checksums of what comes in pieces                */
+ *   wal_fetch.c          reading entries back    sum.c                checksums of what comes in pieces              */
 #ifndef ORRI_STORAGE_INNER_H
 #define ORRI_STORAGE_INNER_H
 
@@ -15,7 +15,7 @@
 #include "storage/snapshot_format.h"
 #include "storage/wal_format.h"
 
-/* -- Memory: rows of pointers ------------------------------------------------------------------------------------------- */
+/* -- Memory: rows of pointers -------------------------------------------------------------------------------------- */
 struct orri_row {
     void **at;
     size_t n, cap;
@@ -29,12 +29,12 @@ void orri_put(struct orr_storage *s, void *at, size_t size);
 /* Makes *at, an array of items of `size` bytes, hold `want`; by doubling. */
 int orri_grow(struct orr_storage *s, void **at, size_t *cap, size_t want, size_t size);
 
-/* -- Results, told by take() -------------------------------------------------------------------------------------------- */
+/* -- Results, told by take() --------------------------------------------------------------------------------------- */
 struct orri_result {
     struct orri_result *next;
     bool queued;
     struct orri_storage_done done;
-    void (*taken)(struct orr_storage *s, struct orri_result *result);    /* the next take came: give back what it lent */
+    void (*taken)(struct orr_storage *s, struct orri_result *result); /* the next take came: gives back what it lent */
 };
 struct orri_queue {
     struct orri_result *head, *tail;
@@ -43,7 +43,7 @@ void orri_queue_push(struct orri_queue *q, struct orri_result *r);
 struct orri_result *orri_queue_pop(struct orri_queue *q);
 void orri_tell(struct orr_storage *s, struct orri_result *r);           /* queued already: only its content is new */
 
-/* -- Errands ------------------------------------------------------------------------------------------------------------ */
+/* -- Errands ------------------------------------------------------------------------------------------------------- */
 /* One request at a time; `then` is called with its status when it is over, or at once where it can't even begin. */
 struct orri_errand {
     union {
@@ -63,11 +63,13 @@ struct orri_errand {
 typedef void (*orri_then_fn)(struct orri_errand *e, int status);
 void orri_errand_open(struct orri_errand *e, const char *path, unsigned flags, orri_then_fn then);
 void orri_errand_read(struct orri_errand *e, struct orr_file *file, uint64_t at, size_t size, orri_then_fn then);
-void orri_errand_write(struct orri_errand *e, struct orr_file *file, uint64_t at, struct orr_slice bytes, unsigned flags, orri_then_fn then);
-void orri_errand_file(struct orri_errand *e, enum orr_op op, struct orr_file *file, uint64_t at, unsigned flags, orri_then_fn then);
+void orri_errand_write(struct orri_errand *e, struct orr_file *file, uint64_t at, struct orr_slice bytes,
+                       unsigned flags, orri_then_fn then);
+void orri_errand_file(struct orri_errand *e, enum orr_op op, struct orr_file *file, uint64_t at, unsigned flags,
+                      orri_then_fn then);
 void orri_errand_name(struct orri_errand *e, enum orr_op op, const char *path, const char *to, orri_then_fn then);
 
-/* -- Segments ----------------------------------------------------------------------------------------------------------- */
+/* -- Segments ------------------------------------------------------------------------------------------------------ */
 struct orri_segment {
     struct orr_file *file;
     uint64_t sequence;              /* 0: holds nothing that counts */
@@ -99,13 +101,13 @@ struct orri_segment *orri_segment_last(const struct orr_storage *s);            
 uint64_t orri_segments_oldest(const struct orr_storage *s);     /* the first in use that is needed, as things stand */
 /* A spare of at least `size`. With `reserve` the last one may be had; NULL: wait, or, where no_room, there is none. */
 struct orri_segment *orri_segments_spare(struct orr_storage *s, uint64_t size, bool reserve);
-void orri_segments_use(struct orr_storage *s, struct orri_segment *spare);                 /* it is the last in use now */
+void orri_segments_use(struct orr_storage *s, struct orri_segment *spare);      /* it is the last in use now */
 void orri_segments_cramped(struct orr_storage *s);              /* a batch didn't fit in what is left of a full disk */
 bool orri_segments_short(const struct orr_storage *s);          /* fewer spares than wanted */
 void orri_segments_tend(struct orr_storage *s);                 /* recycle, prepare, remove: starts what is due */
 void orri_segments_clear(struct orr_storage *s);
 
-/* -- Groups: where their entries lie ------------------------------------------------------------------------------------- */
+/* -- Groups: where their entries lie ------------------------------------------------------------------------------- */
 struct orri_place {
     uint64_t at;                    /* of the entry's head in its segment */
     uint32_t segment;               /* sequence */
@@ -156,7 +158,8 @@ void orri_group_free(struct orr_storage *s, struct orri_group *g);
 
 int orri_index_reserve(struct orr_storage *s, struct orri_group *g, size_t more, size_t state_size);
 void orri_index_truncate(struct orr_storage *s, struct orri_group *g, orr_index from);
-void orri_index_append(struct orr_storage *s, struct orri_group *g, const struct orr_entry *entry, uint32_t segment, uint64_t at);
+void orri_index_append(struct orr_storage *s, struct orri_group *g, const struct orr_entry *entry, uint32_t segment,
+                       uint64_t at);
 void orri_index_release(struct orr_storage *s, struct orri_group *g, orr_index through);
 void orri_index_reset(struct orr_storage *s, struct orri_group *g, orr_index index, orr_time time);
 const struct orri_place *orri_index_place(const struct orri_group *g, orr_index index);
@@ -166,7 +169,7 @@ void orri_index_measure(struct orri_group *g);                                  
 int orri_index_config(struct orr_storage *s, struct orri_group *g, const struct orr_entry *entry);
 void orri_index_forget_configs(struct orr_storage *s, struct orri_group *g, orr_index from, orr_index through);
 
-/* -- The log's end -------------------------------------------------------------------------------------------------------- */
+/* -- The log's end ------------------------------------------------------------------------------------------------- */
 /* A store from its hand-in until its result was taken. */
 struct orri_wait {
     struct orri_result result;      /* first */
@@ -201,13 +204,14 @@ struct orri_wal {
     orr_time retry;
 };
 void orri_wal_flush(struct orr_storage *s);
-int orri_wal_reset(struct orr_storage *s, struct orri_group *g, const struct orr_snapshot *to, struct orri_writer *receiver);
+int orri_wal_reset(struct orr_storage *s, struct orri_group *g, const struct orr_snapshot *to,
+                   struct orri_writer *receiver);
 void orri_wal_refusal_heard(struct orr_storage *s, struct orri_result *result);    /* of a store */
 void orri_wal_fail(struct orr_storage *s, int status, const char *what);
 void orri_wal_clear(struct orr_storage *s);
 int orri_wal_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch *fetch);
 
-/* -- Snapshots -------------------------------------------------------------------------------------------------------------- */
+/* -- Snapshots ----------------------------------------------------------------------------------------------------- */
 int orri_snapshot_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch *fetch);
 /* XXH3-64 of bytes that come piece by piece. */
 struct orri_sum *orri_sum_new(struct orr_storage *s);
@@ -215,14 +219,15 @@ void orri_sum_free(struct orr_storage *s, struct orri_sum *sum);
 void orri_sum_reset(struct orri_sum *sum);
 void orri_sum_add(struct orri_sum *sum, struct orr_slice bytes);
 uint64_t orri_sum_get(const struct orri_sum *sum);
-struct orri_kept *orri_kept_new(struct orr_storage *s, uint32_t group, const struct orr_snapshot *snapshot);    /* config copied */
+/* The snapshot's config is copied. */
+struct orri_kept *orri_kept_new(struct orr_storage *s, uint32_t group, const struct orr_snapshot *snapshot);
 void orri_kept_free(struct orr_storage *s, struct orri_kept *kept);
-void orri_snapshot_keep(struct orr_storage *s, struct orri_group *g, struct orri_kept *kept);     /* moved; the third oldest goes */
+void orri_snapshot_keep(struct orr_storage *s, struct orri_group *g, struct orri_kept *kept); /* moved; a third goes */
 bool orri_snapshot_later(const struct orri_kept *a, const struct orri_kept *b);                   /* b may be NULL */
 void orri_snapshot_reset_done(struct orr_storage *s, struct orri_writer *receiver, int status);
 void orri_snapshots_clear(struct orr_storage *s);
 
-/* -- Start ------------------------------------------------------------------------------------------------------------------ */
+/* -- Start --------------------------------------------------------------------------------------------------------- */
 int orri_recover(struct orr_storage *s);
 void orri_recover_clear(struct orr_storage *s);
 

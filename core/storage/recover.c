@@ -1,6 +1,6 @@
 /* recover.c - the start: names, then the log, then whether both fit; only then is anything changed.
  *
- * Changed is: the place behind the log's end is overwritten with zeros (an unfinished batch's head, if it was there, can
+ * Changed: the place behind the log's end is overwritten with zeros (an unfinished batch's head, if it was there, can
  * never be read again, whatever later lies behind it); a slot that holds the beginning of a segment that never was is
  * wiped; unfinished and superfluous snapshots go. The zeros are written with a sync and names are synced, so what was
  * found is durable before anybody hears of it: after a kill without a crash it may have been in memory only.
@@ -15,7 +15,7 @@
 
 static void next_name(struct orri_recovery *r);
 
-/* -- The end of it --------------------------------------------------------------------------------------------------------- */
+/* -- The end of it ------------------------------------------------------------------------------------------------- */
 void orri_recover_end(struct orri_recovery *r, int status) {
     struct orr_storage *s = r->s;
     orr_drop(r->piece);
@@ -26,9 +26,10 @@ void orri_recover_end(struct orri_recovery *r, int status) {
 }
 
 void orri_recover_damage(struct orri_recovery *r, const char *name, uint64_t at, int status, const char *what) {
-    const char *choices = status == ORR_ECORRUPT || status == ORR_ECONFLICT
-        ? " Nothing was changed. Choose: put back an undamaged copy of the data directory; or move it away and start with an"
-          " empty one: this node then comes back as a new one and gets its data from its peers." : "";
+    static const char advice[] =
+        " Nothing was changed. Choose: put back an undamaged copy of the data directory; or move it away and start with"
+        " an empty one: this node then comes back as a new one and gets its data from its peers.";
+    const char *choices = status == ORR_ECORRUPT || status == ORR_ECONFLICT ? advice : "";
     (void)snprintf(r->s->text, sizeof r->s->text, "%s, offset %llu: %s (%s).%s", name, (unsigned long long)at, what,
                    orr_strerror(status), choices);
     orri_recover_end(r, status == ORR_ECONFLICT ? ORR_ECORRUPT : status);
@@ -56,7 +57,7 @@ void orri_recover_clear(struct orr_storage *s) {
     s->recovery = NULL;
 }
 
-/* -- Changes --------------------------------------------------------------------------------------------------------------- */
+/* -- Changes ------------------------------------------------------------------------------------------------------- */
 static void sweep(struct orri_errand *e, int status) {
     struct orri_recovery *r = e->owner;
     (void)status;                               /* what can't be removed is tried again at the next start */
@@ -74,7 +75,8 @@ static void sweep(struct orri_errand *e, int status) {
         orri_errand_name(&r->e, ORR_OP_REMOVE, r->removing, NULL, sweep);
         return;
     }
-    if (r->cut) (void)snprintf(r->s->text, sizeof r->s->text, "a batch that was never complete was cut off the log's end");
+    if (r->cut)
+        (void)snprintf(r->s->text, sizeof r->s->text, "a batch that was never complete was cut off the log's end");
     orri_recover_end(r, 0);
 }
 
@@ -89,7 +91,8 @@ static void names_synced(struct orri_errand *e, int status) {
 static int sort_slots(struct orri_recovery *r) {
     struct orr_storage *s = r->s;
     struct orri_segments *all = &s->segments;
-    while (all->used.n > 1 && ((struct orri_segment *)all->used.at[0])->sequence < r->oldest) orri_row_cut(&all->used, 0);
+    while (all->used.n > 1 && ((struct orri_segment *)all->used.at[0])->sequence < r->oldest)
+        orri_row_cut(&all->used, 0);
     uint64_t first = all->used.n ? ((struct orri_segment *)all->used.at[0])->sequence : 0;
     for (size_t i = 0; i < r->n_claims; i++) {
         struct orri_segment *segment = r->claims[i].segment;
@@ -131,14 +134,16 @@ static void change(struct orri_recovery *r) {
     else tail_cut(&r->e, 0);
 }
 
-/* -- Do log and snapshots fit? ------------------------------------------------------------------------------------------------ */
+/* -- Do log and snapshots fit? ------------------------------------------------------------------------------------- */
 /* Gives each group its two newest snapshots; those that remain in the row are superfluous. */
 static int hand_out_snapshots(struct orri_recovery *r) {
     for (size_t i = 0; i < r->kept.n; i++) {
         struct orri_kept *kept = r->kept.at[i];
         struct orri_group *g = orri_group_make(r->s, kept->group);
         if (!g) return -ENOMEM;
-        struct orri_kept **place = orri_snapshot_later(kept, g->newest) ? &g->newest : orri_snapshot_later(kept, g->older) ? &g->older : NULL;
+        struct orri_kept **place = orri_snapshot_later(kept, g->newest)  ? &g->newest
+                                   : orri_snapshot_later(kept, g->older) ? &g->older
+                                                                         : NULL;
         if (!place) continue;
         if (place == &g->newest) {
             struct orri_kept *before = g->newest;
@@ -161,7 +166,8 @@ static bool reconcile(struct orri_recovery *r, struct orri_group *g) {
     const char *name = last ? last->name : "the directory";
     char what[160];
     if (reach + 1 < g->first) {
-        (void)snprintf(what, sizeof what, "the log of group %u begins at entry %llu, and no whole snapshot reaches up to it", g->id,
+        (void)snprintf(what, sizeof what,
+                       "the log of group %u begins at entry %llu, and no whole snapshot reaches up to it", g->id,
                        (unsigned long long)g->first);
         orri_recover_damage(r, name, 0, ORR_ECORRUPT, what);
         return false;
@@ -173,7 +179,8 @@ static bool reconcile(struct orri_recovery *r, struct orri_group *g) {
         r->s->wal.marks++;
         orri_index_forget_configs(r->s, g, 0, UINT64_MAX);
     } else if (g->known > g->first && g->first <= g->last) {
-        (void)snprintf(what, sizeof what, "entries from %llu on of group %u are missing", (unsigned long long)g->first, g->id);
+        (void)snprintf(what, sizeof what, "entries from %llu on of group %u are missing", (unsigned long long)g->first,
+                       g->id);
         orri_recover_damage(r, name, 0, ORR_ECORRUPT, what);
         return false;
     }
@@ -194,7 +201,7 @@ void orri_recover_reconcile(struct orri_recovery *r) {
     change(r);
 }
 
-/* -- Names ------------------------------------------------------------------------------------------------------------------- */
+/* -- Names --------------------------------------------------------------------------------------------------------- */
 static void snapshot_closed(struct orri_errand *e, int status) {
     (void)status;
     next_name(e->owner);
@@ -219,7 +226,8 @@ static void snapshot_read(struct orri_errand *e, int status) {
     else orri_kept_free(r->s, kept);
     orr_drop(head);
     if (memory || rc == ORR_EINVALID) {
-        failed(r, memory ? -ENOMEM : rc, memory ? "recovering" : "a snapshot is of a version that this program can't read");
+        failed(r, memory ? -ENOMEM : rc,
+               memory ? "recovering" : "a snapshot is of a version that this program can't read");
         return;
     }
     if (!good) {                                /* it is left where it is; what matters is whether it is missed */

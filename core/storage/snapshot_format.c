@@ -11,7 +11,8 @@
 
 _Static_assert(64 + ORR_CONFIG_MAX <= CHECK_AT, "a configuration fits the head");
 
-void orri_snapshot_put_head(unsigned char out[ORRI_SNAPSHOT_HEAD], uint32_t group, const struct orr_snapshot *snapshot) {
+void orri_snapshot_put_head(unsigned char out[ORRI_SNAPSHOT_HEAD], uint32_t group,
+                            const struct orr_snapshot *snapshot) {
     ORR_ASSERT(snapshot->config.size <= ORR_CONFIG_MAX);
     memset(out, 0, ORRI_SNAPSHOT_HEAD);
     struct orr_writer w = orri_writer(out, ORRI_SNAPSHOT_HEAD);
@@ -51,8 +52,9 @@ int orri_snapshot_get_head(struct orr_slice at, uint32_t *group, struct orr_snap
 }
 
 void orri_snapshot_name(char out[ORRI_SNAPSHOT_NAME], uint32_t group, const struct orr_snapshot *snapshot) {
-    (void)snprintf(out, ORRI_SNAPSHOT_NAME, "snap-%08x-%016llx-%016llx-%016llx", group, (unsigned long long)snapshot->index,
-                   (unsigned long long)snapshot->term, (unsigned long long)snapshot->checksum);
+    (void)snprintf(out, ORRI_SNAPSHOT_NAME, "snap-%08x-%016llx-%016llx-%016llx", group,
+                   (unsigned long long)snapshot->index, (unsigned long long)snapshot->term,
+                   (unsigned long long)snapshot->checksum);
 }
 
 bool orri_snapshot_is_name(const char *name) {

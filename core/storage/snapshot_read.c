@@ -17,7 +17,7 @@ struct fetch {
     size_t size;
 };
 
-/* -- Which are kept ------------------------------------------------------------------------------------------------------------ */
+/* -- Which are kept ------------------------------------------------------------------------------------------------ */
 struct orri_kept *orri_kept_new(struct orr_storage *s, uint32_t group, const struct orr_snapshot *snapshot) {
     struct orri_kept *kept = orri_get(s, sizeof *kept + snapshot->config.size);
     if (!kept) return NULL;
@@ -42,7 +42,8 @@ void orri_kept_free(struct orr_storage *s, struct orri_kept *kept) {
 
 bool orri_snapshot_later(const struct orri_kept *a, const struct orri_kept *b) {
     if (!b) return true;
-    return a->snapshot.index != b->snapshot.index ? a->snapshot.index > b->snapshot.index : a->snapshot.term > b->snapshot.term;
+    return a->snapshot.index != b->snapshot.index ? a->snapshot.index > b->snapshot.index
+                                                  : a->snapshot.term > b->snapshot.term;
 }
 
 static void removed(struct orri_errand *e, int status) {
@@ -95,7 +96,7 @@ void orri_snapshot_keep(struct orr_storage *s, struct orri_group *g, struct orri
     orri_index_measure(g);
 }
 
-/* -- Reading -------------------------------------------------------------------------------------------------------------------- */
+/* -- Reading ------------------------------------------------------------------------------------------------------- */
 static void taken(struct orr_storage *s, struct orri_result *result) {
     orr_drop(((struct fetch *)result)->read.got);
     orri_put(s, result, sizeof(struct fetch));
@@ -135,8 +136,10 @@ static void read_done(struct orr_req *req) {
 }
 
 static void submit(struct fetch *f) {
-    f->read = (struct orr_read){ .req = { .done = read_done, .owner = f }, .file = f->kept->file, .at = ORRI_SNAPSHOT_HEAD + f->offset,
-        .size = f->size };
+    f->read = (struct orr_read){ .req = { .done = read_done, .owner = f },
+                                 .file = f->kept->file,
+                                 .at = ORRI_SNAPSHOT_HEAD + f->offset,
+                                 .size = f->size };
     int rc = f->s->w->ops->read(f->s->w, &f->read);
     if (rc < 0) tell(f, rc);
     else f->s->running++;

@@ -1,8 +1,8 @@
 /* snapshot_write.c - snapshots of our own, and those that peers send: pieces into a .tmp, then head, sync, name.
  *
- * Both are one writer; they differ in who says how large it is, and in what happens once it has its name: a peer's begins
- * the group's log anew, and is told only when the log says so too. A writer that fails or is not wanted any more is on
- * its own from then on: it waits for its requests, removes its file and goes; another may begin meanwhile.           */
+ * Both are one writer; they differ in who says how large it is, and in what happens once it has its name: a peer's
+ * begins the group's log anew, and is told only when the log says so too. A writer that fails or is not wanted any more
+ * is on its own from then on: it waits for its requests, removes its file and goes; another may begin meanwhile.     */
 #include "storage/inner.h"
 
 #include "base/assert.h"
@@ -41,7 +41,7 @@ struct orri_writer {
 
 static void go_on(struct orri_writer *w);
 
-/* -- Life -------------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 static void writer_free(struct orri_writer *w) {
     struct orr_storage *s = w->s;
     struct orri_writer **link = &s->writers;
@@ -64,7 +64,8 @@ static void opened(struct orri_errand *e, int status) {
     go_on(w);
 }
 
-static struct orri_writer *writer_new(struct orr_storage *s, struct orri_group *g, const struct orr_snapshot *snapshot, bool incoming) {
+static struct orri_writer *writer_new(struct orr_storage *s, struct orri_group *g, const struct orr_snapshot *snapshot,
+                                      bool incoming) {
     struct orri_writer *w = orri_get(s, sizeof *w);
     if (!w) return NULL;
     w->sum = orri_sum_new(s);
@@ -87,7 +88,7 @@ static struct orri_writer *writer_new(struct orr_storage *s, struct orri_group *
     return w;
 }
 
-/* -- The end: done, or not --------------------------------------------------------------------------------------------------- */
+/* -- The end: done, or not ----------------------------------------------------------------------------------------- */
 static void part_taken(struct orr_storage *s, struct orri_result *result) { orri_put(s, result, sizeof(struct piece)); }
 
 /* Its group may begin another. */
@@ -202,7 +203,7 @@ static void finish(struct orri_writer *w) {
     orri_errand_write(&w->e, w->file, 0, orr_borrow(w->head, sizeof w->head), ORR_W_SYNC | ORR_W_BULK, synced);
 }
 
-/* -- Pieces ------------------------------------------------------------------------------------------------------------------ */
+/* -- Pieces -------------------------------------------------------------------------------------------------------- */
 static void piece_over(struct piece *piece, int status) {
     struct orri_writer *w = piece->writer;
     struct orr_storage *s = w->s;
@@ -264,8 +265,10 @@ static int piece_new(struct orri_writer *w, struct orr_slice bytes, struct piece
     return 0;
 }
 
-/* -- Our own ------------------------------------------------------------------------------------------------------------------- */
-static int state_of(const struct orr_storage *s) { return s->failed ? ORR_EPOISONED : s->opened ? 0 : ORR_EUNAVAILABLE; }
+/* -- Our own ------------------------------------------------------------------------------------------------------- */
+static int state_of(const struct orr_storage *s) {
+    return s->failed ? ORR_EPOISONED : s->opened ? 0 : ORR_EUNAVAILABLE;
+}
 
 int orri_storage_snapshot_begin(struct orr_storage *s, uint32_t group, const struct orr_snapshot *snapshot) {
     int rc = state_of(s);
@@ -325,7 +328,7 @@ void orri_storage_snapshot_abort(struct orr_storage *s, uint32_t group) {
     go_on(w);
 }
 
-/* -- A peer's ------------------------------------------------------------------------------------------------------------------- */
+/* -- A peer's ------------------------------------------------------------------------------------------------------ */
 static bool same(const struct orr_snapshot *a, const struct orr_snapshot *b) {
     return a->index == b->index && a->term == b->term && a->size == b->size && a->checksum == b->checksum;
 }
@@ -350,7 +353,8 @@ static int tell_part(struct orr_storage *s, uint32_t group, uint64_t id, int sta
     struct piece *piece = orri_get(s, sizeof *piece);
     if (!piece) return -ENOMEM;
     piece->result.taken = part_taken;
-    piece->result.done = (struct orri_storage_done){ .kind = ORR_TAKE_PART, .group = group, .id = id, .status = status };
+    piece->result.done =
+        (struct orri_storage_done){ .kind = ORR_TAKE_PART, .group = group, .id = id, .status = status };
     orri_tell(s, &piece->result);
     return 0;
 }
@@ -398,7 +402,7 @@ int orri_storage_part(struct orr_storage *s, uint32_t group, const struct orr_pa
     return 0;
 }
 
-/* -- All --------------------------------------------------------------------------------------------------------------------------- */
+/* -- All ----------------------------------------------------------------------------------------------------------- */
 void orri_snapshots_clear(struct orr_storage *s) {
     while (s->writers) {
         struct orri_writer *w = s->writers;

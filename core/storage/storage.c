@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* -- Memory ----------------------------------------------------------------------------------------------------------------- */
+/* -- Memory -------------------------------------------------------------------------------------------------------- */
 void *orri_get(struct orr_storage *s, size_t size) {
     void *at = s->w->alloc.fn(s->w->alloc.ud, NULL, 0, size);
     if (at) memset(at, 0, size);
@@ -56,7 +56,7 @@ void orri_row_clear(struct orr_storage *s, struct orri_row *row) {
     *row = (struct orri_row){ .n = 0 };
 }
 
-/* -- Results ----------------------------------------------------------------------------------------------------------------- */
+/* -- Results ------------------------------------------------------------------------------------------------------- */
 void orri_queue_push(struct orri_queue *q, struct orri_result *r) {
     r->next = NULL;
     if (q->tail) q->tail->next = r;
@@ -95,13 +95,14 @@ bool orri_storage_take(struct orr_storage *s, struct orri_storage_done *out) {
     return true;
 }
 
-/* -- Life --------------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 void orri_storage_config_init(struct orr_storage_config *cfg) {
     *cfg = (struct orr_storage_config){ .segment_bytes = 64u << 20, .segments_ahead = 2, .state_bytes_max = 64u << 10 };
 }
 
 int orri_storage_new(struct orr_storage **out, struct orr_world *w, const struct orr_storage_config *cfg) {
-    bool sane = cfg->segment_bytes >= 8 * ORRI_WAL_PAGE && (cfg->segment_bytes & 7) == 0 && cfg->segment_bytes <= SIZE_MAX / 4;
+    bool sane =
+        cfg->segment_bytes >= 8 * ORRI_WAL_PAGE && (cfg->segment_bytes & 7) == 0 && cfg->segment_bytes <= SIZE_MAX / 4;
     if (!sane || cfg->segments_ahead < 1 || cfg->state_bytes_max > cfg->segment_bytes) return ORR_EINVALID;
     struct orr_storage *s = w->alloc.fn(w->alloc.ud, NULL, 0, sizeof *s);
     if (!s) return -ENOMEM;
@@ -152,7 +153,7 @@ void orri_storage_tick(struct orr_storage *s, orr_time now) {
     if (now >= orri_storage_deadline(s)) orri_storage_flush(s);
 }
 
-/* -- Groups ------------------------------------------------------------------------------------------------------------------ */
+/* -- Groups -------------------------------------------------------------------------------------------------------- */
 void orri_storage_boot(struct orr_storage *s, uint32_t group, struct orr_boot *out) {
     *out = (struct orr_boot){ .first = 1 };
     const struct orri_group *g = orri_group_find(s, group);
@@ -169,7 +170,8 @@ void orri_storage_boot(struct orr_storage *s, uint32_t group, struct orr_boot *o
     out->n_configs = g->n_configs;
 }
 
-void orri_storage_snapshots(const struct orr_storage *s, uint32_t group, struct orr_snapshot *newest, struct orr_snapshot *older) {
+void orri_storage_snapshots(const struct orr_storage *s, uint32_t group, struct orr_snapshot *newest,
+                            struct orr_snapshot *older) {
     const struct orri_group *g = orri_group_find(s, group);
     *newest = g && g->newest ? g->newest->snapshot : (struct orr_snapshot){ .index = 0 };
     if (older) *older = g && g->older ? g->older->snapshot : (struct orr_snapshot){ .index = 0 };
@@ -201,5 +203,6 @@ void orri_storage_stats(const struct orr_storage *s, struct orri_storage_stats *
     out->segments = (unsigned)s->segments.used.n;
     out->segments_spare = (unsigned)s->segments.spare.n;
     out->bytes_log = 0;
-    for (size_t i = 0; i < s->segments.used.n; i++) out->bytes_log += ((const struct orri_segment *)s->segments.used.at[i])->used;
+    for (size_t i = 0; i < s->segments.used.n; i++)
+        out->bytes_log += ((const struct orri_segment *)s->segments.used.at[i])->used;
 }

@@ -44,8 +44,10 @@ static int decode(struct fetch *f) {
         }
         if (rc == 0 && f->entries[i].data.size != f->places[i].size) rc = ORR_ECORRUPT;
         if (rc < 0) {
-            (void)snprintf(f->text, sizeof f->text, "log file %s, offset %llu: entry %llu of group %u can't be read back: damaged",
-                           f->segment->name, (unsigned long long)f->places[i].at, (unsigned long long)(f->from + i), f->group);
+            (void)snprintf(f->text, sizeof f->text,
+                           "log file %s, offset %llu: entry %llu of group %u can't be read back: damaged",
+                           f->segment->name, (unsigned long long)f->places[i].at, (unsigned long long)(f->from + i),
+                           f->group);
             f->result.done.text = f->text;
             return i > 0 ? (f->n = i, 0) : rc;      /* the good ones before it are good */
         }
@@ -104,8 +106,10 @@ int orri_wal_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch
     for (size_t i = 0; i < n; i++) f->places[i] = *orri_index_place(g, fetch->from + i);
     f->segment = orri_segment_of(s, f->places[0].segment);
     const struct orri_place *last = &f->places[n - 1];
-    f->read = (struct orr_read){ .req = { .done = read_done, .owner = f }, .file = f->segment->file, .at = f->places[0].at,
-        .size = (size_t)(last->at + orri_wal_entry_size(last->size) - f->places[0].at) };
+    f->read = (struct orr_read){ .req = { .done = read_done, .owner = f },
+                                 .file = f->segment->file,
+                                 .at = f->places[0].at,
+                                 .size = (size_t)(last->at + orri_wal_entry_size(last->size) - f->places[0].at) };
     int rc = s->w->ops->read(s->w, &f->read);
     if (rc < 0) {
         orri_put(s, f, size);

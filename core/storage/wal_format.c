@@ -17,7 +17,7 @@ static bool same(uint64_t a, uint64_t b) { return (void)a, (void)b, true; }
 static bool same(uint64_t a, uint64_t b) { return a == b; }
 #endif
 
-/* -- Heads ------------------------------------------------------------------------------------------------------------ */
+/* -- Heads --------------------------------------------------------------------------------------------------------- */
 void orri_wal_put_header(unsigned char out[ORRI_WAL_HEADER], const struct orri_wal_header *header) {
     struct orr_writer w = orri_writer(out, ORRI_WAL_HEADER);
     orri_write_bytes(&w, MAGIC_SEGMENT, 8);
@@ -32,7 +32,8 @@ void orri_wal_put_header(unsigned char out[ORRI_WAL_HEADER], const struct orri_w
 }
 
 int orri_wal_get_header(const unsigned char at[ORRI_WAL_HEADER], uint64_t log, struct orri_wal_header *out) {
-    if (memcmp(at, MAGIC_SEGMENT, 8) != 0 || !same(orri_hash64(at, 56, log), orri_get_le(at + 56, 8))) return ORR_ECORRUPT;
+    if (memcmp(at, MAGIC_SEGMENT, 8) != 0 || !same(orri_hash64(at, 56, log), orri_get_le(at + 56, 8)))
+        return ORR_ECORRUPT;
     *out = (struct orri_wal_header){
         .version = (uint32_t)orri_get_le(at + 8, 4),
         .log = orri_get_le(at + 16, 8),
@@ -99,7 +100,7 @@ bool orri_wal_name_read(const char *name, uint64_t *log, uint32_t *slot) {
     return true;
 }
 
-/* -- Writing records --------------------------------------------------------------------------------------------------- */
+/* -- Writing records ----------------------------------------------------------------------------------------------- */
 uint64_t orri_wal_fold(uint64_t log, uint64_t number) { return orri_mix64(log, number); }
 
 static void put_record(struct orr_writer *w, const struct orri_wal_record *r, size_t follows) {
@@ -154,7 +155,8 @@ void orri_wal_put_entries(struct orr_writer *w, uint64_t *fold, const struct orr
     if (!w->failed) *fold = orri_hash64(begin, ORRI_WAL_ENTRIES_SIZE, *fold);
 }
 
-static uint64_t entry_check(uint32_t group, orr_index index, const unsigned char head[24], const void *data, size_t size) {
+static uint64_t entry_check(uint32_t group, orr_index index, const unsigned char head[24], const void *data,
+                            size_t size) {
     return orri_hash64(head, 24, orri_hash64(data, size, orri_mix64(group, index)));
 }
 
@@ -171,7 +173,7 @@ void orri_wal_put_entry(struct orr_writer *w, uint64_t *fold, uint32_t group, co
     *fold = orri_mix64(*fold, check);
 }
 
-/* -- Reading records ----------------------------------------------------------------------------------------------------- */
+/* -- Reading records ----------------------------------------------------------------------------------------------- */
 /* The next `size` bytes, or NULL. */
 static const unsigned char *room(struct orr_reader *r, uint64_t size) {
     if (size > orri_left(r)) {
@@ -204,7 +206,8 @@ static void get_entries(struct orr_reader *r, struct orr_slice body, struct orri
     out->first = orri_read_u64(r);
     uint64_t count = orri_read_u64(r);
     size_t size = orri_left(r);
-    if (r->failed || out->first == 0 || count == 0 || count > size / ORRI_WAL_ENTRY || out->first > UINT64_MAX - count) {
+    if (r->failed || out->first == 0 || count == 0 || count > size / ORRI_WAL_ENTRY ||
+        out->first > UINT64_MAX - count) {
         r->failed = true;
         return;
     }
@@ -264,7 +267,8 @@ int orri_wal_next_entry(const struct orri_wal_record *r, size_t *at, struct orr_
     if (*at == 0) out->index = r->first - 1;
     if (*at == r->bytes.size) return out->index == r->last ? 0 : ORR_ECORRUPT;
     size_t size;
-    if (out->index == r->last || get_entry(orr_part_of(r->bytes, *at, r->bytes.size - *at), out, &size) < 0) return ORR_ECORRUPT;
+    if (out->index == r->last || get_entry(orr_part_of(r->bytes, *at, r->bytes.size - *at), out, &size) < 0)
+        return ORR_ECORRUPT;
     out->index++;
     *at += size;
     return 1;

@@ -1,4 +1,4 @@
-/* wal_format.h - the bytes of the write-ahead log: pure encoding and decoding, without a world, for oracles and fuzzers.
+/* wal_format.h - the bytes of the write-ahead log: pure encoding and decoding, for oracles and fuzzers too.
  *
  * A log is a row of segments, each a file "wal-LLLLLLLLLLLLLLLL-SSSSSSSS": the log's random id and the slot, in hex. A
  * slot is used again and again; which segment it holds now, the bytes say. Integers are little-endian. Whatever one
@@ -12,14 +12,14 @@
  *   batch      0  u32 magic          4  u32 0                  8  u64 sequence of the segment
  *             16  u64 number        24  u64 chain of the batch before (0 before the first)
  *             32  u64 bytes of the body                       40  u64 fold of the body
- *             48  u64 oldest segment needed                   56  u64 chain: XXH3-64 of bytes 0..55, seeded by the log id
+ *             48  u64 oldest segment needed                   56  u64 chain: XXH3-64 of bytes 0..55, seed: the log id
  *             64  the body: records, each a multiple of 8 bytes. The next batch begins right behind it.
  *   record     0  u8 kind            1  u8 flags, u16 0        4  u32 group         8  u64 bytes that follow
- *   GROUP     16  u64 first         24  u64 last              32  u64 size of the state       40  the state, zeros up to 8
- *   STATE     16  u64 size of the state                       24  the state, zeros up to 8
- *   ENTRIES   16  u64 first index   24  u64 count             32  the entries (flag 1: what stood at first and after goes)
+ *   GROUP     16  u64 first         24  u64 last              32  u64 size of the state      40  state, zeros up to 8
+ *   STATE     16  u64 size of the state                       24  state, zeros up to 8
+ *   ENTRIES   16  u64 first index   24  u64 count             32  entries (flag 1: what stood at first and after goes)
  *   entry      0  u64 term           8  i64 time              16  u32 kind, u32 size of the data
- *             24  u64 XXH3-64 of 0..23, seeded by that of the data, seeded by group and index; then the data, zeros up to 8
+ *             24  u64 XXH3-64 of 0..23, seed: that of the data, seed: group and index;      32  data, zeros up to 8
  *   RELEASE   16  u64 through: entries up to here are not needed any more
  *   RESET     16  u64 index         24  u64 term              32  i64 time: the log is empty and goes on behind index
  *
@@ -34,7 +34,7 @@
  * chain, which stand twice, in the header and in the first batch's head, in different sectors. Nothing readable behind
  * it: a torn tail, to be cut off. What can't be told apart: damage to the very last batch alone, or the loss of the
  * newest segment's file, look like a write that never ended; whoever has claimed that batch is caught by its peers
- * (orr_order_ops.greet). Two damaged sectors that hide both copies of the newest segment's beginning look so too.     */
+ * (orr_order_ops.greet). Two damaged sectors that hide both copies of the newest segment's beginning look so.         */
 #ifndef ORRI_WAL_FORMAT_H
 #define ORRI_WAL_FORMAT_H
 
@@ -68,7 +68,7 @@ int orri_wal_get_head(const unsigned char at[ORRI_WAL_HEAD], uint64_t log, struc
 void orri_wal_name(char out[ORRI_WAL_NAME], uint64_t log, uint32_t slot);
 bool orri_wal_name_read(const char *name, uint64_t *log, uint32_t *slot);
 
-/* -- Records ------------------------------------------------------------------------------------------------------------ */
+/* -- Records ------------------------------------------------------------------------------------------------------- */
 enum orri_wal_kind { ORRI_WAL_GROUP = 1, ORRI_WAL_STATE, ORRI_WAL_ENTRIES, ORRI_WAL_RELEASE, ORRI_WAL_RESET };
 struct orri_wal_record {
     enum orri_wal_kind kind;
@@ -96,7 +96,7 @@ void orri_wal_put_entries(struct orr_writer *w, uint64_t *fold, const struct orr
 /* The head of one entry; its data and orri_wal_pad(size) zeros follow. */
 void orri_wal_put_entry(struct orr_writer *w, uint64_t *fold, uint32_t group, const struct orr_entry *entry);
 
-/* 0 when the body is what its head says, down to each entry; ORR_ECORRUPT. After that the functions below can't fail on it. */
+/* 0 when the body is what its head says, down to each entry; else ORR_ECORRUPT. The functions below can't fail on it then. */
 int orri_wal_check(uint64_t log, const struct orri_wal_head *head, struct orr_slice body);
 /* The next record: 1; 0 at the end; ORR_ECORRUPT. Nothing is hashed. Slices are parts of the body, not held. */
 int orri_wal_next(struct orr_slice body, size_t *at, struct orri_wal_record *out);

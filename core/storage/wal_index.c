@@ -58,7 +58,7 @@ void orri_index_state(struct orri_group *g, struct orr_slice state) {
     g->state_size = state.size;
 }
 
-/* -- Entries --------------------------------------------------------------------------------------------------------------- */
+/* -- Entries ------------------------------------------------------------------------------------------------------- */
 static size_t placed(const struct orri_group *g) { return (size_t)(g->last + 1 - g->known); }
 
 int orri_index_reserve(struct orr_storage *s, struct orri_group *g, size_t more, size_t state_size) {
@@ -86,7 +86,9 @@ static void live(struct orr_storage *s, const struct orri_place *place, bool mor
 
 static uint64_t weight(const struct orri_place *place) { return orri_wal_entry_size(place->size); }
 
-static bool counts(const struct orri_group *g, orr_index index) { return !g->newest || index > g->newest->snapshot.index; }
+static bool counts(const struct orri_group *g, orr_index index) {
+    return !g->newest || index > g->newest->snapshot.index;
+}
 
 const struct orri_place *orri_index_place(const struct orri_group *g, orr_index index) {
     ORR_ASSERT(index >= g->known && index <= g->last);
@@ -119,7 +121,8 @@ void orri_index_truncate(struct orr_storage *s, struct orri_group *g, orr_index 
     if (g->stored > g->last) g->stored = g->last;
 }
 
-void orri_index_append(struct orr_storage *s, struct orri_group *g, const struct orr_entry *entry, uint32_t segment, uint64_t at) {
+void orri_index_append(struct orr_storage *s, struct orri_group *g, const struct orr_entry *entry, uint32_t segment,
+                       uint64_t at) {
     ORR_ASSERT(entry->index == g->last + 1);
     ORR_ASSERT(g->begin + placed(g) < g->cap_places && g->n_runs < g->cap_runs);
     struct orri_place *place = &g->places[g->begin + placed(g)];
@@ -169,7 +172,7 @@ void orri_index_measure(struct orri_group *g) {
     for (orr_index i = from; i <= g->last; i++) g->bytes += weight(orri_index_place(g, i));
 }
 
-/* -- Configurations: what a protocol wants to see again at its start ------------------------------------------------------ */
+/* -- Configurations: what a protocol wants to see again at its start ----------------------------------------------- */
 int orri_index_config(struct orr_storage *s, struct orri_group *g, const struct orr_entry *entry) {
     void *at = g->configs;
     int rc = orri_grow(s, &at, &g->cap_configs, g->n_configs + 1, sizeof *g->configs);

@@ -18,7 +18,7 @@ static void scan(struct orri_recovery *r);
 
 static struct orri_segment *segment_at(const struct orri_recovery *r, size_t k) { return r->s->segments.used.at[k]; }
 
-/* -- Claims ------------------------------------------------------------------------------------------------------------------ */
+/* -- Claims -------------------------------------------------------------------------------------------------------- */
 int orri_wal_claim(struct orri_recovery *r, struct orri_segment *segment, struct orr_slice begin) {
     void *claims = r->claims;
     int rc = orri_grow(r->s, &claims, &r->cap_claims, r->n_claims + 1, sizeof *r->claims);
@@ -54,7 +54,7 @@ static const struct orri_claim *newest_claim(const struct orri_recovery *r) {
     return newest;
 }
 
-/* -- The search for what proves damage ------------------------------------------------------------------------------------- */
+/* -- The search for what proves damage ----------------------------------------------------------------------------- */
 static void search_next(struct orri_recovery *r);
 
 static bool search_piece(const struct orri_recovery *r, struct orr_slice piece) {
@@ -97,8 +97,9 @@ static void search(struct orri_recovery *r, struct orri_segment *in, uint64_t at
     search_next(r);
 }
 
-/* -- One batch --------------------------------------------------------------------------------------------------------------- */
-static int apply_group(struct orri_recovery *r, struct orri_group *g, const struct orri_wal_record *record, bool begins) {
+/* -- One batch ----------------------------------------------------------------------------------------------------- */
+static int apply_group(struct orri_recovery *r, struct orri_group *g, const struct orri_wal_record *record,
+                       bool begins) {
     struct orr_storage *s = r->s;
     if (!begins) {      /* what was read so far must have led here */
         bool same = g->first == record->first && g->last == record->last && g->state_size == record->bytes.size &&
@@ -113,9 +114,11 @@ static int apply_group(struct orri_recovery *r, struct orri_group *g, const stru
     return 0;
 }
 
-static int apply_entries(struct orri_recovery *r, struct orri_group *g, const struct orri_wal_record *record, uint64_t at) {
+static int apply_entries(struct orri_recovery *r, struct orri_group *g, const struct orri_wal_record *record,
+                         uint64_t at) {
     struct orr_storage *s = r->s;
-    bool fits = record->first <= g->last + 1 && record->first >= g->first && (record->first > g->last || record->truncate);
+    bool fits =
+        record->first <= g->last + 1 && record->first >= g->first && (record->first > g->last || record->truncate);
     if (!fits) return ORR_ECORRUPT;
     orri_index_truncate(s, g, record->first);
     int rc = orri_index_reserve(s, g, (size_t)(record->last - record->first + 1), 0);
@@ -153,7 +156,7 @@ static int apply_batch(struct orri_recovery *r, struct orr_slice body, bool begi
     return rc;
 }
 
-/* -- The row's end ------------------------------------------------------------------------------------------------------------ */
+/* -- The row's end ------------------------------------------------------------------------------------------------- */
 static void log_over(struct orri_recovery *r) {
     struct orr_storage *s = r->s;
     struct orri_segment *last = orri_segment_last(s);
@@ -163,7 +166,8 @@ static void log_over(struct orri_recovery *r) {
     s->wal.chain = r->chain;
     s->segments.oldest_stated = r->oldest;
     if (last && (r->oldest < segment_at(r, 0)->sequence || r->oldest > last->sequence)) {
-        orri_recover_damage(r, last->name, last->used, ORR_ECORRUPT, "an older segment that is still needed is missing");
+        orri_recover_damage(r, last->name, last->used, ORR_ECORRUPT,
+                            "an older segment that is still needed is missing");
         return;
     }
     orri_recover_reconcile(r);
@@ -171,7 +175,9 @@ static void log_over(struct orri_recovery *r) {
 
 static void tail_searched(struct orri_recovery *r, bool found) {
     struct orri_segment *last = segment_at(r, r->k);
-    if (found) orri_recover_damage(r, last->name, last->used, ORR_ECORRUPT, "a batch is damaged, and later ones prove that it was complete");
+    if (found)
+        orri_recover_damage(r, last->name, last->used, ORR_ECORRUPT,
+                            "a batch is damaged, and later ones prove that it was complete");
     else log_over(r);
 }
 
@@ -192,7 +198,8 @@ static void beginning_searched(struct orri_recovery *r, bool found) {
     struct orri_segment *last = segment_at(r, r->k);
     const struct orri_claim *claim = claim_of(r, last->sequence);
     if (found) {
-        orri_recover_damage(r, last->name, ORRI_WAL_PAGE, ORR_ECORRUPT, "a segment's first batch is damaged, and later ones prove that it was complete");
+        orri_recover_damage(r, last->name, ORRI_WAL_PAGE, ORR_ECORRUPT,
+                            "a segment's first batch is damaged, and later ones prove that it was complete");
         return;
     }
     if (r->k == 0 && claim->number != 1) {
@@ -213,7 +220,8 @@ static void segment_over(struct orri_recovery *r, bool head_readable) {
     if (r->k + 1 < r->s->segments.used.n) {
         const struct orri_claim *next = claim_of(r, segment->sequence + 1);
         if (!r->started || next->number != r->number + 1 || next->before != r->chain) {
-            orri_recover_damage(r, segment->name, r->at, ORR_ECORRUPT, "a batch is damaged, and a later segment proves that it was complete");
+            orri_recover_damage(r, segment->name, r->at, ORR_ECORRUPT,
+                                "a batch is damaged, and a later segment proves that it was complete");
             return;
         }
         r->k++;
@@ -222,13 +230,14 @@ static void segment_over(struct orri_recovery *r, bool head_readable) {
         r->piece = orr_borrow(NULL, 0);
         scan(r);
     } else if (r->at == ORRI_WAL_PAGE) {
-        search(r, segment, r->at + 8, segment->sequence, claim_of(r, segment->sequence)->number + 1, beginning_searched);
+        search(r, segment, r->at + 8, segment->sequence, claim_of(r, segment->sequence)->number + 1,
+               beginning_searched);
     } else {
         search(r, segment, r->at + 8, segment->sequence, r->number + 2, tail_searched);
     }
 }
 
-/* -- The scan ------------------------------------------------------------------------------------------------------------------ */
+/* -- The scan ------------------------------------------------------------------------------------------------------ */
 static void scan_read(struct orri_errand *e, int status) {
     struct orri_recovery *r = e->owner;
     struct orri_segment *segment = segment_at(r, r->k);
@@ -265,7 +274,8 @@ static void scan(struct orri_recovery *r) {
             return;
         }
         size_t in = have ? (size_t)(r->at - r->piece_at) : 0;
-        bool readable = left >= ORRI_WAL_HEAD && orri_wal_get_head(r->piece.at + in, r->s->wal.id, &head) == 0 && expected(r, &head);
+        bool readable = left >= ORRI_WAL_HEAD && orri_wal_get_head(r->piece.at + in, r->s->wal.id, &head) == 0 &&
+                        expected(r, &head);
         bool whole = readable && head.size <= left - ORRI_WAL_HEAD;
         if (whole && have - ORRI_WAL_HEAD < head.size) {
             read_more(r, ORRI_WAL_HEAD + head.size);
@@ -289,7 +299,7 @@ static void scan(struct orri_recovery *r) {
     }
 }
 
-/* -- The beginning --------------------------------------------------------------------------------------------------------------- */
+/* -- The beginning ------------------------------------------------------------------------------------------------- */
 /* Puts the segments that are needed into the row, oldest first. */
 static int line_up(struct orri_recovery *r, const struct orri_claim *newest) {
     struct orri_row *used = &r->s->segments.used;

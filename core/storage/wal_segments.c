@@ -80,7 +80,7 @@ static size_t coming(const struct orr_storage *s) {
 
 bool orri_segments_short(const struct orr_storage *s) { return s->segments.spare.n < s->cfg.segments_ahead; }
 
-/* -- Behind ------------------------------------------------------------------------------------------------------------------ */
+/* -- Behind -------------------------------------------------------------------------------------------------------- */
 static void discard_next(struct orr_storage *s);
 
 static void removed(struct orri_errand *e, int status) {
@@ -120,7 +120,7 @@ static void recycle(struct orr_storage *s) {
     }
 }
 
-/* -- Ahead ------------------------------------------------------------------------------------------------------------------- */
+/* -- Ahead --------------------------------------------------------------------------------------------------------- */
 static void prepare_failed(struct orr_storage *s, int status) {
     struct orri_segments *all = &s->segments;
     struct orri_segment *segment = all->preparing;
@@ -237,7 +237,7 @@ static void prepare(struct orr_storage *s) {
     else begin_prepare(s);
 }
 
-/* -- Full or not ------------------------------------------------------------------------------------------------------------- */
+/* -- Full or not --------------------------------------------------------------------------------------------------- */
 static void judge_room(struct orr_storage *s) {
     const struct orri_segment *last = orri_segment_last(s);
     uint64_t room = last ? last->size - last->used : 0;

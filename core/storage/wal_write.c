@@ -1,4 +1,4 @@
-/* wal_write.c - group commit: all that was handed in while a write was under way becomes one batch, one write, one sync.
+/* wal_write.c - group commit: what was handed in while a write was under way becomes one batch, one write, one sync.
  *
  * flush: plan (which of the waiting stores, in their order; which of them are refused), find a place, make room in
  * memory, encode, submit; only then does the index know of the batch: until the submission nothing has changed. A store
@@ -24,7 +24,7 @@ struct plan {
     bool data, urgent;
 };
 
-/* -- Hand-in ----------------------------------------------------------------------------------------------------------------- */
+/* -- Hand-in ------------------------------------------------------------------------------------------------------- */
 static void wait_taken(struct orr_storage *s, struct orri_result *result) {
     struct orri_wait *wait = (struct orri_wait *)result;
     orri_put(s, wait->long_state, wait->long_state ? wait->state_size : 0);
@@ -61,7 +61,8 @@ static int check_store(const struct orr_storage *s, uint32_t group, const struct
     if (store->state.size > s->cfg.state_bytes_max || (group == 0 && store->n_entries > 0)) return ORR_EINVALID;
     for (size_t i = 0; i < store->n_entries; i++) {
         const struct orr_entry *entry = &store->entries[i];
-        if (entry->index != store->entries[0].index + i || entry->index == 0 || entry->index >= UINT64_MAX - 1) return ORR_EINVALID;
+        if (entry->index != store->entries[0].index + i || entry->index == 0 || entry->index >= UINT64_MAX - 1)
+            return ORR_EINVALID;
         if (entry->data.size > UINT32_MAX - 8) return ORR_EINVALID;
     }
     return 0;
@@ -96,7 +97,8 @@ int orri_storage_store(struct orr_storage *s, uint32_t group, const struct orr_s
     return 0;
 }
 
-int orri_wal_reset(struct orr_storage *s, struct orri_group *g, const struct orr_snapshot *to, struct orri_writer *receiver) {
+int orri_wal_reset(struct orr_storage *s, struct orri_group *g, const struct orr_snapshot *to,
+                   struct orri_writer *receiver) {
     if (s->failed) return ORR_EPOISONED;
     struct orri_wait *wait = wait_get(s, 0);
     if (!wait) return -ENOMEM;
@@ -111,7 +113,7 @@ static struct orr_slice state_of(const struct orri_wait *wait) {
     return orr_borrow(wait->long_state ? wait->long_state : wait->state, wait->state_size);
 }
 
-/* -- Results ----------------------------------------------------------------------------------------------------------------- */
+/* -- Results ------------------------------------------------------------------------------------------------------- */
 static void wait_over(struct orr_storage *s, struct orri_wait *wait, int status) {
     for (size_t i = 0; i < wait->n_entries; i++) orr_drop(wait->entries[i].data);
     if (wait->receiver) {
@@ -142,8 +144,9 @@ void orri_wal_fail(struct orr_storage *s, int status, const char *what) {
     if (s->failed) return;
     s->failed = true;
     s->stats.failed = true;
-    (void)snprintf(s->text, sizeof s->text, "the log can't be written any more: %s: %s; this node claims nothing of its disk from here on",
-                   what, orr_strerror(status));
+    (void)snprintf(s->text, sizeof s->text,
+                   "the log can't be written any more: %s: %s; this node claims nothing of its disk from here on", what,
+                   orr_strerror(status));
     struct orri_result *r;
     while ((r = orri_queue_pop(&s->wal.batch.stores))) wait_over(s, (struct orri_wait *)r, status);
     while ((r = orri_queue_pop(&s->wal.waiting))) wait_over(s, (struct orri_wait *)r, status);
@@ -178,7 +181,7 @@ static void written(struct orr_req *req) {
     }
 }
 
-/* -- Plan -------------------------------------------------------------------------------------------------------------------- */
+/* -- Plan ---------------------------------------------------------------------------------------------------------- */
 static struct orri_group *planned(struct orr_storage *s, struct orri_group *g) {
     if (g->round == s->wal.round) return g;
     g->round = s->wal.round;
@@ -283,7 +286,7 @@ static void tell_refused(struct orr_storage *s) {
     }
 }
 
-/* -- Encode ------------------------------------------------------------------------------------------------------------------ */
+/* -- Encode -------------------------------------------------------------------------------------------------------- */
 struct encoder {
     struct orr_writer w;
     struct orri_batch *b;
@@ -309,7 +312,9 @@ static void encode_entry(struct encoder *e, uint32_t group, const struct orr_ent
 }
 
 static void encode_reset(struct encoder *e, uint32_t group, const struct orr_snapshot *to) {
-    struct orri_wal_record r = { .kind = ORRI_WAL_RESET, .group = group, .index = to->index, .term = to->term, .time = to->time };
+    struct orri_wal_record r = {
+        .kind = ORRI_WAL_RESET, .group = group, .index = to->index, .term = to->term, .time = to->time
+    };
     orri_wal_put(&e->w, &e->fold, &r);
 }
 
@@ -335,35 +340,46 @@ static void encode_marks(struct orr_storage *s, struct encoder *e) {
     for (size_t i = 0; i < s->groups.n && s->wal.marks; i++) {
         const struct orri_group *g = s->groups.at[i];
         if (g->reset) encode_reset(e, g->id, &g->reset_to);
-        if (g->release) orri_wal_put(&e->w, &e->fold, &(struct orri_wal_record){ .kind = ORRI_WAL_RELEASE, .group = g->id, .index = g->release });
+        if (g->release)
+            orri_wal_put(&e->w, &e->fold,
+                         &(struct orri_wal_record){ .kind = ORRI_WAL_RELEASE, .group = g->id, .index = g->release });
     }
 }
 
 static void encode_groups(struct orr_storage *s, struct encoder *e) {
     for (size_t i = 0; i < s->groups.n; i++) {
         const struct orri_group *g = s->groups.at[i];
-        orri_wal_put(&e->w, &e->fold, &(struct orri_wal_record){ .kind = ORRI_WAL_GROUP, .group = g->id, .first = g->first,
-            .last = g->last, .bytes = orr_borrow(g->state, g->state_size) });
+        orri_wal_put(&e->w, &e->fold,
+                     &(struct orri_wal_record){ .kind = ORRI_WAL_GROUP,
+                                                .group = g->id,
+                                                .first = g->first,
+                                                .last = g->last,
+                                                .bytes = orr_borrow(g->state, g->state_size) });
     }
 }
 
 static size_t groups_size(const struct orr_storage *s) {
     size_t size = 0;
-    for (size_t i = 0; i < s->groups.n; i++) size += orri_wal_group_size(((struct orri_group *)s->groups.at[i])->state_size);
+    for (size_t i = 0; i < s->groups.n; i++)
+        size += orri_wal_group_size(((struct orri_group *)s->groups.at[i])->state_size);
     return size;
 }
 
 /* Encodes the batch for `segment`; gives its head (whose chain becomes the log's). */
-static struct orri_wal_head encode(struct orr_storage *s, const struct plan *plan, const struct orri_segment *segment, bool begins) {
+static struct orri_wal_head encode(struct orr_storage *s, const struct plan *plan, const struct orri_segment *segment,
+                                   bool begins) {
     struct orri_wal *wal = &s->wal;
     struct orri_wal_head head = { .number = wal->number + 1, .before = wal->chain, .oldest = orri_segments_oldest(s) };
     struct orri_segment *last = orri_segment_last(s);
     head.segment = !begins ? segment->sequence : last ? last->sequence + 1 : 1;
     head.size = plan->body + (begins ? groups_size(s) : 0);
-    struct encoder e = { .w = orri_writer(wal->batch.heads, wal->batch.cap_heads), .b = &wal->batch, .cut = wal->batch.heads };
+    struct encoder e = { .w = orri_writer(wal->batch.heads, wal->batch.cap_heads),
+                         .b = &wal->batch,
+                         .cut = wal->batch.heads };
     if (begins) {
         memset(e.w.at, 0, ORRI_WAL_PAGE);
-        orri_wal_put_header(e.w.at, &(struct orri_wal_header){ ORRI_WAL_VERSION, wal->id, head.segment, head.number, head.before, head.oldest });
+        orri_wal_put_header(e.w.at, &(struct orri_wal_header){ ORRI_WAL_VERSION, wal->id, head.segment, head.number,
+                                                               head.before, head.oldest });
         e.w.at += ORRI_WAL_PAGE;
     }
     unsigned char *at = e.w.at;
@@ -383,7 +399,7 @@ static struct orri_wal_head encode(struct orr_storage *s, const struct plan *pla
     return head;
 }
 
-/* -- Submit ------------------------------------------------------------------------------------------------------------------ */
+/* -- Submit -------------------------------------------------------------------------------------------------------- */
 static int reserve(struct orr_storage *s, const struct plan *plan, bool begins) {
     struct orri_batch *b = &s->wal.batch;
     size_t heads = plan->heads + ORRI_WAL_HEAD + (begins ? ORRI_WAL_PAGE + groups_size(s) : 0);

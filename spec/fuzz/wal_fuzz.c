@@ -16,15 +16,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* -- A world of files in memory, whose requests are done at once and taken in their order ---------------------------------- */
+/* -- A world of files in memory, whose requests are done at once and taken in their order -------------------------- */
 enum { FILES = 24, FILE_MAX = 1 << 20, SEGMENT = 64 << 10 };
 struct orr_file {
-    char name[ORRI_SNAPSHOT_NAME];  /* empty: there is none */
+    char name[ORRI_SNAPSHOT_NAME]; /* empty: there is none */
     unsigned char *bytes;
     size_t size;
 };
 struct world {
-    struct orr_world w;             /* first */
+    struct orr_world w; /* first */
     struct orr_file files[FILES];
     struct orr_req *head, **tail;
 };
@@ -115,7 +115,8 @@ static int op_name(struct orr_world *w, struct orr_name_op *r, enum orr_op op) {
         qsort(names, n, sizeof *names, by_name);
         struct orr_chunk *c = w->chunks->get(w->chunks, size + 1);
         if (!c) return -ENOMEM;
-        for (size_t i = 0, at = 0; i < n; at += strlen(names[i]) + 1, i++) memcpy(c->at + at, names[i], strlen(names[i]) + 1);
+        for (size_t i = 0, at = 0; i < n; at += strlen(names[i]) + 1, i++)
+            memcpy(c->at + at, names[i], strlen(names[i]) + 1);
         r->names = (struct orr_slice){ c, c->at, size };
     }
     r->free_bytes = r->total_bytes = 1 << 30;
@@ -124,10 +125,18 @@ static int op_name(struct orr_world *w, struct orr_name_op *r, enum orr_op op) {
 
 static orr_time op_now(struct orr_world *w) { return (void)w, 0; }
 static void op_secret(struct orr_world *w, void *out, size_t size) { (void)w, memset(out, 7, size); }
-static void op_log(struct orr_world *w, enum orr_level level, const char *text, size_t size) { (void)w, (void)level, (void)text, (void)size; }
+static void op_log(struct orr_world *w, enum orr_level level, const char *text, size_t size) {
+    (void)w, (void)level, (void)text, (void)size;
+}
 
-static const struct orr_world_ops ops = { .now = op_now, .secret = op_secret, .open = op_open, .write = op_write, .read = op_read,
-    .file_op = op_file, .name_op = op_name, .log = op_log };
+static const struct orr_world_ops ops = { .now = op_now,
+                                          .secret = op_secret,
+                                          .open = op_open,
+                                          .write = op_write,
+                                          .read = op_read,
+                                          .file_op = op_file,
+                                          .name_op = op_name,
+                                          .log = op_log };
 
 static void world_new(struct world *w) {
     memset(w, 0, sizeof *w);
@@ -140,10 +149,10 @@ static void world_free(struct world *w) {
     orr_chunks_free(w->w.chunks);
 }
 
-/* -- A storage's life ---------------------------------------------------------------------------------------------------------- */
+/* -- A storage's life ---------------------------------------------------------------------------------------------- */
 struct life {
     struct orr_storage *s;
-    int opened;                     /* 1: not yet */
+    int opened; /* 1: not yet */
     size_t n_entries;
 };
 
@@ -151,7 +160,7 @@ static void run(struct world *w, struct life *l) {
     struct orri_storage_done d;
     bool more = true;
     for (unsigned turns = 0; more || w->head; turns++) {
-        if (turns > 100000) abort();            /* it never comes to rest */
+        if (turns > 100000) abort(); /* it never comes to rest */
         more = false;
         while (w->head) {
             struct orr_req *req = w->head;
@@ -165,7 +174,8 @@ static void run(struct world *w, struct life *l) {
             if (d.kind == ORR_TAKE_OPENED) l->opened = d.status;
             if (d.kind == ORR_TAKE_FETCHED) l->n_entries += d.n_entries;
             for (size_t i = 0; i < d.n_entries; i++) {
-                for (size_t k = 0; k < d.entries[i].data.size; k++) l->n_entries += d.entries[i].data.at[k] == 0x7f && k > 1u << 20;
+                for (size_t k = 0; k < d.entries[i].data.size; k++)
+                    l->n_entries += d.entries[i].data.at[k] == 0x7f && k > 1u << 20;
             }
         }
         if (l->opened == 0) orri_storage_flush(l->s);
@@ -191,12 +201,20 @@ static void use(struct world *w, struct life *l) {
             if (orri_storage_fetch(l->s, g, &f) < 0) abort();
         }
         if (boot.snapshot.index) {
-            struct orr_fetch f = { .id = 1, .kind = ORR_FETCH_SNAPSHOT, .from = boot.snapshot.index, .term = boot.snapshot.term, .bytes_max = 5000 };
+            struct orr_fetch f = { .id = 1,
+                                   .kind = ORR_FETCH_SNAPSHOT,
+                                   .from = boot.snapshot.index,
+                                   .term = boot.snapshot.term,
+                                   .bytes_max = 5000 };
             if (orri_storage_fetch(l->s, g, &f) < 0) abort();
         }
         run(w, l);
-        struct orr_entry entry = { .index = boot.last + 1, .term = 9, .kind = ORR_ENTRY_DATA, .data = orr_borrow("new", 3) };
-        struct orr_store store = { .id = 2, .state = orr_borrow("state", 5), .entries = &entry, .n_entries = g ? 1 : 0 };
+        struct orr_entry entry = {
+            .index = boot.last + 1, .term = 9, .kind = ORR_ENTRY_DATA, .data = orr_borrow("new", 3)
+        };
+        struct orr_store store = {
+            .id = 2, .state = orr_borrow("state", 5), .entries = &entry, .n_entries = g ? 1 : 0
+        };
         if (boot.last < UINT64_MAX - 4 && orri_storage_store(l->s, g, &store) < 0) abort();
         orri_storage_release(l->s, g, boot.snapshot.index);
         run(w, l);
@@ -235,7 +253,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int first = l.opened;
     if (first == 0) use(&w, &l);
     orri_storage_free(l.s);
-    if (first == 0) {                           /* what it has written itself it can read again */
+    if (first == 0) { /* what it has written itself it can read again */
         start(&w, &l);
         if (l.opened != 0) abort();
         orri_storage_free(l.s);
@@ -264,11 +282,18 @@ static void dump(struct world *w, const char *folder, unsigned n) {
     fclose(out);
 }
 
-static void put(struct world *w, struct life *l, uint32_t group, orr_index first, size_t n, bool truncate, size_t size) {
+static void put(struct world *w, struct life *l, uint32_t group, orr_index first, size_t n, bool truncate,
+                size_t size) {
     static unsigned char bytes[40000];
     struct orr_entry entries[8];
-    for (size_t i = 0; i < n; i++) entries[i] = (struct orr_entry){ first + i, first, 5, i == 1 ? ORR_ENTRY_CONFIG : ORR_ENTRY_DATA, orr_borrow(bytes, size) };
-    struct orr_store store = { .id = 1, .state = orr_borrow("abcdefgh", group + 2), .entries = entries, .n_entries = group ? n : 0, .truncate = truncate };
+    for (size_t i = 0; i < n; i++)
+        entries[i] = (struct orr_entry){ first + i, first, 5, i == 1 ? ORR_ENTRY_CONFIG : ORR_ENTRY_DATA,
+                                         orr_borrow(bytes, size) };
+    struct orr_store store = { .id = 1,
+                               .state = orr_borrow("abcdefgh", group + 2),
+                               .entries = entries,
+                               .n_entries = group ? n : 0,
+                               .truncate = truncate };
     if (orri_storage_store(l->s, group, &store) < 0) exit(2);
     run(w, l);
 }
@@ -298,8 +323,15 @@ int main(int argc, char **argv) {
     put(&w, &l, 2, 5, 1, false, 36000);
     put(&w, &l, 2, 6, 1, false, 10);
     dump(&w, argv[1], 4);
-    struct orr_part part = { .id = 3, .snapshot = { .index = 90, .term = 8, .time = 6, .size = 3, .checksum = 0x78af5f94892f3950, .config = orr_borrow("x", 1) },
-        .data = orr_borrow("abc", 3), .done = true };
+    struct orr_part part = { .id = 3,
+                             .snapshot = { .index = 90,
+                                           .term = 8,
+                                           .time = 6,
+                                           .size = 3,
+                                           .checksum = 0x78af5f94892f3950,
+                                           .config = orr_borrow("x", 1) },
+                             .data = orr_borrow("abc", 3),
+                             .done = true };
     if (orri_storage_part(l.s, 2, &part) < 0) return 2;
     run(&w, &l);
     put(&w, &l, 2, 91, 2, false, 10);

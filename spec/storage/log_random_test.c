@@ -21,12 +21,15 @@ static uint64_t first_seed(void) {
 
 /* Arms some way to die in this life. */
 static void doom(struct model *m) {
-    static const enum orr_sim_fault ways[] = { ORR_SIM_CRASH, ORR_SIM_CRASH_SUBMITTED, ORR_SIM_CRASH_WRITTEN, ORR_SIM_CRASH_SYNCED };
+    static const enum orr_sim_fault ways[] = { ORR_SIM_CRASH, ORR_SIM_CRASH_SUBMITTED, ORR_SIM_CRASH_WRITTEN,
+                                               ORR_SIM_CRASH_SYNCED };
     enum orr_sim_fault way = ways[orri_rng_below(&m->rng, 4)];
-    if (orri_rng_chance(&m->rng, 0.8)) (void)orr_sim_arm(m->sim, "a", way, 1 + orri_rng_below(&m->rng, orri_rng_chance(&m->rng, 0.5) ? 15 : 150));
+    if (orri_rng_chance(&m->rng, 0.8))
+        (void)orr_sim_arm(m->sim, "a", way, 1 + orri_rng_below(&m->rng, orri_rng_chance(&m->rng, 0.5) ? 15 : 150));
 }
 
-static void one_seed(struct model *m, uint64_t seed, void (*faults)(struct model *m, struct orr_sim_config *cfg), unsigned lives) {
+static void one_seed(struct model *m, uint64_t seed, void (*faults)(struct model *m, struct orr_sim_config *cfg),
+                     unsigned lives) {
     struct orr_sim_config cfg;
     orr_sim_config_init(&cfg);
     cfg.seed = seed;
@@ -41,9 +44,12 @@ static void one_seed(struct model *m, uint64_t seed, void (*faults)(struct model
         doom(m);
         m_live(m, orr_sim_now(m->sim) + (orr_time)orri_rng_below(&m->rng, 200) * ORR_MS);
         if (orr_sim_state(m->sim, "a") == ORR_SIM_UP) {
-            if (m->opened && m->opened_status < 0 && m->opened_status != -EIO && m->opened_status != -ENOMEM) m_bad(m, m->text);
-            if (orri_rng_chance(&m->rng, 0.2)) (void)orr_sim_kill_process(m->sim, "a");
-            else (void)orr_sim_kill(m->sim, "a");
+            if (m->opened && m->opened_status < 0 && m->opened_status != -EIO && m->opened_status != -ENOMEM)
+                m_bad(m, m->text);
+            if (orri_rng_chance(&m->rng, 0.2))
+                (void)orr_sim_kill_process(m->sim, "a");
+            else
+                (void)orr_sim_kill(m->sim, "a");
         }
         (void)orr_sim_arm(m->sim, "a", ORR_SIM_CRASH, 0);
         (void)orr_sim_arm(m->sim, "a", ORR_SIM_CRASH_SUBMITTED, 0);
@@ -70,8 +76,8 @@ static void run_seeds(uint64_t n, void (*faults)(struct model *m, struct orr_sim
         m_free(m);
     }
     printf("%llu stores, %llu reported, %llu refused, %llu snapshots, %llu installed, sectors lost %llu kept %llu\n",
-           (unsigned long long)stores, (unsigned long long)reported, (unsigned long long)refused, (unsigned long long)made,
-           (unsigned long long)installed, (unsigned long long)lost, (unsigned long long)kept);
+           (unsigned long long)stores, (unsigned long long)reported, (unsigned long long)refused,
+           (unsigned long long)made, (unsigned long long)installed, (unsigned long long)lost, (unsigned long long)kept);
     assert_true(reported > 20 * n);
     free(m);
 }
@@ -93,15 +99,15 @@ static void test_errors(void **state) {
     run_seeds(seeds_env(100), errors, 12);
 }
 
-/* -- Damage: a bit of a durable byte flips while the node is down -------------------------------------------------------- */
-struct stretch {                    /* a batch as it lies on the disk */
+/* -- Damage: a bit of a durable byte flips while the node is down -------------------------------------------------- */
+struct stretch { /* a batch as it lies on the disk */
     char name[ORRI_WAL_NAME];
     uint64_t segment, at, size, number, oldest;
 };
 struct layout {
     struct stretch *batches;
     size_t n;
-    uint64_t newest, start;         /* segments; nothing before `start` is looked at */
+    uint64_t newest, start; /* segments; nothing before `start` is looked at */
 };
 
 static unsigned char *image(const struct model *m, const char *name, uint64_t *size) {
@@ -122,11 +128,16 @@ static void lay_out_slot(const struct model *m, const char *name, struct layout 
     struct orri_wal_head head;
     while (size > ORRI_WAL_PAGE && orri_wal_get_header(bytes, log, &header) == 0 && at + ORRI_WAL_HEAD <= size) {
         bool good = orri_wal_get_head(bytes + at, log, &head) == 0 && head.segment == header.segment &&
-                    (number == 0 ? head.number == header.number && head.before == header.chain : head.number == number + 1 && head.before == chain) &&
+                    (number == 0 ? head.number == header.number && head.before == header.chain
+                                 : head.number == number + 1 && head.before == chain) &&
                     head.size <= size - at - ORRI_WAL_HEAD &&
                     orri_wal_check(log, &head, orr_borrow(bytes + at + ORRI_WAL_HEAD, (size_t)head.size)) == 0;
         if (!good) break;
-        struct stretch s = { .segment = head.segment, .at = at, .size = ORRI_WAL_HEAD + head.size, .number = head.number, .oldest = head.oldest };
+        struct stretch s = { .segment = head.segment,
+                             .at = at,
+                             .size = ORRI_WAL_HEAD + head.size,
+                             .number = head.number,
+                             .oldest = head.oldest };
         memcpy(s.name, name, sizeof s.name - 2);
         out->batches = realloc(out->batches, (out->n + 1) * sizeof s);
         out->batches[out->n++] = s;
@@ -160,11 +171,11 @@ static void rot_somewhere(struct model *m, uint64_t *expected) {
     size_t first = 0;
     while (all.batches[first].segment < last->oldest) first++;
     unsigned what = (unsigned)orri_rng_below(&m->rng, 10);
-    if (what == 0) {                /* a header: its first batch's head says the same */
+    if (what == 0) { /* a header: its first batch's head says the same */
         hit = &all.batches[first + (size_t)orri_rng_below(&m->rng, all.n - first)];
         assert_int_equal(orr_sim_disk_rot(m->sim, "a", hit->name, orri_rng_below(&m->rng, ORRI_WAL_HEADER)), 0);
         *expected = 0;
-    } else if (what == 1) {         /* the last batch: like a write that never ended */
+    } else if (what == 1) { /* the last batch: like a write that never ended */
         assert_int_equal(orr_sim_disk_rot(m->sim, "a", last->name, last->at + orri_rng_below(&m->rng, last->size)), 0);
         *expected = 2;
     } else {
@@ -183,7 +194,7 @@ static void test_damage(void **state) {
     for (uint64_t seed = first_seed(); seed < first_seed() + n; seed++) {
         uint64_t expected;
         one_seed(m, seed, NULL, 3);
-        m->quiet = true;            /* the last start: all is checked and comes to rest */
+        m->quiet = true; /* the last start: all is checked and comes to rest */
         m_live(m, orr_sim_now(m->sim) + ORR_SECOND);
         assert_int_equal(orr_sim_kill(m->sim, "a"), 0);
         rot_somewhere(m, &expected);
@@ -193,17 +204,18 @@ static void test_damage(void **state) {
         if (expected == 1 && m->opened_status != ORR_ECORRUPT) m_bad(m, "damage was not seen");
         if (expected == 1 && (!strstr(m->text, "wal-") || !strstr(m->text, "offset"))) m_bad(m, m->text);
         if (expected == 0 || expected == 2) assert_int_equal(m->opened_status, 0);
-        if (expected == 0) m_live(m, orr_sim_now(m->sim) + ORR_SECOND);        /* and nothing is missing */
+        if (expected == 0) m_live(m, orr_sim_now(m->sim) + ORR_SECOND); /* and nothing is missing */
         seen[expected]++;
         m_free(m);
     }
-    printf("damage: %llu headers, %llu in the middle, %llu last batches, %llu logs too short\n", (unsigned long long)seen[0],
-           (unsigned long long)seen[1], (unsigned long long)seen[2], (unsigned long long)seen[9]);
+    printf("damage: %llu headers, %llu in the middle, %llu last batches, %llu logs too short\n",
+           (unsigned long long)seen[0], (unsigned long long)seen[1], (unsigned long long)seen[2],
+           (unsigned long long)seen[9]);
     assert_true(seen[1] > n / 2);
     free(m);
 }
 
-/* -- A full disk ------------------------------------------------------------------------------------------------------------ */
+/* -- A full disk --------------------------------------------------------------------------------------------------- */
 static void small_disk(struct model *m, struct orr_sim_config *cfg) {
     (void)m;
     cfg->disk_bytes = 150000 + cfg->seed * 1237 % 400000;

@@ -1,4 +1,4 @@
-/* log_test.c - the storage's promises one by one: bytes on the disk, group commit, recycling, a full disk, failed syncs. */
+/* log_test.c - the storage's promises one by one: bytes, group commit, recycling, a full disk, failed syncs. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -22,14 +22,14 @@ struct fixture {
     struct orr_storage_config cfg;
     struct orri_storage_done told[512];
     size_t n_told;
-    struct orr_entry fetched[64];   /* of the last fetch; data held in bytes */
+    struct orr_entry fetched[64]; /* of the last fetch; data held in bytes */
     unsigned char bytes[200000];
     size_t n_bytes;
     char text[700];
     bool opened, full, failed;
-    int status;                     /* of OPENED */
+    int status; /* of OPENED */
     uint64_t id;
-    bool counts;                    /* from the next start on: bytes that the storage has */
+    bool counts; /* from the next start on: bytes that the storage has */
     struct orr_alloc below;
     int64_t live;
 };
@@ -116,7 +116,8 @@ static void done(struct fixture *f) {
 }
 
 static void restart(struct fixture *f, bool power) {
-    if (orr_sim_state(f->sim, "a") == ORR_SIM_UP) assert_int_equal(power ? orr_sim_kill(f->sim, "a") : orr_sim_kill_process(f->sim, "a"), 0);
+    if (orr_sim_state(f->sim, "a") == ORR_SIM_UP)
+        assert_int_equal(power ? orr_sim_kill(f->sim, "a") : orr_sim_kill_process(f->sim, "a"), 0);
     assert_int_equal(orr_sim_start(f->sim, "a"), 0);
     run(f, 100 * ORR_MS);
     assert_true(f->opened);
@@ -143,15 +144,21 @@ static int fetch_now(struct fixture *f, const void *arg) {
 }
 static int part_now(struct fixture *f, const void *arg) { return orri_storage_part(f->s, 1, arg); }
 static int begin_now(struct fixture *f, const void *arg) { return orri_storage_snapshot_begin(f->s, 1, arg); }
-static int write_now(struct fixture *f, const void *arg) { return orri_storage_snapshot_write(f->s, 1, *(const struct orr_slice *)arg); }
+static int write_now(struct fixture *f, const void *arg) {
+    return orri_storage_snapshot_write(f->s, 1, *(const struct orr_slice *)arg);
+}
 static int finish_now(struct fixture *f, const void *arg) { return (void)arg, orri_storage_snapshot_finish(f->s, 1); }
 
-static int store(struct fixture *f, uint32_t group, const char *state, orr_index first, size_t n, uint32_t kind, size_t size, bool truncate) {
+static int store(struct fixture *f, uint32_t group, const char *state, orr_index first, size_t n, uint32_t kind,
+                 size_t size, bool truncate) {
     static const unsigned char zeros[200000];
     struct orr_entry entries[64];
     for (size_t i = 0; i < n; i++) entries[i] = (struct orr_entry){ first + i, 3, 1000, kind, orr_borrow(zeros, size) };
-    struct orr_store s = { .id = ++f->id, .state = orr_borrow(state, state ? strlen(state) : 0), .entries = entries, .n_entries = n,
-        .truncate = truncate };
+    struct orr_store s = { .id = ++f->id,
+                           .state = orr_borrow(state, state ? strlen(state) : 0),
+                           .entries = entries,
+                           .n_entries = n,
+                           .truncate = truncate };
     return orri_storage_store(f->s, group, &s);
 }
 
@@ -168,7 +175,7 @@ static int status_of(struct fixture *f, enum orri_storage_kind kind, uint64_t id
     return d->status;
 }
 
-/* -- Bytes ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Bytes --------------------------------------------------------------------------------------------------------- */
 static void assert_hex(const unsigned char *at, size_t size, const char *hex) {
     char got[2048];
     assert_true(size * 2 < sizeof got);
@@ -181,12 +188,19 @@ static void test_the_bytes_of_the_log(void **state) {
     unsigned char at[1024];
     struct orri_wal_header header = { ORRI_WAL_VERSION, 0x1122334455667788, 5, 9, 0xabcd, 4 };
     orri_wal_put_header(at, &header);
-    assert_hex(at, 64, "6f7272657279776c01000000000000008877665544332211" "0500000000000000" "0900000000000000" "cdab000000000000"
-                       "0400000000000000" "601222ca6b39aedd");
+    assert_hex(at, 64,
+               "6f7272657279776c01000000000000008877665544332211"
+               "0500000000000000"
+               "0900000000000000"
+               "cdab000000000000"
+               "0400000000000000"
+               "601222ca6b39aedd");
 
     struct orr_writer w = orri_writer(at, sizeof at);
     uint64_t fold = orri_wal_fold(7, 2);
-    struct orri_wal_record r = { .kind = ORRI_WAL_GROUP, .group = 1, .first = 3, .last = 8, .bytes = orr_borrow("abc", 3) };
+    struct orri_wal_record r = {
+        .kind = ORRI_WAL_GROUP, .group = 1, .first = 3, .last = 8, .bytes = orr_borrow("abc", 3)
+    };
     orri_wal_put(&w, &fold, &r);
     r = (struct orri_wal_record){ .kind = ORRI_WAL_STATE, .group = 1, .bytes = orr_borrow("state", 5) };
     orri_wal_put(&w, &fold, &r);
@@ -194,31 +208,62 @@ static void test_the_bytes_of_the_log(void **state) {
     orri_wal_put(&w, &fold, &r);
     r = (struct orri_wal_record){ .kind = ORRI_WAL_RESET, .group = 1, .index = 9, .term = 2, .time = -1 };
     orri_wal_put(&w, &fold, &r);
-    struct orr_entry entry = { .index = 10, .term = 6, .time = 77, .kind = ORR_ENTRY_DATA, .data = orr_borrow("hello", 5) };
-    r = (struct orri_wal_record){ .kind = ORRI_WAL_ENTRIES, .group = 1, .truncate = true, .first = 10, .last = 10,
-        .bytes = orr_borrow(NULL, orri_wal_entry_size(5)) };
+    struct orr_entry entry = {
+        .index = 10, .term = 6, .time = 77, .kind = ORR_ENTRY_DATA, .data = orr_borrow("hello", 5)
+    };
+    r = (struct orri_wal_record){ .kind = ORRI_WAL_ENTRIES,
+                                  .group = 1,
+                                  .truncate = true,
+                                  .first = 10,
+                                  .last = 10,
+                                  .bytes = orr_borrow(NULL, orri_wal_entry_size(5)) };
     orri_wal_put_entries(&w, &fold, &r);
     orri_wal_put_entry(&w, &fold, 1, &entry);
     orri_write_bytes(&w, "hello\0\0\0", 8);
     assert_false(w.failed);
     assert_hex(at, (size_t)(w.at - at),
-               "01000000010000002000000000000000" "0300000000000000" "0800000000000000" "0300000000000000" "6162630000000000"
-               "02000000010000001000000000000000" "0500000000000000" "7374617465000000"
-               "04000000010000000800000000000000" "0400000000000000"
-               "05000000010000001800000000000000" "0900000000000000" "0200000000000000" "ffffffffffffffff"
-               "03010000010000003800000000000000" "0a00000000000000" "0100000000000000"
-               "0600000000000000" "4d00000000000000" "1000000005000000" "e9f3ff3f89e78df8" "68656c6c6f000000");
+               "01000000010000002000000000000000"
+               "0300000000000000"
+               "0800000000000000"
+               "0300000000000000"
+               "6162630000000000"
+               "02000000010000001000000000000000"
+               "0500000000000000"
+               "7374617465000000"
+               "04000000010000000800000000000000"
+               "0400000000000000"
+               "05000000010000001800000000000000"
+               "0900000000000000"
+               "0200000000000000"
+               "ffffffffffffffff"
+               "03010000010000003800000000000000"
+               "0a00000000000000"
+               "0100000000000000"
+               "0600000000000000"
+               "4d00000000000000"
+               "1000000005000000"
+               "e9f3ff3f89e78df8"
+               "68656c6c6f000000");
 
-    struct orri_wal_head head = { .segment = 5, .number = 2, .before = 0xef, .size = (size_t)(w.at - at), .fold = fold, .oldest = 4 };
+    struct orri_wal_head head = {
+        .segment = 5, .number = 2, .before = 0xef, .size = (size_t)(w.at - at), .fold = fold, .oldest = 4
+    };
     unsigned char bytes[64];
     orri_wal_put_head(bytes, 7, &head);
-    assert_hex(bytes, 64, "7f57616c00000000" "0500000000000000" "0200000000000000" "ef00000000000000" "d800000000000000" "e9dc4a630cec135b"
-                          "0400000000000000" "d9954e45606725a6");
+    assert_hex(bytes, 64,
+               "7f57616c00000000"
+               "0500000000000000"
+               "0200000000000000"
+               "ef00000000000000"
+               "d800000000000000"
+               "e9dc4a630cec135b"
+               "0400000000000000"
+               "d9954e45606725a6");
     struct orri_wal_head back;
     assert_int_equal(orri_wal_get_head(bytes, 7, &back), 0);
     assert_int_equal(orri_wal_get_head(bytes, 8, &back), ORR_ECORRUPT);
     assert_int_equal(orri_wal_check(7, &head, orr_borrow(at, (size_t)(w.at - at))), 0);
-    for (size_t i = 0; i < (size_t)(w.at - at); i++) {      /* every byte counts */
+    for (size_t i = 0; i < (size_t)(w.at - at); i++) { /* every byte counts */
         at[i] ^= 1;
         assert_int_equal(orri_wal_check(7, &head, orr_borrow(at, (size_t)(w.at - at))), ORR_ECORRUPT);
         at[i] ^= 1;
@@ -228,10 +273,22 @@ static void test_the_bytes_of_the_log(void **state) {
 static void test_the_bytes_of_a_snapshot(void **state) {
     (void)state;
     static unsigned char at[ORRI_SNAPSHOT_HEAD];
-    struct orr_snapshot s = { .index = 5, .term = 2, .time = 99, .size = 1000, .checksum = 0xfeed, .config = orr_borrow("cfg", 3) };
+    struct orr_snapshot s = {
+        .index = 5, .term = 2, .time = 99, .size = 1000, .checksum = 0xfeed, .config = orr_borrow("cfg", 3)
+    };
     orri_snapshot_put_head(at, 3, &s);
-    assert_hex(at, 72, "6f7272657279736e" "01000000" "03000000" "0500000000000000" "0200000000000000" "6300000000000000"
-                       "e803000000000000" "edfe000000000000" "03000000" "00000000" "6366670000000000");
+    assert_hex(at, 72,
+               "6f7272657279736e"
+               "01000000"
+               "03000000"
+               "0500000000000000"
+               "0200000000000000"
+               "6300000000000000"
+               "e803000000000000"
+               "edfe000000000000"
+               "03000000"
+               "00000000"
+               "6366670000000000");
     assert_hex(at + ORRI_SNAPSHOT_HEAD - 8, 8, "0759320b3438d72f");
     char name[ORRI_SNAPSHOT_NAME];
     orri_snapshot_name(name, 3, &s);
@@ -248,7 +305,7 @@ static void test_the_bytes_of_a_snapshot(void **state) {
     assert_int_equal(back.time, 99);
 }
 
-/* -- Group commit ----------------------------------------------------------------------------------------------------------------- */
+/* -- Group commit -------------------------------------------------------------------------------------------------- */
 static void many(struct probe *p, void *arg) {
     (void)arg;
     struct fixture *f = p->ud;
@@ -269,7 +326,7 @@ static void test_a_turn_is_one_write(void **state) {
     done(f);
 }
 
-/* -- Size ----------------------------------------------------------------------------------------------------------------------------- */
+/* -- Size ---------------------------------------------------------------------------------------------------------- */
 static void test_a_batch_larger_than_a_segment(void **state) {
     (void)state;
     struct fixture *f = fixture(0);
@@ -315,7 +372,7 @@ static void test_segments_are_used_again(void **state) {
         snapshots += strncmp(name, "snap-", 5) == 0;
     }
     assert_in_range(segments, 2, 6);
-    assert_in_range(snapshots, 2, 3);           /* a name that was removed may not have been synced */
+    assert_in_range(snapshots, 2, 3); /* a name that was removed may not have been synced */
     restart(f, true);
     assert_int_equal(f->status, 0);
     struct orr_boot boot;
@@ -325,30 +382,32 @@ static void test_segments_are_used_again(void **state) {
     done(f);
 }
 
-/* -- A full disk ---------------------------------------------------------------------------------------------------------------------- */
+/* -- A full disk --------------------------------------------------------------------------------------------------- */
 static void test_a_full_disk_refuses_entries_and_keeps_votes(void **state) {
     (void)state;
-    struct fixture *f = fixture(200 << 10);     /* three segments and a bit */
+    struct fixture *f = fixture(200 << 10); /* three segments and a bit */
     orr_index last = 0;
     uint64_t refused = 0;
     for (unsigned round = 0; round < 60 && !refused; round++) {
         assert_int_equal(store(f, 1, NULL, last + 1, 1, ORR_ENTRY_DATA, 4000, false), 0);
         run(f, 50 * ORR_MS);
         int status = status_of(f, ORR_TAKE_STORED, f->id);
-        if (status == 0) last++;
-        else refused = f->id;
+        if (status == 0)
+            last++;
+        else
+            refused = f->id;
         assert_true(status == 0 || status == ORR_EFULL);
     }
     assert_true(refused);
     assert_true(f->full);
-    for (unsigned i = 0; i < 200; i++) {        /* terms, votes and no-ops go on */
+    for (unsigned i = 0; i < 200; i++) { /* terms, votes and no-ops go on */
         assert_int_equal(store(f, 1, "term and vote", last + 1, 1, ORR_ENTRY_NOOP, 0, false), 0);
         run(f, 2 * ORR_MS);
         assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), 0);
         last++;
         f->n_told = 0;
     }
-    restart(f, true);                           /* and a start on a full disk */
+    restart(f, true); /* and a start on a full disk */
     assert_int_equal(f->status, 0);
     struct orr_boot boot;
     orri_storage_boot(f->s, 1, &boot);
@@ -370,7 +429,7 @@ static void test_a_full_disk_refuses_entries_and_keeps_votes(void **state) {
     done(f);
 }
 
-/* -- Failures ----------------------------------------------------------------------------------------------------------------------------- */
+/* -- Failures ------------------------------------------------------------------------------------------------------ */
 static void test_a_failed_sync_is_the_end(void **state) {
     (void)state;
     struct fixture *f = fixture(0);
@@ -394,11 +453,11 @@ static void test_misuse_is_told(void **state) {
     (void)state;
     struct fixture *f = fixture(0);
     assert_int_equal(store(f, 0, NULL, 1, 1, ORR_ENTRY_DATA, 10, false), ORR_EINVALID);
-    assert_int_equal(store(f, 1, NULL, 5, 1, ORR_ENTRY_DATA, 10, false), 0);       /* a gap */
+    assert_int_equal(store(f, 1, NULL, 5, 1, ORR_ENTRY_DATA, 10, false), 0); /* a gap */
     run(f, 20 * ORR_MS);
     assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), ORR_EINVALID);
     assert_int_equal(store(f, 1, NULL, 1, 3, ORR_ENTRY_DATA, 10, false), 0);
-    assert_int_equal(store(f, 1, NULL, 2, 1, ORR_ENTRY_DATA, 10, false), 0);       /* replaces, and doesn't say so */
+    assert_int_equal(store(f, 1, NULL, 2, 1, ORR_ENTRY_DATA, 10, false), 0); /* replaces, and doesn't say so */
     run(f, 20 * ORR_MS);
     assert_int_equal(status_of(f, ORR_TAKE_STORED, f->id), ORR_EINVALID);
     assert_int_equal(call(f, fetch_now, &(struct orr_fetch){ .id = 5, .from = 4, .through = 9, .bytes_max = 10 }), 0);
@@ -448,7 +507,7 @@ static void test_each_allocation_may_fail(void **state) {
     assert_true(failed_starts > 3);
 }
 
-/* -- Snapshots ------------------------------------------------------------------------------------------------------------------------------ */
+/* -- Snapshots ----------------------------------------------------------------------------------------------------- */
 static unsigned char picture[100000];
 
 static void draw(void) {
@@ -482,7 +541,9 @@ static int read_all(struct fixture *f, orr_index index) {
     int status = 0;
     for (uint64_t at = 0; at < sizeof picture && status == 0; at += 40000) {
         f->n_told = 0;
-        struct orr_fetch fetch = { .id = 1, .kind = ORR_FETCH_SNAPSHOT, .from = index, .term = 3, .offset = at, .bytes_max = 40000 };
+        struct orr_fetch fetch = {
+            .id = 1, .kind = ORR_FETCH_SNAPSHOT, .from = index, .term = 3, .offset = at, .bytes_max = 40000
+        };
         assert_int_equal(call(f, fetch_now, &fetch), 0);
         run(f, 10 * ORR_MS);
         status = status_of(f, ORR_TAKE_FETCHED_PART, 1);
@@ -506,11 +567,11 @@ static void test_damage_in_a_snapshot(void **state) {
     assert_int_equal(orr_sim_disk_rot(f->sim, "a", name_of(f, "snap-", 1), ORRI_SNAPSHOT_HEAD + 99000), 0);
     restart(f, true);
     assert_int_equal(f->status, 0);
-    assert_int_equal(read_all(f, 6), ORR_ECORRUPT);     /* by its checksum, with the last piece */
+    assert_int_equal(read_all(f, 6), ORR_ECORRUPT); /* by its checksum, with the last piece */
     assert_int_equal(orr_sim_kill(f->sim, "a"), 0);
     assert_int_equal(orr_sim_disk_rot(f->sim, "a", name_of(f, "snap-", 1), 20), 0);
     restart(f, true);
-    assert_int_equal(f->status, 0);                     /* the older one reaches the log */
+    assert_int_equal(f->status, 0); /* the older one reaches the log */
     struct orr_snapshot newest;
     orri_storage_snapshots(f->s, 1, &newest, NULL);
     assert_int_equal(newest.index, 3);
@@ -518,7 +579,7 @@ static void test_damage_in_a_snapshot(void **state) {
     assert_int_equal(orr_sim_kill(f->sim, "a"), 0);
     assert_int_equal(orr_sim_disk_rot(f->sim, "a", name_of(f, "snap-", 0), 20), 0);
     restart(f, true);
-    assert_int_equal(f->status, ORR_ECORRUPT);          /* entries 1 and 2 are nowhere now */
+    assert_int_equal(f->status, ORR_ECORRUPT); /* entries 1 and 2 are nowhere now */
     assert_non_null(strstr(f->text, "group 1"));
     done(f);
 }
@@ -527,11 +588,15 @@ static void test_all_memory_is_given_back(void **state) {
     (void)state;
     struct fixture *f = fixture(0);
     f->counts = true;
-    for (unsigned i = 0; i < 30; i++) assert_int_equal(store(f, 1 + i % 5, "some state", 1 + i / 5 * 2, 2, i % 2 ? ORR_ENTRY_CONFIG : ORR_ENTRY_DATA, 900, false), 0);
+    for (unsigned i = 0; i < 30; i++)
+        assert_int_equal(store(f, 1 + i % 5, "some state", 1 + i / 5 * 2, 2, i % 2 ? ORR_ENTRY_CONFIG : ORR_ENTRY_DATA,
+                               900, false),
+                         0);
     run(f, 100 * ORR_MS);
     restart(f, true);
     assert_true(f->live > 0);
-    for (unsigned i = 0; i < 30; i++) assert_int_equal(store(f, 1 + i % 5, "some state", 13 + i / 5 * 2, 2, ORR_ENTRY_DATA, 900, false), 0);
+    for (unsigned i = 0; i < 30; i++)
+        assert_int_equal(store(f, 1 + i % 5, "some state", 13 + i / 5 * 2, 2, ORR_ENTRY_DATA, 900, false), 0);
     own_snapshot(f, 3);
     own_snapshot(f, 4);
     assert_int_equal(read_all(f, 4), 0);
@@ -545,8 +610,16 @@ static void test_all_memory_is_given_back(void **state) {
 }
 
 static void give_part(struct fixture *f, uint64_t checksum, uint64_t offset, size_t size, bool last) {
-    struct orr_part part = { .id = ++f->id, .offset = offset, .data = orr_borrow(picture + offset, size), .done = last,
-        .snapshot = { .index = 50, .term = 8, .time = 4, .size = sizeof picture, .checksum = checksum, .config = orr_borrow("zz", 2) } };
+    struct orr_part part = { .id = ++f->id,
+                             .offset = offset,
+                             .data = orr_borrow(picture + offset, size),
+                             .done = last,
+                             .snapshot = { .index = 50,
+                                           .term = 8,
+                                           .time = 4,
+                                           .size = sizeof picture,
+                                           .checksum = checksum,
+                                           .config = orr_borrow("zz", 2) } };
     assert_int_equal(call(f, part_now, &part), 0);
     run(f, 30 * ORR_MS);
 }
@@ -558,13 +631,13 @@ static void test_a_snapshot_from_a_peer(void **state) {
     uint64_t checksum = orri_hash64(picture, sizeof picture, 0);
     assert_int_equal(store(f, 1, "s", 1, 10, ORR_ENTRY_DATA, 100, false), 0);
     run(f, 20 * ORR_MS);
-    give_part(f, 5, 0, 60000, false);                   /* a transfer whose checksum is wrong */
+    give_part(f, 5, 0, 60000, false); /* a transfer whose checksum is wrong */
     give_part(f, 5, 60000, 40000, true);
     assert_int_equal(status_of(f, ORR_TAKE_PART, f->id), ORR_ECORRUPT);
     give_part(f, checksum, 0, 60000, false);
-    give_part(f, checksum, 0, 60000, false);            /* the same once more */
+    give_part(f, checksum, 0, 60000, false); /* the same once more */
     assert_int_equal(status_of(f, ORR_TAKE_PART, f->id), 0);
-    give_part(f, checksum, 70000, 10000, false);        /* a gap */
+    give_part(f, checksum, 70000, 10000, false); /* a gap */
     assert_int_equal(status_of(f, ORR_TAKE_PART, f->id), ORR_EINVALID);
     give_part(f, checksum, 60000, 40000, true);
     assert_int_equal(status_of(f, ORR_TAKE_PART, f->id), 0);

@@ -23,12 +23,12 @@ struct m_entry {
     uint32_t kind, size;
     uint64_t seed;
 };
-struct m_group {                    /* what the disk should have of it */
+struct m_group { /* what the disk should have of it */
     uint64_t state_seed;
     uint32_t state_size;
-    orr_index base, last;           /* nothing is known at or before base (a snapshot stands there) */
-    orr_index released;             /* asked for: the log may begin anywhere up to released + 1 */
-    struct m_entry entries[ENTRIES];        /* [index % ENTRIES] */
+    orr_index base, last;            /* nothing is known at or before base (a snapshot stands there) */
+    orr_index released;              /* asked for: the log may begin anywhere up to released + 1 */
+    struct m_entry entries[ENTRIES]; /* [index % ENTRIES] */
 };
 struct m_op {
     uint32_t group;
@@ -52,18 +52,18 @@ struct model {
     struct orr_rng rng;
     struct orr_storage *s;
     struct orr_storage_config cfg;
-    struct m_group group[GROUPS];   /* after all that was reported */
-    struct m_group view[GROUPS];    /* after all that was handed in: what new stores connect to */
-    struct m_group found[GROUPS];   /* what a start found */
+    struct m_group group[GROUPS]; /* after all that was reported */
+    struct m_group view[GROUPS];  /* after all that was handed in: what new stores connect to */
+    struct m_group found[GROUPS]; /* what a start found */
     orr_index found_first[GROUPS];
-    orr_index floor[GROUPS];        /* a snapshot was begun there: nothing up to it is ever replaced */
+    orr_index floor[GROUPS]; /* a snapshot was begun there: nothing up to it is ever replaced */
     struct m_op pending[PENDING];
     size_t n_pending;
     struct m_snapshot snapshot[SNAPSHOTS];
     size_t n_snapshots;
     uint64_t id, seeds;
     /* This life. */
-    bool opened, checked, over, was_full, full, busy;      /* busy: a fetch of the check is under way */
+    bool opened, checked, over, was_full, full, busy; /* busy: a fetch of the check is under way */
     int opened_status;
     char text[700];
     uint32_t check_group;
@@ -75,13 +75,13 @@ struct model {
     struct m_snapshot made, install;
     uint64_t made_at;
     uint32_t making_group;
-    bool quiet;                     /* no new work */
-    bool may_refuse;                /* the disk is small */
+    bool quiet;      /* no new work */
+    bool may_refuse; /* the disk is small */
     double p_store, p_big, p_truncate, p_snapshot, p_install, p_state;
     uint64_t n_stores, n_reported, n_lives, n_refused, n_installed, n_snapshots_made, n_skipped;
 };
 
-/* -- Bytes from seeds ----------------------------------------------------------------------------------------------------- */
+/* -- Bytes from seeds ---------------------------------------------------------------------------------------------- */
 static void m_fill(uint64_t seed, unsigned char *out, size_t size) {
     struct orr_rng rng;
     orri_rng_init(&rng, seed);
@@ -97,12 +97,13 @@ static bool m_same(uint64_t seed, const unsigned char *at, size_t size) {
 }
 
 static void m_bad(struct model *m, const char *what) {
-    printf("life %llu, turn %u, t %lld: %s\n", (unsigned long long)m->n_lives, m->turns, (long long)orr_sim_now(m->sim), what);
+    printf("life %llu, turn %u, t %lld: %s\n", (unsigned long long)m->n_lives, m->turns, (long long)orr_sim_now(m->sim),
+           what);
     fflush(stdout);
     abort();
 }
 
-/* -- The model -------------------------------------------------------------------------------------------------------------- */
+/* -- The model ----------------------------------------------------------------------------------------------------- */
 static void m_apply(struct m_group *g, const struct m_op *op) {
     if (op->state_size) {
         g->state_seed = op->state_seed;
@@ -119,7 +120,8 @@ static bool m_equal(const struct model *m, uint32_t i, const struct m_group *wan
     if (m->found_first[i] > want->released + 1 || m->found_first[i] <= want->base) return false;
     for (orr_index k = m->found_first[i]; k <= want->last; k++) {
         const struct m_entry *a = &got->entries[k % ENTRIES], *b = &want->entries[k % ENTRIES];
-        if (a->term != b->term || a->time != b->time || a->kind != b->kind || a->size != b->size || a->seed != b->seed) return false;
+        if (a->term != b->term || a->time != b->time || a->kind != b->kind || a->size != b->size || a->seed != b->seed)
+            return false;
     }
     return true;
 }
@@ -127,8 +129,9 @@ static bool m_equal(const struct model *m, uint32_t i, const struct m_group *wan
 /* The group as an install that was under way would have left it. */
 static bool m_is_installed(const struct model *m, uint32_t i) {
     const struct m_group *got = &m->found[i], *was = &m->group[i];
-    return m->installing && m->install.group == i && got->last == m->install.index && m->found_first[i] == got->last + 1 &&
-           got->state_size == was->state_size && (!got->state_size || got->state_seed == was->state_seed);
+    return m->installing && m->install.group == i && got->last == m->install.index &&
+           m->found_first[i] == got->last + 1 && got->state_size == was->state_size &&
+           (!got->state_size || got->state_seed == was->state_seed);
 }
 
 static bool m_all_equal(struct model *m, const struct m_group *want) {
@@ -138,7 +141,8 @@ static bool m_all_equal(struct model *m, const struct m_group *want) {
     return true;
 }
 
-/* Is what was found what some prefix of the pending stores leads to? Where the disk was full, any of them with data may be missing. */
+/* Is what was found what some prefix of the pending stores leads to? Where the disk is small, any
+ * of those with entries may have been refused. */
 static bool m_match(struct model *m, struct m_group *want, size_t from, bool skips) {
     if (m_all_equal(m, want)) {
         for (uint32_t i = 0; i < GROUPS; i++) m->group[i] = want[i];
@@ -164,7 +168,7 @@ static bool m_match(struct model *m, struct m_group *want, size_t from, bool ski
     return false;
 }
 
-/* -- After a start: everything is read back --------------------------------------------------------------------------------- */
+/* -- After a start: everything is read back ------------------------------------------------------------------------ */
 static void m_checked(struct model *m) {
     struct m_group *want = malloc(sizeof m->group);
     memcpy(want, m->group, sizeof m->group);
@@ -173,8 +177,9 @@ static void m_checked(struct model *m) {
     if (!matched) {
         for (uint32_t i = 0; i < GROUPS; i++) {
             const struct m_group *g = &m->group[i], *f = &m->found[i];
-            printf("group %u: found %llu..%llu state %llu; reported %llu..%llu (released %llu) state %llu\n", i, (unsigned long long)m->found_first[i],
-                   (unsigned long long)f->last, (unsigned long long)f->state_seed, (unsigned long long)g->base, (unsigned long long)g->last,
+            printf("group %u: found %llu..%llu state %llu; reported %llu..%llu (released %llu) state %llu\n", i,
+                   (unsigned long long)m->found_first[i], (unsigned long long)f->last,
+                   (unsigned long long)f->state_seed, (unsigned long long)g->base, (unsigned long long)g->last,
                    (unsigned long long)g->released, (unsigned long long)g->state_seed);
         }
         for (size_t i = 0; i < m->n_pending && i < 20; i++) {
@@ -182,7 +187,8 @@ static void m_checked(struct model *m) {
             printf("pending: group %u from %llu n %zu state %llu%s\n", op->group, (unsigned long long)op->first, op->n,
                    (unsigned long long)(op->state_size ? op->state_seed : 0), op->truncate ? " truncate" : "");
         }
-        if (m->installing) printf("installing %llu in group %u\n", (unsigned long long)m->install.index, m->install.group);
+        if (m->installing)
+            printf("installing %llu in group %u\n", (unsigned long long)m->install.index, m->install.group);
     }
     if (!matched) m_bad(m, "what the disk has is not what any prefix of the stores leads to");
     for (uint32_t i = 0; i < GROUPS; i++) {
@@ -210,18 +216,21 @@ static void m_check_boot(struct model *m) {
         got->state_size = (uint32_t)boot.state.size;
         /* The seed is in the state's first bytes. */
         if (boot.state.size >= 8) memcpy(&got->state_seed, boot.state.at, 8);
-        if (boot.state.size >= 8 && !m_same(got->state_seed, boot.state.at + 8, boot.state.size - 8)) m_bad(m, "a state's bytes are wrong");
+        if (boot.state.size >= 8 && !m_same(got->state_seed, boot.state.at + 8, boot.state.size - 8))
+            m_bad(m, "a state's bytes are wrong");
         size_t configs = 0;
         for (size_t k = 0; k + 1 < boot.n_runs; k++) {
-            if (boot.runs[k].first >= boot.runs[k + 1].first || boot.runs[k].term == boot.runs[k + 1].term) m_bad(m, "runs are not runs");
+            if (boot.runs[k].first >= boot.runs[k + 1].first || boot.runs[k].term == boot.runs[k + 1].term)
+                m_bad(m, "runs are not runs");
         }
         if (boot.n_runs && boot.runs[0].first != boot.first) m_bad(m, "the first run is not the log's beginning");
         for (size_t k = 0; k < boot.n_configs; k++) {
             const struct orr_entry *e = &boot.configs[k];
-            if (e->index < boot.first || e->index > boot.last || e->kind != ORR_ENTRY_CONFIG) m_bad(m, "a configuration from nowhere");
+            if (e->index < boot.first || e->index > boot.last || e->kind != ORR_ENTRY_CONFIG)
+                m_bad(m, "a configuration from nowhere");
             configs++;
         }
-        got->base = configs;        /* compared with the entries when they are read */
+        got->base = configs; /* compared with the entries when they are read */
         struct orr_snapshot newest, older;
         orri_storage_snapshots(m->s, i, &newest, &older);
         bool known = newest.index == 0;
@@ -230,7 +239,9 @@ static void m_check_boot(struct model *m) {
             const struct m_snapshot *s = &m->snapshot[k];
             if (s->group != i) continue;
             if (s->reported && s->index > reported) reported = s->index;
-            if (s->index == newest.index && s->term == newest.term && s->size == newest.size && s->checksum == newest.checksum) known = true;
+            if (s->index == newest.index && s->term == newest.term && s->size == newest.size &&
+                s->checksum == newest.checksum)
+                known = true;
         }
         if (!known) m_bad(m, "a snapshot that was never written");
         if (newest.index < reported) m_bad(m, "a reported snapshot is lost");
@@ -255,15 +266,19 @@ static bool m_check_next(struct model *m) {
         if (m->check_at <= m->found[i].last) {
             f.kind = ORR_FETCH_ENTRIES;
         } else if (m->check_offset < newest.size) {
-            f = (struct orr_fetch){ .id = 78, .kind = ORR_FETCH_SNAPSHOT, .from = newest.index, .term = newest.term,
-                .offset = m->check_offset, .bytes_max = 30000 };
+            f = (struct orr_fetch){ .id = 78,
+                                    .kind = ORR_FETCH_SNAPSHOT,
+                                    .from = newest.index,
+                                    .term = newest.term,
+                                    .offset = m->check_offset,
+                                    .bytes_max = 30000 };
         } else {
             m->check_group++;
             m->check_offset = 0;
             if (m->check_group < GROUPS) m->check_at = m->found_first[m->check_group];
             continue;
         }
-        m->busy = orri_storage_fetch(m->s, i, &f) == 0;        /* memory may be out: again in the next turn */
+        m->busy = orri_storage_fetch(m->s, i, &f) == 0; /* memory may be out: again in the next turn */
         return true;
     }
     return false;
@@ -276,7 +291,8 @@ static void m_got_entries(struct model *m, const struct orri_storage_done *d) {
         if (e->index != m->check_at) m_bad(m, "entries are not in a row");
         uint64_t seed = 0;
         if (e->data.size >= 8) memcpy(&seed, e->data.at, 8);
-        if (e->data.size >= 8 && !m_same(seed, e->data.at + 8, e->data.size - 8)) m_bad(m, "an entry's bytes are wrong");
+        if (e->data.size >= 8 && !m_same(seed, e->data.at + 8, e->data.size - 8))
+            m_bad(m, "an entry's bytes are wrong");
         got->entries[e->index % ENTRIES] = (struct m_entry){ e->term, e->time, e->kind, (uint32_t)e->data.size, seed };
         m->check_at++;
     }
@@ -289,12 +305,13 @@ static void m_got_piece(struct model *m, const struct orri_storage_done *d) {
     const struct m_snapshot *s = m_snapshot_of(m, d->group, &newest);
     unsigned char *want = malloc(s->size + 1);
     m_fill(s->seed, want, s->size);
-    if (d->data.size == 0 || memcmp(want + m->check_offset, d->data.at, d->data.size) != 0) m_bad(m, "a snapshot's bytes are wrong");
+    if (d->data.size == 0 || memcmp(want + m->check_offset, d->data.at, d->data.size) != 0)
+        m_bad(m, "a snapshot's bytes are wrong");
     free(want);
     m->check_offset += d->data.size;
 }
 
-/* -- Work ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Work ---------------------------------------------------------------------------------------------------------- */
 static struct orr_slice m_payload(struct model *m, uint64_t seed, uint32_t size) {
     if (size == 0) return orr_borrow(NULL, 0);
     struct orr_chunk *c = m->probe.w->chunks->get(m->probe.w->chunks, size);
@@ -341,13 +358,14 @@ static void m_store(struct model *m) {
     for (size_t i = 0; i < op->n; i++) {
         struct m_entry *e = &op->entries[i];
         uint32_t kinds[] = { ORR_ENTRY_NOOP, ORR_ENTRY_CONFIG, ORR_ENTRY_DATA, ORR_ENTRY_DATA, ORR_ENTRY_DATA };
-        *e = (struct m_entry){ 1 + m->id / 50, (orr_time)m->id, kinds[orri_rng_below(&m->rng, 5)], m_size(m), ++m->seeds };
+        *e = (struct m_entry){ 1 + m->id / 50, (orr_time)m->id, kinds[orri_rng_below(&m->rng, 5)], m_size(m),
+                               ++m->seeds };
         if (e->kind == ORR_ENTRY_CONFIG && e->size > ORR_CONFIG_MAX) e->size = ORR_CONFIG_MAX;
         if (e->kind == ORR_ENTRY_NOOP) e->size = 0;
         if (e->size < 8) e->seed = e->size = 0;
         if (e->kind == ORR_ENTRY_DATA) op->data = true;
         entries[i] = (struct orr_entry){ op->first + i, e->term, e->time, e->kind, m_payload(m, e->seed, e->size) };
-        if (entries[i].data.size != e->size) {      /* memory is out */
+        if (entries[i].data.size != e->size) { /* memory is out */
             for (size_t k = 0; k < i; k++) orr_drop(entries[k].data);
             return;
         }
@@ -356,8 +374,12 @@ static void m_store(struct model *m) {
     memcpy(state, &op->state_seed, 8);
     if (op->state_size) m_fill(op->state_seed, state + 8, op->state_size - 8);
     op->id = ++m->id;
-    struct orr_store store = { .id = op->id, .state = orr_borrow(state, op->state_size), .entries = entries, .n_entries = op->n,
-        .truncate = op->truncate, .urgent = orri_rng_chance(&m->rng, 0.2) };
+    struct orr_store store = { .id = op->id,
+                               .state = orr_borrow(state, op->state_size),
+                               .entries = entries,
+                               .n_entries = op->n,
+                               .truncate = op->truncate,
+                               .urgent = orri_rng_chance(&m->rng, 0.2) };
     int rc = orri_storage_store(m->s, op->group, &store);
     for (size_t i = 0; i < op->n; i++) orr_drop(entries[i].data);
     if (rc == -ENOMEM) return;
@@ -386,7 +408,9 @@ static void m_make_snapshot(struct model *m) {
         if (newest.index > low) low = newest.index;
         if (g->last <= low) return;
         orr_index index = low + 1 + orri_rng_below(&m->rng, g->last - low);
-        m->made = (struct m_snapshot){ i, index, g->entries[index % ENTRIES].term, ++m->seeds, orri_rng_below(&m->rng, 90000), 0, false };
+        m->made =
+            (struct m_snapshot){ i, index, g->entries[index % ENTRIES].term, ++m->seeds, orri_rng_below(&m->rng, 90000),
+                                 0, false };
         struct orr_snapshot s = { .index = index, .term = m->made.term, .time = 5, .config = orr_borrow("config", 6) };
         if (orri_storage_snapshot_begin(m->s, i, &s) < 0) return;
         unsigned char *all = malloc(m->made.size + 1);
@@ -424,23 +448,29 @@ static void m_make_snapshot(struct model *m) {
 
 /* A whole snapshot from a peer, in pieces, all handed in at once. */
 static void m_install(struct model *m) {
-    if (m->installing || m->making || m->n_snapshots + 2 >= SNAPSHOTS || !orri_rng_chance(&m->rng, m->p_install)) return;
+    if (m->installing || m->making || m->n_snapshots + 2 >= SNAPSHOTS || !orri_rng_chance(&m->rng, m->p_install))
+        return;
     uint32_t i = 1 + (uint32_t)orri_rng_below(&m->rng, GROUPS - 1);
     struct m_group *g = &m->group[i];
     if (!m_group_rests(m, i)) return;
     struct orr_snapshot newest;
     orri_storage_snapshots(m->s, i, &newest, NULL);
     orr_index low = newest.index > g->released ? newest.index : g->released;
-    orr_index index = orri_rng_chance(&m->rng, 0.5) || g->last <= low ? g->last + 1 + orri_rng_below(&m->rng, 50)
-                                                                        : low + 1 + orri_rng_below(&m->rng, g->last - low);
+    orr_index index = orri_rng_chance(&m->rng, 0.5) || g->last <= low
+                          ? g->last + 1 + orri_rng_below(&m->rng, 50)
+                          : low + 1 + orri_rng_below(&m->rng, g->last - low);
     m->install = (struct m_snapshot){ i, index, 1000000 + m->id, ++m->seeds, orri_rng_below(&m->rng, 50000), 0, false };
     unsigned char *all = malloc(m->install.size + 1);
     m_fill(m->install.seed, all, m->install.size);
     m->install.checksum = orri_hash64(all, m->install.size, 0);
     m->snapshot[m->n_snapshots++] = m->install;
     m->installing = true;
-    struct orr_part part = { .snapshot = { .index = index, .term = m->install.term, .time = 9, .size = m->install.size,
-        .checksum = m->install.checksum, .config = orr_borrow("peer", 4) } };
+    struct orr_part part = { .snapshot = { .index = index,
+                                           .term = m->install.term,
+                                           .time = 9,
+                                           .size = m->install.size,
+                                           .checksum = m->install.checksum,
+                                           .config = orr_borrow("peer", 4) } };
     int rc = 0;
     for (uint64_t at = 0; rc == 0 && !part.done;) {
         size_t size = 1 + (size_t)orri_rng_below(&m->rng, 16000);
@@ -457,8 +487,10 @@ static void m_install(struct model *m) {
         orr_chunk_drop(c);
     }
     free(all);
-    if (!part.done || rc < 0) m->over = true;       /* memory was out: this life ends here */
-    else m->install.size = part.id;                 /* the id that is waited for */
+    if (!part.done || rc < 0)
+        m->over = true; /* memory was out: this life ends here */
+    else
+        m->install.size = part.id; /* the id that is waited for */
 }
 
 static void m_release(struct model *m) {
@@ -473,7 +505,7 @@ static void m_release(struct model *m) {
     g->released = m->group[i].released = through;
 }
 
-/* -- Results ------------------------------------------------------------------------------------------------------------------- */
+/* -- Results ------------------------------------------------------------------------------------------------------- */
 static void m_stored(struct model *m, const struct orri_storage_done *d) {
     if (d->status < 0 && d->status != ORR_EFULL && d->status != ORR_EINVALID) {
         m->over = true;
@@ -484,7 +516,8 @@ static void m_stored(struct model *m, const struct orri_storage_done *d) {
     if (at == m->n_pending) m_bad(m, "a store was told twice, or none was");
     for (size_t i = 0; i < at; i++) {
         if (m->pending[i].group == d->group) {
-            printf("told %llu status %d before %llu; group %u\n", (unsigned long long)d->id, d->status, (unsigned long long)m->pending[i].id, d->group);
+            printf("told %llu status %d before %llu; group %u\n", (unsigned long long)d->id, d->status,
+                   (unsigned long long)m->pending[i].id, d->group);
             m_bad(m, "stores of a group were told out of order");
         }
     }
@@ -501,7 +534,7 @@ static void m_stored(struct model *m, const struct orri_storage_done *d) {
     }
     memmove(op, op + 1, (m->n_pending - at - 1) * sizeof *op);
     m->n_pending--;
-    if (d->status < 0) {            /* what new stores connect to is another now */
+    if (d->status < 0) { /* what new stores connect to is another now */
         struct m_group *view = &m->view[d->group];
         *view = m->group[d->group];
         for (size_t i = 0; i < m->n_pending; i++) {
@@ -545,7 +578,8 @@ static void m_take(struct model *m, const struct orri_storage_done *d) {
         for (size_t k = 0; k < m->n_snapshots; k++) {
             if (m->snapshot[k].group == d->group && m->snapshot[k].seed == m->made.seed) m->snapshot[k].reported = true;
         }
-        if (d->snapshot.index != m->made.index || d->snapshot.checksum != m->made.checksum) m_bad(m, "another snapshot was told");
+        if (d->snapshot.index != m->made.index || d->snapshot.checksum != m->made.checksum)
+            m_bad(m, "another snapshot was told");
         m->n_snapshots_made++;
         break;
     case ORR_TAKE_PART:
@@ -556,7 +590,8 @@ static void m_take(struct model *m, const struct orri_storage_done *d) {
             g->base = g->last = g->released = m->install.index;
             m->view[d->group] = *g;
             for (size_t k = 0; k < m->n_snapshots; k++) {
-                if (m->snapshot[k].group == d->group && m->snapshot[k].seed == m->install.seed) m->snapshot[k].reported = true;
+                if (m->snapshot[k].group == d->group && m->snapshot[k].seed == m->install.seed)
+                    m->snapshot[k].reported = true;
             }
             m->installing = false;
             m->n_installed++;
@@ -565,7 +600,7 @@ static void m_take(struct model *m, const struct orri_storage_done *d) {
     case ORR_TAKE_ROOM: break;
     case ORR_TAKE_FULL:
         m->full = d->status < 0;
-        m->was_full = true;         /* it may have been, and be over before anybody was told */
+        m->was_full = true; /* it may have been, and be over before anybody was told */
         break;
     case ORR_TAKE_FAILED: m->over = true; break;
     }
