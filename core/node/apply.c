@@ -146,7 +146,7 @@ bool orri_apply_some(struct orr_group *g) {
         if (rc < 0) {               /* half an entry: this state is nobody's */
             g->machine_broken = true;
             orri_node_fail(g->node, 4, "group %s could not apply entry %llu: %s", g->name, (unsigned long long)e.index, orr_strerror(rc));
-            return true;
+            return false;
         }
     }
     if (g->queue.n && !g->restoring.on) g->node->again = true;

@@ -318,7 +318,7 @@ void orri_group_turn(struct orr_group *g) {
     orri_reads_tick(&g->reads, n->now, late(g));
     orr_time wants = nudge(g);
     bool unfinished = work(g);
-    while (orri_apply_some(g) && !orri_node_dead(n)) {
+    while (!orri_node_dead(n) && orri_apply_some(g)) {
         g->told_applied = g->at.index;
         (void)g->order->applied(g->x, n->now, g->at.index);
         unfinished = work(g);
