@@ -38,7 +38,7 @@ struct orrb_script {
 };
 struct orrb_node;
 /* Builds the node on this world: runs the script's top level, which declares, then starts. 0; or an error, *out is
- * NULL and `why` has a line for people (may be empty: then the error's own text). ORR_EINVALID: the script's fault.          */
+ * NULL and `why` has a line for people (or is empty: then the error's own text). ORR_EINVALID: the script's fault. */
 int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orrb_script *script, char *why,
                    size_t why_size);
 /* Ends the Lua state. The node too, unless its world has crashed and taken it along. NULL is allowed. */

@@ -3,7 +3,7 @@
  * The state runs lua/orrery/node.lua, which makes the script's environment and checks what it asks for; that calls the
  * host functions below, and they call orr_node_*. Both worlds boot a node through here, so a script can't tell them
  * apart. The state has an allocator of its own with the limit of the cluster file, apart from the node's memory: a
- * script that eats all it may gets an error, and nothing else does.                                                        */
+ * script that eats all it may gets an error, and nothing else does. */
 #include <errno.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -123,7 +123,7 @@ static int host_listen(lua_State *L) {
     return 0;
 }
 
-/* host.status(group) -> { role, term, leader, commit, applied, digest }; unavailable before start and without a replica */
+/* host.status(group) -> { role, term, leader, commit, applied, digest }; or unavailable: not started, no replica */
 static int host_status(lua_State *L) {
     static const char *const roles[] = { "follower", "precandidate", "candidate", "leader", "learner" };
     struct orr_order_status s;

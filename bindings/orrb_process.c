@@ -1,8 +1,8 @@
 /* orrb_process.c - core.process: this process and the children that it starts.
  *
- * A nursery holds children. It blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD for its life and reads them from a descriptor,
- * so that everything that happens comes out of one call, wait(), and no handler of ours ever runs. Children get the mask
- * back, /dev/null for stdin, pipes for stdout and stderr, and die with this process (PR_SET_PDEATHSIG): a parent killed
+ * A nursery holds children. It blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD for its life and reads them from a
+ * descriptor, so that everything that happens comes out of one call, wait(), and no handler of ours ever runs. Children
+ * get the mask back, /dev/null for stdin, pipes for stdout and stderr, and die with this process (PR_SET_PDEATHSIG): a parent killed
  * by SIGKILL leaves no orphans.                                                                                     */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -248,7 +248,7 @@ static void sleep_for(lua_State *L, const struct nursery *n, orr_time timeout) {
     struct pollfd *at = fds;
     *at++ = (struct pollfd){ .fd = n->signals, .events = POLLIN };
     for (const struct child *c = n->children; c; c = c->next)
-        for (int i = 0; i < 2; i++) *at++ = (struct pollfd){ .fd = c->pipe[i], .events = POLLIN };   /* -1: passed over */
+        for (int i = 0; i < 2; i++) *at++ = (struct pollfd){ .fd = c->pipe[i], .events = POLLIN }; /* -1: passed over */
     int64_t ms = timeout / ORR_MS + (timeout % ORR_MS != 0);
     poll(fds, count, timeout == ORR_NEVER || ms > 1000000000 ? -1 : (int)ms);
     lua_pop(L, 1);
