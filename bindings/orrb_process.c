@@ -2,8 +2,8 @@
  *
  * A nursery holds children. It blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD for its life and reads them from a
  * descriptor, so that everything that happens comes out of one call, wait(), and no handler of ours ever runs. Children
- * get the mask back, /dev/null for stdin, pipes for stdout and stderr, and die with this process (PR_SET_PDEATHSIG): a parent killed
- * by SIGKILL leaves no orphans.                                                                                     */
+ * get the mask back, /dev/null for stdin, pipes for stdout and stderr, and die with this process (PR_SET_PDEATHSIG): a
+ * parent killed by SIGKILL leaves no orphans.                                                                       */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
