@@ -514,6 +514,33 @@ static void read_index(void **state) {
     hand_free(h);
 }
 
+/* What is read comes before what is not committed yet, and so does its time: or a key that a read found expired would be there
+ * again for the write behind it. */
+static void a_read_is_no_later_than_the_entries_behind_it(void **state) {
+    (void)state;
+    struct hand *h = hand_new(3, NULL);
+    hand_elect(h, 0);
+    for (size_t i = 0; i < 3; i++) orr_raft_wall(h->r[i], h->now, 1700000000 * ORR_SECOND);
+    hand_propose(h, 0, "kept");
+    hand_pump(h);
+    struct orr_slice data = orr_borrow("behind", 6);
+    size_t taken;
+    orr_index at;
+    assert_int_equal(orr_raft_propose(h->r[0], h->now, &data, 1, &taken, &at), 0);
+    const struct orr_raft_ready *rd = orr_raft_ready(h->r[0]);
+    assert_non_null(rd);
+    assert_int_equal(rd->io.n_stores, 1);               /* never reported, so the entry stays uncommitted for now */
+    orr_time behind = rd->io.stores[0].entries[0].time;
+    h->now += 100 * ORR_MS;
+    orr_raft_read_index(h->r[0], h->now, 1);
+    h->n_answers = 0;
+    hand_pump(h);
+    assert_int_equal(h->n_answers, 1);
+    assert_true(h->answers[0].index < at);
+    assert_true(h->answers[0].time <= behind);
+    hand_free(h);
+}
+
 /* A deposed leader that doesn't know it answers no read. */
 static void deposed_leader_answers_no_read(void **state) {
     (void)state;
@@ -728,6 +755,7 @@ int main(void) {
         cmocka_unit_test(check_quorum),
         cmocka_unit_test(higher_term_is_told),
         cmocka_unit_test(read_index),
+        cmocka_unit_test(a_read_is_no_later_than_the_entries_behind_it),
         cmocka_unit_test(deposed_leader_answers_no_read),
         cmocka_unit_test(hand_over),
         cmocka_unit_test(failed_store_mutes),
