@@ -7,7 +7,7 @@
  * turn is written by orri_storage_flush at its end, as one write and one sync; while a write is under way it waits for
  * that one, without timers: so a batch is what came in meanwhile.
  *
- * The formats on disk are in wal_format.h and snapshot_format.h, as byte tables.                                      */
+ * The formats on disk are in wal_format.h and snapshot_format.h, as byte tables.                                     */
 #ifndef ORRI_STORAGE_H
 #define ORRI_STORAGE_H
 

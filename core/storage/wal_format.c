@@ -221,7 +221,8 @@ int orri_wal_next(struct orr_slice body, size_t *at, struct orri_wal_record *out
     unsigned kind = orri_read_u8(&head);
     unsigned flags = orri_read_u8(&head);
     unsigned zero = orri_read_u16(&head);
-    *out = (struct orri_wal_record){ .kind = (enum orri_wal_kind)kind, .group = orri_read_u32(&head), .truncate = flags & 1 };
+    *out = (struct orri_wal_record){ .kind = (enum orri_wal_kind)kind, .truncate = flags & 1 };
+    out->group = orri_read_u32(&head);
     uint64_t follows = orri_read_u64(&head);
     if (head.failed || zero != 0 || flags > 1 || (follows & 7) != 0 || follows > orri_left(&head)) return ORR_ECORRUPT;
     if ((flags & 1) && kind != ORRI_WAL_ENTRIES) return ORR_ECORRUPT;
