@@ -1,7 +1,8 @@
-/* apply.c - committed entries go into the machine: a bounded number a turn, each batch at most once, results to whom waits.
+/* apply.c - committed entries go into the machine: a bounded number a turn, each batch at most once, results to whom
+ * waits.
  *
- * What an entry does depends on the log alone: a batch that can't be read, or that the filter drops, does nothing on any
- * replica. Whether somebody here waits for the results changes only where they go.                                    */
+ * What an entry does depends on the log alone: a batch that can't be read, or that the filter drops, does nothing on
+ * any replica. Whether somebody here waits for the results changes only where they go.                               */
 #include <string.h>
 
 #include "base/hash.h"
@@ -9,7 +10,7 @@
 
 enum { OPS_A_TURN = 8192, BYTES_A_TURN = 2 << 20 };
 
-/* -- The queue ------------------------------------------------------------------------------------------------------------ */
+/* -- The queue ----------------------------------------------------------------------------------------------------- */
 int orri_commits_push(struct orr_group *g, const struct orr_entry *e) {
     struct orri_commits *q = &g->queue;
     if (q->n == q->cap) {
@@ -37,7 +38,7 @@ void orri_commits_clear(struct orr_group *g) {
     while (g->queue.n) orr_drop(pull(&g->queue).data);
 }
 
-/* -- One entry -------------------------------------------------------------------------------------------------------------- */
+/* -- One entry ----------------------------------------------------------------------------------------------------- */
 uint64_t orri_apply_digest(const struct orr_group *g) {
     return orri_mix64(g->machine_ops->digest(g->machine), g->filter.digest);
 }
@@ -54,11 +55,13 @@ static int apply_told(struct orr_group *g, const struct orri_tag *tag, struct or
 }
 
 static void trace_ack(struct orr_group *g, const struct orri_batch_head *head) {
-    struct orr_trace_ack ack = { g->at.index, head->origin.birth, head->origin.incarnation, head->origin.sequence, head->count };
+    struct orr_trace_ack ack = { g->at.index, head->origin.birth, head->origin.incarnation, head->origin.sequence,
+                                 head->count };
     orri_trace(g, ORR_TRACE_ACK, &ack, sizeof ack);
 }
 
-/* Two fingers on the commands to come, ahead of the one that is being applied: the machine fetches what they will touch. */
+/* Two fingers on the commands to come, ahead of the one that is being applied: the machine fetches what they will
+ * touch. */
 struct ahead {
     uint32_t n[2];
     size_t at[2];
@@ -73,7 +76,8 @@ static void look_ahead(struct orr_group *g, struct orr_slice batch, uint32_t cou
     }
 }
 
-static int apply_ops(struct orr_group *g, struct orr_slice batch, const struct orri_batch_head *head, struct orri_pending *ours) {
+static int apply_ops(struct orr_group *g, struct orr_slice batch, const struct orri_batch_head *head,
+                     struct orri_pending *ours) {
     struct ahead ahead = { { 0, 0 }, { ORRI_BATCH_HEAD, ORRI_BATCH_HEAD } };
     size_t at = ORRI_BATCH_HEAD;
     bool told = ours && !ours->told;
@@ -145,7 +149,8 @@ bool orri_apply_some(struct orr_group *g) {
         any = true;
         if (rc < 0) {               /* half an entry: this state is nobody's */
             g->machine_broken = true;
-            orri_node_fail(g->node, 4, "group %s could not apply entry %llu: %s", g->name, (unsigned long long)e.index, orr_strerror(rc));
+            orri_node_fail(g->node, 4, "group %s could not apply entry %llu: %s", g->name, (unsigned long long)e.index,
+                           orr_strerror(rc));
             return false;
         }
     }
@@ -153,7 +158,7 @@ bool orri_apply_some(struct orr_group *g) {
     return any;
 }
 
-/* -- Reads ------------------------------------------------------------------------------------------------------------------ */
+/* -- Reads --------------------------------------------------------------------------------------------------------- */
 void orri_apply_reads(struct orr_group *g) {
     struct orri_read *r;
     if (g->restoring.on || g->machine_broken) return;

@@ -5,7 +5,9 @@
 
 #include "base/codec.h"
 
-bool orri_birth_equal(const struct orr_birth *a, const struct orr_birth *b) { return memcmp(a->b, b->b, sizeof a->b) == 0; }
+bool orri_birth_equal(const struct orr_birth *a, const struct orr_birth *b) {
+    return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
 
 bool orri_birth_none(const struct orr_birth *a) {
     static const struct orr_birth none;
@@ -40,8 +42,10 @@ static bool head_read(struct orr_reader *r, struct orri_batch_head *out) {
 int orri_batch_open(struct orr_slice batch, struct orri_batch_head *out) {
     struct orr_reader r = orri_reader(batch.at, batch.size);
     if (!head_read(&r, out)) return ORR_EINVALID;
-    if (orri_birth_none(&out->origin.birth) && (out->count || out->origin.incarnation || out->origin.sequence)) return ORR_EINVALID;
-    if (!orri_birth_none(&out->origin.birth) && (!out->origin.incarnation || !out->origin.sequence)) return ORR_EINVALID;
+    if (orri_birth_none(&out->origin.birth) && (out->count || out->origin.incarnation || out->origin.sequence))
+        return ORR_EINVALID;
+    if (!orri_birth_none(&out->origin.birth) && (!out->origin.incarnation || !out->origin.sequence))
+        return ORR_EINVALID;
     for (uint32_t i = 0; i < out->count && !r.failed; i++) (void)orri_read_bytes(&r, orri_read_u32(&r));
     return r.failed || orri_left(&r) ? ORR_EINVALID : 0;
 }

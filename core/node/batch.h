@@ -11,8 +11,8 @@
  *     32     8  origin: sequence, from 1 within an incarnation; 0 where the origin is nobody
  *     40        each command: 4 bytes size, then its bytes
  *
- * (birth, incarnation, sequence) is the origin tag by which filter.h knows a duplicate. Log and frames have checksums; a batch
- * has none of its own.                                                                                               */
+ * (birth, incarnation, sequence) is the origin tag by which filter.h knows a duplicate. Log and frames have checksums;
+ * a batch has none of its own.                                                                                       */
 #ifndef ORRI_BATCH_H
 #define ORRI_BATCH_H
 

@@ -1,7 +1,8 @@
 /* filter.c - the duplicate filter (what it promises is in filter.h).
  *
- * Origins are few (one for each data directory there ever was), so the entries are an array, and the one that was asked for last is
- * tried first. The digest is the XOR of the entries' hashes: it is kept in step by taking out the old and putting in the new. */
+ * Origins are few (one for each data directory there ever was), so the entries are an array, and the one that was asked
+ * for last is tried first. The digest is the XOR of the entries' hashes: it is kept in step by taking out the old and
+ * putting in the new. */
 #include "node/filter.h"
 
 #include <errno.h>
@@ -10,7 +11,9 @@
 #include "base/assert.h"
 #include "base/hash.h"
 
-void orri_filter_init(struct orri_filter *f, const struct orr_alloc *alloc) { *f = (struct orri_filter){ .alloc = alloc }; }
+void orri_filter_init(struct orri_filter *f, const struct orr_alloc *alloc) {
+    *f = (struct orri_filter){ .alloc = alloc };
+}
 
 void orri_filter_clear(struct orri_filter *f) {
     f->alloc->fn(f->alloc->ud, f->entries, f->cap * sizeof *f->entries, 0);
@@ -59,7 +62,8 @@ static enum orri_filtered verdict_of(const struct orri_origin_tag *last, const s
     return tag->sequence < next ? ORRI_DUPLICATE : tag->sequence > next ? ORRI_GAP : ORRI_PASS;
 }
 
-int orri_filter_judge(struct orri_filter *f, const struct orri_origin_tag *tag, orr_index index, enum orri_filtered *out) {
+int orri_filter_judge(struct orri_filter *f, const struct orri_origin_tag *tag, orr_index index,
+                      enum orri_filtered *out) {
     struct orri_filter_entry *e = find(f, &tag->birth);
     struct orri_origin_tag none = { .birth = tag->birth };
     *out = verdict_of(e ? &e->last : &none, tag);

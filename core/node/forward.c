@@ -35,7 +35,8 @@ int orri_resend_read(struct orr_slice payload, struct orri_resend *out) {
     return 0;
 }
 
-enum orri_inbound_verdict orri_inbound_judge(struct orri_inbound *in, const struct orri_forward *f, uint64_t sequence, uint64_t *from) {
+enum orri_inbound_verdict orri_inbound_judge(struct orri_inbound *in, const struct orri_forward *f, uint64_t sequence,
+                                             uint64_t *from) {
     if (f->restart) *in = (struct orri_inbound){ f->epoch, true, sequence };
     *from = sequence;
     if (f->epoch != in->epoch || !in->open) return ORRI_IGNORE;

@@ -1,7 +1,7 @@
 /* frame.c - frames between nodes: their head, their checksum, and how they are put together again (format in frame.h).
  *
- * Decoding is total: any bytes give a frame or an error, and never make more be allocated than the limit that the caller
- * gave. Where the fuzzers build this, the checksum always fits: they are to reach what lies behind it.               */
+ * Decoding is total: any bytes give a frame or an error, and never make more be allocated than the limit that the
+ * caller gave. Where the fuzzers build this, the checksum always fits: they are to reach what lies behind it.        */
 #include "node/frame.h"
 
 #include <errno.h>
@@ -55,7 +55,7 @@ int orri_frame_decode(struct orr_slice whole, struct orri_frame *out) {
     return 0;
 }
 
-/* -- Assembly --------------------------------------------------------------------------------------------------------- */
+/* -- Assembly ------------------------------------------------------------------------------------------------------ */
 static void take(struct orr_slice *in, void *to, size_t size) {
     memcpy(to, in->at, size);
     in->at += size;

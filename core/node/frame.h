@@ -10,9 +10,9 @@
  *     12     8  XXH3-64 of the payload, seeded with the XXH3-64 of bytes 0..11
  *     20        payload
  *
- * The length is judged before anything is allocated. A frame that lies within one piece of input is handed out in place; one
- * that crosses a border is copied once, into a block of its own; one that is small beside its block is copied too, so that
- * whoever keeps it does not pin the block.                                                                             */
+ * The length is judged before anything is allocated. A frame that lies within one piece of input is handed out in
+ * place; one that crosses a border is copied once, into a block of its own; one that is small beside its block is
+ * copied too, so that whoever keeps it does not pin the block.                                                       */
 #ifndef ORRI_FRAME_H
 #define ORRI_FRAME_H
 
@@ -40,8 +40,8 @@ struct orri_frame {
 /* Writes the head of a frame whose payload is these slices end to end. */
 void orri_frame_head(unsigned char head[ORRI_FRAME_HEAD], const struct orri_frame *frame, const struct orr_slice *parts,
                      size_t n_parts);
-/* Size of the whole frame that begins with `head` (ORRI_FRAME_HEAD bytes). ORR_EINVALID: not a frame of ours; ORR_EOVERLOADED: its
- * payload is above payload_max. */
+/* Size of the whole frame that begins with `head` (ORRI_FRAME_HEAD bytes). ORR_EINVALID: not a frame of ours;
+ * ORR_EOVERLOADED: its payload is above payload_max. */
 int orri_frame_measure(const unsigned char *head, size_t payload_max, size_t *size);
 /* A whole frame, as measured; the payload is a part of it. ORR_ECORRUPT: the checksum differs. */
 int orri_frame_decode(struct orr_slice whole, struct orri_frame *out);
@@ -53,8 +53,8 @@ struct orri_assembly {
     struct orr_chunk *chunk;        /* where it is put together */
     struct orr_slice last;          /* what was handed out last */
 };
-/* Takes from *in what belongs to the next frame. 1: *out is it, valid until the next call; 0: *in is used up; or the error of
- * measure or decode, or -ENOMEM: the stream can't be read any further. */
+/* Takes from *in what belongs to the next frame. 1: *out is it, valid until the next call; 0: *in is used up; or the
+ * error of measure or decode, or -ENOMEM: the stream can't be read any further. */
 int orri_assembly_next(struct orri_assembly *a, struct orr_chunks *chunks, size_t payload_max, struct orr_slice *in,
                        struct orri_frame *out);
 void orri_assembly_clear(struct orri_assembly *a);

@@ -1,8 +1,9 @@
 /* group.c - the driver: one group's turn. It knows a protocol by its table (orrery/order.h) and nothing more of it.
  *
- * In a turn: the inputs have been given as they came (frames, completions); then what waits is proposed, asked, and ready() is
- * pulled until there is nothing: sends, stores, commits, answers; then commits are applied, and told. Nothing of a ready is
- * touched after the next input, so what the storage refuses outright is reported behind the loop.                    */
+ * In a turn: the inputs have been given as they came (frames, completions); then what waits is proposed, asked, and
+ * ready() is pulled until there is nothing: sends, stores, commits, answers; then commits are applied, and told.
+ * Nothing of a ready is touched after the next input, so what the storage refuses outright is reported behind the
+ * loop. */
 #include <string.h>
 
 #include "base/hash.h"
@@ -11,7 +12,7 @@
 enum { ROUNDS_MAX = 4 };
 #define NUDGE (50 * ORR_MS)         /* at least so long between two empty batches */
 
-/* -- Life ---------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 static void wake_up(struct orri_alarm *alarm) { (void)alarm; }         /* the turn itself does what is due */
 
 int orri_group_start(struct orr_group *g) {
@@ -47,11 +48,21 @@ static void taken(void *ud, const struct orri_pending *p) {
 
 static void init_streams(struct orr_group *g) {
     struct orr_node *n = g->node;
-    orri_origin_init(&g->origin, &(struct orri_origin_config){
-        .alloc = n->alloc, .chunks = n->w->chunks, .slots = &n->slots, .order = g->order, .x = g->x, .forward = forward, .taken = taken,
-        .ud = g, .birth = n->identity.birth, .incarnation = n->identity.incarnation, .bytes_max = n->cfg.memory_bytes_max, .call = n->cfg.call });
-    orri_reads_init(&g->reads, &(struct orri_reads_config){
-        .alloc = n->alloc, .slots = &n->slots, .order = g->order, .x = g->x, .call = n->cfg.call, .again = 2 * g->election });
+    struct orri_origin_config origin = { .alloc = n->alloc, .chunks = n->w->chunks, .slots = &n->slots };
+    origin.order = g->order;
+    origin.x = g->x;
+    origin.forward = forward;
+    origin.taken = taken;
+    origin.ud = g;
+    origin.birth = n->identity.birth;
+    origin.incarnation = n->identity.incarnation;
+    origin.bytes_max = n->cfg.memory_bytes_max;
+    origin.call = n->cfg.call;
+    orri_origin_init(&g->origin, &origin);
+    struct orri_reads_config reads = { .alloc = n->alloc, .slots = &n->slots, .order = g->order, .x = g->x };
+    reads.call = n->cfg.call;
+    reads.again = 2 * g->election;
+    orri_reads_init(&g->reads, &reads);
 }
 
 static int create_order(struct orr_group *g, const struct orr_boot *boot) {
@@ -77,7 +88,8 @@ void orri_group_begin(struct orr_group *g, const struct orr_snapshot *loaded) {
     if (loaded) boot.snapshot = *loaded;
     int rc = create_order(g, &boot);
     if (rc < 0) {
-        orri_node_fail(n, rc == -ENOMEM ? 4 : 3, "group %s: what the disk knows of it does not fit together: %s", g->name, orr_strerror(rc));
+        orri_node_fail(n, rc == -ENOMEM ? 4 : 3, "group %s: what the disk knows of it does not fit together: %s",
+                       g->name, orr_strerror(rc));
         return;
     }
     g->order->status(g->x, &g->status);
@@ -85,8 +97,9 @@ void orri_group_begin(struct orr_group *g, const struct orr_snapshot *loaded) {
     g->told_applied = g->at.index;
     init_streams(g);
     orri_trace(g, ORR_TRACE_RECOVERED, &g->status, sizeof g->status);
-    orri_node_log(n, ORR_LOG_INFO, "group %s: term %llu, log %llu..%llu, snapshot %llu", g->name, (unsigned long long)g->status.term,
-             (unsigned long long)g->status.first, (unsigned long long)g->status.last, (unsigned long long)g->status.snapshot);
+    orri_node_log(n, ORR_LOG_INFO, "group %s: term %llu, log %llu..%llu, snapshot %llu", g->name,
+                  (unsigned long long)g->status.term, (unsigned long long)g->status.first,
+                  (unsigned long long)g->status.last, (unsigned long long)g->status.snapshot);
     if (n->identity.disenfranchised) g->order->disenfranchise(g->x, n->now);
     if (n->disk_full) (void)g->order->full(g->x, n->now, true);
 }
@@ -110,7 +123,7 @@ void orri_group_delete(struct orr_group *g) {
     orri_node_resize(n, g, sizeof *g, 0);
 }
 
-/* -- Carrying out what the protocol wants ------------------------------------------------------------------------------------ */
+/* -- Carrying out what the protocol wants -------------------------------------------------------------------------- */
 static size_t voter_of(const struct orr_group *g, orr_id id) {
     size_t i = 0;
     while (i < g->n_voters && g->voters[i].id != id) i++;
@@ -177,7 +190,12 @@ static void store_one(struct orr_group *g, const struct orr_store *s) {
 
 static void commit_one(struct orr_group *g, const struct orr_entry *e) {
     if (orri_traced(g)) {
-        struct orr_trace_commit t = { e->index, e->term, e->time, e->kind, orri_hash64(e->data.at, e->data.size, 0), e->data,
+        struct orr_trace_commit t = { e->index,
+                                      e->term,
+                                      e->time,
+                                      e->kind,
+                                      orri_hash64(e->data.at, e->data.size, 0),
+                                      e->data,
                                       g->status.role == ORR_LEADER };
         orri_trace(g, ORR_TRACE_COMMIT, &t, sizeof t);
     }
@@ -195,7 +213,8 @@ static void carry_out(struct orr_group *g, const struct orr_ready *rd) {
     for (size_t i = 0; i < rd->n_fetches; i++) {
         const struct orr_fetch *f = &rd->fetches[i];
         int rc = orri_storage_fetch(n->storage, g->number, f);
-        if (rc < 0) refused_by_storage(g, f->kind == ORR_FETCH_ENTRIES ? ORR_TAKE_FETCHED : ORR_TAKE_FETCHED_PART, f->id, rc);
+        if (rc < 0)
+            refused_by_storage(g, f->kind == ORR_FETCH_ENTRIES ? ORR_TAKE_FETCHED : ORR_TAKE_FETCHED_PART, f->id, rc);
     }
     for (size_t i = 0; i < rd->n_commits; i++) commit_one(g, &rd->commits[i]);
     for (size_t i = 0; i < rd->n_answers; i++) orri_reads_answer(&g->reads, n->now, &rd->answers[i]);
@@ -212,7 +231,9 @@ static void report_refused(struct orr_group *g) {
         case ORR_TAKE_STORED: (void)g->order->stored(g->x, now, r.id, r.status); break;
         case ORR_TAKE_PART: (void)g->order->part_stored(g->x, now, r.id, r.status); break;
         case ORR_TAKE_FETCHED: (void)g->order->fetched(g->x, now, r.id, NULL, 0, r.status); break;
-        case ORR_TAKE_FETCHED_PART: (void)g->order->fetched_part(g->x, now, r.id, (struct orr_slice){ 0 }, r.status); break;
+        case ORR_TAKE_FETCHED_PART:
+            (void)g->order->fetched_part(g->x, now, r.id, (struct orr_slice){ 0 }, r.status);
+            break;
         default: break;
         }
     }
@@ -250,7 +271,7 @@ static bool pull(struct orr_group *g) {
     return changed;
 }
 
-/* -- The turn ------------------------------------------------------------------------------------------------------------------ */
+/* -- The turn ------------------------------------------------------------------------------------------------------ */
 static void aim(struct orr_group *g) {
     const struct orr_order_status *s = &g->status;
     struct orri_peer *p = s->leader == ORR_NOBODY ? NULL : orri_names_peer(g->node, s->leader);
@@ -306,8 +327,10 @@ static bool work(struct orr_group *g) {
 static void stop_if_broken(struct orr_group *g) {
     int error = g->status.error;
     if (error == 0 || error == ORR_EDENIED) return;
-    orri_node_fail(g->node, error == ORR_ECORRUPT ? 3 : 4, "group %s: its log can't be read or written any more: %s. Start this node again; where that "
-                   "does not help, with an empty data directory once the others have a majority without it", g->name, orr_strerror(error));
+    orri_node_fail(g->node, error == ORR_ECORRUPT ? 3 : 4,
+                   "group %s: its log can't be read or written any more: %s. Start this node again; where that "
+                   "does not help, with an empty data directory once the others have a majority without it",
+                   g->name, orr_strerror(error));
 }
 
 void orri_group_turn(struct orr_group *g) {
@@ -341,21 +364,25 @@ void orri_group_turn(struct orr_group *g) {
     orri_node_alarm(n, &g->alarm, at);
 }
 
-/* -- Inputs ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Inputs -------------------------------------------------------------------------------------------------------- */
 static void bad_frame(struct orr_group *g, struct orri_link *l, const char *what) {
     g->node->frames_bad++;
-    orri_node_log_rarely(g->node, &g->node->note_bad, ORR_LOG_WARN, "%s sent %s for group %s: connection closed", l->peer->name, what, g->name);
+    orri_node_log_rarely(g->node, &g->node->note_bad, ORR_LOG_WARN, "%s sent %s for group %s: connection closed",
+                         l->peer->name, what, g->name);
     orri_link_close(l, false);
 }
 
-static void answer_resend(struct orr_group *g, struct orri_link *l, const struct orri_forward *f, uint64_t from, int status) {
+static void answer_resend(struct orr_group *g, struct orri_link *l, const struct orri_forward *f, uint64_t from,
+                          int status) {
     unsigned char bytes[ORRI_RESEND_SIZE];
     orri_resend_write(bytes, &(struct orri_resend){ f->term, f->epoch, status, from });
     struct orri_frame frame = { .kind = ORRI_FRAME_RESEND, .group = g->number };
-    if (orri_link_send(l, &frame, orr_borrow(bytes, sizeof bytes), NULL, 0) < 0) orri_link_close(l, false);      /* its epoch must not hang */
+    /* its epoch must not hang */
+    if (orri_link_send(l, &frame, orr_borrow(bytes, sizeof bytes), NULL, 0) < 0) orri_link_close(l, false);
 }
 
-/* A batch of another node's. Whatever is wrong with it, its origin hears of it, or loses the connection: both make it send again. */
+/* A batch of another node's. Whatever is wrong with it, its origin hears of it, or loses the connection: both make it
+ * send again. */
 static void on_forward(struct orr_group *g, struct orri_link *l, struct orr_slice payload) {
     struct orri_forward f;
     struct orri_batch_head head;
@@ -373,7 +400,8 @@ static void on_forward(struct orr_group *g, struct orri_link *l, struct orr_slic
     if (verdict == ORRI_TAKE) {
         struct orr_order_status s;
         g->order->status(g->x, &s);
-        rc = s.role != ORR_LEADER || s.term != f.term ? ORR_ENOLEADER : g->order->propose(g->x, g->node->now, &batch, 1, &count);
+        rc = s.role != ORR_LEADER || s.term != f.term ? ORR_ENOLEADER
+                                                      : g->order->propose(g->x, g->node->now, &batch, 1, &count);
         if (rc == 0 && count == 1) orri_inbound_took(in, head.origin.sequence);
         else verdict = ORRI_REFUSE;
         if (rc == 0 && count == 0) rc = ORR_EOVERLOADED;
@@ -387,7 +415,8 @@ void orri_group_frame(struct orr_group *g, struct orri_link *l, const struct orr
     struct orri_resend r;
     if (!g->x) return;
     if (f->kind == ORRI_FRAME_ORDER) {
-        if (g->order->recv(g->x, g->node->now, l->peer->id, f->payload) == ORR_EINVALID) bad_frame(g, l, "a message that can't be read");
+        if (g->order->recv(g->x, g->node->now, l->peer->id, f->payload) == ORR_EINVALID)
+            bad_frame(g, l, "a message that can't be read");
     } else if (f->kind == ORRI_FRAME_FORWARD) {
         on_forward(g, l, f->payload);
     } else if (f->kind == ORRI_FRAME_RESEND) {
@@ -400,12 +429,13 @@ void orri_group_peer_up(struct orr_group *g, struct orri_link *l) {
     size_t voter = voter_of(g, l->peer->id);
     if (!g->x || voter == g->n_voters) return;
     g->inbound[voter] = (struct orri_inbound){ 0 };
-    if (l->same_run) return;                        /* what its HELLO says may be older than what it said since; and it forgot nothing */
+    if (l->same_run) return; /* what its HELLO says may be older than what it said since; and it forgot nothing */
     for (size_t i = 0; i < l->hello.n_groups; i++) {
         const struct orri_hello_group *h = &l->hello.groups[i];
         if (h->group != g->number) continue;
         if (g->order->greet(g->x, g->node->now, l->peer->id, h->term, h->last) != ORR_ECORRUPT) continue;
-        orri_link_refuse(l, ORRI_REFUSED_MEMORY, "%s had more of group %s than its disk has now", l->peer->name, g->name);
+        orri_link_refuse(l, ORRI_REFUSED_MEMORY, "%s had more of group %s than its disk has now", l->peer->name,
+                         g->name);
         return;
     }
 }
@@ -462,7 +492,7 @@ void orri_group_abandon(struct orr_group *g, int status) {
     orri_reads_abandon(&g->reads, status);
 }
 
-/* -- What services and others see -------------------------------------------------------------------------------------------------- */
+/* -- What services and others see ---------------------------------------------------------------------------------- */
 static int may_work(const struct orr_group *g) {
     if (!g->x || g->node->phase != ORRI_NODE_RUNNING || g->machine_broken) return ORR_EUNAVAILABLE;
     return 0;

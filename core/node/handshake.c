@@ -1,5 +1,5 @@
-/* handshake.c - encoding of HELLO and REFUSED (format in handshake.h). Decoding is total. Text from a peer is made printable
- * here, so that nobody can write into a log what isn't so.                                                           */
+/* handshake.c - encoding of HELLO and REFUSED (format in handshake.h). Decoding is total. Text from a peer is made
+ * printable here, so that nobody can write into a log what isn't so.                                                 */
 #include "node/handshake.h"
 
 #include <string.h>

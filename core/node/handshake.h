@@ -14,7 +14,7 @@
  *     68   128  trail: marks of its last 32 starts, 4 bytes each, this one first; 0: there was none
  *    196     1+ name, with its length before it
  *            1+ how many groups; each: 4 bytes number, 8 durable term, 8 last index stored
- * REFUSED, the last frame: 1 byte reason, 1+ text with its length before it.                                          */
+ * REFUSED, the last frame: 1 byte reason, 1+ text with its length before it.                                         */
 #ifndef ORRI_HANDSHAKE_H
 #define ORRI_HANDSHAKE_H
 

@@ -11,7 +11,9 @@
 
 enum { VERSION = 1 };
 
-void orri_identity_init(struct orri_identity *id, const struct orr_alloc *alloc) { *id = (struct orri_identity){ .alloc = alloc }; }
+void orri_identity_init(struct orri_identity *id, const struct orr_alloc *alloc) {
+    *id = (struct orri_identity){ .alloc = alloc };
+}
 
 void orri_identity_clear(struct orri_identity *id) {
     id->alloc->fn(id->alloc->ud, id->founding, id->founding_size, 0);
@@ -118,7 +120,8 @@ void orri_identity_begin(struct orri_identity *id, uint64_t nonce) {
 
 /* Has the disk that says this hello forgotten that its run met us? */
 static bool forgot(const struct orri_pin *pin, const struct orri_hello *hello) {
-    if (hello->incarnation <= pin->incarnation) return hello->incarnation != pin->incarnation || hello->nonce != pin->nonce;
+    if (hello->incarnation <= pin->incarnation)
+        return hello->incarnation != pin->incarnation || hello->nonce != pin->nonce;
     uint32_t since = hello->incarnation - pin->incarnation;
     return since < ORRI_TRAIL && hello->trail[since] != mark_of(pin->nonce);
 }
@@ -141,7 +144,7 @@ enum orri_refusal orri_identity_meet(struct orri_identity *id, const struct orri
         *pin = met;
         return ORRI_WELCOME;
     }
-    if (id->n_pins == ORRI_PINS_MAX) return ORRI_WELCOME;       /* far more than vote; the protocols' own checks remain */
+    if (id->n_pins == ORRI_PINS_MAX) return ORRI_WELCOME; /* far more than vote; the protocols' own checks remain */
     if (id->n_pins == id->cap_pins && grow_pins(id) < 0) return ORRI_REFUSED_BUSY;
     id->pins[id->n_pins++] = met;
     *changed = true;

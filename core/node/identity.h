@@ -12,10 +12,11 @@
  *            2+ founding configuration: text, with its length before it
  *            1+ how many pins; each: 8 node id, 16 birth id, 4 incarnation, 8 nonce
  *
- * A pin is what a peer last shook hands with. A known name with another birth id, or with an incarnation that is not above its
- * pin (unless it is that very run), has another disk, or an older one, and has forgotten what it once acknowledged. So has
- * one whose incarnation is above the pin but whose trail doesn't lead through it: an older disk that was started several times
- * before anybody heard of it. (After more than 32 unheard starts only the protocols' own memory remains, order.h: greet.) */
+ * A pin is what a peer last shook hands with. A known name with another birth id, or with an incarnation that is not
+ * above its pin (unless it is that very run), has another disk, or an older one, and has forgotten what it once
+ * acknowledged. So has one whose incarnation is above the pin but whose trail doesn't lead through it: an older disk
+ * that was started several times before anybody heard of it. (After more than 32 unheard starts only the protocols' own
+ * memory remains, order.h: greet.) */
 #ifndef ORRI_IDENTITY_H
 #define ORRI_IDENTITY_H
 

@@ -1,10 +1,12 @@
 /* inner.h - the node as its own files see it: the object, its links, its groups, and what the files call of each other.
  *
- *   node.c      life and the turn             names.c    declaring: config, groups, founding text
- *   peer.c      peers: who dials, which of two connections stays      link.c  one connection to a peer: handshake, frames
- *   group.c     a group's turn: the driver    apply.c    commits into the machine      snapshot.c  taking and restoring
- *   origin.c, forward.c, reads.c, waiters.c   what is under way       service.c  listeners and clients
- *   frame.c, handshake.c, batch.c, filter.c, identity.c      values and formats           note.c  logging
+ *   node.c       life and the turn                         names.c      declaring: config, groups, founding text
+ *   peer.c       who dials whom, which connection stays    link.c       one connection: handshake, frames
+ *   group.c      a group's turn: the driver                apply.c      commits into the machine
+ *   snapshot.c   taking and restoring                      service.c    listeners and clients
+ *   origin.c, forward.c, reads.c, waiters.c                what is under way
+ *   frame.c, handshake.c, batch.c, filter.c, identity.c    values and formats
+ *   note.c       logging
  */
 #ifndef ORRI_INNER_H
 #define ORRI_INNER_H
@@ -41,7 +43,7 @@ struct orri_note {
     uint64_t left_out;
 };
 
-/* -- Peers and links ---------------------------------------------------------------------------------------------------- */
+/* -- Peers and links ----------------------------------------------------------------------------------------------- */
 enum orri_link_state {
     ORRI_LINK_CONNECTING,           /* dialed, no answer yet */
     ORRI_LINK_HELLO,                /* waits for the other side's HELLO */
@@ -80,7 +82,7 @@ struct orri_peer {                  /* another node of the file */
     struct orri_note note;
 };
 
-/* -- Groups ------------------------------------------------------------------------------------------------------------- */
+/* -- Groups -------------------------------------------------------------------------------------------------------- */
 struct orri_pending_state {         /* a store that replaces the state, under way */
     uint64_t id;
     orr_term term;
@@ -147,7 +149,7 @@ struct orr_group {
     struct orri_note note;
 };
 
-/* -- Services ----------------------------------------------------------------------------------------------------------- */
+/* -- Services ------------------------------------------------------------------------------------------------------ */
 struct orri_conn {
     struct orri_endpoint end;       /* first */
     struct orri_listener *listener;
@@ -180,7 +182,7 @@ struct orri_listener {
     struct orri_listener *next;
 };
 
-/* -- The node ----------------------------------------------------------------------------------------------------------- */
+/* -- The node ------------------------------------------------------------------------------------------------------ */
 enum orri_phase {
     ORRI_NODE_NEW, ORRI_NODE_OPENING, ORRI_NODE_NAMING /* the identity on its way to the disk */, ORRI_NODE_LOADING,
     ORRI_NODE_RUNNING, ORRI_NODE_LEAVING, ORRI_NODE_STOPPED
@@ -242,7 +244,8 @@ int orri_names_founding(const struct orr_node *n, char **text, size_t *size);   
 struct orri_peer *orri_names_peer(struct orr_node *n, orr_id id);
 const char *orri_names_name(const struct orr_node *n, orr_id id);           /* "?" for an unknown one */
 /* note.c */
-void orri_node_log(struct orr_node *n, enum orr_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void orri_node_log(struct orr_node *n, enum orr_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void orri_node_log_rarely(struct orr_node *n, struct orri_note *note, enum orr_level level, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* peer.c */
@@ -251,22 +254,26 @@ void orri_peers_stop(struct orr_node *n);
 void orri_peers_free(struct orr_node *n);
 void orri_peers_saved(struct orr_node *n);                  /* the identity is durable up to n->saved */
 void orri_peer_up(struct orri_link *l);
-bool orri_peer_prefers_own(const struct orri_peer *p);      /* a connection that we dialed is in its handshake, and it is the one that stays */
+/* a connection that we dialed is in its handshake, and it is the one that stays */
+bool orri_peer_prefers_own(const struct orri_peer *p);
 void orri_peer_gone(struct orri_link *l);                   /* the link's stream is gone, or given up */
 void orri_peer_room(struct orri_peer *p);
 /* One frame to a peer, its payload a head and a body. ORR_EUNAVAILABLE: not up; ORR_EOVERLOADED. */
-int orri_peer_send(struct orri_peer *p, const struct orri_frame *frame, struct orr_slice head, const struct orr_slice *body, size_t n_body);
+int orri_peer_send(struct orri_peer *p, const struct orri_frame *frame, struct orr_slice head,
+                   const struct orr_slice *body, size_t n_body);
 /* link.c */
 /* dialed: whom, or NULL for a stream that was accepted. NULL: no memory. */
 struct orri_link *orri_link_new(struct orr_node *n, struct orr_stream *s, struct orri_peer *dialed);
-int orri_link_send(struct orri_link *l, const struct orri_frame *frame, struct orr_slice head, const struct orr_slice *body, size_t n_body);
+int orri_link_send(struct orri_link *l, const struct orri_frame *frame, struct orr_slice head,
+                   const struct orr_slice *body, size_t n_body);
 void orri_link_pinned(struct orri_link *l);
 void orri_link_close(struct orri_link *l, bool flush);
-void orri_link_refuse(struct orri_link *l, enum orri_refusal reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void orri_link_refuse(struct orri_link *l, enum orri_refusal reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void orri_link_free(struct orri_link *l);
 /* group.c */
 int orri_group_start(struct orr_group *g);                  /* the disk is open: loads what is there */
-void orri_group_begin(struct orr_group *g, const struct orr_snapshot *loaded);      /* NULL: none. Creates the protocol */
+void orri_group_begin(struct orr_group *g, const struct orr_snapshot *loaded); /* NULL: none. Creates the protocol */
 void orri_group_turn(struct orr_group *g);
 void orri_group_frame(struct orr_group *g, struct orri_link *l, const struct orri_frame *f);
 void orri_group_peer_up(struct orr_group *g, struct orri_link *l);

@@ -6,8 +6,9 @@
  *     PING  ───────────────────────────>  up
  *     up
  *
- * So neither side says anything else before it is sure of the other, and before what it now knows of the other survives a power
- * loss. Whoever says no says why, in a REFUSED frame. A side that is half-open, slow or talks garbage is closed.      */
+ * So neither side says anything else before it is sure of the other, and before what it now knows of the other survives
+ * a power loss. Whoever says no says why, in a REFUSED frame. A side that is half-open, slow or talks garbage is
+ * closed.                                                                                                            */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,7 @@ static void on_alarm(struct orri_alarm *alarm);
 static const char *name_of(const struct orri_link *l) { return l->peer ? l->peer->name : "a stranger"; }
 static struct orri_note *note_of(struct orri_link *l) { return l->peer ? &l->peer->note : &l->node->note_stranger; }
 
-/* -- Life --------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 struct orri_link *orri_link_new(struct orr_node *n, struct orr_stream *s, struct orri_peer *dialed) {
     struct orri_link *l = orri_node_resize(n, NULL, 0, sizeof *l);
     if (!l) return NULL;
@@ -63,7 +64,7 @@ void orri_link_close(struct orri_link *l, bool flush) {
     orri_peer_gone(l);
 }
 
-/* -- Out ------------------------------------------------------------------------------------------------------------------ */
+/* -- Out ----------------------------------------------------------------------------------------------------------- */
 static int reserve_parts(struct orr_node *n, size_t count) {
     if (count <= n->cap_parts) return 0;
     size_t cap = count < 64 ? 64 : 2 * count;
@@ -74,7 +75,8 @@ static int reserve_parts(struct orr_node *n, size_t count) {
     return 0;
 }
 
-int orri_link_send(struct orri_link *l, const struct orri_frame *frame, struct orr_slice head, const struct orr_slice *body, size_t n_body) {
+int orri_link_send(struct orri_link *l, const struct orri_frame *frame, struct orr_slice head,
+                   const struct orr_slice *body, size_t n_body) {
     struct orr_node *n = l->node;
     unsigned char start[ORRI_FRAME_HEAD];
     if (reserve_parts(n, n_body + 2) < 0) return -ENOMEM;
@@ -97,8 +99,14 @@ static int send_bytes(struct orri_link *l, enum orri_frame_kind kind, const void
 static void say_hello(struct orri_link *l) {
     const struct orr_node *n = l->node;
     const struct orri_identity *id = &n->identity;
-    struct orri_hello h = { .oldest = ORRI_PROTOCOL_OLDEST, .newest = ORRI_PROTOCOL_NEWEST, .cluster = id->cluster, .id = n->id,
-                            .birth = id->birth, .incarnation = id->incarnation, .nonce = id->nonce, .bundle = n->cfg.bundle };
+    struct orri_hello h = { .oldest = ORRI_PROTOCOL_OLDEST,
+                            .newest = ORRI_PROTOCOL_NEWEST,
+                            .cluster = id->cluster,
+                            .id = n->id,
+                            .birth = id->birth,
+                            .incarnation = id->incarnation,
+                            .nonce = id->nonce,
+                            .bundle = n->cfg.bundle };
     unsigned char bytes[ORRI_HELLO_MAX];
     memcpy(h.trail, id->trail, sizeof h.trail);
     memcpy(h.name, n->name, strlen(n->name) + 1);
@@ -117,21 +125,23 @@ void orri_link_refuse(struct orri_link *l, enum orri_refusal reason, const char 
     va_start(args, format);
     (void)vsnprintf(r.text, sizeof r.text, format, args);
     va_end(args);
-    orri_node_log_rarely(l->node, note_of(l), ORR_LOG_WARN, "refused %s: %s: %s", name_of(l), orri_refusal_word(reason), r.text);
+    orri_node_log_rarely(l->node, note_of(l), ORR_LOG_WARN, "refused %s: %s: %s", name_of(l), orri_refusal_word(reason),
+                         r.text);
     (void)send_bytes(l, ORRI_FRAME_REFUSED, bytes, orri_refused_write(&r, bytes, sizeof bytes));
     orri_link_close(l, true);
 }
 
-/* -- The handshake ---------------------------------------------------------------------------------------------------------- */
+/* -- The handshake ------------------------------------------------------------------------------------------------- */
 /* Is the other side somebody that this node talks to? Refuses it where not. */
 static bool acceptable(struct orri_link *l, const struct orri_hello *h) {
     struct orr_node *n = l->node;
     struct orri_peer *p = orri_names_peer(n, h->id);
     if (h->newest < ORRI_PROTOCOL_OLDEST || h->oldest > ORRI_PROTOCOL_NEWEST) {
-        orri_link_refuse(l, ORRI_REFUSED_VERSION, "%s speaks protocol %d to %d", n->name, ORRI_PROTOCOL_OLDEST, ORRI_PROTOCOL_NEWEST);
+        orri_link_refuse(l, ORRI_REFUSED_VERSION, "%s speaks protocol %d to %d", n->name, ORRI_PROTOCOL_OLDEST,
+                         ORRI_PROTOCOL_NEWEST);
     } else if (h->cluster != n->identity.cluster) {
-        orri_link_refuse(l, ORRI_REFUSED_CLUSTER, "%s is of cluster %s, founded as %016llx, not %016llx", n->name, n->cluster,
-                         (unsigned long long)n->identity.cluster, (unsigned long long)h->cluster);
+        orri_link_refuse(l, ORRI_REFUSED_CLUSTER, "%s is of cluster %s, founded as %016llx, not %016llx", n->name,
+                         n->cluster, (unsigned long long)n->identity.cluster, (unsigned long long)h->cluster);
     } else if (!p || p->id == n->id || (l->peer && l->peer != p)) {
         orri_link_refuse(l, ORRI_REFUSED_STRANGER, "%s did not expect %s here", n->name, h->name);
     } else if (!p->linked) {
@@ -162,8 +172,9 @@ static void on_hello(struct orri_link *l, struct orr_slice payload) {
     if (verdict == ORRI_REFUSED_BIRTH) {
         orri_link_refuse(l, verdict, "%s knows %s with another data directory", n->name, l->peer->name);
     } else if (verdict == ORRI_REFUSED_MEMORY) {
-        orri_link_refuse(l, verdict, "%s has met a start of %s that its start number %u knows nothing of: its disk is an older one", n->name,
-                         l->peer->name, h->incarnation);
+        orri_link_refuse(l, verdict,
+                         "%s has met a start of %s that its start number %u knows nothing of: its disk is an older one",
+                         n->name, l->peer->name, h->incarnation);
     } else if (verdict != ORRI_WELCOME) {
         orri_link_refuse(l, verdict, "%s has no room now", n->name);
     } else {
@@ -191,16 +202,18 @@ static void on_refused(struct orri_link *l, struct orr_slice payload) {
     struct orri_refused r;
     struct orr_node *n = l->node;
     if (orri_refused_read(payload, &r) < 0) r = (struct orri_refused){ ORRI_REFUSED_VERSION, "unreadable" };
-    orri_node_log_rarely(n, note_of(l), ORR_LOG_WARN, "%s refused this node: %s: %s", name_of(l), orri_refusal_word(r.reason), r.text);
+    orri_node_log_rarely(n, note_of(l), ORR_LOG_WARN, "%s refused this node: %s: %s", name_of(l),
+                         orri_refusal_word(r.reason), r.text);
     bool forgot = l->peer && (r.reason == ORRI_REFUSED_BIRTH || r.reason == ORRI_REFUSED_MEMORY);
     orri_link_close(l, false);
     if (forgot) orri_node_disenfranchise(n, r.text);
 }
 
-/* -- In --------------------------------------------------------------------------------------------------------------------- */
+/* -- In ------------------------------------------------------------------------------------------------------------ */
 static void on_bad(struct orri_link *l, const char *what) {
     l->node->frames_bad++;
-    orri_node_log_rarely(l->node, &l->node->note_bad, ORR_LOG_WARN, "closed the connection of %s: %s", name_of(l), what);
+    orri_node_log_rarely(l->node, &l->node->note_bad, ORR_LOG_WARN, "closed the connection of %s: %s", name_of(l),
+                         what);
     orri_link_close(l, false);
 }
 
@@ -238,7 +251,8 @@ static void on_data(struct orri_link *l, struct orr_slice in) {
     n->bytes_in += in.size;
     l->piece += in.size;
     if (l->piece >= PIECE) l->heard = n->now, l->piece = 0;
-    while (l->state != ORRI_LINK_CLOSING && (rc = orri_assembly_next(&l->in, n->w->chunks, payload_max(l), &in, &f)) > 0) {
+    while (l->state != ORRI_LINK_CLOSING &&
+           (rc = orri_assembly_next(&l->in, n->w->chunks, payload_max(l), &in, &f)) > 0) {
         n->frames_in++;
         l->heard = n->now;
         l->piece = 0;
@@ -275,8 +289,10 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
     }
 }
 
-/* -- Time -------------------------------------------------------------------------------------------------------------------- */
-static orr_time silence_max(const struct orr_node *n) { return 4 * n->cfg.election > ORR_SECOND ? 4 * n->cfg.election : ORR_SECOND; }
+/* -- Time ---------------------------------------------------------------------------------------------------------- */
+static orr_time silence_max(const struct orr_node *n) {
+    return 4 * n->cfg.election > ORR_SECOND ? 4 * n->cfg.election : ORR_SECOND;
+}
 
 static void on_alarm(struct orri_alarm *alarm) {
     struct orri_link *l = ORRI_OWNER(alarm, struct orri_link, alarm);

@@ -1,7 +1,7 @@
 /* names.c - declaring a node: its config, its groups and listeners, before it starts; and looking names up.
  *
- * The founding configuration is text: one line for the cluster, one for each group, sorted, with its voters sorted. Its hash
- * is the cluster id, so what is not in it (addresses, who else is in the file) may change freely.                      */
+ * The founding configuration is text: one line for the cluster, one for each group, sorted, with its voters sorted. Its
+ * hash is the cluster id, so what is not in it (addresses, who else is in the file) may change freely.               */
 #include <string.h>
 
 #include "base/hash.h"
@@ -100,7 +100,7 @@ int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_no
     return 0;
 }
 
-/* -- Looking up --------------------------------------------------------------------------------------------------------- */
+/* -- Looking up ---------------------------------------------------------------------------------------------------- */
 struct orri_peer *orri_names_peer(struct orr_node *n, orr_id id) {
     for (size_t i = 0; i < n->n_peers; i++) {
         if (n->peers[i].id == id) return &n->peers[i];
@@ -122,7 +122,7 @@ struct orr_group *orr_node_group(struct orr_node *n, const char *name) {
     return NULL;
 }
 
-/* -- Groups ------------------------------------------------------------------------------------------------------------- */
+/* -- Groups -------------------------------------------------------------------------------------------------------- */
 static int add_voter(struct orr_group *g, const char *name) {
     struct orr_node *n = g->node;
     struct orri_peer *p = orri_names_peer(n, orr_id_of(name));
@@ -155,7 +155,8 @@ static uint32_t number_of(const char *name) {
     return h ? h : 1;
 }
 
-int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_group_spec *spec, struct orr_group **out) {
+int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_group_spec *spec,
+                       struct orr_group **out) {
     if (n->phase != ORRI_NODE_NEW || !name_fits(name) || !spec->order || !spec->machine) return ORR_EINVALID;
     if (n->n_groups == ORRI_GROUPS_MAX) return ORR_EOVERLOADED;
     for (size_t i = 0; i < n->n_groups; i++) {
@@ -182,7 +183,7 @@ struct orr_node *orri_group_node(const struct orr_group *g) { return g->node; }
 const char *orri_group_name(const struct orr_group *g) { return g->name; }
 const struct orr_machine_ops *orri_group_machine(const struct orr_group *g) { return g->machine_ops; }
 
-/* -- The founding text ---------------------------------------------------------------------------------------------------- */
+/* -- The founding text --------------------------------------------------------------------------------------------- */
 struct text {
     char *at;
     size_t size, cap;

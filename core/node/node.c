@@ -1,10 +1,11 @@
 /* node.c - a node's life, and its turn.
  *
- *     new ─> opening (the disk is read) ─> naming (the incarnation is raised) ─> loading (snapshots into machines) ─> running
- *     running ─> leaving (somebody else leads, what is under way ends, all is closed) ─> stopped
+ *     new ─> opening (the disk is read) ─> naming (the incarnation is raised) ─> loading (snapshots into machines)
+ *     ─> running ─> leaving (somebody else leads, what is under way ends, all is closed) ─> stopped
  *
- * Nothing is said to anybody before the new incarnation is durable. A turn: all completions; what the storage has to tell; timers;
- * services and groups; output; one write for all groups; one alarm. What fails for good ends the node at the end of the turn. */
+ * Nothing is said to anybody before the new incarnation is durable. A turn: all completions; what the storage has to
+ * tell; timers; services and groups; output; one write for all groups; one alarm. What fails for good ends the node at
+ * the end of the turn. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@ enum { STRANGERS_MAX = 64, TIMERS_A_TURN = 10000, PASSES_MAX = 3 };
 
 static void turn(void *ud);
 
-/* -- Life -------------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 void orri_node_init(struct orr_node *n) {
     orri_heap_init(&n->heap, n->alloc);
     orri_slots_init(&n->slots, n->alloc);
@@ -78,7 +79,7 @@ size_t orri_node_payload_max(const struct orr_node *n) {
     return n->cfg.message_bytes_max > batch ? n->cfg.message_bytes_max : batch;
 }
 
-/* -- Identity ------------------------------------------------------------------------------------------------------------------ */
+/* -- Identity ------------------------------------------------------------------------------------------------------ */
 void orri_node_save(struct orr_node *n) {
     size_t cap = orri_identity_size(&n->identity);
     struct orr_chunk *c = n->w->chunks->get(n->w->chunks, cap);
@@ -96,16 +97,17 @@ void orri_node_save(struct orr_node *n) {
 static bool begins_with_cluster(const struct orr_node *n) {
     const struct orri_identity *id = &n->identity;
     size_t size = strlen(n->cluster);
-    return id->founding_size > 9 + size && memcmp(id->founding, "cluster ", 8) == 0 && memcmp(id->founding + 8, n->cluster, size) == 0 &&
-           id->founding[8 + size] == '\n';
+    return id->founding_size > 9 + size && memcmp(id->founding, "cluster ", 8) == 0 &&
+           memcmp(id->founding + 8, n->cluster, size) == 0 && id->founding[8 + size] == '\n';
 }
 
-/* The file may have changed since the cluster was founded: members come from the log all the same, and the operator should know. */
+/* The file may have changed since the cluster was founded: members come from the log all the same, and the operator
+ * should know. */
 static void tell_drift(struct orr_node *n, const char *file, size_t size) {
     const struct orri_identity *id = &n->identity;
     if (id->founding_size == size && memcmp(id->founding, file, size) == 0) return;
-    orri_node_log(n, ORR_LOG_WARN, "the cluster file's groups and voters are not those that this cluster was founded with; the log's stand. "
-             "Founded: %.*s File: %.*s", (int)id->founding_size, id->founding, (int)size, file);
+    orri_node_log(n, ORR_LOG_WARN, "the cluster file's groups and voters are not those that this cluster was founded "
+                  "with; the log's stand. Founded: %.*s File: %.*s", (int)id->founding_size, id->founding, (int)size, file);
 }
 
 static void recall(struct orr_node *n, struct orr_slice state, const char *file, size_t size) {
@@ -156,7 +158,7 @@ void orri_node_disenfranchise(struct orr_node *n, const char *why) {
     for (size_t i = 0; i < n->n_groups; i++) orri_group_disenfranchise(n->groups[i]);
 }
 
-/* -- Getting up ------------------------------------------------------------------------------------------------------------------ */
+/* -- Getting up ---------------------------------------------------------------------------------------------------- */
 static void load(struct orr_node *n) {
     n->phase = ORRI_NODE_LOADING;
     for (size_t i = 0; i < n->n_groups && !orri_node_dead(n); i++) {
@@ -180,7 +182,7 @@ static void run_if_loaded(struct orr_node *n) {
     orri_peers_start(n);
 }
 
-/* -- Leaving --------------------------------------------------------------------------------------------------------------------- */
+/* -- Leaving ------------------------------------------------------------------------------------------------------- */
 static void wake_up(struct orri_alarm *alarm) { (void)alarm; }
 
 void orr_node_stop(struct orr_node *n, const char *why) {
@@ -238,7 +240,7 @@ static void stop(struct orr_node *n) {
     n->w->ops->stop(n->w, n->stop_code, n->stop_why);
 }
 
-/* -- The turn --------------------------------------------------------------------------------------------------------------------- */
+/* -- The turn ------------------------------------------------------------------------------------------------------ */
 static void accepted(struct orr_node *n, const struct orr_stream_event *ev) {
     if (ev->listener != 0) {
         orri_services_accepted(n, ev->stream, ev->listener);
@@ -247,7 +249,8 @@ static void accepted(struct orr_node *n, const struct orr_stream_event *ev) {
     if (n->phase == ORRI_NODE_RUNNING && n->n_strangers < STRANGERS_MAX && orri_link_new(n, ev->stream, NULL)) return;
     ev->stream->owner = NULL;
     n->w->ops->close(n->w, ev->stream, false);
-    orri_node_log_rarely(n, &n->note_stranger, ORR_LOG_INFO, "refused a connection: too many that did not say who they are");
+    orri_node_log_rarely(n, &n->note_stranger, ORR_LOG_INFO,
+                         "refused a connection: too many that did not say who they are");
 }
 
 static void dispatch(struct orr_node *n, struct orr_req *req) {
@@ -361,13 +364,21 @@ static void turn(void *ud) {
     arm(n);
 }
 
-/* -- What others see ---------------------------------------------------------------------------------------------------------------- */
+/* -- What others see ----------------------------------------------------------------------------------------------- */
 void orr_node_status(const struct orr_node *n, struct orr_node_status *out) {
-    *out = (struct orr_node_status){
-        .recovered = n->phase >= ORRI_NODE_RUNNING, .ready = n->phase == ORRI_NODE_RUNNING, .disk_full = n->disk_full,
-        .disenfranchised = n->identity.disenfranchised, .birth = n->identity.birth, .incarnation = n->identity.incarnation,
-        .cluster = n->identity.cluster, .clients = n->n_conns, .frames_in = n->frames_in, .frames_out = n->frames_out,
-        .frames_bad = n->frames_bad, .bytes_in = n->bytes_in, .bytes_out = n->bytes_out };
+    *out = (struct orr_node_status){ .recovered = n->phase >= ORRI_NODE_RUNNING,
+                                     .ready = n->phase == ORRI_NODE_RUNNING,
+                                     .disk_full = n->disk_full,
+                                     .disenfranchised = n->identity.disenfranchised,
+                                     .birth = n->identity.birth,
+                                     .incarnation = n->identity.incarnation,
+                                     .cluster = n->identity.cluster,
+                                     .clients = n->n_conns,
+                                     .frames_in = n->frames_in,
+                                     .frames_out = n->frames_out,
+                                     .frames_bad = n->frames_bad,
+                                     .bytes_in = n->bytes_in,
+                                     .bytes_out = n->bytes_out };
     for (size_t i = 0; i < n->n_groups; i++) out->ready = out->ready && orri_group_ready(n->groups[i]);
     for (size_t i = 0; i < n->n_peers; i++) out->peers_up += n->peers[i].up != NULL;
 }

@@ -1,4 +1,4 @@
-/* note.c - the node's log lines. What a peer or a client can cause is said once in a while, with a count.             */
+/* note.c - the node's log lines. What a peer or a client can cause is said once in a while, with a count. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -10,7 +10,8 @@ static void say(struct orr_node *n, enum orr_level level, uint64_t left_out, con
     char text[512];
     int size = vsnprintf(text, sizeof text, format, args);
     size_t at = size < 0 ? 0 : (size_t)size < sizeof text ? (size_t)size : sizeof text - 1;
-    if (left_out) size = snprintf(text + at, sizeof text - at, " (and %llu more like it)", (unsigned long long)left_out);
+    if (left_out)
+        size = snprintf(text + at, sizeof text - at, " (and %llu more like it)", (unsigned long long)left_out);
     if (left_out && size > 0) at = at + (size_t)size < sizeof text ? at + (size_t)size : sizeof text - 1;
     n->w->ops->log(n->w, level, text, at);
 }

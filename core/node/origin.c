@@ -1,7 +1,7 @@
 /* origin.c - the stream of this node's own batches (states, numbers and promises: origin.h).
  *
- * Invariants: numbered batches come before those without, their numbers are consecutive and end at next_sequence - 1; deadlines
- * never fall along the list; what has no number has no slice anywhere that anybody will read again.                   */
+ * Invariants: numbered batches come before those without, their numbers are consecutive and end at next_sequence - 1;
+ * deadlines never fall along the list; what has no number has no slice anywhere that anybody will read again.        */
 #include "node/origin.h"
 
 #include <errno.h>
@@ -56,7 +56,7 @@ void orri_origin_clear(struct orri_origin *o) {
     orri_origin_init(o, &o->cfg);
 }
 
-/* -- Filling the open batch ------------------------------------------------------------------------------------------- */
+/* -- Filling the open batch ---------------------------------------------------------------------------------------- */
 static void close_open(struct orri_origin *o) {
     struct orri_pending *p = o->open;
     if (!p || p->count == 0) return;
@@ -143,7 +143,7 @@ void orri_origin_commit(struct orri_origin *o, size_t size, struct orri_waiter *
     p->tags[p->count++] = (struct orri_tag){ orri_slots_take(o->cfg.slots, w), tag };
 }
 
-/* -- Telling waiters -------------------------------------------------------------------------------------------------- */
+/* -- Telling waiters ----------------------------------------------------------------------------------------------- */
 static void tell(struct orri_origin *o, struct orri_pending *p, int status) {
     if (p->told) return;
     p->told = true;
@@ -156,8 +156,8 @@ static struct orri_pending *first_without_number(const struct orri_origin *o, st
     return p;
 }
 
-/* Takes out `n` batches (all: SIZE_MAX) of those without a number, oldest first, and tells their waiters. They are taken out
- * first, for who is told may open a new batch at once. */
+/* Takes out `n` batches (all: SIZE_MAX) of those without a number, oldest first, and tells their waiters. They are
+ * taken out first, for who is told may open a new batch at once. */
 static void withdraw(struct orri_origin *o, orr_time until, int status) {
     struct orri_pending *before, *gone = first_without_number(o, &before), *last = NULL;
     for (struct orri_pending *p = gone; p && p->deadline <= until; p = p->next) last = p;
@@ -198,13 +198,14 @@ void orri_origin_tick(struct orri_origin *o, orr_time now, int status) {
         tell(o, p, ORR_EUNKNOWN);
     }
     if (o->untold && !o->untold->sequence && o->untold->deadline <= now) withdraw(o, now, status);
-    if (o->head && o->head->sequence && o->progress + o->cfg.call <= now) {     /* nothing was applied for long: something was lost */
+    /* nothing was applied for long: something was lost */
+    if (o->head && o->head->sequence && o->progress + o->cfg.call <= now) {
         o->progress = now;
         orri_origin_again(o);
     }
 }
 
-/* -- Sending ---------------------------------------------------------------------------------------------------------- */
+/* -- Sending ------------------------------------------------------------------------------------------------------- */
 void orri_origin_again(struct orri_origin *o) {
     o->epoch++;
     o->restart = true;
@@ -222,11 +223,12 @@ void orri_origin_aim(struct orri_origin *o, enum orri_target target, orr_term te
 
 void orri_origin_unblock(struct orri_origin *o) { o->not_before = 0; }
 
-/* Bytes that somebody holds a slice of never change: a batch that gets another head than the one it was once sent with gets
- * another block too. */
+/* Bytes that somebody holds a slice of never change: a batch that gets another head than the one it was once sent with
+ * gets another block too. */
 static int write_head(struct orri_origin *o, struct orri_pending *p) {
     unsigned char head[ORRI_BATCH_HEAD];
-    orri_batch_head_write(head, &(struct orri_batch_head){ { o->cfg.birth, o->cfg.incarnation, p->sequence }, p->count });
+    orri_batch_head_write(head,
+                          &(struct orri_batch_head){ { o->cfg.birth, o->cfg.incarnation, p->sequence }, p->count });
     if (p->chunk->refs > 1) {
         if (memcmp(p->chunk->at, head, sizeof head) == 0) return 0;
         int rc = grow_chunk(o, p, 0);
@@ -310,7 +312,8 @@ void orri_origin_push(struct orri_origin *o, orr_time now) {
 }
 
 void orri_origin_refused(struct orri_origin *o, orr_time now, const struct orri_resend *r) {
-    if (o->target != ORRI_TO_LEADER || r->term != o->term || r->epoch != o->epoch) return;     /* of an epoch that is over */
+    /* of an epoch that is over */
+    if (o->target != ORRI_TO_LEADER || r->term != o->term || r->epoch != o->epoch) return;
     struct orri_pending *p = o->head;
     while (p && p->sequence && (p->sequence < r->from || p->sends > 1 || p->epoch != o->epoch)) p = p->next;
     take_back(o, p);                /* from here on: sent once, to this leader, and refused */
@@ -319,7 +322,7 @@ void orri_origin_refused(struct orri_origin *o, orr_time now, const struct orri_
     refuse(o, now, r->status);
 }
 
-/* -- Applied ---------------------------------------------------------------------------------------------------------- */
+/* -- Applied ------------------------------------------------------------------------------------------------------- */
 struct orri_pending *orri_origin_match(struct orri_origin *o, uint64_t sequence) {
     return o->head && o->head->sequence == sequence ? o->head : NULL;
 }

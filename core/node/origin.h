@@ -2,13 +2,13 @@
  *
  *     open ── end of turn ──> waiting (no number) ── sent ──> sent (numbered) ── applied here ──> gone
  *
- * The stream keeps every batch until it is applied here, and sends those that are not, in order, to each new leader, term or
- * connection (a new epoch of the stream). A number is given at the first sending and says for ever which batch it is, with one
- * exception: a leader that refuses a batch has never taken it, so where it was sent to nobody else the number is taken back.
- * So a batch without a number is in nobody's log: at its deadline it is withdrawn, and its waiters are told that it was surely
- * not done. The waiters of a numbered one are told "unknown", and it stays.
+ * The stream keeps every batch until it is applied here, and sends those that are not, in order, to each new leader,
+ * term or connection (a new epoch of the stream). A number is given at the first sending and says for ever which batch
+ * it is, with one exception: a leader that refuses a batch has never taken it, so where it was sent to nobody else the
+ * number is taken back. So a batch without a number is in nobody's log: at its deadline it is withdrawn, and its
+ * waiters are told that it was surely not done. The waiters of a numbered one are told "unknown", and it stays.
  *
- * It knows a protocol's table and a function that forwards; no peers, no timers: `now` comes in.                       */
+ * It knows a protocol's table and a function that forwards; no peers, no timers: `now` comes in.                     */
 #ifndef ORRI_ORIGIN_H
 #define ORRI_ORIGIN_H
 
@@ -77,7 +77,8 @@ void orri_origin_aim(struct orri_origin *o, enum orri_target target, orr_term te
 void orri_origin_push(struct orri_origin *o, orr_time now);
 void orri_origin_unblock(struct orri_origin *o);            /* there is room again */
 void orri_origin_refused(struct orri_origin *o, orr_time now, const struct orri_resend *r);
-/* The numbered batch of this sequence, if it is the first of the stream: it is being applied. orri_origin_pop after that. */
+/* The numbered batch of this sequence, if it is the first of the stream: it is being applied. orri_origin_pop after
+ * that. */
 struct orri_pending *orri_origin_match(struct orri_origin *o, uint64_t sequence);
 void orri_origin_pop(struct orri_origin *o, orr_time now);
 /* All through `last` are applied, results unknown (a snapshot covered them). */

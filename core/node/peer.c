@@ -1,9 +1,9 @@
 /* peer.c - the other nodes: who dials whom and when, and which of two connections stays.
  *
- * Either side may dial; the one with the smaller id does so at once, the other one a little later, so that connections seldom
- * cross. Where they do, both sides keep the one that the smaller id dialed: it does not answer the other one while its own is under
- * way, and of two that are up both sides close the same one. A process that was started anew, or a connection that has gone
- * silent, gives way to a new one in any case. Redialing backs off with jitter.                                        */
+ * Either side may dial; the one with the smaller id does so at once, the other one a little later, so that connections
+ * seldom cross. Where they do, both sides keep the one that the smaller id dialed: it does not answer the other one
+ * while its own is under way, and of two that are up both sides close the same one. A process that was started anew, or
+ * a connection that has gone silent, gives way to a new one in any case. Redialing backs off with jitter.            */
 #include "node/inner.h"
 
 #define BACKOFF_MIN (20 * ORR_MS)
@@ -122,7 +122,8 @@ void orri_peer_room(struct orri_peer *p) {
     for (size_t i = 0; i < p->node->n_groups; i++) orri_group_peer_room(p->node->groups[i], p);
 }
 
-int orri_peer_send(struct orri_peer *p, const struct orri_frame *frame, struct orr_slice head, const struct orr_slice *body, size_t n_body) {
+int orri_peer_send(struct orri_peer *p, const struct orri_frame *frame, struct orr_slice head,
+                   const struct orr_slice *body, size_t n_body) {
     if (!p->up) return ORR_EUNAVAILABLE;
     if (p->full && frame->channel == 1) return ORR_EOVERLOADED;
     int rc = orri_link_send(p->up, frame, head, body, n_body);

@@ -1,4 +1,4 @@
-/* reads.c - one question for all reads of a turn (the rules: reads.h).                                                */
+/* reads.c - one question for all reads of a turn (the rules: reads.h). */
 #include "node/reads.h"
 
 #include <errno.h>
@@ -9,7 +9,9 @@ enum { TAGS_MIN = 32, TAGS_KEPT_MAX = 4096, SPARE_MAX = 16, TAGS_MAX = 1 << 20 }
 #define RETRY (10 * ORR_MS)
 #define MERGE (5 * ORR_MS)          /* reads that wait for a leader share an item with those of so long before */
 
-void orri_reads_init(struct orri_reads *r, const struct orri_reads_config *cfg) { *r = (struct orri_reads){ .cfg = *cfg }; }
+void orri_reads_init(struct orri_reads *r, const struct orri_reads_config *cfg) {
+    *r = (struct orri_reads){ .cfg = *cfg };
+}
 
 static void *resize(const struct orri_reads *r, void *p, size_t old_size, size_t new_size) {
     return r->cfg.alloc->fn(r->cfg.alloc->ud, p, old_size, new_size);

@@ -1,8 +1,8 @@
-/* reads.h - linearizable reads of one group: gathered in a turn, covered by one question to the protocol, served when the
- * state here is late enough.
+/* reads.h - linearizable reads of one group: gathered in a turn, covered by one question to the protocol, served when
+ * the state here is late enough.
  *
- * A question that is asked later than a read came in covers it too, so whatever waits while there is no leader shares the
- * next question. Refused questions are asked again, with a pause, until the reads' deadline.                          */
+ * A question that is asked later than a read came in covers it too, so whatever waits while there is no leader shares
+ * the next question. Refused questions are asked again, with a pause, until the reads' deadline.                     */
 #ifndef ORRI_READS_H
 #define ORRI_READS_H
 
@@ -36,7 +36,8 @@ struct orri_reads {
 
 void orri_reads_init(struct orri_reads *r, const struct orri_reads_config *cfg);
 void orri_reads_clear(struct orri_reads *r);
-int orri_reads_add(struct orri_reads *r, orr_time now, struct orri_waiter *w, uint64_t tag);    /* ORR_EOVERLOADED, -ENOMEM */
+/* ORR_EOVERLOADED, -ENOMEM */
+int orri_reads_add(struct orri_reads *r, orr_time now, struct orri_waiter *w, uint64_t tag);
 void orri_reads_push(struct orri_reads *r, orr_time now);       /* asks, where there is anything to ask for */
 void orri_reads_answer(struct orri_reads *r, orr_time now, const struct orr_answer *a);
 /* Takes out the first that may be served with the state at `applied`; give it back when its waiters were told. */

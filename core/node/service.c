@@ -1,15 +1,16 @@
 /* service.c - listeners and the connections of their clients.
  *
- * A connection at rest has no buffers: input that was consumed is gone, output goes to the world at the end of the turn. What is
- * incomplete lies in one block, as large as the service wants. A client that does not read: the world takes nothing more, then
- * nothing more is read from it, until there is room. The service is told `close` once, before its connection is gone.  */
+ * A connection at rest has no buffers: input that was consumed is gone, output goes to the world at the end of the
+ * turn. What is incomplete lies in one block, as large as the service wants. A client that does not read: the world
+ * takes nothing more, then nothing more is read from it, until there is room. The service is told `close` once, before
+ * its connection is gone.                                                                                            */
 #include <string.h>
 
 #include "node/inner.h"
 
 enum {
     OUT_FIRST = 4 << 10, OUT_NEXT = 16 << 10,       /* blocks of output in one turn */
-    OUT_TURN = 1 << 20, OUT_MAX = 256 << 20,        /* what a turn should write to a client; and what it may, in one answer */
+    OUT_TURN = 1 << 20, OUT_MAX = 256 << 20, /* what a turn should write to a client; and what it may, in one answer */
     COPY_MAX = 1 << 10,                             /* larger slices are held, not copied */
     IN_MIN = 512,
     IN_SLACK = 1 << 20                              /* what a command may take beyond the largest op */
@@ -18,8 +19,9 @@ enum {
 
 static void on_event(struct orri_endpoint *end, const struct orr_stream_event *ev);
 
-/* -- Life ------------------------------------------------------------------------------------------------------------------ */
-int orr_node_listen(struct orr_node *n, const char *name, const char *address, const struct orr_service *service, void *ud) {
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
+int orr_node_listen(struct orr_node *n, const char *name, const char *address, const struct orr_service *service,
+                    void *ud) {
     if (n->phase != ORRI_NODE_NEW || !name || !address || !service) return ORR_EINVALID;
     struct orri_listener *l = orri_node_resize(n, NULL, 0, sizeof *l);
     if (!l) return -ENOMEM;
@@ -123,7 +125,8 @@ void orri_services_accepted(struct orr_node *n, struct orr_stream *s, uint32_t n
         n->w->ops->close(n->w, s, false);
         return;
     }
-    *c = (struct orri_conn){ .end.event = on_event, .listener = l, .stream = s, .next = l->conns, .alarm.fire = on_alarm };
+    *c = (struct orri_conn){ .end.event = on_event, .alarm.fire = on_alarm, .listener = l, .stream = s };
+    c->next = l->conns;
     if (l->conns) l->conns->before = c;
     l->conns = c;
     n->n_conns++;
@@ -151,7 +154,7 @@ void orri_services_free(struct orr_node *n) {
     n->listeners = NULL;
 }
 
-/* -- In ----------------------------------------------------------------------------------------------------------------------- */
+/* -- In ------------------------------------------------------------------------------------------------------------ */
 static bool reads(const struct orri_conn *c) { return !c->closing && !c->paused && !c->blocked; }
 
 /* Offers bytes to the service; what it did not consume stays in *rest. */
@@ -249,7 +252,7 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
     }
 }
 
-/* -- Out ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Out ----------------------------------------------------------------------------------------------------------- */
 static size_t written(const struct orri_conn *c) { return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0); }
 
 bool orri_conn_crowded(const struct orri_conn *c) { return c->blocked || written(c) >= OUT_TURN; }
@@ -257,7 +260,8 @@ bool orri_conn_crowded(const struct orri_conn *c) { return c->blocked || written
 static int add_part(struct orri_conn *c, struct orr_slice held) {
     if (c->n_parts == c->cap_parts) {
         uint32_t cap = c->cap_parts ? 2 * c->cap_parts : 4;
-        void *p = orri_node_resize(c->listener->node, c->parts, c->cap_parts * sizeof *c->parts, cap * sizeof *c->parts);
+        void *p =
+            orri_node_resize(c->listener->node, c->parts, c->cap_parts * sizeof *c->parts, cap * sizeof *c->parts);
         if (!p) {
             orr_drop(held);
             orri_conn_close(c, false);
@@ -294,7 +298,7 @@ unsigned char *orri_conn_room(struct orri_conn *c, size_t size) {
     if (seal(c) < 0) return NULL;
     c->out = chunks->get(chunks, size < cap ? cap : size);
     if (!c->out) {
-        orri_conn_close(c, false);                  /* an answer that can't be given: nothing after it would be in its place */
+        orri_conn_close(c, false); /* an answer that can't be given: nothing after it would be in its place */
         return NULL;
     }
     c->out_from = c->out_to = 0;
@@ -339,7 +343,7 @@ static void flush(struct orri_conn *c) {
     if (c->closing) finish(c, c->flush);
 }
 
-/* -- The turn --------------------------------------------------------------------------------------------------------------------- */
+/* -- The turn ------------------------------------------------------------------------------------------------------ */
 bool orri_services_turn(struct orr_node *n) {
     bool any = false;
     for (struct orri_conn *c = n->dirty; c; c = c->next_dirty) {
@@ -352,7 +356,8 @@ bool orri_services_turn(struct orr_node *n) {
     return any;
 }
 
-/* Taken off one by one: what is flushed may mark others, or itself once more. Those that still want a turn stay for the next one. */
+/* Taken off one by one: what is flushed may mark others, or itself once more. Those that still want a turn stay for the
+ * next one. */
 void orri_services_flush(struct orr_node *n) {
     struct orri_conn *stay = NULL, *last = NULL;
     for (struct orri_conn *c; (c = n->dirty);) {
@@ -372,7 +377,7 @@ void orri_services_flush(struct orr_node *n) {
     n->dirty_last = last;
 }
 
-/* -- What a service may do ----------------------------------------------------------------------------------------------------------- */
+/* -- What a service may do ----------------------------------------------------------------------------------------- */
 size_t orri_conn_queued(const struct orri_conn *c) {
     struct orr_world *w = c->listener->node->w;
     return written(c) + (c->closed ? 0 : w->ops->queued(w, c->stream));

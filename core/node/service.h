@@ -1,8 +1,8 @@
 /* service.h - what answers the connections of a listener, and what it may do with one.
  *
- * The node owns the connection; a service sees bytes in order and writes bytes in order. Output is gathered in the connection's
- * chunk during a turn and sent as one piece at its end. A client that doesn't read: when more than the limit waits, reading from it
- * stops (the service's `data` isn't called) until there is room.                                                     */
+ * The node owns the connection; a service sees bytes in order and writes bytes in order. Output is gathered in the
+ * connection's chunk during a turn and sent as one piece at its end. A client that doesn't read: when more than the
+ * limit waits, reading from it stops (the service's `data` isn't called) until there is room.                        */
 #ifndef ORRI_SERVICE_H
 #define ORRI_SERVICE_H
 
@@ -14,9 +14,9 @@ struct orr_service {
     const char *name;
     /* A connection opened: *state is the service's own for it. < 0 closes it. */
     int (*open)(void *ud, struct orri_conn *c, void **state);
-    /* Bytes came: consume what is complete and return how many bytes that were; the rest is offered again, joined with what follows
-     * (`want` may be raised: not called again before that many bytes are there). < 0: close after what was written. Slices of
-     * `data` may be held. */
+    /* Bytes came: consume what is complete and return how many bytes that were; the rest is offered again, joined with
+     * what follows (`want` may be raised: not called again before that many bytes are there). < 0: close after what was
+     * written. Slices of `data` may be held. */
     int64_t (*data)(void *state, struct orr_slice data, size_t *want);
     /* The turn is about to end (called for connections that got data, or for which orri_conn_soon was called). */
     void (*turn)(void *state);
@@ -29,10 +29,12 @@ unsigned char *orri_conn_room(struct orri_conn *c, size_t size);
 void orri_conn_wrote(struct orri_conn *c, size_t size);                   /* how much of the room was used */
 int orri_conn_write(struct orri_conn *c, struct orr_slice bytes);         /* copied when small, held when large */
 size_t orri_conn_queued(const struct orri_conn *c);                       /* bytes not yet taken by the system */
-/* Enough was written for one turn, or the client doesn't read: the rest should wait for the next `turn`, after orri_conn_soon. */
+/* Enough was written for one turn, or the client doesn't read: the rest should wait for the next `turn`, after
+ * orri_conn_soon. */
 bool orri_conn_crowded(const struct orri_conn *c);
 void orri_conn_pause(struct orri_conn *c, bool on);                       /* back-pressure of the service's own */
-void orri_conn_soon(struct orri_conn *c);                                 /* call `turn` before this turn ends, or, where the client doesn't read, when there is room */
+/* call `turn` before this turn ends, or, where the client doesn't read, when there is room */
+void orri_conn_soon(struct orri_conn *c);
 void orri_conn_alarm(struct orri_conn *c, orr_time at);                   /* ORR_NEVER: none */
 void orri_conn_close(struct orri_conn *c, bool flush);
 uint64_t orri_conn_serial(const struct orri_conn *c);

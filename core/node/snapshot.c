@@ -10,9 +10,9 @@
  *     16     n  the duplicate filter (filter.h)
  *   16+n        the machine's image
  *
- * Taking is spread over turns: the machine is frozen once, then gives pieces as the disk has room. It is begun when the log has grown by
- * enough bytes. Two snapshots are kept, and the log from the older one on: should the newest be damaged, the older one and the
- * log still give the state; the same tail serves followers that are slow.                                             */
+ * Taking is spread over turns: the machine is frozen once, then gives pieces as the disk has room. It is begun when the
+ * log has grown by enough bytes. Two snapshots are kept, and the log from the older one on: should the newest be
+ * damaged, the older one and the log still give the state; the same tail serves followers that are slow.             */
 #include <string.h>
 
 #include "base/codec.h"
@@ -27,7 +27,7 @@ enum {
 
 static const unsigned char magic[4] = { 'O', 'G', 'R', 'P' };
 
-/* -- Taking ------------------------------------------------------------------------------------------------------------------ */
+/* -- Taking -------------------------------------------------------------------------------------------------------- */
 static void taken_not(struct orr_group *g) {
     if (g->taking.state != ORRI_TAKING_NOT) g->machine_ops->unfreeze(g->machine);
     g->taking.state = ORRI_TAKING_NOT;
@@ -41,8 +41,8 @@ void orri_snapshot_abort(struct orr_group *g) {
 }
 
 static bool due(const struct orr_group *g) {
-    return g->taking.state == ORRI_TAKING_NOT && g->node->phase == ORRI_NODE_RUNNING && g->node->now >= g->taking.not_before &&
-           g->config_size && g->status.stored >= g->at.index &&
+    return g->taking.state == ORRI_TAKING_NOT && g->node->phase == ORRI_NODE_RUNNING &&
+           g->node->now >= g->taking.not_before && g->config_size && g->status.stored >= g->at.index &&
            orri_storage_log_bytes(g->node->storage, g->number) >= g->node->cfg.snapshot_bytes;
 }
 
@@ -51,14 +51,16 @@ static void begin(struct orr_group *g) {
     orri_storage_snapshots(g->node->storage, g->number, &newest, NULL);
     if (g->at.index <= newest.index || g->machine_ops->freeze(g->machine) < 0) return;
     struct orr_slice config = orr_borrow(g->config, g->config_size);
-    g->taking.snapshot = (struct orr_snapshot){ .index = g->at.index, .term = g->at.term, .time = g->at.time, .config = config };
+    g->taking.snapshot =
+        (struct orr_snapshot){ .index = g->at.index, .term = g->at.term, .time = g->at.time, .config = config };
     g->taking.state = ORRI_TAKING_PREFIX;
     if (orri_storage_snapshot_begin(g->node->storage, g->number, &g->taking.snapshot) == 0) return;
     taken_not(g);
     g->taking.not_before = g->node->now + PAUSE;
 }
 
-/* The group's own part. The filter is as of the frozen state: begin and prefix are of one turn, with nothing applied between. */
+/* The group's own part. The filter is as of the frozen state: begin and prefix are of one turn, with nothing applied
+ * between. */
 static int write_prefix(struct orr_group *g) {
     struct orr_chunks *chunks = g->node->w->chunks;
     size_t own = orri_filter_size(&g->filter);
@@ -108,7 +110,8 @@ void orri_snapshot_step(struct orr_group *g) {
         }
     }
     if (rc < 0) {
-        orri_node_log_rarely(g->node, &g->note, ORR_LOG_WARN, "group %s: no snapshot now: %s", g->name, orr_strerror(rc));
+        orri_node_log_rarely(g->node, &g->note, ORR_LOG_WARN, "group %s: no snapshot now: %s", g->name,
+                             orr_strerror(rc));
         orri_snapshot_abort(g);
     }
 }
@@ -119,7 +122,8 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
     taken_not(g);                                  /* a failure may come while pieces are still being given */
     if (d->status < 0) {
         g->taking.not_before = n->now + PAUSE;
-        orri_node_log_rarely(n, &g->note, ORR_LOG_WARN, "group %s: snapshot failed: %s", g->name, orr_strerror(d->status));
+        orri_node_log_rarely(n, &g->note, ORR_LOG_WARN, "group %s: snapshot failed: %s", g->name,
+                             orr_strerror(d->status));
         return;
     }
     struct orr_snapshot newest, older = { 0 };
@@ -127,10 +131,11 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
     orr_index keep_after = n->disk_full ? newest.index : older.index;
     orri_node_log(n, ORR_LOG_INFO, "group %s: snapshot at %llu, %llu bytes; the log is kept after %llu", g->name,
              (unsigned long long)newest.index, (unsigned long long)newest.size, (unsigned long long)keep_after);
-    if (g->order->compacted(g->x, n->now, &newest, keep_after) == 0) orri_storage_release(n->storage, g->number, keep_after);
+    if (g->order->compacted(g->x, n->now, &newest, keep_after) == 0)
+        orri_storage_release(n->storage, g->number, keep_after);
 }
 
-/* -- Restoring ----------------------------------------------------------------------------------------------------------------- */
+/* -- Restoring ----------------------------------------------------------------------------------------------------- */
 static void fetch_next(struct orr_group *g) {
     struct orri_restoring *r = &g->restoring;
     struct orr_fetch f = { .id = ORRI_FETCH_OURS | r->offset, .kind = ORR_FETCH_SNAPSHOT, .from = r->snapshot.index,
@@ -203,7 +208,8 @@ static int take_part(struct orr_group *g, struct orr_slice data) {
     r->offset += data.size;
     int rc = r->prefix_done ? 0 : take_prefix(g, &data);
     if (rc == 0 && data.size) rc = g->machine_ops->restore_part(g->machine, data.at, data.size);
-    if (rc == 0 && r->offset >= r->snapshot.size) rc = r->prefix_done ? g->machine_ops->restore_end(g->machine) : ORR_ECORRUPT;
+    if (rc == 0 && r->offset >= r->snapshot.size)
+        rc = r->prefix_done ? g->machine_ops->restore_end(g->machine) : ORR_ECORRUPT;
     return rc;
 }
 
@@ -214,19 +220,25 @@ static void restore_failed(struct orr_group *g, int status) {
     orri_storage_snapshots(g->node->storage, g->number, &newest, &older);
     orri_storage_boot(g->node->storage, g->number, &boot);
     g->restoring.on = false;
-    if (!g->x && older.index && older.index < failed.index && boot.first <= older.index + 1 && boot.last >= older.index) {
-        orri_node_log(g->node, ORR_LOG_WARN, "group %s: its snapshot at %llu can't be loaded (%s): taking the one at %llu and the log behind it",
-                 g->name, (unsigned long long)failed.index, orr_strerror(status), (unsigned long long)older.index);
+    if (!g->x && older.index && older.index < failed.index && boot.first <= older.index + 1 &&
+        boot.last >= older.index) {
+        orri_node_log(
+            g->node, ORR_LOG_WARN,
+            "group %s: its snapshot at %llu can't be loaded (%s): taking the one at %llu and the log behind it",
+            g->name, (unsigned long long)failed.index, orr_strerror(status), (unsigned long long)older.index);
         orri_snapshot_restore(g, &older);
         return;
     }
     g->machine_broken = true;
     if (status == ORR_ECORRUPT)
-        orri_node_fail(g->node, 3, "group %s: its snapshot at %llu is damaged. Restore the data directory from a copy, or start this node "
-                       "with an empty one once the others have a majority without it", g->name, (unsigned long long)failed.index);
+        orri_node_fail(
+            g->node, 3,
+            "group %s: its snapshot at %llu is damaged. Restore the data directory from a copy, or start this node "
+            "with an empty one once the others have a majority without it",
+            g->name, (unsigned long long)failed.index);
     else
-        orri_node_fail(g->node, 4, "group %s: its snapshot at %llu can't be read: %s", g->name, (unsigned long long)failed.index,
-                       orr_strerror(status));
+        orri_node_fail(g->node, 4, "group %s: its snapshot at %llu can't be read: %s", g->name,
+                       (unsigned long long)failed.index, orr_strerror(status));
 }
 
 static void restored(struct orr_group *g) {
@@ -242,7 +254,9 @@ static void restored(struct orr_group *g) {
     struct orr_trace_apply done = { s->index, s->term, orri_apply_digest(g) };
     orri_trace(g, ORR_TRACE_RESTORE, &done, sizeof done);
     orri_node_log(n, ORR_LOG_INFO, "group %s: loaded the snapshot at %llu", g->name, (unsigned long long)s->index);
-    if (g->x) orri_origin_settle(&g->origin, n->now, orri_filter_last(&g->filter, &n->identity.birth, n->identity.incarnation));
+    if (g->x)
+        orri_origin_settle(&g->origin, n->now,
+                           orri_filter_last(&g->filter, &n->identity.birth, n->identity.incarnation));
     else orri_group_begin(g, s);
 }
 

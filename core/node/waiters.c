@@ -5,7 +5,9 @@
 
 #include "base/assert.h"
 
-void orri_slots_init(struct orri_slots *s, const struct orr_alloc *alloc) { *s = (struct orri_slots){ .alloc = alloc }; }
+void orri_slots_init(struct orri_slots *s, const struct orr_alloc *alloc) {
+    *s = (struct orri_slots){ .alloc = alloc };
+}
 
 void orri_slots_clear(struct orri_slots *s) {
     s->alloc->fn(s->alloc->ud, s->at, s->cap * sizeof *s->at, 0);

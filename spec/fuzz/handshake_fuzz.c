@@ -1,5 +1,5 @@
-/* handshake_fuzz.c - what a stranger says first: HELLO and REFUSED, and the node's own state from the disk, which has the same parts.
- * What was read and can be written again must be read as the same. */
+/* handshake_fuzz.c - what a stranger says first: HELLO and REFUSED, and the node's own state from the disk, which has
+ * the same parts. What was read and can be written again must be read as the same. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

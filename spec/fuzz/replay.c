@@ -1,4 +1,5 @@
-/* replay.c - runs a fuzz target over files and folders of inputs, without a fuzzer: `NAME_fuzz spec/fuzz/corpus/NAME`. */
+/* replay.c - runs a fuzz target over files and folders of inputs, without a fuzzer: `NAME_fuzz
+ * spec/fuzz/corpus/NAME`. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,7 +1,8 @@
-/* cluster_test.c - whole nodes in the simulator: a counting machine behind Raft, clients on every node, and what goes wrong.
+/* cluster_test.c - whole nodes in the simulator: a counting machine behind Raft, clients on every node, and what goes
+ * wrong.
  *
- * Whatever a client was told must hold at the end on every node: "done" is there exactly once, "not done" is not there, and
- * nothing is there twice, whoever led, died, or was cut off meanwhile.                                                */
+ * Whatever a client was told must hold at the end on every node: "done" is there exactly once, "not done" is not there,
+ * and nothing is there twice, whoever led, died, or was cut off meanwhile.                                           */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -52,7 +53,7 @@ struct cluster {
     struct orr_rng rng;
 };
 
-/* -- Nodes ---------------------------------------------------------------------------------------------------------------- */
+/* -- Nodes --------------------------------------------------------------------------------------------------------- */
 static void halt(void *ud) {
     struct member *m = ud;
     orr_node_free(m->node);
@@ -98,7 +99,7 @@ static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state
     }
 }
 
-/* -- Clients ---------------------------------------------------------------------------------------------------------------- */
+/* -- Clients ------------------------------------------------------------------------------------------------------- */
 static void ask(struct client *k) {
     struct cluster *c = k->cluster;
     unsigned char request[COUNTER_REQUEST];
@@ -163,7 +164,8 @@ static void reconnect(void *ud) {
     struct cluster *c = k->cluster;
     if (k->up) return;
     k->node = (k->node + 1) % c->n;
-    if (orr_sim_client_connect(k->c, c->members[k->node].service) < 0) orr_sim_at(c->sim, orr_sim_now(c->sim) + 50 * ORR_MS, reconnect, k);
+    if (orr_sim_client_connect(k->c, c->members[k->node].service) < 0)
+        orr_sim_at(c->sim, orr_sim_now(c->sim) + 50 * ORR_MS, reconnect, k);
 }
 static void on_closed(void *ud, int status) {
     struct client *k = ud;
@@ -175,7 +177,7 @@ static void on_closed(void *ud, int status) {
 }
 static const struct orr_sim_client_ops client_ops = { on_connected, on_data, on_closed };
 
-/* -- The cluster ------------------------------------------------------------------------------------------------------------- */
+/* -- The cluster --------------------------------------------------------------------------------------------------- */
 static struct cluster *cluster_new(size_t n, uint64_t seed) {
     struct cluster *c = calloc(1, sizeof *c);
     struct orr_sim_config cfg;
@@ -203,7 +205,9 @@ static struct cluster *cluster_new(size_t n, uint64_t seed) {
         c->file[i] = (struct orr_node_member){ m->name, m->at, true };
     }
     for (size_t i = 0; i < n; i++) {
-        assert_int_equal(orr_sim_add(c->sim, c->members[i].name, &(struct orr_sim_boot){ .start = boot, .halt = halt, .ud = &c->members[i] }), 0);
+        assert_int_equal(orr_sim_add(c->sim, c->members[i].name,
+                                     &(struct orr_sim_boot){ .start = boot, .halt = halt, .ud = &c->members[i] }),
+                         0);
     }
     return c;
 }
@@ -281,7 +285,8 @@ static void check_promises(struct cluster *c) {
     for (size_t i = 0; i < c->n && verbose; i++) {
         struct orr_order_status s;
         if (orr_group_status(c->members[i].group, &s)) {
-            printf("%s: role %d term %" PRIu64 " last %" PRIu64 " stored %" PRIu64 " commit %" PRIu64 " applied %" PRIu64 " error %d\n",
+            printf("%s: role %d term %" PRIu64 " last %" PRIu64 " stored %" PRIu64 " commit %" PRIu64
+                   " applied %" PRIu64 " error %d\n",
                    c->members[i].name, (int)s.role, s.term, s.last, s.stored, s.commit, s.applied, s.error);
         }
     }
@@ -300,7 +305,7 @@ static void check_promises(struct cluster *c) {
     if (verbose) printf("done %zu unknown %zu not done %zu reads %zu\n", c->done, c->unknown, c->not_done, c->reads);
 }
 
-/* -- Tests --------------------------------------------------------------------------------------------------------------------- */
+/* -- Tests --------------------------------------------------------------------------------------------------------- */
 static void one_node_alone_serves(void **state) {
     (void)state;
     struct cluster *c = cluster_new(1, 1);
@@ -414,7 +419,8 @@ static void a_node_that_leaves_hands_over_first(void **state) {
     orr_time before = orr_sim_now(c->sim);
     unsigned char leave[COUNTER_REQUEST] = { 'Q' };
     for (size_t i = 0; i < CLIENTS; i++) {
-        if (c->clients[i].up && &c->members[c->clients[i].node] == m) orr_sim_client_send(c->clients[i].c, leave, sizeof leave);
+        if (c->clients[i].up && &c->members[c->clients[i].node] == m)
+            orr_sim_client_send(c->clients[i].c, leave, sizeof leave);
     }
     while (m->node && orr_sim_now(c->sim) < before + 5 * ORR_SECOND) run(c, ORR_MS);
     assert_null(m->node);
@@ -543,6 +549,7 @@ static void chaos(uint64_t seed) {
     struct cluster *c = cluster_new(3 + 2 * (seed % 2), seed);
     struct orr_sim_faults rates;
     orr_sim_faults_default(&rates);
+    if (seed % 4 == 3) rates.rate[ORR_SIM_ALLOC] = 2e-5;
     c->snapshot_bytes = 1 << 20;
     counter_pad = seed % 3 ? 20 : 300;
     if (verbose) printf("seed %" PRIu64 "\n", seed);

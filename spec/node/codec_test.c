@@ -13,7 +13,9 @@
 #include "support/alloc.h"
 
 static struct orri_hello a_hello(void) {
-    struct orri_hello h = { .oldest = 1, .newest = 3, .cluster = 0x1122334455667788, .id = 42, .incarnation = 7, .nonce = 99, .n_groups = 3 };
+    struct orri_hello h = {
+        .oldest = 1, .newest = 3, .cluster = 0x1122334455667788, .id = 42, .incarnation = 7, .nonce = 99, .n_groups = 3
+    };
     memset(&h.birth, 0x5a, sizeof h.birth);
     memset(&h.bundle, 0xa5, sizeof h.bundle);
     strcpy(h.name, "n1");
@@ -88,10 +90,11 @@ static void text_from_a_peer_is_printable(void **state) {
 
 static void every_refusal_has_a_word(void **state) {
     (void)state;
-    for (int i = 1; i < ORRI_REFUSAL_KINDS; i++) assert_string_not_equal(orri_refusal_word((enum orri_refusal)i), "welcome");
+    for (int i = 1; i < ORRI_REFUSAL_KINDS; i++)
+        assert_string_not_equal(orri_refusal_word((enum orri_refusal)i), "welcome");
 }
 
-/* -- Batches ---------------------------------------------------------------------------------------------------------- */
+/* -- Batches ------------------------------------------------------------------------------------------------------- */
 static size_t a_batch(unsigned char *at) {
     struct orri_batch_head head = { { .incarnation = 3, .sequence = 9 }, 3 };
     memset(&head.origin.birth, 7, sizeof head.origin.birth);
@@ -156,7 +159,7 @@ static void batch_of_nobody_is_empty(void **state) {
     assert_int_equal(orri_batch_open(orr_borrow(bytes, sizeof bytes), &head), ORR_EINVALID);
 }
 
-/* -- Forwarding --------------------------------------------------------------------------------------------------------- */
+/* -- Forwarding ---------------------------------------------------------------------------------------------------- */
 static void forward_and_resend_come_back(void **state) {
     (void)state;
     unsigned char bytes[64] = { 0 };
@@ -166,7 +169,8 @@ static void forward_and_resend_come_back(void **state) {
     orri_forward_write(bytes, &f);
     assert_int_equal(orri_forward_read(orr_borrow(bytes, 20), &got, &batch), 0);
     assert_true(got.term == 5 && got.epoch == 6 && got.restart && batch.size == 4);
-    for (size_t n = 0; n < ORRI_FORWARD_HEAD; n++) assert_int_equal(orri_forward_read(orr_borrow(bytes, n), &got, &batch), ORR_EINVALID);
+    for (size_t n = 0; n < ORRI_FORWARD_HEAD; n++)
+        assert_int_equal(orri_forward_read(orr_borrow(bytes, n), &got, &batch), ORR_EINVALID);
     orri_resend_write(bytes, &r);
     assert_int_equal(orri_resend_read(orr_borrow(bytes, ORRI_RESEND_SIZE), &back), 0);
     assert_true(back.term == 7 && back.epoch == 8 && back.status == ORR_EFULL && back.from == 9);
@@ -180,7 +184,8 @@ static void the_leader_takes_a_prefix_of_an_epoch_and_refuses_once(void **state)
     struct orri_inbound in = { 0 };
     uint64_t from;
     struct orri_forward first = { 1, 4, true }, next = { 1, 4, false };
-    assert_int_equal(orri_inbound_judge(&in, &next, 10, &from), ORRI_IGNORE);       /* of an epoch whose begin was never seen */
+    /* of an epoch whose begin was never seen */
+    assert_int_equal(orri_inbound_judge(&in, &next, 10, &from), ORRI_IGNORE);
     assert_int_equal(orri_inbound_judge(&in, &first, 10, &from), ORRI_TAKE);
     orri_inbound_took(&in, 10);
     assert_int_equal(orri_inbound_judge(&in, &next, 12, &from), ORRI_REFUSE);
@@ -192,7 +197,7 @@ static void the_leader_takes_a_prefix_of_an_epoch_and_refuses_once(void **state)
     assert_int_equal(orri_inbound_judge(&in, &(struct orri_forward){ 1, 5, false }, 12, &from), ORRI_IGNORE);
 }
 
-/* -- Identity --------------------------------------------------------------------------------------------------------------- */
+/* -- Identity ------------------------------------------------------------------------------------------------------ */
 static void identity_comes_back_and_is_damaged_by_any_cut(void **state) {
     (void)state;
     struct spec_alloc a = { 0 };
@@ -245,15 +250,16 @@ static void another_disk_or_an_older_one_is_refused(void **state) {
     assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_REFUSED_BIRTH);
     other = h;
     other.nonce++;
-    assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_REFUSED_MEMORY);      /* the same number, another run */
+    assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_REFUSED_MEMORY); /* the same number, another run */
     other.incarnation--;
     assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_REFUSED_MEMORY);
-    other.incarnation += 2;                                         /* later, but it knows nothing of the run that we have met */
+    other.incarnation += 2; /* later, but it knows nothing of the run that we have met */
     assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_REFUSED_MEMORY);
     other.trail[1] = (uint32_t)h.nonce;
     assert_int_equal(orri_identity_meet(&id, &other, &changed), ORRI_WELCOME);
     assert_true(changed);
-    assert_int_equal(orri_identity_meet(&id, &h, &changed), ORRI_REFUSED_MEMORY);          /* and the earlier run is gone for good */
+    /* and the earlier run is gone for good */
+    assert_int_equal(orri_identity_meet(&id, &h, &changed), ORRI_REFUSED_MEMORY);
     orri_identity_clear(&id);
     spec_alloc_check(&a);
 }

@@ -1,4 +1,5 @@
-/* filter_test.c - the duplicate filter: next, older, gap, a new incarnation; digest and snapshot; the oldest gives way. */
+/* filter_test.c - the duplicate filter: next, older, gap, a new incarnation; digest and snapshot; the oldest gives
+ * way. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@ static struct orri_origin_tag tag_of(unsigned origin, uint32_t incarnation, uint
     return t;
 }
 
-static enum orri_filtered judge(struct orri_filter *f, unsigned origin, uint32_t incarnation, uint64_t sequence, orr_index index) {
+static enum orri_filtered judge(struct orri_filter *f, unsigned origin, uint32_t incarnation, uint64_t sequence,
+                                orr_index index) {
     enum orri_filtered verdict;
     struct orri_origin_tag t = tag_of(origin, incarnation, sequence);
     assert_int_equal(orri_filter_judge(f, &t, index, &verdict), 0);
@@ -53,8 +55,9 @@ static void digest_is_of_the_state_and_a_snapshot_keeps_it(void **state) {
     orri_filter_init(&g, &orr_alloc_libc);
     orri_rng_init(&rng, 3);
     uint64_t before = f.digest;
-    for (orr_index i = 1; i < 3000; i++) (void)judge(&f, (unsigned)orri_rng_below(&rng, 20), 1 + (uint32_t)orri_rng_below(&rng, 3),
-                                                     1 + orri_rng_below(&rng, 4), i);
+    for (orr_index i = 1; i < 3000; i++)
+        (void)judge(&f, (unsigned)orri_rng_below(&rng, 20), 1 + (uint32_t)orri_rng_below(&rng, 3),
+                    1 + orri_rng_below(&rng, 4), i);
     assert_true(f.digest != before);
     struct orr_writer w = orri_writer(bytes, sizeof bytes);
     orri_filter_write(&f, &w);

@@ -1,4 +1,5 @@
-/* frame_test.c - frames: round trips, every cut, every flipped bit, and what is refused before anything is allocated. */
+/* frame_test.c - frames: round trips, every cut, every flipped bit, and what is refused before anything is
+ * allocated. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -108,7 +109,8 @@ static void any_cut_of_a_stream_gives_the_same_frames(void **state) {
             while (orri_assembly_next(&a, f->chunks, MAX, &in, &out) == 1) {
                 assert_int_equal(out.group, seen);
                 assert_int_equal(out.payload.size, sizes[seen]);
-                for (size_t i = 0; i < out.payload.size; i++) assert_int_equal(out.payload.at[i], (unsigned char)(seen + i));
+                for (size_t i = 0; i < out.payload.size; i++)
+                    assert_int_equal(out.payload.at[i], (unsigned char)(seen + i));
                 seen++;
             }
             assert_int_equal(in.size, 0);

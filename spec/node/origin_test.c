@@ -1,5 +1,5 @@
-/* origin_test.c - the stream of a node's own batches, against an order that obeys the test: taken at once, refused, lost with
- * its leader. The log is what the order took; what it does at apply is the filter's, as in a group.                   */
+/* origin_test.c - the stream of a node's own batches, against an order that obeys the test: taken at once, refused,
+ * lost with its leader. The log is what the order took; what it does at apply is the filter's, as in a group.        */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -73,8 +73,16 @@ static int set_up(void **state) {
     f.now = ORR_SECOND;
     orri_slots_init(&f.slots, &f.alloc);
     orri_filter_init(&f.filter, &f.alloc);
-    struct orri_origin_config cfg = { .alloc = &f.alloc, .chunks = f.chunks, .slots = &f.slots, .order = &fake_order, .forward = forward, .ud = &f,
-                                      .birth = { { 1 } }, .incarnation = 4, .bytes_max = 1 << 20, .call = CALL };
+    struct orri_origin_config cfg = { .alloc = &f.alloc,
+                                      .chunks = f.chunks,
+                                      .slots = &f.slots,
+                                      .order = &fake_order,
+                                      .forward = forward,
+                                      .ud = &f,
+                                      .birth = { { 1 } },
+                                      .incarnation = 4,
+                                      .bytes_max = 1 << 20,
+                                      .call = CALL };
     orri_origin_init(&f.o, &cfg);
     *state = &f;
     return 0;
@@ -117,7 +125,8 @@ static void apply(struct fixture *f, size_t n) {
         struct orri_pending *p = orri_origin_match(&f->o, head.origin.sequence);
         if (!p) continue;
         for (uint32_t i = 0; i < p->count && !p->told; i++) {
-            if (orri_slots_look(&f->slots, p->tags[i].slot)) f->waiter.told[p->tags[i].tag]++, f->waiter.status[p->tags[i].tag] = 1;
+            if (orri_slots_look(&f->slots, p->tags[i].slot))
+                f->waiter.told[p->tags[i].tag]++, f->waiter.status[p->tags[i].tag] = 1;
             orri_slots_release(&f->slots, p->tags[i].slot);
         }
         p->told = true;
@@ -189,7 +198,7 @@ static void a_new_leader_gets_all_that_is_not_applied_here(void **state) {
     orri_origin_aim(&f->o, ORRI_TO_LEADER, 1, 7);
     for (uint64_t tag = 0; tag < 6; tag++) turn(f, tag);
     apply(f, 2);
-    truncate_log(f, 4);                             /* two were lost with the old leader, two are in the log of the new one */
+    truncate_log(f, 4); /* two were lost with the old leader, two are in the log of the new one */
     orri_origin_aim(&f->o, ORRI_TO_LEADER, 2, 8);
     orri_origin_push(&f->o, f->now);
     assert_int_equal(f->n_log, 8);
@@ -327,7 +336,8 @@ static void nothing_is_lost_in_a_random_run(void **state) {
             while (p && p->next && p->next->sequence) p = p->next;
             if (p && p->sequence == sequence_at(f, keep) && p->epoch == f->o.epoch) {
                 truncate_log(f, keep);
-                orri_origin_refused(&f->o, f->now, &(struct orri_resend){ term, f->o.epoch, ORR_EOVERLOADED, p->sequence });
+                orri_origin_refused(&f->o, f->now,
+                                    &(struct orri_resend){ term, f->o.epoch, ORR_EOVERLOADED, p->sequence });
             }
         }
         orri_origin_push(&f->o, f->now);

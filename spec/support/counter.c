@@ -11,7 +11,7 @@
 
 size_t counter_pad;
 
-/* -- The machine -------------------------------------------------------------------------------------------------------- */
+/* -- The machine --------------------------------------------------------------------------------------------------- */
 struct counter {
     struct orr_machine_config cfg;
     uint64_t digest;
@@ -104,12 +104,24 @@ static int restore_end(void *m) {
     for (size_t i = 0; i < COUNTER_IDS; i++) c->digest ^= word(i, c->n[i]);
     return 0;
 }
-const struct orr_machine_ops counter_machine = {
-    .name = "counter", .version = 1, .create = create, .destroy = destroy, .apply = apply, .advance = advance, .query = query, .wants = wants,
-    .digest = digest, .stats = stats, .freeze = freeze, .next = next, .unfreeze = unfreeze, .restore_begin = restore_begin,
-    .restore_part = restore_part, .restore_end = restore_end };
+const struct orr_machine_ops counter_machine = { .name = "counter",
+                                                 .version = 1,
+                                                 .create = create,
+                                                 .destroy = destroy,
+                                                 .apply = apply,
+                                                 .advance = advance,
+                                                 .query = query,
+                                                 .wants = wants,
+                                                 .digest = digest,
+                                                 .stats = stats,
+                                                 .freeze = freeze,
+                                                 .next = next,
+                                                 .unfreeze = unfreeze,
+                                                 .restore_begin = restore_begin,
+                                                 .restore_part = restore_part,
+                                                 .restore_end = restore_end };
 
-/* -- A sink that keeps one integer ---------------------------------------------------------------------------------------- */
+/* -- A sink that keeps one integer --------------------------------------------------------------------------------- */
 struct number {
     struct orr_sink sink;
     int64_t v;
@@ -118,7 +130,9 @@ static void on_nil(struct orr_sink *s) { ((struct number *)(void *)s)->v = -1; }
 static void on_integer(struct orr_sink *s, int64_t v) { ((struct number *)(void *)s)->v = v; }
 static void on_text(struct orr_sink *s, const void *at, size_t size) { (void)s, (void)at, (void)size; }
 static void on_status(struct orr_sink *s, const char *w) { (void)s, (void)w; }
-static void on_error(struct orr_sink *s, int code, const char *text) { (void)text, ((struct number *)(void *)s)->v = code; }
+static void on_error(struct orr_sink *s, int code, const char *text) {
+    (void)text, ((struct number *)(void *)s)->v = code;
+}
 static void on_array(struct orr_sink *s, size_t n) { (void)s, (void)n; }
 static const struct orr_sink_ops number_ops = { on_nil, on_integer, on_text, on_status, on_error, on_array };
 
@@ -132,7 +146,7 @@ unsigned counter_of(const struct orr_group *g, uint64_t id) {
     return (unsigned)n.v;
 }
 
-/* -- The service -------------------------------------------------------------------------------------------------------------- */
+/* -- The service --------------------------------------------------------------------------------------------------- */
 struct session {
     struct orri_waiter w;           /* first */
     struct orri_conn *c;
@@ -210,4 +224,6 @@ static void session_close(void *state) {
     orri_group_forget(s->g, &s->w);
     free(s);
 }
-const struct orr_service counter_service = { .name = "counter", .open = session_open, .data = session_data, .close = session_close };
+const struct orr_service counter_service = {
+    .name = "counter", .open = session_open, .data = session_data, .close = session_close
+};

@@ -1,9 +1,9 @@
 /* support/counter.h - a small replicated machine, its service, and clients in the simulator, for whole nodes.
  *
- * The machine counts how often each of COUNTER_IDS numbers was applied. An op is 8 bytes: an id, little-endian; a question likewise.
- * The service's requests are 9 bytes, 'W' or 'R' and an id; its answers 17: what became of it, the id, the count. ('Q': the node
- * leaves; no answer.)
- *     '+' done (the count is after it)   '-' surely not done   '?' may or may not be done                              */
+ * The machine counts how often each of COUNTER_IDS numbers was applied. An op is 8 bytes: an id, little-endian; a
+ * question likewise. The service's requests are 9 bytes, 'W' or 'R' and an id; its answers 17: what became of it, the
+ * id, the count. ('Q': the node leaves; no answer.)
+ *     '+' done (the count is after it)   '-' surely not done   '?' may or may not be done                            */
 #ifndef SPEC_COUNTER_H
 #define SPEC_COUNTER_H
 

@@ -8,12 +8,12 @@
  *     orr_node_config_init(&cfg);
  *     cfg.cluster = "kv"; cfg.id = "a"; cfg.nodes = nodes; cfg.n_nodes = 3;
  *     orr_node_new(&node, world, &cfg);                             // sets the world's wake
- *     orr_node_replicate(node, "kv", &(struct orr_group_spec){ .machine = &orr_kv_machine, .order = &orr_raft_order }, &group);
- *     orr_node_listen(node, "resp", "127.0.0.1:7501", &orr_resp_service, group);
+ *     orr_node_replicate(node, "kv", &(struct orr_group_spec){ .machine = &orr_kv_machine, .order = &orr_raft_order },
+ *     &group); orr_node_listen(node, "resp", "127.0.0.1:7501", &orr_resp_service, group);
  *     orr_node_start(node);
  *     ... the world runs: orr_loop_run(loop), or orr_sim_run(...)
  *
- * What a node reports, it reports by its log and by orr_node_status; what ends it, by the world's stop.               */
+ * What a node reports, it reports by its log and by orr_node_status; what ends it, by the world's stop.              */
 #ifndef ORR_NODE_H
 #define ORR_NODE_H
 
@@ -51,7 +51,8 @@ struct orr_node_config {
 ORR_API void orr_node_config_init(struct orr_node_config *cfg);
 
 /* ORR_EINVALID with *why (static text) naming the field; -ENOMEM. The world is borrowed for the node's life. */
-ORR_API int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_node_config *cfg, const char **why);
+ORR_API int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_node_config *cfg,
+                         const char **why);
 ORR_API void orr_node_free(struct orr_node *node);
 
 struct orr_group_spec {
@@ -62,19 +63,22 @@ struct orr_group_spec {
     orr_time election, heartbeat;   /* 0: the node's */
 };
 /* Declares a group; before start. *out is the node's, for its life. ORR_ECONFLICT: that name is taken. */
-ORR_API int orr_node_replicate(struct orr_node *node, const char *name, const struct orr_group_spec *spec, struct orr_group **out);
+ORR_API int orr_node_replicate(struct orr_node *node, const char *name, const struct orr_group_spec *spec,
+                               struct orr_group **out);
 
 /* A service answers the connections of one listener. The node calls these with a connection (node/service.h), never
  * more than one at a time. */
 struct orr_service;
 ORR_API extern const struct orr_service orr_resp_service;   /* ud: the struct orr_group * whose machine is "kv" */
-ORR_API int orr_node_listen(struct orr_node *node, const char *name, const char *address, const struct orr_service *service, void *ud);
+ORR_API int orr_node_listen(struct orr_node *node, const char *name, const char *address,
+                            const struct orr_service *service, void *ud);
 
 /* Opens the directory (ORR_EBUSY), starts recovery. What fails later stops the node through the world's stop with a
  * code (2: wrong use or another's directory, 3: damaged data, 4: disk) and a text that says what to do. */
 ORR_API int orr_node_start(struct orr_node *node);
-/* Leaves cleanly, from its next turn on: hands leadership over, flushes, then the world's stop(0). A signal that the world reports does
- * the same. Asked in a turn, or, on a world that hears of an alarm set outside one (a live one), at any time. */
+/* Leaves cleanly, from its next turn on: hands leadership over, flushes, then the world's stop(0). A signal that the
+ * world reports does the same. Asked in a turn, or, on a world that hears of an alarm set outside one (a live one), at
+ * any time. */
 ORR_API void orr_node_stop(struct orr_node *node, const char *why);
 
 struct orr_node_status {
@@ -91,7 +95,7 @@ ORR_API void orr_node_status(const struct orr_node *node, struct orr_node_status
 ORR_API struct orr_group *orr_node_group(struct orr_node *node, const char *name);      /* NULL: none */
 /* False where this node has no replica. */
 ORR_API bool orr_group_status(const struct orr_group *g, struct orr_order_status *out);
-ORR_API const char *orr_group_leader(const struct orr_group *g);      /* name of the leader as this node knows it, or NULL */
+ORR_API const char *orr_group_leader(const struct orr_group *g); /* name of the leader as this node knows it, or NULL */
 ORR_API uint64_t orr_group_digest(const struct orr_group *g);         /* of the state here, at applied */
 
 #ifdef __cplusplus
