@@ -96,7 +96,7 @@ void orri_wal_put_entries(struct orr_writer *w, uint64_t *fold, const struct orr
 /* The head of one entry; its data and orri_wal_pad(size) zeros follow. */
 void orri_wal_put_entry(struct orr_writer *w, uint64_t *fold, uint32_t group, const struct orr_entry *entry);
 
-/* 0 when the body is what its head says, down to each entry: the functions below can't fail on it then. ORR_ECORRUPT. */
+/* 0 when the body is what its head says, down to each entry (the functions below can't fail then); ORR_ECORRUPT. */
 int orri_wal_check(uint64_t log, const struct orri_wal_head *head, struct orr_slice body);
 /* The next record: 1; 0 at the end; ORR_ECORRUPT. Nothing is hashed. Slices are parts of the body, not held. */
 int orri_wal_next(struct orr_slice body, size_t *at, struct orri_wal_record *out);

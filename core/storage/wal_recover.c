@@ -39,15 +39,15 @@ int orri_wal_claim(struct orri_recovery *r, struct orri_segment *segment, struct
     return 0;
 }
 
-static const struct orri_claim *claim_of(const struct orri_recovery *r, uint64_t sequence) {
+static struct orri_claim *claim_of(const struct orri_recovery *r, uint64_t sequence) {
     for (size_t i = 0; i < r->n_claims; i++) {
         if (r->claims[i].sequence == sequence) return &r->claims[i];
     }
     return NULL;
 }
 
-static const struct orri_claim *newest_claim(const struct orri_recovery *r) {
-    const struct orri_claim *newest = NULL;
+static struct orri_claim *newest_claim(const struct orri_recovery *r) {
+    struct orri_claim *newest = NULL;
     for (size_t i = 0; i < r->n_claims; i++) {
         if (r->claims[i].sequence && (!newest || r->claims[i].sequence > newest->sequence)) newest = &r->claims[i];
     }
@@ -193,10 +193,13 @@ static void slot_searched(struct orri_recovery *r, bool found) {
     }
 }
 
-/* The first batch of the newest segment was never whole: the row ends in the segment before. */
+/* The first batch of the newest segment was never whole: that segment doesn't exist, and the row is read once more as
+ * if it had never been tried. (It may have said that less is needed than the batches before it did; only what was
+ * durably said counts, for the segments it would have given up were not.)                                            */
 static void beginning_searched(struct orri_recovery *r, bool found) {
+    struct orr_storage *s = r->s;
     struct orri_segment *last = segment_at(r, r->k);
-    const struct orri_claim *claim = claim_of(r, last->sequence);
+    struct orri_claim *claim = claim_of(r, last->sequence);
     if (found) {
         orri_recover_damage(r, last->name, ORRI_WAL_PAGE, ORR_ECORRUPT,
                             "a segment's first batch is damaged, and later ones prove that it was complete");
@@ -207,9 +210,15 @@ static void beginning_searched(struct orri_recovery *r, bool found) {
         return;
     }
     r->torn = last;
-    r->s->segments.used.n--;
-    if (r->k > 0) log_over(r);
-    else slot_searched(r, false);
+    claim->sequence = 0;
+    for (size_t i = 0; i < s->segments.used.n; i++) segment_at(r, i)->sequence = segment_at(r, i)->live = 0;
+    s->segments.used.n = 0;
+    while (s->groups.n > 0) orri_group_free(s, s->groups.at[--s->groups.n]);
+    orr_drop(r->piece);
+    r->piece = orr_borrow(NULL, 0);
+    r->started = false;
+    r->number = r->chain = r->oldest = 0;
+    orri_wal_recover(r);
 }
 
 /* Nothing can be read at r->at. */

@@ -1,10 +1,11 @@
 /* wal.c - the log against the machine's limit: pwrite and fdatasync of 4 KiB over a zeroed file, in the same run.
  *
- *     cc -O2 -Icore/include -Icore -o wal spec/bench/wal.c build/release/liborrery.a -levent_core -levent_pthreads -lxxhash -lpthread
+ *     cc -O2 -Icore/include -Icore -o wal spec/bench/wal.c build/release/liborrery.a -levent_core -levent_pthreads \
+ *        -lxxhash -lpthread
  *     wal DIRECTORY [SECONDS]
  *
  * A line for each shape: stores in flight, bytes of an entry; syncs and stores a second, the median time from hand-in to
- * "stored", and the ratio of the syncs (or, for one in flight, of the times) to the limit.                           */
+ * "stored", and that time over the limit's. */
 #define _GNU_SOURCE
 #include <orrery/loop.h>
 
@@ -141,8 +142,10 @@ static void shape(const char *dir, unsigned in_flight, size_t entry_bytes, doubl
     orri_storage_stats(b.s, &after);
     double took = b.end - b.begin, syncs = (double)(after.syncs - b.before.syncs) / took;
     double half = median();
-    printf("%3u in flight, %5zu bytes: %6.0f syncs/s, %8.0f stores/s, median %6.1f us, %.2f x the limit's time, %u segments\n",
-           in_flight, entry_bytes, syncs, (double)(b.stored - 1000) / took, half * 1e6, half / limit_time, after.segments);
+    printf("%3u in flight, %5zu bytes: %6.0f syncs/s, %8.0f stores/s, median %6.1f us, %.2f x the limit's time, %u "
+           "segments\n",
+           in_flight, entry_bytes, syncs, (double)(b.stored - 1000) / took, half * 1e6, half / limit_time,
+           after.segments);
     orri_storage_free(b.s);
     orr_loop_free(loop);
     snprintf(command, sizeof command, "rm -rf '%s'", path);
