@@ -18,6 +18,7 @@ check() {
     else
         echo "not ok: $what"
         failed=$((failed + 1))
+        return 1
     fi
 }
 
