@@ -4,7 +4,7 @@
 #   ORR_LONG=1      1000 seeds, and more fresh ones
 set -u
 . spec/stages/common.sh
-orrery=build/release/orrery
+orrery=${ORR_PROGRAM:-build/release/orrery}
 kv=examples/kv/cluster.lua
 tmp=build/spec/simulation
 rm -rf $tmp && mkdir -p $tmp || exit 1
@@ -24,7 +24,7 @@ seeds() {
 sum() { sed -n "s/.*\"$2\":\([0-9]*\)[,}].*/\1/p" "$tmp/$1" | awk '{s += $1} END {print s + 0}'; }
 digests() { sed -n 's/.*"seed":\([0-9]*\),.*"digest":"\([0-9a-f]*\)".*/\1 \2/p' "$tmp/$1"; }
 
-if [ "${ORR_LONG:-}" ]; then last=1000 more=300; else last=150 more=24; fi
+if [ "${ORR_LONG:-}" ]; then last=1000 more=300; else last=300 more=100; fi
 check "seeds 1 to $last under faults violate nothing" seeds fixed 1 $last default $kv 30
 operations=$(sum fixed operations) reads=$(sum fixed reads) overlapping=$(sum fixed overlapping_reads)
 echo "$operations operations, $reads reads, $overlapping of them overlap a write of their key; $(sum fixed elections) elections," \
@@ -35,8 +35,8 @@ grep -o '"faults":{[^}]*}' $tmp/fixed | grep -o '"[a-z_]*":[0-9]*' | sed 's/"fau
     awk -F: '{n[$1] += $2} END {for (k in n) print k, n[k]}' | sort >$tmp/kinds
 echo "how often each fault struck: $(tr '\n' ',' <$tmp/kinds | sed 's/,$//; s/,/, /g')"
 for kind in delay reset stall slow cut cut_one_way partition crash crash_submitted crash_written crash_synced crash_process \
-    crash_silent pause write_error sync_error sync_hang disk_full sector_lost sector_kept clock_step clock_drift alloc \
-    turn_cut short_read rare; do
+    crash_silent pause write_error sync_error sync_hang disk_full sector_lost sector_kept clock_step clock_drift read_error \
+    name_lost turn_cut short_read rare; do
     check "the fault $kind struck" grep -q "^$kind " $tmp/kinds
 done
 
