@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <orrery/raft.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lab_internal.h"
@@ -21,8 +22,9 @@ struct image {                      /* one group on one disk */
     size_t cap;
 };
 struct disk {
-    bool open;                      /* a segment was found; the next batch is at `at` of it, if it is there */
-    uint64_t log, segment, number, chain, at;
+    bool open;                      /* a segment was found; the next batch is at `at` of it, if it is there, */
+    struct orri_wal_header next;    /* and bears these */
+    uint64_t at;
     char path[ORRI_WAL_NAME];
     struct image groups[LAB_GROUPS_MAX];
 };
@@ -101,44 +103,56 @@ static void take_record(struct lab *lab, struct disk *d, const struct orri_wal_r
 }
 
 /* -- Segments --------------------------------------------------------------------------------------------------------------- */
-/* The next batch of the segment, if it is there as a whole. */
-static bool take_batch(struct lab *lab, struct disk *d, size_t node) {
+/* A batch at `at` of a segment, if it is there as a whole; the body lies in lab->disks->body. */
+static bool batch_at(struct lab *lab, size_t node, const char *path, uint64_t at, const struct orri_wal_header *in,
+                     struct orri_wal_head *head, struct orr_slice *body) {
     unsigned char bytes[ORRI_WAL_HEAD];
-    struct orri_wal_head head;
-    if (!read_at(lab, node, d->path, d->at, bytes, sizeof bytes)) return false;
-    if (orri_wal_get_head(bytes, d->log, &head) < 0 || head.segment != d->segment || head.number != d->number) return false;
+    if (!read_at(lab, node, path, at, bytes, sizeof bytes)) return false;
+    if (orri_wal_get_head(bytes, in->log, head) < 0 || head->segment != in->segment || head->number != in->number) return false;
     uint64_t size = 0;
-    orr_sim_disk_durable_size(lab->sim, lab->names[node], d->path, &size);
-    if (head.before != d->chain || head.size > size) return false;
-    unsigned char *body = lab_grow(lab, lab->disks->body, &lab->disks->cap_body, head.size + 1, 1);
-    if (!body) return false;
-    lab->disks->body = body;
-    if (!read_at(lab, node, d->path, d->at + ORRI_WAL_HEAD, body, head.size)) return false;
-    struct orr_slice slice = orr_borrow(body, head.size);
-    if (orri_wal_check(d->log, &head, slice) < 0) return false;
+    orr_sim_disk_durable_size(lab->sim, lab->names[node], path, &size);
+    if (head->before != in->chain || head->size > size) return false;
+    unsigned char *room = lab_grow(lab, lab->disks->body, &lab->disks->cap_body, head->size + 1, 1);
+    if (!room) return false;
+    lab->disks->body = room;
+    if (!read_at(lab, node, path, at + ORRI_WAL_HEAD, room, head->size)) return false;
+    *body = orr_borrow(room, head->size);
+    return orri_wal_check(in->log, head, *body) == 0;
+}
+
+/* Takes the next batch, if it is there. */
+static bool take_batch(struct lab *lab, struct disk *d, size_t node) {
+    struct orri_wal_head head;
+    struct orr_slice body;
     struct orri_wal_record r;
-    for (size_t at = 0; orri_wal_next(slice, &at, &r) == 1;) take_record(lab, d, &r);
+    if (!batch_at(lab, node, d->path, d->at, &d->next, &head, &body)) return false;
+    for (size_t at = 0; orri_wal_next(body, &at, &r) == 1;) take_record(lab, d, &r);
     d->at += ORRI_WAL_HEAD + head.size;
-    d->number = head.number + 1;
-    d->chain = head.chain;
+    d->next.number = head.number + 1;
+    d->next.chain = head.chain;
     return true;
 }
 
-/* The segment with the least sequence of at least `least`. */
-static bool find_segment(struct lab *lab, size_t node, uint64_t least, struct orri_wal_header *best, char *path) {
-    bool found = false;
+/* The segment to go on with: of those behind the present one whose first batch is there (a slot may still bear a header whose
+ * segment never began), the least, and of equals the one that goes on where this one ends. */
+static bool find_segment(struct lab *lab, size_t node, const struct disk *d, struct orri_wal_header *best, char *path) {
+    bool found = false, follows = false;
     const char *name;
     for (size_t i = 0; (name = orr_sim_disk_durable_name(lab->sim, lab->names[node], i)) != NULL; i++) {
         unsigned char bytes[ORRI_WAL_HEADER];
         uint64_t log;
         uint32_t slot;
         struct orri_wal_header h;
+        struct orri_wal_head head;
+        struct orr_slice body;
         if (!orri_wal_name_read(name, &log, &slot) || !read_at(lab, node, name, 0, bytes, sizeof bytes)) continue;
-        if (orri_wal_get_header(bytes, log, &h) < 0 || h.segment < least || (found && h.segment > best->segment)) continue;
+        if (orri_wal_get_header(bytes, log, &h) < 0 || (d->open && h.segment <= d->next.segment)) continue;
+        if (found && (h.segment > best->segment || (h.segment == best->segment && follows))) continue;
+        if (!batch_at(lab, node, name, ORRI_WAL_PAGE, &h, &head, &body)) continue;
         *best = h;
-        strncpy(path, name, ORRI_WAL_NAME - 1);
-        path[ORRI_WAL_NAME - 1] = 0;
+        snprintf(path, ORRI_WAL_NAME, "%s", name);
         found = true;
+        follows = d->open && h.number == d->next.number && h.chain == d->next.chain;
     }
     return found;
 }
@@ -150,14 +164,10 @@ static void read_on(struct lab *lab, size_t node) {
         while (d->open && take_batch(lab, d, node)) {}
         struct orri_wal_header h = { 0 };
         char path[ORRI_WAL_NAME];
-        if (!find_segment(lab, node, d->open ? d->segment + 1 : 0, &h, path)) return;
-        if (d->open && h.segment == d->segment + 1 && h.number != d->number) return;     /* prepared, its first batch not there */
+        if (!find_segment(lab, node, d, &h, path)) return;
         memcpy(d->path, path, sizeof path);
         d->open = true;
-        d->log = h.log;
-        d->segment = h.segment;
-        d->number = h.number;
-        d->chain = h.chain;
+        d->next = h;
         d->at = ORRI_WAL_PAGE;
     }
 }
