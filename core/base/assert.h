@@ -3,7 +3,7 @@
  * ORR_ASSERT is for our own bugs only, never for outside input, and is cheap (no loops). It prints the expression and
  * ends the process. -DORR_ASSERTS=OFF (which defines ORR_NO_ASSERTS) leaves it out, so that the simulator's oracles can
  * be shown to see what it would have seen. ORR_CHECK may loop; it is there in debug builds and where ORR_CHECKS is
- * defined.                                                                                                            */
+ * defined. */
 #ifndef ORRI_ASSERT_H
 #define ORRI_ASSERT_H
 

@@ -1,7 +1,7 @@
 /* codec.h - bounded writing and reading of bytes: fixed little-endian integers, varints (LEB128), blobs.
  *
  * Both sides carry an error flag and are total: past the end a writer writes nothing more, a reader gives zeros and
- * empty slices, and `failed` stays set. So a decoder reads a whole head and looks at the flag once.                   */
+ * empty slices, and `failed` stays set. So a decoder reads a whole head and looks at the flag once. */
 #ifndef ORRI_CODEC_H
 #define ORRI_CODEC_H
 

@@ -9,7 +9,7 @@
  *    as 128-bit hashes, cuts the second one off.
  * With a witness there is no choice at all: the next write is the witness's.
  *
- * An operation of unknown fate never returns: it may stay unplaced for ever.                                          */
+ * An operation of unknown fate never returns: it may stay unplaced for ever. */
 #include <orrery/check.h>
 
 #include "base/assert.h"
@@ -75,7 +75,7 @@ static uint64_t after(const struct orr_operation *op, uint64_t value) {
     return op->call == ORR_CALL_DEL ? 0 : op->value;
 }
 
-/* -- The list --------------------------------------------------------------------------------------------------------- */
+/* -- The list ------------------------------------------------------------------------------------------------------ */
 static struct orr_hash128 name_of(uint32_t at) {
     struct orr_hash128 h = orri_hash128(&at, sizeof at, 0x6f727265);
     return h;
@@ -146,7 +146,7 @@ static void note_stuck(struct search *s) {
     s->stuck_value = s->value;
 }
 
-/* -- The memo --------------------------------------------------------------------------------------------------------- */
+/* -- The memo ------------------------------------------------------------------------------------------------------ */
 static int memo_grow(struct search *s) {
     size_t cap = s->memo_cap ? 2 * s->memo_cap : 1024;
     struct orr_hash128 *memo = s->alloc->fn(s->alloc->ud, NULL, 0, cap * sizeof *memo);
@@ -180,7 +180,7 @@ static int memo_add(struct search *s) {
     return 1;
 }
 
-/* -- Two ways through --------------------------------------------------------------------------------------------------- */
+/* -- Two ways through ---------------------------------------------------------------------------------------------- */
 static enum orr_verdict_result verify(struct search *s) {
     for (;;) {
         place_reads(s);
@@ -223,7 +223,7 @@ static int search(struct search *s, enum orr_verdict_result *result) {
     }
 }
 
-/* -- One key ------------------------------------------------------------------------------------------------------------ */
+/* -- One key ------------------------------------------------------------------------------------------------------- */
 static int by_invocation(const void *a, const void *b) {
     const struct orr_operation *x = *(const struct orr_operation *const *)a, *y = *(const struct orr_operation *const *)b;
     if (x->key != y->key) return x->key < y->key ? -1 : 1;
@@ -311,7 +311,7 @@ static int judge(struct search *s, bool witness, struct orr_verdict *out) {
     return 0;
 }
 
-/* -- All keys ----------------------------------------------------------------------------------------------------------- */
+/* -- All keys ------------------------------------------------------------------------------------------------------ */
 struct room {                       /* one block for all arrays */
     const struct orr_operation **sorted;
     struct ordered *scratch;

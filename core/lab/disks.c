@@ -3,7 +3,7 @@
  * The reader follows each node's log by the format's own pure functions, never through the node. It reads on only when a
  * claim goes beyond what it has read so far: a message that says "term 5 is stored", "I voted for c" or "I have everything
  * through 17" must find that in the image at the moment it is handed out, and whatever is first handed out as committed must be
- * in the images of a majority, with its term.                                                                            */
+ * in the images of a majority, with its term. */
 #include <errno.h>
 #include <inttypes.h>
 #include <orrery/raft.h>
@@ -62,7 +62,7 @@ static bool read_at(struct lab *lab, size_t node, const char *path, uint64_t at,
     return rc == 0 && got == size;
 }
 
-/* -- Records ---------------------------------------------------------------------------------------------------------------- */
+/* -- Records ------------------------------------------------------------------------------------------------------- */
 static void cut(struct image *m, orr_index base, orr_term term) {
     if (base <= m->base) return;
     m->base = base;
@@ -102,7 +102,7 @@ static void take_record(struct lab *lab, struct disk *d, const struct orri_wal_r
     }
 }
 
-/* -- Segments --------------------------------------------------------------------------------------------------------------- */
+/* -- Segments ------------------------------------------------------------------------------------------------------ */
 /* A batch at `at` of a segment, if it is there as a whole; the body lies in lab->disks->body. */
 static bool batch_at(struct lab *lab, size_t node, const char *path, uint64_t at, const struct orri_wal_header *in,
                      struct orri_wal_head *head, struct orr_slice *body) {
@@ -172,7 +172,7 @@ static void read_on(struct lab *lab, size_t node) {
     }
 }
 
-/* -- Claims ----------------------------------------------------------------------------------------------------------------- */
+/* -- Claims -------------------------------------------------------------------------------------------------------- */
 static const char *unfounded(const struct image *m, const struct orr_claims *c) {
     if (c->term > m->term) return "its term";
     if (c->vote && m->term == c->term && m->vote != c->candidate) return "its vote";

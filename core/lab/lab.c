@@ -15,7 +15,7 @@ void orr_lab_config_init(struct orr_lab_config *cfg) {
                                     .think = 10 * ORR_MS, .pipeline_max = 4 };
 }
 
-/* -- Shared by the other files -------------------------------------------------------------------------------------------- */
+/* -- Shared by the other files ------------------------------------------------------------------------------------- */
 void lab_violate(struct lab *lab, const char *property, const char *format, ...) {
     if (!lab->result->ok) return;
     lab->result->ok = false;
@@ -79,7 +79,7 @@ bool lab_exempt(const struct lab *lab, size_t node) {
     return orr_sim_disk_damaged(lab->sim, lab->cfg->nodes[node].id);
 }
 
-/* -- Hooks of the simulation ---------------------------------------------------------------------------------------------- */
+/* -- Hooks of the simulation --------------------------------------------------------------------------------------- */
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
     (void)now;
@@ -99,7 +99,7 @@ static void on_log(void *ud, orr_time now, const char *node, enum orr_level leve
     lab->cfg->log(lab->cfg->ud, now, node, level, text, size);
 }
 
-/* -- The run -------------------------------------------------------------------------------------------------------------- */
+/* -- The run ------------------------------------------------------------------------------------------------------- */
 static int build(struct lab *lab) {
     const struct orr_lab_config *cfg = lab->cfg;
     struct orr_sim_config sim;

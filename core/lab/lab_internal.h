@@ -45,14 +45,14 @@ size_t lab_slot(struct lab *lab, uint32_t group);
 size_t lab_begin(struct lab *lab, const struct orr_operation *op);
 void *lab_grow(struct lab *lab, void *array, size_t *cap, size_t need, size_t each);
 
-/* -- workload.c: clients that read, write and compare-and-set ----------------------------------------------------------- */
+/* -- workload.c: clients that read, write and compare-and-set ------------------------------------------------------ */
 int lab_clients_new(struct lab *lab);
 void lab_clients_free(struct lab *lab);
 void lab_clients_quiet(struct lab *lab);        /* no new operations from now on */
 int lab_probes_start(struct lab *lab);          /* one for each node: a write and a read must be answered */
 bool lab_probes_done(const struct lab *lab, const char **waiting_for);
 
-/* -- oracle.c: what nodes say of themselves ------------------------------------------------------------------------------- */
+/* -- oracle.c: what nodes say of themselves ------------------------------------------------------------------------ */
 int lab_oracle_new(struct lab *lab);
 void lab_oracle_free(struct lab *lab);
 void lab_oracle_trace(struct lab *lab, const char *node, uint32_t group, unsigned kind, const void *event);
@@ -62,13 +62,13 @@ bool lab_oracle_converged(const struct lab *lab, const char **behind);
 void lab_oracle_account(struct lab *lab);       /* fills the result's counts */
 bool lab_exempt(const struct lab *lab, size_t node);     /* its disk was lost or damaged: it owes nothing */
 
-/* -- shadow.c: an independent reading of the committed log: the order of the writes -------------------------------------- */
+/* -- shadow.c: an independent reading of the committed log: the order of the writes -------------------------------- */
 int lab_shadow_new(struct lab *lab);
 void lab_shadow_free(struct lab *lab);
 void lab_shadow_commit(struct lab *lab, const struct orr_trace_commit *c);       /* each index once, in order */
 void lab_shadow_witness(struct lab *lab);       /* writes `order` into the history */
 
-/* -- disks.c: claims of messages against durable disk images -------------------------------------------------------------- */
+/* -- disks.c: claims of messages against durable disk images ------------------------------------------------------- */
 int lab_disks_new(struct lab *lab);
 void lab_disks_free(struct lab *lab);
 void lab_disks_start(struct lab *lab, size_t node);      /* it (re)starts: read its disk anew */

@@ -2,7 +2,7 @@
  *
  * The ledger is the one truth: for each index of a group, the first entry that any node handed out as committed, and the
  * first digest that any had after applying it. Everyone else must agree with it for ever, over crashes and restarts. An
- * index enters the ledger once, in order, and so the shadow (shadow.c) reads each committed entry exactly once.         */
+ * index enters the ledger once, in order, and so the shadow (shadow.c) reads each committed entry exactly once. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -63,7 +63,7 @@ static struct entry *entry_at(struct lab *lab, struct ledger *l, orr_index index
     return &entries[index];
 }
 
-/* -- Elections ---------------------------------------------------------------------------------------------------------------- */
+/* -- Elections ----------------------------------------------------------------------------------------------------- */
 static void leads(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
     for (size_t i = l->n_leaders; i-- > 0;) {
         if (l->leaders[i].term != s->term) continue;
@@ -107,7 +107,7 @@ static void on_recovered(struct lab *lab, struct ledger *l, size_t node, const s
     *m = (struct member){ .term = s->term, .claimed = s->term, .role = ORR_FOLLOWER };
 }
 
-/* -- The log ---------------------------------------------------------------------------------------------------------------- */
+/* -- The log ------------------------------------------------------------------------------------------------------- */
 static void on_commit(struct lab *lab, struct ledger *l, size_t slot, size_t node, const struct orr_trace_commit *c) {
     struct member *m = &l->members[node];
     const char *id = lab->cfg->nodes[node].id;
@@ -193,7 +193,7 @@ void lab_oracle_trace(struct lab *lab, const char *name, uint32_t group, unsigne
     }
 }
 
-/* -- Lives -------------------------------------------------------------------------------------------------------------------- */
+/* -- Lives --------------------------------------------------------------------------------------------------------- */
 /* Which faults so far explain that a node ends by itself with this code. */
 static bool explained(const struct lab *lab, size_t node, int code) {
     const uint64_t *n = orr_sim_counts(lab->sim);

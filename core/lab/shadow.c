@@ -3,7 +3,7 @@
  * The shadow sees each committed entry once, in order, and does what any replica must do with it, in its own few lines: judge
  * the origin tag (exactly the next sequence of an origin counts), then apply the commands that the workload sends. So it
  * knows the order of the writes of each key, which is the witness for the clients' history, and sees a command that takes
- * effect twice.                                                                                                          */
+ * effect twice. */
 #include <errno.h>
 #include <inttypes.h>
 #include <orrery/kv.h>

@@ -3,7 +3,7 @@
  * Each written value is unique (the number of its operation in the history, plus one), so a value names its write. A
  * client is closed-loop: a packet of 1 to pipeline_max commands, then their replies, then a pause. Commands of one packet
  * are separate processes of the history, for they overlap. What a broken connection leaves open is of unknown fate; an error
- * reply says itself whether the command was surely not done.                                                              */
+ * reply says itself whether the command was surely not done. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static orr_time pause_of(struct lab_client *c) {
     return think / 2 + (think > 0 ? (orr_time)orri_rng_below(&c->rng, (uint64_t)think) : 0);
 }
 
-/* -- Sending ---------------------------------------------------------------------------------------------------------------- */
+/* -- Sending ------------------------------------------------------------------------------------------------------- */
 static struct orr_operation choose(struct lab_client *c) {
     struct orr_operation op = { .process = c->number, .invoked = orr_sim_now(c->lab->sim), .returned = ORR_NEVER,
                                 .outcome = ORR_OUTCOME_INFO };
@@ -95,7 +95,7 @@ static void send_packet(struct lab_client *c) {
     if (orr_sim_client_send(c->end, packet, (size_t)size) < 0) orr_sim_client_close(c->end);
 }
 
-/* -- Replies ---------------------------------------------------------------------------------------------------------------- */
+/* -- Replies ------------------------------------------------------------------------------------------------------- */
 /* Surely not done, by the server's own word? Only UNKNOWN leaves it open. */
 static bool surely_not(const char *text) { return strncmp(text, "UNKNOWN", 7) != 0; }
 
@@ -163,7 +163,7 @@ static void on_data(void *ud, const void *bytes, size_t size) {
     if (c->probe || orri_rng_chance(&c->rng, 0.02)) orr_sim_client_close(c->end);      /* try another node */
 }
 
-/* -- Connections ------------------------------------------------------------------------------------------------------------ */
+/* -- Connections --------------------------------------------------------------------------------------------------- */
 static void on_connected(void *ud) {
     struct lab_client *c = ud;
     c->state = IDLE;
@@ -212,7 +212,7 @@ static void tick(void *ud) {
     tick_in(c, pause_of(c));
 }
 
-/* -- Life ------------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 static int client_init(struct lab *lab, struct lab_client *c, uint32_t number, const char *sort) {
     char name[32];
     snprintf(name, sizeof name, "%s%u", sort, number);

@@ -2,7 +2,7 @@
  *
  *     kv_machine [KEYS]        default 10,000,000; values of 64 bytes
  *
- * Compared with the machine's limit in the same run: a memcpy of the same bytes to a random one of as many places.       */
+ * Compared with the machine's limit in the same run: a memcpy of the same bytes to a random one of as many places. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

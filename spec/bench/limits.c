@@ -1,6 +1,6 @@
 /* limits.c - what this machine can do at best: fdatasync of 4 KiB over a zeroed file, and a round trip between two cores.
  *
- *   limits FILE     prints "sync_us N" and "round_trip_us N", medians, in microseconds                                       */
+ *   limits FILE     prints "sync_us N" and "round_trip_us N", medians, in microseconds */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -5,7 +5,7 @@
  *
  * The server is held to core 0 and the client to core 1: left alone, the scheduler at times puts a pair on one core, which
  * makes a ping-pong four times faster. A line for each shape: medians of three runs, the server's CPU per message, and the
- * ratio of the rates. The raw server reads and writes from a callback; the world's node echoes through take and send.  */
+ * ratio of the rates. The raw server reads and writes from a callback; the world's node echoes through take and send. */
 #define _GNU_SOURCE
 #include <orrery/loop.h>
 

@@ -42,7 +42,7 @@ static double median(void) {
     return n_samples ? samples[n_samples / 2] : 0;
 }
 
-/* -- The limit ------------------------------------------------------------------------------------------------------ */
+/* -- The limit ----------------------------------------------------------------------------------------------------- */
 static double limit(const char *dir, double time) {
     static unsigned char block[1 << 20];
     char path[4096];
@@ -69,7 +69,7 @@ static double limit(const char *dir, double time) {
     return median();
 }
 
-/* -- The storage ---------------------------------------------------------------------------------------------------- */
+/* -- The storage --------------------------------------------------------------------------------------------------- */
 struct bench {
     struct orr_world *w;
     struct orr_storage *s;

@@ -13,7 +13,7 @@
 
 #define SMALL 6
 
-/* -- Brute force: every subset that holds all OK operations, in every order that time allows ------------------------------ */
+/* -- Brute force: every subset that holds all OK operations, in every order that time allows ----------------------- */
 static bool apply(const struct orr_operation *op, uint64_t *value) {
     bool info = op->outcome == ORR_OUTCOME_INFO;
     switch (op->call) {
@@ -75,7 +75,7 @@ static void agrees_with_brute_force(void **state) {
     assert_true(fine > 2000 && wrong > 2000);
 }
 
-/* -- A true register, seen by many clients ------------------------------------------------------------------------------- */
+/* -- A true register, seen by many clients ------------------------------------------------------------------------- */
 static size_t true_history(struct orr_operation *ops, size_t n, unsigned processes, unsigned keys, uint64_t seed) {
     struct orr_rng rng;
     orri_rng_init(&rng, seed);

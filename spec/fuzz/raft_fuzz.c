@@ -2,7 +2,7 @@
  * on: it may be led astray, it may stop, but it doesn't break.
  *
  * Input: records, each a byte that says what comes: a frame of a peer (a byte of size, the frame), time that passes, or something of the
- * node's own. Stores are done at once.                                                                                */
+ * node's own. Stores are done at once. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ struct rig {
     orr_time now;
 };
 
-/* -- Messages alone ------------------------------------------------------------------------------------------------------- */
+/* -- Messages alone ------------------------------------------------------------------------------------------------ */
 static void same_bytes(struct orr_slice frame) {
     static struct orr_entry entries[ORR_RAFT_ENTRIES_MAX];
     struct orr_raft_msg m;
@@ -44,7 +44,7 @@ static void states(struct orr_slice bytes) {
     if (bytes.size != sizeof again || memcmp(again, bytes.at, sizeof again) != 0) abort();
 }
 
-/* -- A node among liars --------------------------------------------------------------------------------------------------- */
+/* -- A node among liars -------------------------------------------------------------------------------------------- */
 static void serve(struct rig *r) {
     const struct orr_ready *rd;
     for (int passes = 0; passes < 64 && (rd = raft->ready(r->x)); passes++) {

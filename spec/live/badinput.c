@@ -3,7 +3,7 @@
  *     badinput PROGRAM [NAME...]          all attacks, or those whose name holds one of the words
  *
  * Three nodes, and one attack after another on both of their ports. After each of them every node must still be the process that it was,
- * answer a write and a read within a second, and hold no more memory than the attack explains.                         */
+ * answer a write and a read within a second, and hold no more memory than the attack explains. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <inttypes.h>
@@ -33,7 +33,7 @@ static struct orr_rng chance;
 static bool say(struct live_conn *c, const char *text) { return live_send(c, text, strlen(text), PATIENCE); }
 static double mib(size_t bytes) { return (double)bytes / (double)MIB; }
 
-/* -- Clients that don't speak the protocol ------------------------------------------------------------------------------------ */
+/* -- Clients that don't speak the protocol ------------------------------------------------------------------------- */
 static const struct {
     const char *name, *send, *reply;        /* reply: how its last line begins; then the connection is closed */
 } wrongs[] = {
@@ -143,7 +143,7 @@ static void huge_counts(void) {
     for (size_t i = 0; i < 50; i++) live_hang_up(&conns[i]);
 }
 
-/* -- Values above the limit ----------------------------------------------------------------------------------------------------- */
+/* -- Values above the limit ---------------------------------------------------------------------------------------- */
 static void too_large(void) {
     struct live_conn c;
     if (!live_dial(&c, l.nodes[1].resp, PATIENCE)) live_die("dial");
@@ -168,7 +168,7 @@ static void too_large(void) {
     live_ask(&l.nodes[0], PATIENCE, "DEL", "big", NULL);
 }
 
-/* -- A client that never reads ---------------------------------------------------------------------------------------------------- */
+/* -- A client that never reads ------------------------------------------------------------------------------------- */
 static void never_reads(void) {
     enum { READERS = 4, GETS = 2000 };
     struct live_conn c, readers[READERS];
@@ -201,7 +201,7 @@ static void never_reads(void) {
     live_ask(n, PATIENCE, "DEL", "mib", NULL);
 }
 
-/* -- Strangers at the port of the peers ----------------------------------------------------------------------------------------------- */
+/* -- Strangers at the port of the peers ---------------------------------------------------------------------------- */
 static size_t frame(unsigned char *at, enum orri_frame_kind kind, const void *payload, size_t size) {
     struct orr_slice part = orr_borrow(payload, size);
     orri_frame_head(at, &(struct orri_frame){ .kind = kind }, &part, 1);
@@ -272,7 +272,7 @@ static void silent_strangers(void) {
     live_check(closed == 300 && after < before + 16 * MIB, "%zu of them were closed in time", closed);
 }
 
-/* -- Many clients ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Many clients -------------------------------------------------------------------------------------------------- */
 static void idle_clients(void) {
     enum { MANY = 9990 };       /* the limit is 10,000, and this program has some of its own */
     struct live_node *n = &l.nodes[0];
@@ -358,7 +358,7 @@ static void no_descriptors(void) {
     live_check(live_serves(n, 10 * ORR_SECOND), "the node is back with as many as before");
 }
 
-/* -- Big values from all sides at once --------------------------------------------------------------------------------------------------- */
+/* -- Big values from all sides at once ----------------------------------------------------------------------------- */
 static void both_write(void) {
     enum { EACH = 6, SIZE = 6 << 20 };
     struct live_conn conns[LIVE_NODES_MAX];
@@ -389,7 +389,7 @@ static void both_write(void) {
     live_ask(&l.nodes[0], PATIENCE, "FLUSHALL", NULL);
 }
 
-/* -- The whole -------------------------------------------------------------------------------------------------------------------------------- */
+/* -- The whole ----------------------------------------------------------------------------------------------------- */
 static const struct {
     const char *name;
     void (*run)(void);

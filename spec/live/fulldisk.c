@@ -21,7 +21,7 @@ static struct live l;
 static char last[KEYS];             /* what was acknowledged last under key v<i>; 0: nothing, 1: unknown */
 static unsigned written;
 
-/* -- Disks ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Disks --------------------------------------------------------------------------------------------------------- */
 static void sized(struct live_node *n, unsigned mib, unsigned long flags) {
     char options[64];
     snprintf(options, sizeof options, "size=%um", mib);
@@ -38,7 +38,7 @@ static void more_room(struct live_node *n) { sized(n, 1500, MS_REMOUNT); }
 
 static bool is_full(struct live_node *n) { return live_info_number(n, "disk_full") == 1; }
 
-/* -- Work ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Work ---------------------------------------------------------------------------------------------------------- */
 /* Writes `size` bytes to the next of `keys` keys through n; gives the answer's type, its text in *text. */
 static char put(struct live_node *n, size_t size, unsigned keys, char text[128]) {
     char key[16];
@@ -101,7 +101,7 @@ static bool leads(struct live_node *n) {
     return false;
 }
 
-/* -- The tests --------------------------------------------------------------------------------------------------------------------- */
+/* -- The tests ----------------------------------------------------------------------------------------------------- */
 static void of_a_follower(void) {
     unsigned refused = 0, mute = 0;
     bool ok;

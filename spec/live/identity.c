@@ -2,7 +2,7 @@
  *
  *     identity PROGRAM [NAME...]          all, or those whose name holds one of the words
  *
- * Each test has a cluster of its own: what one does to a disk is nothing for the next.                                 */
+ * Each test has a cluster of its own: what one does to a disk is nothing for the next. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 static const char *program;
 static struct live l;
 
-/* -- Helpers -------------------------------------------------------------------------------------------------------------------- */
+/* -- Helpers ------------------------------------------------------------------------------------------------------- */
 /* Runs the program until it ends: its exit status (-1: it did not end in time), its output in out. */
 static int run(char *out, size_t size, orr_time patience, const char *const *args) {
     int p[2], status = -1;
@@ -96,7 +96,7 @@ static bool has_key(struct live_node *n, const char *key) {
     return r.type == ':' && r.n == 1;
 }
 
-/* -- Wrong use -------------------------------------------------------------------------------------------------------------------- */
+/* -- Wrong use ----------------------------------------------------------------------------------------------------- */
 static void locked(void) {
     char out[4096], second[LIVE_PATH];
     live_up(&l);
@@ -144,7 +144,7 @@ static void wrong_files(void) {
     }
 }
 
-/* -- Founding ----------------------------------------------------------------------------------------------------------------------- */
+/* -- Founding ------------------------------------------------------------------------------------------------------ */
 static void founding(void) {
     live_write(&l, l.nodes[0].cluster, l.n);
     live_start(&l.nodes[0]);
@@ -213,7 +213,7 @@ static void drift(void) {
     live_check(live_write_works(&l.nodes[0], 10 * ORR_SECOND, "two of", "three"), "two of the three are a majority, as before");
 }
 
-/* -- Lost memory ---------------------------------------------------------------------------------------------------------------------- */
+/* -- Lost memory --------------------------------------------------------------------------------------------------- */
 /* `forgetful` is back with less than it had. It must say so, and with `gone` killed too there is no majority that elects. */
 static void votes_for_nobody(struct live_node *forgetful, const char *what) {
     char line[1024] = "";
@@ -281,7 +281,7 @@ static void older_disk_unseen(void) {
     votes_for_nobody(n, "an older disk, started three times unseen,");
 }
 
-/* -- up ----------------------------------------------------------------------------------------------------------------------------------- */
+/* -- up ------------------------------------------------------------------------------------------------------------ */
 static pid_t spawn_up(char *log) {
     snprintf(log, LIVE_PATH, "%.400s/up.log", l.dir);
     unlink(log);
@@ -345,7 +345,7 @@ static void orphans(void) {
     for (size_t i = 0; i < 3; i++) l.nodes[i].pid = 0;
 }
 
-/* -- Damage ------------------------------------------------------------------------------------------------------------------------------- */
+/* -- Damage -------------------------------------------------------------------------------------------------------- */
 /* The segment with the newest batches: the one whose header bears the highest sequence. Where its bytes end. */
 static void newest_segment(const struct live_node *n, char *path, long *end) {
     char dir[LIVE_PATH + 32];
@@ -434,7 +434,7 @@ static void torn_tail(void) {
     live_check(live_write_works(live_leader_but(&l, n, 5 * ORR_SECOND), 5 * ORR_SECOND, "k", "v"), "the others go on");
 }
 
-/* -- The whole ----------------------------------------------------------------------------------------------------------------------------- */
+/* -- The whole ----------------------------------------------------------------------------------------------------- */
 static const struct {
     const char *name;
     void (*run)(void);

@@ -22,7 +22,7 @@
 static unsigned passed, failed;
 static struct live *the_live;       /* whose processes die_now ends */
 
-/* -- Checks ----------------------------------------------------------------------------------------------------------------- */
+/* -- Checks -------------------------------------------------------------------------------------------------------- */
 orr_time live_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -72,7 +72,7 @@ void live_die(const char *what) {
     exit(live_summary());
 }
 
-/* -- Clients ------------------------------------------------------------------------------------------------------------------ */
+/* -- Clients ------------------------------------------------------------------------------------------------------- */
 static bool ready_for(int fd, short what, orr_time until) {
     for (;;) {
         orr_time left = until - live_now();
@@ -202,7 +202,7 @@ bool live_is(const struct live_reply *r, char type, const char *begins) {
     return r->type == type && (type != '$' || r->n >= 0) && strncmp(r->text, begins, strlen(begins)) == 0;
 }
 
-/* -- The cluster's files -------------------------------------------------------------------------------------------------------- */
+/* -- The cluster's files ------------------------------------------------------------------------------------------- */
 /* Below what the kernel gives to clients (so that none of them takes it before the node is there). */
 uint16_t live_port(void) {
     static unsigned next;
@@ -253,7 +253,7 @@ void live_write(struct live *l, const char *path, size_t n) {
     fclose(f);
 }
 
-/* -- Processes -------------------------------------------------------------------------------------------------------------------- */
+/* -- Processes ----------------------------------------------------------------------------------------------------- */
 static _Noreturn void become(struct live_node *n) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int fd = open(n->log, O_WRONLY | O_CREAT | O_APPEND, 0644), null = open("/dev/null", O_RDONLY);
@@ -362,7 +362,7 @@ int live_end(struct live *l) {
     return live_summary();
 }
 
-/* -- Asking nodes -------------------------------------------------------------------------------------------------------------------- */
+/* -- Asking nodes -------------------------------------------------------------------------------------------------- */
 static struct live_reply ask(struct live_node *n, orr_time patience, const char *word, va_list args) {
     struct live_reply r = { .type = 'x', .text = "" };
     if (n->talk.fd < 0 && !live_dial_at(&n->talk, n->host, n->resp, patience)) return r;

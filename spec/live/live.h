@@ -8,7 +8,7 @@
  *     return live_end(&l);                            // stops all, removes the folder, prints `N passed, N failed`
  *
  * Nothing here sleeps for its own sake: everything waits for something, up to a deadline. Nodes die with the test (their
- * parent-death signal), so that no way of ending it leaves processes behind.                                          */
+ * parent-death signal), so that no way of ending it leaves processes behind. */
 #ifndef LIVE_H
 #define LIVE_H
 
@@ -19,7 +19,7 @@
 
 enum { LIVE_NODES_MAX = 7, LIVE_PATH = 512 };
 
-/* -- Clients ------------------------------------------------------------------------------------------------------------- */
+/* -- Clients ------------------------------------------------------------------------------------------------------- */
 struct live_conn {
     int fd;                         /* -1: closed */
     char *in;
@@ -42,7 +42,7 @@ struct live_reply live_reply(struct live_conn *c, orr_time patience);
 bool live_closed(struct live_conn *c, orr_time patience);              /* reads on until the other side has closed */
 bool live_is(const struct live_reply *r, char type, const char *begins);
 
-/* -- Nodes ------------------------------------------------------------------------------------------------------------------ */
+/* -- Nodes --------------------------------------------------------------------------------------------------------- */
 struct live_node {
     struct live *all;
     char id[16], host[32];
@@ -92,7 +92,7 @@ bool live_logged(const struct live_node *n, const char *text, orr_time patience)
 bool live_line(const struct live_node *n, const char *text, char *out, size_t size);   /* the first line with it */
 size_t live_rss(const struct live_node *n);                            /* bytes */
 
-/* -- Checks ----------------------------------------------------------------------------------------------------------------- */
+/* -- Checks -------------------------------------------------------------------------------------------------------- */
 orr_time live_now(void);
 void live_pause(void);                                                 /* a few milliseconds, between two looks */
 /* OK becomes whether CONDITION came true within that time. */

@@ -6,7 +6,7 @@
  * of a write go to the file early, as the kernel's write-back would do it, so that unsynced data is torn and not just gone.
  *
  * A created file has the name .unsynced.N.NAME until its folder is synced; the harness removes those after a kill, and the
- * interposed process doesn't see them in a listing. mkdir and fallocate take effect at once, which a power loss allows.  */
+ * interposed process doesn't see them in a listing. mkdir and fallocate take effect at once, which a power loss allows. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -65,7 +65,7 @@ static uint64_t draw(void) {
     return chance;
 }
 
-/* -- Names ------------------------------------------------------------------------------------------------------------------ */
+/* -- Names --------------------------------------------------------------------------------------------------------- */
 static bool resolve(int at, const char *path, char *out) {
     if (path[0] == '/') snprintf(out, PATH, "%s", path);
     else if (at >= 0 && at < FDS && dir_of[at][0]) snprintf(out, PATH, "%s/%s", dir_of[at], path);
@@ -134,7 +134,7 @@ static void settle_names(const char *dir) {
     settle_some(dir, true);
 }
 
-/* -- Bytes ------------------------------------------------------------------------------------------------------------------ */
+/* -- Bytes --------------------------------------------------------------------------------------------------------- */
 static ssize_t real_pwrite(int fd, const void *bytes, size_t size, off_t at) {
     REAL(ssize_t, "pwrite64", int, const void *, size_t, off_t);
     return real(fd, bytes, size, at);
@@ -226,7 +226,7 @@ static ssize_t see_read(int fd, void *out, size_t size, off_t at) {
     return (ssize_t)size;
 }
 
-/* -- The calls -------------------------------------------------------------------------------------------------------------- */
+/* -- The calls ----------------------------------------------------------------------------------------------------- */
 static int real_open(const char *path, int flags, mode_t mode) {
     REAL(int, "open64", const char *, int, ...);
     return real(path, flags, mode);

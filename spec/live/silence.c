@@ -4,7 +4,7 @@
  *
  * Every node is on a network of its own, joined to the others' by a bridge; to cut one off its port is taken out of the bridge, so
  * that packets vanish and nobody is told. The others must go on, a new leader come, what was acknowledged be there afterwards on all
- * three, and a node that slept must not answer a read from what it knew before.                                       */
+ * three, and a node that slept must not answer a read from what it knew before. */
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <sched.h>
@@ -21,7 +21,7 @@ static struct live l;
 static unsigned serial;             /* of the numbers written: key n<serial> = serial */
 static bool acknowledged[100000];
 
-/* -- The network ---------------------------------------------------------------------------------------------------------------- */
+/* -- The network --------------------------------------------------------------------------------------------------- */
 static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void shell(const char *format, ...) {
     char command[512];
@@ -67,7 +67,7 @@ static void network_up(void) {
         if (!live_serves(&l.nodes[i], 30 * ORR_SECOND)) live_die("the cluster does not come up");
 }
 
-/* -- Work ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Work ---------------------------------------------------------------------------------------------------------- */
 /* Writes the next number; true when it was acknowledged in time. */
 static bool write_one(struct live_node *n, orr_time patience) {
     char key[32], value[32];
@@ -112,7 +112,7 @@ static bool caught_up(struct live_node *behind, struct live_node *leader) {
     return there > 0 && here >= there;
 }
 
-/* -- Who falls silent -------------------------------------------------------------------------------------------------------------- */
+/* -- Who falls silent ---------------------------------------------------------------------------------------------- */
 struct way {
     const char *name;
     void (*silence)(struct live_node *n), (*wake)(struct live_node *n);

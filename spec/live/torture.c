@@ -40,7 +40,7 @@ static struct orr_rng chance;
 static orr_time longest_gap, last_ok;
 static unsigned deaths;
 
-/* -- Nodes ------------------------------------------------------------------------------------------------------------------ */
+/* -- Nodes --------------------------------------------------------------------------------------------------------- */
 static void strike(orr_time t, bool calm) {
     size_t down = 0;
     for (size_t i = 0; i < l.n; i++) {
@@ -58,7 +58,7 @@ static void strike(orr_time t, bool calm) {
     back[i] = t + (orr_time)orri_rng_below(&chance, 700) * ORR_MS;
 }
 
-/* -- Clients ---------------------------------------------------------------------------------------------------------------- */
+/* -- Clients ------------------------------------------------------------------------------------------------------- */
 static void finish(struct client *c, enum orr_outcome outcome) {
     struct orr_operation *op = &ops[c->op];
     op->returned = live_now();
@@ -144,7 +144,7 @@ static void turn(uint64_t round, bool quiet) {
     }
 }
 
-/* -- Judgement -------------------------------------------------------------------------------------------------------------- */
+/* -- Judgement ----------------------------------------------------------------------------------------------------- */
 static size_t missing_on(struct live_node *n) {
     size_t missing = 0;
     for (size_t i = 0; i < n_clients; i++) {

@@ -68,7 +68,7 @@ static void assert_same(struct rig *a, struct rig *b, unsigned keys) {
     }
 }
 
-/* -- Snapshots ------------------------------------------------------------------------------------------------------ */
+/* -- Snapshots ----------------------------------------------------------------------------------------------------- */
 
 /* Freeze at a random moment; ops go on between pieces of random size; what is restored from the pieces is the state at freeze. */
 static void freeze_one(uint64_t seed) {
@@ -258,7 +258,7 @@ static void an_image_that_finds_no_memory_is_given_up(void **state) {
     spec_alloc_check(&a);
 }
 
-/* -- Digests ---------------------------------------------------------------------------------------------------------- */
+/* -- Digests ------------------------------------------------------------------------------------------------------- */
 
 /* The same keys with the same versions and ends, put in in two orders, one table having been large and shrunk. */
 static void the_digest_and_the_order_of_ends_forget_history(void **state) {
@@ -313,7 +313,7 @@ static void the_digest_is_kept_right_by_every_op(void **state) {
     }
 }
 
-/* -- Sizes ------------------------------------------------------------------------------------------------------------ */
+/* -- Sizes --------------------------------------------------------------------------------------------------------- */
 
 /* Each third large block isn't there, once `armed`: segments and directories of the table. */
 struct scarce {
@@ -385,7 +385,7 @@ static void a_flushed_table_goes_bit_by_bit(void **state) {
     rig_free(&r);
 }
 
-/* -- SCAN ------------------------------------------------------------------------------------------------------------- */
+/* -- SCAN ---------------------------------------------------------------------------------------------------------- */
 
 struct seen {
     struct orr_sink sink;           /* first */

@@ -3,7 +3,7 @@
  *     rig_init(&r, NULL);
  *     assert_string_equal(run(&r, ORR_KV_SET, 0, 0, 0, 2, "k", "v"), "OK");
  *
- * A result reads: nil, 42, "text", OK, !ERR ..., [a b c].                                                              */
+ * A result reads: nil, 42, "text", OK, !ERR ..., [a b c]. */
 #ifndef SPEC_KV_RIG_H
 #define SPEC_KV_RIG_H
 

@@ -245,7 +245,7 @@ static void the_first_op_seeds_the_table_and_no_later_one(void **state) {
     rig_free(&b);
 }
 
-/* -- The model: an array of keys, searched from its front --------------------------------------------------------------- */
+/* -- The model: an array of keys, searched from its front ---------------------------------------------------------- */
 enum { KEYS = 12 };
 struct model_key {
     bool there;

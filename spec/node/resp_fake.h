@@ -2,7 +2,7 @@
  *
  * It defines the functions of node/group.h and node/service.h that the service calls, so it is included in one file of a program, and
  * the real ones are not linked. Writes and reads wait until the test applies, serves or loses them: fake_turn does what a
- * healthy single node would do in a turn.                                                                                */
+ * healthy single node would do in a turn. */
 #ifndef SPEC_RESP_FAKE_H
 #define SPEC_RESP_FAKE_H
 

@@ -37,7 +37,7 @@ static void rig_init(struct rig *r) {
 }
 static void rig_free(struct rig *r) { fake_free(&r->f); }
 
-/* -- Order ------------------------------------------------------------------------------------------------------------- */
+/* -- Order --------------------------------------------------------------------------------------------------------- */
 
 static void the_table_is_sorted_and_finds_each(void **state) {
     (void)state;
@@ -221,7 +221,7 @@ static void a_key_that_is_too_long_is_refused(void **state) {
     rig_free(&r);
 }
 
-/* -- What is lost ---------------------------------------------------------------------------------------------------- */
+/* -- What is lost -------------------------------------------------------------------------------------------------- */
 
 static void a_lost_write_says_so_in_its_place(void **state) {
     (void)state;
@@ -402,7 +402,7 @@ static void replies_can_be_switched_off(void **state) {
     rig_free(&r);
 }
 
-/* -- The stream ------------------------------------------------------------------------------------------------------ */
+/* -- The stream ---------------------------------------------------------------------------------------------------- */
 
 /* A stream of random commands, some of them wrong. */
 static size_t random_stream(char *at, size_t max, struct orr_rng *rng) {

@@ -10,7 +10,7 @@
  *     raw N "..." the bytes as they are, N replies      rawclose N "..."   the same, then both must close
  *     repeat N CMD   N times in one packet              sleep MS
  *
- * Exit: 0 all agree, 1 some did not, 2 wrong use.                                                                      */
+ * Exit: 0 all agree, 1 some did not, 2 wrong use. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <poll.h>

@@ -4,7 +4,7 @@
  * 0 or a negative error: -errno for the system's, ORR_E... (below -1000) for ours; orr_strerror() knows both.
  *
  * Ownership is said with four words: borrowed (until what), copied, moved (on success only), owned (free with what).
- * On error nothing has changed, unless a function says otherwise.                                                     */
+ * On error nothing has changed, unless a function says otherwise. */
 #ifndef ORR_BASE_H
 #define ORR_BASE_H
 
@@ -18,7 +18,7 @@ extern "C" {
 
 #define ORR_API __attribute__((visibility("default")))
 
-/* -- Time, identity ------------------------------------------------------------------------------------------------- */
+/* -- Time, identity ------------------------------------------------------------------------------------------------ */
 typedef int64_t orr_time;           /* ns */
 #define ORR_NEVER INT64_MAX         /* no time at all */
 #define ORR_US ((orr_time)1000)
@@ -39,7 +39,7 @@ struct orr_birth {
 
 ORR_API orr_id orr_id_of(const char *name);
 
-/* -- Errors --------------------------------------------------------------------------------------------------------- */
+/* -- Errors -------------------------------------------------------------------------------------------------------- */
 /* X(enumerator, number, the word that scripts see as code, text) */
 #define ORR_ERRORS(X)                                                                                                  \
     X(ORR_ETIMEOUT, -1001, "timeout", "time ran out; surely not done")                                                 \
@@ -70,7 +70,7 @@ ORR_API const char *orr_strerror(int error);
 /* The design's short word for it ("timeout", "full", ...; -ENOSPC is "full", any other errno "failed"). */
 ORR_API const char *orr_error_word(int error);
 
-/* -- Memory --------------------------------------------------------------------------------------------------------- */
+/* -- Memory -------------------------------------------------------------------------------------------------------- */
 /* One function as in Lua: new_size 0 frees; ptr NULL allocates (old_size 0). NULL on failure, and then the old block
  * stays. old_size is always the size that was asked for.                                                             */
 typedef void *(*orr_alloc_fn)(void *ud, void *ptr, size_t old_size, size_t new_size);
@@ -80,7 +80,7 @@ struct orr_alloc {
 };
 ORR_API extern const struct orr_alloc orr_alloc_libc;
 
-/* -- Bytes ---------------------------------------------------------------------------------------------------------- */
+/* -- Bytes --------------------------------------------------------------------------------------------------------- */
 /* A chunk is a counted block. A slice holds a part of one: whoever stores a slice holds it, and drops it when done.
  * Bytes that have been sliced are never changed. One thread owns a chunk and all its slices; no count is atomic.
  * A slice whose chunk is NULL is borrowed memory that outlives the call or request by its caller's own promise.      */
@@ -123,7 +123,7 @@ static inline struct orr_slice orr_borrow(const void *at, size_t size) {
 ORR_API struct orr_chunks *orr_chunks_new(const struct orr_alloc *alloc);
 ORR_API void orr_chunks_free(struct orr_chunks *chunks);
 
-/* -- Version -------------------------------------------------------------------------------------------------------- */
+/* -- Version ------------------------------------------------------------------------------------------------------- */
 #define ORR_VERSION_MAJOR 0
 #define ORR_VERSION_MINOR 1
 #define ORR_VERSION_PATCH 0

@@ -23,7 +23,7 @@
  * the millisecond on in which its time has come, whether or not it has been removed yet.
  *
  * The version of a key is the log index of its last change. A missing key has one too: the index of the last removal
- * among the keys that share its slot (4096 of them), so a key that came and went is never taken for untouched.        */
+ * among the keys that share its slot (4096 of them), so a key that came and went is never taken for untouched. */
 #ifndef ORR_KV_H
 #define ORR_KV_H
 

@@ -22,7 +22,7 @@
  *     cfg.seed = 7; cfg.nodes = nodes; cfg.n_nodes = 3; cfg.boot = boot; cfg.faults = &rates;
  *     struct orr_lab_result r;
  *     orr_lab_run(&cfg, &r);
- *     if (!r.ok) printf("%s: %s\n", r.property, r.violation);                                                         */
+ *     if (!r.ok) printf("%s: %s\n", r.property, r.violation); */
 #ifndef ORR_LAB_H
 #define ORR_LAB_H
 

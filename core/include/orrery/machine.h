@@ -7,7 +7,7 @@
  *     a client reads:      ops->query(m, &at, question, sink)
  *
  * One machine, one thread. An op is bytes that the machine's own client side encoded (orrery/kv.h for the key-value
- * machine); decoding is total: an op that can't be read answers ORR_EINVALID and changes nothing, on every replica.   */
+ * machine); decoding is total: an op that can't be read answers ORR_EINVALID and changes nothing, on every replica. */
 #ifndef ORR_MACHINE_H
 #define ORR_MACHINE_H
 
@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/* -- Results: told to a sink, one value for each op; an array announces its size and is followed by its values ---------- */
+/* -- Results: told to a sink, one value for each op; an array announces its size and is followed by its values ----- */
 struct orr_sink;
 struct orr_sink_ops {
     void (*nil)(struct orr_sink *s);

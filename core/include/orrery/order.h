@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-/* -- The log ---------------------------------------------------------------------------------------------------------- */
+/* -- The log ------------------------------------------------------------------------------------------------------- */
 enum orr_entry_kind {               /* below 16: the protocol's own; the state machine sees DATA only */
     ORR_ENTRY_NOOP = 0,
     ORR_ENTRY_CONFIG = 1,           /* voters, learners: the founding one is entry 1 */
@@ -50,7 +50,7 @@ struct orr_snapshot {
 
 enum { ORR_STATE_MAX = 128, ORR_CONFIG_MAX = 4096 };
 
-/* -- What a protocol wants done --------------------------------------------------------------------------------------- */
+/* -- What a protocol wants done ------------------------------------------------------------------------------------ */
 /* A message: head and bodies go out as one frame. cls: 0 control, 1 bulk. */
 struct orr_out {
     orr_id to;
@@ -158,7 +158,7 @@ struct orr_order_config {
     struct orr_chunks *chunks;
 };
 
-/* -- The table. All calls are from one thread and never re-entered; `x` is the protocol's object. ---------------------- */
+/* -- The table. All calls are from one thread and never re-entered; `x` is the protocol's object. ------------------ */
 struct orr_order_ops {
     const char *name;               /* "raft" */
     void (*config_init)(struct orr_order_config *cfg);

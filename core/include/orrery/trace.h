@@ -1,6 +1,6 @@
 /* trace.h - what a node tells its world's trace, for oracles outside it. Values only; borrowed during the call.
  *
- * Live worlds have no trace, and the cost is one test a call.                                                         */
+ * Live worlds have no trace, and the cost is one test a call. */
 #ifndef ORR_TRACE_H
 #define ORR_TRACE_H
 

@@ -28,7 +28,7 @@ extern "C" {
 
 struct orr_world;
 
-/* -- Requests ------------------------------------------------------------------------------------------------------- */
+/* -- Requests ------------------------------------------------------------------------------------------------------ */
 enum orr_op {
     ORR_OP_OPEN, ORR_OP_READ, ORR_OP_WRITE, ORR_OP_SYNC, ORR_OP_TRUNCATE, ORR_OP_PREPARE, ORR_OP_CLOSE,   /* files */
     ORR_OP_RENAME, ORR_OP_REMOVE, ORR_OP_LIST, ORR_OP_SYNC_DIR, ORR_OP_SPACE,                             /* names */

@@ -1,7 +1,7 @@
 /* call.c - ops and questions as bytes: the byte table of orrery/kv.h, both ways.
  *
  * The decoder checks everything that can be checked without the state, so what ops.c and query.c get is well-formed, and an op that
- * takes many arguments changes nothing before all of them were seen.                                                  */
+ * takes many arguments changes nothing before all of them were seen. */
 #include "node/kv/kv.h"
 
 static uint64_t zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0); }

@@ -16,7 +16,7 @@
  *     | 24     | 8     | number of records                              | key, value                                   |
  *     | 32     | 8     | digest of the state                            |                                              |
  *     | 40     | 32768 | versions of the 4096 slots, 8 bytes each       |                                              |
- *     | 32808  |       | the records; nothing follows                   |                                              |  */
+ *     | 32808  |       | the records; nothing follows                   |                                              | */
 #include <errno.h>
 #include <string.h>
 

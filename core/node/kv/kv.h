@@ -6,7 +6,7 @@
  *     call.c     ops and questions as bytes                     text.c   numbers and patterns
  *
  * The replicated state is: the seed, the keys (value, version, end), the versions of the slots. Everything else (table size,
- * chain order, tables being taken down, a snapshot in the making) is this replica's own and is never seen in a result.   */
+ * chain order, tables being taken down, a snapshot in the making) is this replica's own and is never seen in a result. */
 #ifndef ORRI_KV_H
 #define ORRI_KV_H
 
@@ -63,7 +63,7 @@ struct orri_kv {
     uint64_t slots[ORRI_KV_SLOTS];  /* log index of the last removal among the hashes with these top bits */
 };
 
-/* -- call.c ---------------------------------------------------------------------------------------------------------- */
+/* -- call.c -------------------------------------------------------------------------------------------------------- */
 struct orri_kv_args {
     unsigned code, flags;
     int64_t a, b;
@@ -81,7 +81,7 @@ struct orr_slice orri_kv_first_arg(struct orr_slice bytes);
 /* The encoder in parts: the head, then n times orri_write_blob. */
 void orri_kv_write_head(struct orr_writer *w, const struct orr_kv_call *call);
 
-/* -- state.c --------------------------------------------------------------------------------------------------------- */
+/* -- state.c ------------------------------------------------------------------------------------------------------- */
 /* Where a key is, or would be. */
 struct orri_kv_spot {
     struct orr_slice key;
@@ -110,11 +110,11 @@ uint64_t orri_kv_digest(const struct orri_kv *m);
 /* As orri_kv_close, with a version as it was: for restore. */
 void orri_kv_seal(struct orri_kv *m, struct orri_kv_entry *e, uint64_t version);
 
-/* -- ops.c, query.c -------------------------------------------------------------------------------------------------- */
+/* -- ops.c, query.c ------------------------------------------------------------------------------------------------ */
 int orri_kv_apply(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink);
 int orri_kv_ask(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink);
 
-/* -- image.c, restore.c ---------------------------------------------------------------------------------------------- */
+/* -- image.c, restore.c -------------------------------------------------------------------------------------------- */
 int orri_kv_freeze(struct orri_kv *m);
 int orri_kv_next(struct orri_kv *m, size_t bytes, struct orr_slice *out);
 void orri_kv_unfreeze(struct orri_kv *m);
@@ -129,7 +129,7 @@ void orri_kv_restore_clear(struct orri_kv *m);
 #define ORRI_KV_MAGIC "orrerykv"
 enum { ORRI_KV_FORMAT = 1, ORRI_KV_HEAD = 40, ORRI_KV_RECORD_HEAD_MAX = 4 * ORR_VARINT_MAX };
 
-/* -- text.c ---------------------------------------------------------------------------------------------------------- */
+/* -- text.c -------------------------------------------------------------------------------------------------------- */
 /* Strict, as Redis reads integers: no blanks, plus, leading zeros. */
 bool orri_kv_read_int(struct orr_slice text, int64_t *out);
 size_t orri_kv_write_int(char out[ORRI_KV_DIGITS], int64_t v);
@@ -140,7 +140,7 @@ size_t orri_kv_write_decimal(char out[ORRI_KV_DECIMAL], __int128 v);
 /* Redis's patterns: * ? [a-z] [^a] and backslash. */
 bool orri_kv_match(struct orr_slice pattern, struct orr_slice text);
 
-/* -- Sinks that may be absent ---------------------------------------------------------------------------------------- */
+/* -- Sinks that may be absent -------------------------------------------------------------------------------------- */
 static inline int orri_kv_nil(struct orr_sink *s) {
     if (s) s->ops->nil(s);
     return 0;

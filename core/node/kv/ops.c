@@ -1,7 +1,7 @@
 /* ops.c - what each op does. One function an op; the state's functions keep digest and snapshots right.
  *
  * An op first looks and judges, then changes, so that an error or a failed condition leaves everything as it was (but for keys whose
- * time had come: those it met are removed, on every replica alike). Return: 0, or -ENOMEM.                            */
+ * time had come: those it met are removed, on every replica alike). Return: 0, or -ENOMEM. */
 #include <errno.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
  *
  * SCAN's cursor is a position in hash order without its lowest 12 bits (bucket borders have none of them in use), so it is below 2^52 and
  * survives clients that keep numbers in doubles. A key that is there all the time is seen whatever the tables do meanwhile,
- * on whichever node each call is asked.                                                                                */
+ * on whichever node each call is asked. */
 #include <string.h>
 
 #include "base/assert.h"

@@ -5,7 +5,7 @@
  *     key:   hash64(value, mix(mix(hash of the key, version), end))        slot: mix(slot + 1, version), 0 while that is 0
  *
  * kept in the entry, taken off before a change and added after it. A change is: orri_kv_look, orri_kv_open, write the value and the
- * end, orri_kv_close; nothing between can fail but the end's place in the heap, which sets are asked for first.          */
+ * end, orri_kv_close; nothing between can fail but the end's place in the heap, which sets are asked for first. */
 #include <errno.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
  *
  * Invariants: n buckets are 2^bits + split; a coarse segment exists when it has a bucket at or above split, a fine one when it has
  * one below 2 * split; a chain holds exactly the entries whose top bits are the bucket's number. Load is kept between one key
- * for four buckets and one for two: each further entry of a chain is a wait for memory.                                */
+ * for four buckets and one for two: each further entry of a chain is a wait for memory. */
 #include "node/kv/table.h"
 
 #include <errno.h>
@@ -74,7 +74,7 @@ static struct orri_kv_entry **slot_of(const struct orri_kv_table *t, uint64_t ha
 
 static uint64_t n_buckets(const struct orri_kv_table *t) { return ((uint64_t)1 << t->bits) + t->split; }
 
-/* -- Growing and shrinking ------------------------------------------------------------------------------------------- */
+/* -- Growing and shrinking ----------------------------------------------------------------------------------------- */
 
 /* All buckets are split: that is a table of twice the size. */
 static void roll(struct orri_kv_table *t) {

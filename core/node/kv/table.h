@@ -12,7 +12,7 @@
  * A split that finds no memory does not happen; the next insertion tries again.
  *
  * The heap orders by (time, hash, key): a total order that does not know who was inserted first, so every replica removes the
- * same keys at the same log position, one that was restored from a snapshot too.                                      */
+ * same keys at the same log position, one that was restored from a snapshot too. */
 #ifndef ORRI_KV_TABLE_H
 #define ORRI_KV_TABLE_H
 

@@ -1,7 +1,7 @@
 /* text.c - numbers and patterns as Redis reads them.
  *
  * Fractions are decimal, in units of 1e-17 (the 17 digits that Redis prints), not binary floating point: 0.1 + 0.2 is 0.3, and
- * replicas on machines with different floating point agree to the last digit.                                            */
+ * replicas on machines with different floating point agree to the last digit. */
 #include <string.h>
 
 #include "node/kv/kv.h"

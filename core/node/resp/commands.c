@@ -1,6 +1,6 @@
 /* commands.c - the table of commands, how one is found, checked and sent on; Redis 7.0's texts for what isn't one.
  *
- * Most commands are a code of the machine with flags and their arguments as they came: orri_resp_plain, nothing more.   */
+ * Most commands are a code of the machine with flags and their arguments as they came: orri_resp_plain, nothing more. */
 #include <stdarg.h>
 #include <string.h>
 
@@ -105,7 +105,7 @@ const struct orri_resp_command *orri_resp_find(struct orr_slice name) {
     return NULL;
 }
 
-/* -- What isn't a command --------------------------------------------------------------------------------------------- */
+/* -- What isn't a command ------------------------------------------------------------------------------------------ */
 
 /* Up to a NUL, as printf would show it. */
 static int shown(struct orr_slice arg, size_t max) {
@@ -169,7 +169,7 @@ void orri_resp_dispatch(struct orri_resp_conn *c) {
     else cmd->fn(c, cmd);
 }
 
-/* -- To the group ------------------------------------------------------------------------------------------------------ */
+/* -- To the group -------------------------------------------------------------------------------------------------- */
 
 struct seed_sink {
     struct orr_sink face;

@@ -1,5 +1,5 @@
 /* info.c - INFO: figures of this node, its group and this machine, in Redis's form, its names where they mean the same.
- *                                                                                                                       */
+ * */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

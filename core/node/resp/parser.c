@@ -1,7 +1,7 @@
 /* parser.c - requests as Redis 7.0 takes them, with its error texts (networking.c: processMultibulkBuffer, processInlineBuffer;
  * sds.c: sdssplitargs).
  *
- * Like Redis it doesn't look at the two bytes behind a string. Memory grows with what has come, never with what was announced.  */
+ * Like Redis it doesn't look at the two bytes behind a string. Memory grows with what has come, never with what was announced. */
 #include "node/resp/parser.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* parser.h - Redis's requests out of a stream of bytes: *n arrays of $n strings, and lines typed by hand.
  *
  * A command is parsed where it lies; only a line's words are copied (their quotes and escapes go). Bytes that were offered once and did
- * not make a whole command are offered again from the command's beginning: the parser goes on where it stopped.        */
+ * not make a whole command are offered again from the command's beginning: the parser goes on where it stopped. */
 #ifndef ORRI_RESP_PARSER_H
 #define ORRI_RESP_PARSER_H
 

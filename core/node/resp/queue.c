@@ -11,7 +11,7 @@
  * goes back within a connection's reads, so a key that was seen to have ended stays so.
  *
  * No turn writes much more than a megabyte, and nothing is written to a client that doesn't read: reads that may be served stay in the
- * queue, where they take a few bytes, and are answered in a later turn, from a later state, though always before a later write.  */
+ * queue, where they take a few bytes, and are answered in a later turn, from a later state, though always before a later write. */
 #include <errno.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@
 
 enum { QUEUE_KEPT = 1024, QUEUE_FIRST = 512, ALIGN = 8 };
 
-/* -- The bytes ------------------------------------------------------------------------------------------------------ */
+/* -- The bytes ----------------------------------------------------------------------------------------------------- */
 
 static size_t item_bytes(size_t size) { return (sizeof(struct orri_resp_item) + size + ALIGN - 1) / ALIGN * ALIGN; }
 
@@ -108,7 +108,7 @@ static void pop(struct orri_resp_conn *c) {
     if (q->cap > QUEUE_KEPT) orri_resp_queue_clear(c);
 }
 
-/* -- Answering from the front ----------------------------------------------------------------------------------------- */
+/* -- Answering from the front -------------------------------------------------------------------------------------- */
 
 static void answer(struct orri_resp_conn *c, struct orri_resp_item *item, const struct orr_at *at) {
     c->muted = item->flags & ORRI_RESP_MUTE;
@@ -173,7 +173,7 @@ void orri_resp_refuse(struct orri_resp_conn *c, int status) {
     if (c->queue.n == 1) drain_here(c);
 }
 
-/* -- The group's upcalls ----------------------------------------------------------------------------------------------- */
+/* -- The group's upcalls ------------------------------------------------------------------------------------------- */
 
 static struct orri_resp_conn *conn_of(struct orri_waiter *w) { return (struct orri_resp_conn *)(void *)w; }
 

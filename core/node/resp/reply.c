@@ -1,7 +1,7 @@
 /* reply.c - values as RESP, for replies made here and for the machine's results.
  *
  * RESP3, where the client asked for it by HELLO 3, differs in three things that we say: nil is "_", a map is "%", a text to be read by people
- * is verbatim.                                                                                                          */
+ * is verbatim. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,7 +122,7 @@ const char *orri_resp_failure(int status) {
 
 void orri_resp_lost(struct orri_resp_conn *c, int status) { orri_resp_error(c, "%s", orri_resp_failure(status)); }
 
-/* -- Replies made here ---------------------------------------------------------------------------------------------- */
+/* -- Replies made here --------------------------------------------------------------------------------------------- */
 
 void orri_resp_begin(struct orri_resp_conn *c, unsigned flags) {
     c->queueing = !orri_resp_idle(c);
@@ -159,7 +159,7 @@ void orri_resp_say_error(struct orri_resp_conn *c, const char *format, ...) {
     va_end(args);
 }
 
-/* -- The machine's sink ----------------------------------------------------------------------------------------------- */
+/* -- The machine's sink -------------------------------------------------------------------------------------------- */
 
 static struct orri_resp_conn *conn_of(struct orr_sink *s) {
     return (struct orri_resp_conn *)(void *)((char *)s - offsetof(struct orri_resp_conn, sink));

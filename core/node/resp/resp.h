@@ -14,7 +14,7 @@
 #include "node/resp/parser.h"
 #include "node/service.h"
 
-/* -- The queue ------------------------------------------------------------------------------------------------------- */
+/* -- The queue ----------------------------------------------------------------------------------------------------- */
 enum orri_resp_kind {
     ORRI_RESP_WRITE,                /* proposed; its reply comes between begin() and end() */
     ORRI_RESP_READ,                 /* its bytes are the question */
@@ -80,7 +80,7 @@ static inline unsigned char *orri_resp_bytes(struct orri_resp_item *item) { retu
 void orri_resp_give_up(struct orri_resp_conn *c);                   /* no memory: closes it */
 void orri_resp_drained(struct orri_resp_conn *c);                   /* the queue got shorter */
 
-/* -- Replies (reply.c): to the client at once, or into the queue where something older waits ---------------------------- */
+/* -- Replies (reply.c): to the client at once, or into the queue where something older waits ----------------------- */
 extern const struct orr_sink_ops orri_resp_sink_ops;
 void orri_resp_begin(struct orri_resp_conn *c, unsigned flags);     /* around the reply of a command that is answered here */
 void orri_resp_end(struct orri_resp_conn *c, unsigned flags);
@@ -101,7 +101,7 @@ const char *orri_resp_failure(int status);
 void orri_resp_say_status(struct orri_resp_conn *c, const char *word);
 void orri_resp_say_error(struct orri_resp_conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* -- Commands (commands.c) ------------------------------------------------------------------------------------------- */
+/* -- Commands (commands.c) ----------------------------------------------------------------------------------------- */
 struct orri_resp_command;
 typedef void (*orri_resp_fn)(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
 enum orri_resp_command_flag {

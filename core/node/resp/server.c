@@ -1,6 +1,6 @@
 /* server.c - commands about the connection and the server: answered here, in their place among the others.
  *
- * What a client library asks on its way in gets what it needs to go on: HELLO, CLIENT, COMMAND, CONFIG GET. There is one database.  */
+ * What a client library asks on its way in gets what it needs to go on: HELLO, CLIENT, COMMAND, CONFIG GET. There is one database. */
 #include <string.h>
 
 #include "node/kv/kv.h"
@@ -78,7 +78,7 @@ static bool set_name(struct orri_resp_conn *c, struct orr_slice name) {
     return true;
 }
 
-/* -- HELLO ---------------------------------------------------------------------------------------------------------- */
+/* -- HELLO --------------------------------------------------------------------------------------------------------- */
 
 static void say_hello(struct orri_resp_conn *c, unsigned flags) {
     orri_resp_begin(c, flags);
@@ -136,7 +136,7 @@ void orri_resp_hello(struct orri_resp_conn *c, const struct orri_resp_command *c
     }
 }
 
-/* -- Commands with subcommands ---------------------------------------------------------------------------------------- */
+/* -- Commands with subcommands ------------------------------------------------------------------------------------- */
 
 struct sub {
     const char *name;
@@ -161,7 +161,7 @@ static void dispatch(struct orri_resp_conn *c, const char *of, const char *shout
 
 static void ok(struct orri_resp_conn *c) { orri_resp_say_status(c, "OK"); }
 
-/* -- CLIENT --------------------------------------------------------------------------------------------------------- */
+/* -- CLIENT -------------------------------------------------------------------------------------------------------- */
 
 static void client_setname(struct orri_resp_conn *c) {
     if (set_name(c, orri_resp_at(c, 2))) ok(c);
@@ -220,7 +220,7 @@ void orri_resp_client(struct orri_resp_conn *c, const struct orri_resp_command *
     DISPATCH(c, cmd->name, "CLIENT", subs);
 }
 
-/* -- CONFIG --------------------------------------------------------------------------------------------------------- */
+/* -- CONFIG -------------------------------------------------------------------------------------------------------- */
 
 static const char *const settings[][2] = {
     { "appendfsync", "always" }, { "appendonly", "yes" }, { "databases", "1" }, { "maxmemory", "0" },
@@ -258,7 +258,7 @@ void orri_resp_config(struct orri_resp_conn *c, const struct orri_resp_command *
     DISPATCH(c, cmd->name, "CONFIG", subs);
 }
 
-/* -- COMMAND -------------------------------------------------------------------------------------------------------- */
+/* -- COMMAND ------------------------------------------------------------------------------------------------------- */
 
 /* Name, arity, flags, first key, last key, step: what a client routes by. */
 static void describe(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {

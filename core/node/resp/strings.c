@@ -11,7 +11,7 @@ static void bad_time(struct orri_resp_conn *c, const char *command) {
     orri_resp_say_error(c, "ERR invalid expire time in '%s' command", command);
 }
 
-/* -- SET, GETEX: options ----------------------------------------------------------------------------------------------- */
+/* -- SET, GETEX: options ------------------------------------------------------------------------------------------- */
 
 struct options {
     unsigned flags;                 /* ORR_KV_... ; SECONDS: the time is in seconds */
@@ -121,7 +121,7 @@ void orri_resp_getex(struct orri_resp_conn *c, const struct orri_resp_command *c
     orri_resp_send(c, &call, 1, 1);
 }
 
-/* -- The others -------------------------------------------------------------------------------------------------------- */
+/* -- The others ---------------------------------------------------------------------------------------------------- */
 
 void orri_resp_mset(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
     if (orri_resp_n(c) % 2 == 0) orri_resp_wrong_arity(c, cmd->name);
@@ -158,7 +158,7 @@ void orri_resp_setrange(struct orri_resp_conn *c, const struct orri_resp_command
     orri_resp_send_args(c, &call);
 }
 
-/* -- EXPIRE and its kind ------------------------------------------------------------------------------------------------ */
+/* -- EXPIRE and its kind ------------------------------------------------------------------------------------------- */
 
 static bool take_conditions(struct orri_resp_conn *c, unsigned *flags) {
     static const struct {
@@ -199,7 +199,7 @@ void orri_resp_expire(struct orri_resp_conn *c, const struct orri_resp_command *
     else orri_resp_send(c, &call, 1, 1);
 }
 
-/* -- SCAN, FLUSHALL ----------------------------------------------------------------------------------------------------- */
+/* -- SCAN, FLUSHALL ------------------------------------------------------------------------------------------------ */
 
 /* A cursor as strtoul reads it, but for signs and blanks. */
 static bool read_cursor(struct orr_slice arg, uint64_t *out) {
