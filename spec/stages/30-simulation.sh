@@ -31,7 +31,7 @@ echo "$operations operations, $reads reads, $overlapping of them overlap a write
     "$(sum fixed restarts) restarts, $(sum fixed claims) claims compared with the disks"
 check "30 % of the reads overlap a write of their key" [ $((overlapping * 100)) -ge $((reads * 30)) ]
 check "enough was done" [ "$operations" -ge $((last * 500)) ]
-grep -o '"faults":{[^}]*}' $tmp/fixed | grep -o '"[a-z_]*":[0-9]*' | sed 's/"faults"://' | tr -d '"' |
+sed 's/.*"faults":{\([^}]*\)}.*/\1/' $tmp/fixed | tr ',' '\n' | tr -d '"' |
     awk -F: '{n[$1] += $2} END {for (k in n) print k, n[k]}' | sort >$tmp/kinds
 echo "how often each fault struck: $(tr '\n' ',' <$tmp/kinds | sed 's/,$//; s/,/, /g')"
 for kind in delay reset stall slow cut cut_one_way partition crash crash_submitted crash_written crash_synced crash_process \
