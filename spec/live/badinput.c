@@ -201,6 +201,31 @@ static void never_reads(void) {
     live_ask(n, PATIENCE, "DEL", "mib", NULL);
 }
 
+/* A short command whose one answer is a gigabyte, and a pipeline of the like before a write, which must be answered in order. */
+static void huge_answers(void) {
+    enum { TIMES = 1000 };
+    struct live_conn c;
+    struct live_node *n = &l.nodes[1];
+    char *packet = malloc(TIMES * 32 + 64), *at = packet;
+    if (!packet || !live_dial(&c, n->resp, PATIENCE) || !live_set_big(&c, "mib", 'm', MIB, PATIENCE)) live_die("dial");
+    (void)live_reply(&c, PATIENCE);
+    live_hang_up(&c);
+    for (int way = 0; way < 2; way++) {
+        at = packet + (way ? 0 : sprintf(packet, "*%d\r\n$4\r\nMGET\r\n", TIMES + 1));
+        for (int i = 0; i < TIMES; i++) at += sprintf(at, way ? "*2\r\n$3\r\nGET\r\n$3\r\nmib\r\n" : "$3\r\nmib\r\n");
+        if (way) at += sprintf(at, "*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n");
+        size_t before = live_rss(n);
+        bool closed = live_dial(&c, n->resp, PATIENCE) && live_send(&c, packet, (size_t)(at - packet), PATIENCE)
+                      && live_closed(&c, 10 * ORR_SECOND);
+        size_t after = live_rss(n);
+        live_check(closed && after < before + 400 * MIB, "%s is not kept in memory: closed (%.0f MiB before, %.0f after)",
+                   way ? "a gigabyte before a write" : "one answer of a gigabyte", mib(before), mib(after));
+        live_hang_up(&c);
+    }
+    free(packet);
+    live_ask(n, PATIENCE, "DEL", "mib", NULL);
+}
+
 /* -- Strangers at the port of the peers ---------------------------------------------------------------------------- */
 static size_t frame(unsigned char *at, enum orri_frame_kind kind, const void *payload, size_t size) {
     struct orr_slice part = orr_borrow(payload, size);
@@ -399,6 +424,7 @@ static const struct {
     { "garbage", garbage, false },                   { "byte by byte", byte_by_byte, false },
     { "half commands", half_commands, false },       { "huge counts", huge_counts, false },
     { "too large", too_large, true },                { "never reads", never_reads, true },
+    { "huge answers", huge_answers, true },
     { "strangers", strangers, false },               { "silent strangers", silent_strangers, false },
     { "idle clients", idle_clients, false },         { "no descriptors", no_descriptors, true },
     { "both write", both_write, true },

@@ -158,6 +158,48 @@ static void silent_follower(const struct way *way) {
     all_kept("afterwards");
 }
 
+/* Two snapshots later the log that it needs is gone: the leader sends the newer one. */
+static void behind_a_snapshot(void) {
+    enum { VALUES = 640, KEYS = 60 };
+    struct live_node *leader = live_leader(&l, 10 * ORR_SECOND);
+    if (!leader) live_die("no leader");
+    struct live_node *away = other_than(leader, NULL);
+    struct live_conn c;
+    live_say("-- a follower is away for too long");
+    live_kill(away);
+    if (!live_dial_at(&c, leader->host, leader->resp, 2 * ORR_SECOND)) live_die("dial");
+    unsigned done = 0;
+    size_t most = 0;
+    for (unsigned i = 0; i < VALUES; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "large%u", i % KEYS);
+        bool sent = live_set_big(&c, key, (char)('a' + i % 26), MIB, 10 * ORR_SECOND);
+        struct live_reply r = live_reply(&c, 10 * ORR_SECOND);
+        done += sent && live_is(&r, '+', "OK");
+        if (live_rss(leader) > most) most = live_rss(leader);
+    }
+    live_hang_up(&c);
+    live_check(done == VALUES, "%u of %u MiB are written meanwhile", done, VALUES);
+    live_check(live_info_number(leader, "orrery_first") > 1, "the log's beginning is gone (it begins at %lld)",
+               (long long)live_info_number(leader, "orrery_first"));
+    live_check(most < 500 * MIB, "%u MiB of values never took more than %.0f MiB of memory", KEYS, (double)most / (double)MIB);
+    start(away);
+    bool ok;
+    LIVE_WITHIN(ok, 60 * ORR_SECOND, caught_up(away, leader));
+    live_check(ok && live_info_number(away, "orrery_snapshot") > 0, "it is sent a snapshot, and catches up");
+    live_check(live_logged(away, "snapshot", ORR_SECOND), "and says so");
+    size_t same = 0;
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[32], want[2];
+        snprintf(key, sizeof key, "large%u", i);
+        snprintf(want, sizeof want, "%c", (char)('a' + ((VALUES - 1 - i) / KEYS * KEYS + i) % 26));
+        struct live_reply r = live_ask(away, 5 * ORR_SECOND, "GETRANGE", key, "1048575", "-1", NULL);
+        same += live_is(&r, '$', want) && r.n == 1;
+    }
+    live_check(same == KEYS, "%zu of %u values are the last ones", same, KEYS);
+    all_kept("afterwards");
+}
+
 static void silent_leader(const struct way *way) {
     struct live_node *old = live_leader(&l, 10 * ORR_SECOND);
     if (!old) live_die("no leader");
@@ -218,5 +260,6 @@ int main(int argc, char **argv) {
     silent_leader(&stopped);
     silent_leader(&cut_way);
     lonely_leader();
+    behind_a_snapshot();
     return live_end(&l);
 }
