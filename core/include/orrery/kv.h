@@ -3,7 +3,7 @@
  * Ops and questions have one shape, so a client needs one function:
  *
  *     struct orr_slice args[2] = { orr_borrow("k", 1), orr_borrow("v", 1) };
- *     struct orr_kv_call set = { .code = ORR_KV_SET, 
+ *     struct orr_kv_call set = { .code = ORR_KV_SET,
  *                               .flags = ORR_KV_TIMED | ORR_KV_RELATIVE, .a = 5000, .args = args, .n_args = 2 };
  *     unsigned char bytes[64];
  *     size_t size = orr_kv_encode(bytes, sizeof bytes, &set);          // 0: it needs more, orr_kv_size(&set)
@@ -38,10 +38,12 @@ enum { ORR_KV_KEY_MAX = 512 << 10, ORR_KV_VALUE_MAX = 8 << 20, ORR_KV_ARGS_MAX =
 /* a, b, flags and arguments not named are 0 and none. Results in brackets. */
 enum orr_kv_code {
     /* Ops. */
-    ORR_KV_SEED = 1,        /* secret: the table's seed, if none is set yet [nil]; any other first op sets one from itself, its log
-                             * position and time, so a client that wants an unguessable one sends this first */
-    ORR_KV_SET = 2,         /* key, value[, expected]; NX XX WITH_GET KEEPTTL TIMED(a) RELATIVE IFEQ(expected) IFVERSION(b) INTEGER
-                             * [OK, nil when a condition failed; WITH_GET: the old value or nil; INTEGER: 1 or 0; IFVERSION: conflict] */
+    ORR_KV_SEED = 1,        /* secret: the table's seed, if none is set yet [nil]; any other first op sets
+                             * one from itself, its log position and time, so a client that wants an
+                             * unguessable one sends this first */
+    ORR_KV_SET = 2,         /* key, value[, expected]; NX XX WITH_GET KEEPTTL TIMED(a) RELATIVE IFEQ(expected)
+                             * IFVERSION(b) INTEGER [OK, nil when a condition failed; WITH_GET: the old value or nil;
+                             * INTEGER: 1 or 0; IFVERSION: conflict] */
     ORR_KV_MSET = 3,        /* key, value, ...; NX: all or none, INTEGER [OK; INTEGER: 1 or 0] */
     ORR_KV_APPEND = 4,      /* key, value [size] */
     ORR_KV_SETRANGE = 5,    /* key, value; a: offset [size] */
@@ -62,7 +64,8 @@ enum orr_kv_code {
     ORR_KV_TTL = 69,        /* key; RELATIVE: what is left, else when; SECONDS [number; -1 never; -2 no such key] */
     ORR_KV_TYPE = 70,       /* key ["string" or "none"] */
     ORR_KV_DBSIZE = 71,     /* [keys, with those whose time has come and that were not removed yet] */
-    ORR_KV_SCAN = 72,       /* [pattern]; a: cursor, b: how many to look for; NONE: keep the keys back [array: cursor as text, array of keys] */
+    ORR_KV_SCAN = 72,       /* [pattern]; a: cursor, b: how many to look for; NONE: keep the keys back [array:
+                             * cursor as text, array of keys] */
     ORR_KV_KEYS = 73,       /* pattern [array of keys] */
     ORR_KV_RANDOM = 74,     /* [a key or nil] */
     ORR_KV_VERSION = 75,    /* key [version] */

@@ -1,13 +1,14 @@
 /* lab.h - the laboratory: runs a cluster in the simulator under faults and judges it.
  *
- * A run has a safety phase, in which faults strike and nothing wrong may ever be seen, and a liveness phase, in which they
- * have stopped and every node must answer within a bound. Oracles outside the nodes read the trace that the nodes emit and
- * the simulated disks, never a core's memory:
+ * A run has a safety phase, in which faults strike and nothing wrong may ever be seen, and a liveness phase, in which
+ * they have stopped and every node must answer within a bound. Oracles outside the nodes read the trace that the nodes
+ * emit and the simulated disks, never a core's memory:
  *
  *   one_leader            no term has two leaders
  *   committed_changed     what was committed at an index stays, on every node
  *   leader_completeness   a new leader's log reaches as far as anything committed before
- *   persist_before_claim  each term, vote and acknowledgement that a message claims is on its sender's durable disk image
+ *   persist_before_claim  each term, vote and acknowledgement that a message claims is on its sender's durable
+ *                         disk image
  *   acknowledged_lost     a client's acknowledgement names a committed entry
  *   digest                replicas that have applied the same index have the same state
  *   monotone              no node's term, commit or applied index goes back while it runs, nor its term over restarts
@@ -34,7 +35,8 @@ extern "C" {
 
 struct orr_lab_node {
     const char *id;
-    const char *resp;               /* address of its RESP listener, as its boot makes it listen; NULL: clients pass it by */
+    const char *resp;               /* address of its RESP listener, as its boot makes it listen; NULL:
+                                     * clients pass it by */
 };
 struct orr_lab_config {
     size_t size;                    /* set by init */
@@ -54,7 +56,8 @@ struct orr_lab_config {
     void (*event)(void *ud, const char *line, size_t size);
     void (*log)(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size);
     void *ud;
-    uint64_t flip;                  /* for a spec of the digest: flips a bit of the nth delivered byte, from 1; 0: none */
+    uint64_t flip;                  /* for a spec of the digest: flips a bit of the nth
+                                     * delivered byte, from 1; 0: none */
 };
 ORR_API void orr_lab_config_init(struct orr_lab_config *cfg);
 
@@ -70,7 +73,8 @@ struct orr_lab_result {
     uint64_t faults[ORR_SIM_KINDS]; /* how often each struck */
     uint64_t claims;                /* in messages, compared with the disk image */
 };
-/* 0 with a result; -ENOMEM or ORR_EINVALID when the run could not be made. One thread; many runs may follow each other. */
+/* 0 with a result; -ENOMEM or ORR_EINVALID when the run could not be made. One thread;
+ * many runs may follow each other. */
 ORR_API int orr_lab_run(const struct orr_lab_config *cfg, struct orr_lab_result *out);
 
 #ifdef __cplusplus

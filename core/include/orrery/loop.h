@@ -16,11 +16,11 @@
  * signal handler unless asked, and starts no thread before the first request that needs one (two for files, some for
  * jobs; all with every signal blocked). A host with a loop of its own polls orr_loop_fd and calls orr_loop_step with 0.
  *
- * Streams. send counts class 0 against its own limit and class 1 against all that is queued, so bulk refuses no control;
- * to a stream that has ended and whose CLOSED was not taken yet, it goes to nobody; after a close it is ORR_ECLOSED.
- * CLOSED says 0 where the other side ended, -errno where the connection broke, ORR_ECLOSED after a close of our own, and
- * ORR_ETIMEOUT where patience ended. After close(flush) the other side may still talk for that long; nobody hears it.
- * The other side's end is CLOSED at once, or when what is queued has gone out.
+ * Streams. send counts class 0 against its own limit and class 1 against all that is queued, so bulk refuses no
+ * control; to a stream that has ended and whose CLOSED was not taken yet, it goes to nobody; after a close it is
+ * ORR_ECLOSED. CLOSED says 0 where the other side ended, -errno where the connection broke, ORR_ECLOSED after a close
+ * of our own, and ORR_ETIMEOUT where patience ended. After close(flush) the other side may still talk for that long;
+ * nobody hears it. The other side's end is CLOSED at once, or when what is queued has gone out.
  *
  * Addresses are "127.0.0.1:7401", "[::1]:7401" or "localhost:7401" (which is 127.0.0.1). Other names are refused: to
  * look one up would block the loop.                                                                                  */
@@ -44,7 +44,8 @@ struct orr_loop_config {
     enum orr_level level;           /* what is less urgent is not logged; default INFO */
     unsigned jobs_max;              /* threads for jobs; default 2 */
     bool signals;                   /* SIGINT, SIGTERM and SIGHUP arrive as ORR_OP_SIGNAL; one such loop a process */
-    size_t send_bytes_max;          /* queued on a stream before ORR_EOVERLOADED (an empty one takes any call); 16 MiB */
+    size_t send_bytes_max;          /* queued on a stream before ORR_EOVERLOADED (an empty
+                                     * one takes any call); 16 MiB */
     size_t stream_turn_bytes;       /* read from one stream in a turn; 256 KiB */
     size_t turn_bytes;              /* read from all streams in a turn; 1 MiB */
     orr_time turn_time;             /* after this much of a turn, streams wait for the next one; 4 ms */
@@ -74,7 +75,8 @@ ORR_API int orr_loop_step(struct orr_loop *loop, orr_time timeout);
  * outside a turn), except for what the last step left over, which orr_loop_deadline shows. Found through /proc/self;
  * ORR_EUNAVAILABLE where there is none. Borrowed until free; only to be polled.                                      */
 ORR_API int orr_loop_fd(struct orr_loop *loop);
-/* When a step should come at the latest, by the world's now(): not after now() when work is left, ORR_NEVER: no timer. */
+/* When a step should come at the latest, by the world's now(): not after now()
+ * when work is left, ORR_NEVER: no timer. */
 ORR_API orr_time orr_loop_deadline(const struct orr_loop *loop);
 
 /* Why the node stopped (borrowed until free) and its code (may be NULL); NULL while it has not. */

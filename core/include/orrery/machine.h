@@ -1,9 +1,9 @@
 /* machine.h - a replicated state machine: what a group applies its ops to, and where results go.
  *
- * A machine is a pure value: its state depends on the ops, in order, and on nothing else. It reads no clock (time is the
- * entry's), draws no chance but from its seed, and calls nothing back but the sink that it is given.
+ * A machine is a pure value: its state depends on the ops, in order, and on nothing else. It reads no clock (time is
+ * the entry's), draws no chance but from its seed, and calls nothing back but the sink that it is given.
  *
- *     orr_group applies:   ops->apply(m, &at, op, sink)       sink is NULL on replicas where nobody waits for the result
+ *     orr_group applies:   ops->apply(m, &at, op, sink)     sink is NULL on replicas where nobody waits for the result
  *     a client reads:      ops->query(m, &at, question, sink)
  *
  * One machine, one thread. An op is bytes that the machine's own client side encoded (orrery/kv.h for the key-value
@@ -59,24 +59,26 @@ struct orr_machine_ops {
     void (*advance)(void *m, const struct orr_at *at);
     /* Changes nothing that another replica could see. */
     int (*query)(void *m, const struct orr_at *at, struct orr_slice question, struct orr_sink *sink);
-    /* When the machine next wants advance() although no op comes: log time, or ORR_NEVER; the leader proposes an empty batch then. */
+    /* When the machine next wants advance() although no op comes: log time, or ORR_NEVER;
+     * the leader proposes an empty batch then. */
     orr_time (*wants)(const void *m);
     /* Digest of the whole state, kept incrementally; equal on all replicas at one index. */
     uint64_t (*digest)(const void *m);
     void (*stats)(const void *m, struct orr_machine_stats *out);
-    /* Snapshot: freeze() begins an image of now, while ops go on being applied; each next() gives up to `bytes` more as an owned
-     * slice: 1 there is more, 0 that was the last (slice may be empty), or an error. One image at a time (ORR_EBUSY). Work of one
-     * call is bounded by `bytes` and by a scan of at most some thousand keys. unfreeze() ends it, whether complete or not. */
+    /* Snapshot: freeze() begins an image of now, while ops go on being applied; each next() gives up to `bytes` more as
+     * an owned slice: 1 there is more, 0 that was the last (slice may be empty), or an error. One image at a time
+     * (ORR_EBUSY). Work of one call is bounded by `bytes` and by a scan of at most some thousand keys. unfreeze() ends
+     * it, whether complete or not. */
     int (*freeze)(void *m);
     int (*next)(void *m, size_t bytes, struct orr_slice *out);
     void (*unfreeze)(void *m);
-    /* The other way: begin empties the machine, part takes the image's bytes in order, cut anywhere; end checks that all is there:
-     * ORR_ECORRUPT. */
+    /* The other way: begin empties the machine, part takes the image's bytes in order, cut anywhere;
+     * end checks that all is there: ORR_ECORRUPT. */
     int (*restore_begin)(void *m);
     int (*restore_part)(void *m, const void *at, size_t size);
     int (*restore_end)(void *m);
-    /* Optional (NULL), and without effect on the state: this op or question comes soon, what it touches may be fetched into the cache.
-     * Called with step 0 some eight ahead, with step 1 some four ahead. */
+    /* Optional (NULL), and without effect on the state: this op or question comes soon, what it touches may be fetched
+     * into the cache. Called with step 0 some eight ahead, with step 1 some four ahead. */
     void (*prefetch)(const void *m, struct orr_slice call, unsigned step);
 };
 

@@ -7,8 +7,9 @@
  *
  * The order that the driver keeps in a turn: 1 inputs (completions, frames, proposals: all of the turn); 2 ready():
  * start sends; 3 start writes; 4 apply commits (a bounded number, the rest next turn); 5 answer; 6 alarm. It may keep
- * another order of 2 to 5: a message is in `msgs` only when what it claims is already stored. What may go out before the
- * leader's own sync (its appends: they claim nothing of its disk) is there at once; votes, promises, acks are not.   */
+ * another order of 2 to 5: a message is in `msgs` only when what it claims is already stored. What may go out
+ * before the leader's own sync (its appends: they claim nothing of its disk) is there at once; votes,
+ * promises, acks are not.                                                                                            */
 #ifndef ORR_ORDER_H
 #define ORR_ORDER_H
 
@@ -61,7 +62,8 @@ struct orr_out {
 };
 /* Make durable, then call stored(id). Stores may overlap; they are reported in the order of their ids, and a failed one
  * fails all after it. ORR_EFULL isn't final: nothing of that store was written, nor entries of those after it that were
- * handed out before it was reported; the protocol forgets them. What has no chunk stays as it is until it is reported. */
+ * handed out before it was reported; the protocol forgets them. What has no chunk stays as it is until it is
+ * reported. */
 struct orr_store {
     uint64_t id;
     struct orr_slice state;         /* size 0: as before; else replaces the group's state (term, vote, ...) */
@@ -111,7 +113,8 @@ struct orr_ready {
     size_t n_answers;
     const struct orr_fetch *fetches;
     size_t n_fetches;
-    const struct orr_snapshot *restore; /* or NULL: load this snapshot (stored before) into the machine, then applied(index) */
+    const struct orr_snapshot *restore; /* or NULL: load this snapshot (stored before) into the machine,
+                                         * then applied(index) */
     bool status_changed;                /* role, term or leader are not what they were */
 };
 
@@ -124,7 +127,8 @@ struct orr_order_status {
     orr_index snapshot;
     size_t window_bytes;
     uint64_t queued_bytes;          /* proposed, not committed */
-    int error;                      /* why it takes no part any more: a failed store's status, ORR_EDENIED: disenfranchised; else 0 */
+    int error;                      /* why it takes no part any more: a failed store's status, ORR_EDENIED:
+                                     * disenfranchised; else 0 */
 };
 
 /* What the disk knew at start. Everything is borrowed during new(). */
@@ -145,7 +149,8 @@ struct orr_member {
 };
 struct orr_order_config {
     orr_id self;
-    const struct orr_member *voters;    /* the founding configuration, sorted by id; written as entry 1 where the disk is empty */
+    const struct orr_member *voters;    /* the founding configuration, sorted by id;
+                                         * written as entry 1 where the disk is empty */
     size_t n_voters;
     orr_time election, heartbeat;       /* ns; an election starts after 1 to 2 times `election` without a leader */
     uint64_t seed;
@@ -164,10 +169,11 @@ struct orr_order_ops {
     void (*config_init)(struct orr_order_config *cfg);
     int (*create)(void **x, const struct orr_order_config *cfg, const struct orr_boot *boot, orr_time now);
     void (*destroy)(void *x);
-    /* The machine's wall clock at `now`: what log time follows (it never goes back, and advances at most 1.1 times as fast
-     * as `now`). Once a turn, before the inputs. */
+    /* The machine's wall clock at `now`: what log time follows (it never goes back,
+     * and advances at most 1.1 times as fast as `now`). Once a turn, before the inputs. */
     void (*wall)(void *x, orr_time now, orr_time realtime);
-    /* A frame of a peer that the handshake knows. ORR_EINVALID: not a message; nothing changed. Slices are held as needed. */
+    /* A frame of a peer that the handshake knows. ORR_EINVALID: not a message; nothing changed.
+     * Slices are held as needed. */
     int (*recv)(void *x, orr_time now, orr_id from, struct orr_slice frame);
     /* Batches to append, in order; *taken of them were. ORR_ENOLEADER (not the leader), ORR_EOVERLOADED, ORR_EFULL. */
     int (*propose)(void *x, orr_time now, const struct orr_slice *batches, size_t n, size_t *taken);
@@ -187,7 +193,8 @@ struct orr_order_ops {
     int (*hand_over)(void *x, orr_time now, orr_id to);         /* leadership to `to`, or to the best when ORR_NOBODY */
     /* May this node vote and stand? false after the others said that it lost its memory, or its disk failed. */
     void (*disenfranchise)(void *x, orr_time now);
-    int (*full)(void *x, orr_time now, bool full);              /* the disk is: a leader refuses proposals, no-ops and votes go on */
+    int (*full)(void *x, orr_time now, bool full);              /* the disk is: a leader refuses proposals,
+                                                                 * no-ops and votes go on */
     int (*tick)(void *x, orr_time now);
     orr_time (*deadline)(const void *x);
     const struct orr_ready *(*ready)(void *x);                  /* NULL: nothing to do */

@@ -27,10 +27,12 @@ enum orr_trace_kind {
     ORR_TRACE_APPLY,                /* struct orr_trace_apply: an entry was applied */
     ORR_TRACE_RESTORE,              /* struct orr_trace_apply: the machine was loaded from a snapshot */
     ORR_TRACE_ACK,                  /* struct orr_trace_ack: a client is being told that its write was done */
-    ORR_TRACE_READ,                 /* struct orr_trace_read: a client is being told the result of a linearizable read */
+    ORR_TRACE_READ,                 /* struct orr_trace_read: a client is being told the
+                                     * result of a linearizable read */
     ORR_TRACE_STORED,               /* struct orr_trace_stored: the storage reported something durable */
     ORR_TRACE_RECOVERED,            /* struct orr_order_status: what a node found on its disk at start */
-    ORR_TRACE_TAKEN                 /* struct orr_trace_ack: the leader put a batch of ours into the log (or we re-sent it) */
+    ORR_TRACE_TAKEN                 /* struct orr_trace_ack: the leader put a batch of ours into
+                                     * the log (or we re-sent it) */
 };
 struct orr_trace_send {
     orr_id to;

@@ -44,7 +44,8 @@ struct orr_req {                    /* embed; zero it first. Read-only to the ca
     int status;                     /* 0, -errno or an ORR_E code; valid once taken */
     uint64_t result;                /* bytes done; with status 0 all that was asked: short counts are retried below */
     orr_time begun, ended;          /* when it was submitted and when it was over: sync lag is a health signal */
-    void (*done)(struct orr_req *req);   /* the caller's: what its turn calls with the request that take() gave. The world never does */
+    void (*done)(struct orr_req *req);   /* the caller's: what its turn calls with the request that take() gave.
+                                          * The world never does */
     void *owner;                    /* the caller's */
 };
 
@@ -63,7 +64,8 @@ struct orr_req {                    /* embed; zero it first. Read-only to the ca
  *         mix and order; a size not synced may be any on the way; a name not synced may be old, new or both. Synced
  *         bytes stay, but for faults the run declares (rot, misdirected, stale), which reads show as they are.
  * Hint.   ORR_W_NOW: the world may write and sync on the loop's thread if nothing else is ready, recent syncs were
- *         quick, and no other file's request runs. It changes no promise; the completion comes by take() all the same. */
+ *         quick, and no other file's request runs. It changes no promise; the completion comes by take() all the
+ *         same. */
 struct orr_file;
 enum { ORR_F_CREATE = 1, ORR_F_EXCLUSIVE = 2, ORR_F_READONLY = 4, ORR_F_DIRECT = 8 };
 enum { ORR_W_SYNC = 1, ORR_W_NOW = 2, ORR_W_BULK = 4 /* snapshot or spill: behind all others, rate-limited */ };
@@ -90,7 +92,8 @@ struct orr_read {
     size_t size;
     struct orr_slice got;           /* out: owned, drop it. Shorter than size only at the end of the file */
 };
-struct orr_file_op {                /* SYNC, CLOSE, TRUNCATE to `at`, PREPARE: real zeros from the end of file up to `at` */
+struct orr_file_op {                /* SYNC, CLOSE, TRUNCATE to `at`, PREPARE:
+                                     * real zeros from the end of file up to `at` */
     struct orr_req req;
     struct orr_file *file;
     uint64_t at;
@@ -103,21 +106,22 @@ struct orr_name_op {
     struct orr_slice names;         /* out: LIST; owned: names, bytewise sorted, each ended by a NUL */
 };
 
-/* -- Streams: bytes in order, to a peer by id or from a client ---------------------------------------------------------
+/* -- Streams: bytes in order, to a peer by id or from a client --------------------------------------------------------
  * A stream may end at any byte; a send that completed was only handed over, never read. Each stream has a serial that
  * is never used again in this world. send() takes the slices at once (it holds them; slices without a chunk are copied)
  * and returns ORR_EOVERLOADED above the stream's limit with nothing taken; ROOM comes when it is below half. Class 0
- * (control) overtakes 1 (bulk) only at the frame borders that the caller marks by one call a frame. DATA comes in chunks
- * of the world; read_pause is the back-pressure, and the world's total of unread bytes is limited too: reading never
- * waits for writing. A half-open stream is found by the caller's heartbeats (live also sets TCP_USER_TIMEOUT). SIGPIPE,
- * EINTR, EMFILE (accepting pauses, one spare descriptor refuses politely) and partial writes never show here.
+ * (control) overtakes 1 (bulk) only at the frame borders that the caller marks by one call a frame. DATA comes in
+ * chunks of the world; read_pause is the back-pressure, and the world's total of unread bytes is limited too: reading
+ * never waits for writing. A half-open stream is found by the caller's heartbeats (live also sets TCP_USER_TIMEOUT).
+ * SIGPIPE, EINTR, EMFILE (accepting pauses, one spare descriptor refuses politely) and partial writes never show here.
  * After CLOSED was taken, or close() was called and then CLOSED taken, the stream is gone; CLOSED comes exactly once.
  * Between close() and CLOSED neither DATA nor ROOM comes.                                                            */
 struct orr_stream {                 /* the world's object begins with this */
     void *owner;                    /* the caller's, set after connect or at ACCEPTED */
     uint64_t serial;
 };
-struct orr_stream_event {           /* the world's; valid until the next take(). req.status of CLOSED says why (0: the other side's end) */
+struct orr_stream_event {           /* the world's; valid until the next take(). req.status of CLOSED says why (0:
+                                     * the other side's end) */
     struct orr_req req;
     struct orr_stream *stream;
     struct orr_slice data;          /* DATA: borrowed, hold what you keep */
@@ -132,7 +136,8 @@ struct orr_datagram {               /* the world's; valid until the next take() 
 };
 struct orr_job {
     struct orr_req req;
-    void (*run)(void *arg);         /* on a pool thread; touches only *arg; no clock, no chance, no call of this header */
+    void (*run)(void *arg);         /* on a pool thread; touches only *arg; no clock, no chance,
+                                     * no call of this header */
     void *arg;
     uint64_t cost_ns;               /* simulated: run() runs at submission, the completion comes cost_ns later */
 };
@@ -160,7 +165,8 @@ struct orr_world_ops {
     orr_time (*now)(struct orr_world *w);
     orr_time (*fresh)(struct orr_world *w);
     void (*wall)(struct orr_world *w, struct orr_wall *out);
-    void (*alarm)(struct orr_world *w, orr_time at, orr_time slack);  /* replaces the last; never early; up to slack late; ORR_NEVER: none */
+    void (*alarm)(struct orr_world *w, orr_time at, orr_time slack);  /* replaces the last; never early;
+                                                                       * up to slack late; ORR_NEVER: none */
     struct orr_req *(*take)(struct orr_world *w);
     void (*cancel)(struct orr_world *w, struct orr_req *req);
     /* Chance: a seed for each named use, independent of all others and of the order of asking, so that a new use moves
@@ -175,22 +181,24 @@ struct orr_world_ops {
     int (*file_op)(struct orr_world *w, struct orr_file_op *r, enum orr_op op);
     int (*name_op)(struct orr_world *w, struct orr_name_op *r, enum orr_op op);
     /* Peers and streams. Addresses are "host:port". */
-    int (*peer)(struct orr_world *w, orr_id id, const char *address);                    /* add, move; NULL: forget */
+    int (*peer)(struct orr_world *w, orr_id id, const char *address);          /* add, move; NULL: forget */
     int (*listen)(struct orr_world *w, const char *address, uint32_t listener, unsigned connections_max);
-    int (*connect)(struct orr_world *w, orr_id peer, struct orr_stream **out);           /* then CONNECTED or CLOSED */
+    int (*connect)(struct orr_world *w, orr_id peer, struct orr_stream **out); /* then CONNECTED or CLOSED */
     int (*send)(struct orr_world *w, struct orr_stream *s, unsigned cls, const struct orr_slice *parts, size_t n_parts);
-    size_t (*queued)(struct orr_world *w, const struct orr_stream *s);                   /* bytes taken, not yet with the system */
+    size_t (*queued)(struct orr_world *w, const struct orr_stream *s);         /* bytes taken, not yet
+                                                                                * with the system */
     void (*read_pause)(struct orr_world *w, struct orr_stream *s, bool on);
-    void (*close)(struct orr_world *w, struct orr_stream *s, bool flush);                /* then CLOSED, once; twice is once */
-    int (*datagram)(struct orr_world *w, orr_id to, struct orr_slice data);              /* may vanish; <= 1200 bytes */
+    void (*close)(struct orr_world *w, struct orr_stream *s, bool flush);      /* then CLOSED, once; twice is once */
+    int (*datagram)(struct orr_world *w, orr_id to, struct orr_slice data);    /* may vanish; <= 1200 bytes */
     int (*job)(struct orr_world *w, struct orr_job *r);
     void (*log)(struct orr_world *w, enum orr_level level, const char *text, size_t size);
-    bool (*rare)(struct orr_world *w, const char *name);                                 /* ORR_RARE: live is always false */
+    bool (*rare)(struct orr_world *w, const char *name);                       /* ORR_RARE: live is always false */
     /* What the oracles see: the driver reports each input, ready item, stored, applied and answered thing as a value
      * (orrery/trace.h). Live: NULL, one test a call. A checker reads no core's memory.                               */
     void (*trace)(struct orr_world *w, uint32_t group, unsigned kind, const void *event, size_t size);
     void (*stop)(struct orr_world *w, int code, const char *why);    /* this node ends after the turn; never exit() */
-    bool (*stats)(struct orr_world *w, struct orr_world_stats *out); /* for people, no decision rests on it. May be NULL */
+    bool (*stats)(struct orr_world *w, struct orr_world_stats *out); /* for people, no decision
+                                                                      * rests on it. May be NULL */
 };
 
 struct orr_world {
