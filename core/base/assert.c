@@ -1,4 +1,5 @@
-/* assert.c - how a broken invariant ends: one line on stderr, then abort, so that a core file or a debugger sees where. */
+/* assert.c - how a broken invariant ends: one line on stderr, then abort,
+ * so that a core file or a debugger sees where. */
 #include "base/assert.h"
 
 #include <stdio.h>

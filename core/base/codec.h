@@ -38,7 +38,9 @@ static inline bool orri_read_fits(struct orr_reader *r, size_t size) {
 }
 
 /* The low `bytes` bytes of v, little-endian whatever the machine. */
-static inline uint64_t orri_le(uint64_t v) { return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap64(v); }
+static inline uint64_t orri_le(uint64_t v) {
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap64(v);
+}
 static inline void orri_put_le(unsigned char *at, uint64_t v, unsigned bytes) {
     v = orri_le(v);
     memcpy(at, &v, bytes);

@@ -1,4 +1,4 @@
-/* hash.h - hashing and checksums: XXH3, 64 and 128 bits, of one block or of a list of slices.                         */
+/* hash.h - hashing and checksums: XXH3, 64 and 128 bits, of one block or of a list of slices. */
 #ifndef ORRI_HASH_H
 #define ORRI_HASH_H
 

@@ -49,7 +49,9 @@ static int grow(struct orr_heap *heap) {
     return 0;
 }
 
-void orri_heap_init(struct orr_heap *heap, const struct orr_alloc *alloc) { *heap = (struct orr_heap){ .alloc = alloc }; }
+void orri_heap_init(struct orr_heap *heap, const struct orr_alloc *alloc) {
+    *heap = (struct orr_heap){ .alloc = alloc };
+}
 
 void orri_heap_clear(struct orr_heap *heap) {
     for (size_t i = 0; i < heap->n; i++) heap->timers[i]->place = 0;

@@ -19,14 +19,16 @@ struct orr_heap {
 };
 
 void orri_heap_init(struct orr_heap *heap, const struct orr_alloc *alloc);     /* alloc: borrowed for the heap's life */
-void orri_heap_clear(struct orr_heap *heap);                                    /* takes all timers out: they are still alive */
+/* Takes all timers out: they are still alive. */
+void orri_heap_clear(struct orr_heap *heap);
 /* Sets a timer, or moves it. ORR_NEVER takes it out. -ENOMEM only when it was not in. */
 int orri_heap_set(struct orr_heap *heap, struct orr_timer *timer, orr_time at);
 void orri_heap_unset(struct orr_heap *heap, struct orr_timer *timer);          /* not in: nothing happens */
 orr_time orri_heap_next(const struct orr_heap *heap);                          /* ORR_NEVER when empty */
-/* The first timer due at `now`, taken out, or NULL. A timer set for now or before while draining comes in the same drain:
- * who drains takes a limit of its own. */
+/* The first timer due at `now`, taken out, or NULL. A timer set for now or before while draining comes in the same
+ * drain: who drains takes a limit of its own. */
 struct orr_timer *orri_heap_due(struct orr_heap *heap, orr_time now);
-void orri_heap_check(const struct orr_heap *heap);                             /* asserts the heap order and all places */
+/* Asserts the heap order and all places. */
+void orri_heap_check(const struct orr_heap *heap);
 
 #endif

@@ -1,8 +1,8 @@
 /* map.h - a map from short byte keys to pointers that keeps the order of insertion.
  *
  * Open addressing over an array of entries in insertion order; removal leaves a gap that the next growth closes, so
- * iteration is by insertion whatever the hashes. Keys are copied (a NUL follows the copy, so a name is a string). One seed
- * a map, so that no peer can choose collisions. A pointer to an entry holds until the next set. */
+ * iteration is by insertion whatever the hashes. Keys are copied (a NUL follows the copy, so a name is a string).
+ * One seed a map, so that no peer can choose collisions. A pointer to an entry holds until the next set. */
 #ifndef ORRI_MAP_H
 #define ORRI_MAP_H
 

@@ -1,4 +1,5 @@
-/* rng.c - xoshiro256** 1.0 and splitmix64 (Blackman & Vigna, "Scrambled linear pseudorandom number generators", 2018). */
+/* rng.c - xoshiro256** 1.0 and splitmix64 (Blackman & Vigna, "Scrambled linear pseudorandom number generators",
+ * 2018). */
 #include "base/rng.h"
 
 #include "base/assert.h"
