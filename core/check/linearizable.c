@@ -5,8 +5,8 @@
  *  - An operation that changes nothing and fits the present value may be placed at once: in any order that places it
  *    later it can be moved here, since nothing that returned before its invocation is still unplaced. So only writes
  *    are ever a choice.
- *  - Two searches that have placed the same set and hold the same value go on alike (Lowe 2016), so a set of such pairs,
- *    as 128-bit hashes, cuts the second one off.
+ *  - Two searches that have placed the same set and hold the same value go on alike (Lowe 2016),
+ *    so a set of such pairs, as 128-bit hashes, cuts the second one off.
  * With a witness there is no choice at all: the next write is the witness's.
  *
  * An operation of unknown fate never returns: it may stay unplaced for ever. */
@@ -225,7 +225,8 @@ static int search(struct search *s, enum orr_verdict_result *result) {
 
 /* -- One key ------------------------------------------------------------------------------------------------------- */
 static int by_invocation(const void *a, const void *b) {
-    const struct orr_operation *x = *(const struct orr_operation *const *)a, *y = *(const struct orr_operation *const *)b;
+    const struct orr_operation *x = *(const struct orr_operation *const *)a,
+                               *y = *(const struct orr_operation *const *)b;
     if (x->key != y->key) return x->key < y->key ? -1 : 1;
     if (x->invoked != y->invoked) return x->invoked < y->invoked ? -1 : 1;
     return x < y ? -1 : x > y;      /* both in the caller's array: its order */
@@ -258,7 +259,8 @@ static void link_list(struct search *s) {
 }
 
 /* Fills the search with one key's operations, and the witness's order if there is one. */
-static void load(struct search *s, const struct orr_operation *const *ops, size_t n, bool witness, struct ordered *scratch) {
+static void load(struct search *s, const struct orr_operation *const *ops, size_t n, bool witness,
+                 struct ordered *scratch) {
     s->n = s->left = s->height = s->depth = s->n_writes = s->next_write = 0;
     s->value = 0;
     s->set = (struct orr_hash128){ 0, 0 };
@@ -268,7 +270,8 @@ static void load(struct search *s, const struct orr_operation *const *ops, size_
     for (size_t i = 0; i < n; i++) {
         if (!counts(ops[i], witness)) continue;
         bool open = ops[i]->outcome == ORR_OUTCOME_INFO;
-        if (witness && changes(ops[i]) && ops[i]->order != 0) scratch[s->n_writes++] = (struct ordered){ ops[i]->order, s->n };
+        if (witness && changes(ops[i]) && ops[i]->order != 0)
+            scratch[s->n_writes++] = (struct ordered){ ops[i]->order, s->n };
         s->nodes[s->n++] = (struct node){ ops[i], open ? ORR_NEVER : ops[i]->returned, 0, 0 };
         if (!open) s->left++;
     }
@@ -389,8 +392,8 @@ int orr_operation_show(const struct orr_operation *op, char *out, size_t size) {
     case ORR_CALL_GET: snprintf(what, sizeof what, "get k%" PRIu64 " -> %" PRIu64, op->key, op->got); break;
     case ORR_CALL_SET: snprintf(what, sizeof what, "set k%" PRIu64 " = %" PRIu64, op->key, op->value); break;
     case ORR_CALL_CAS:
-        snprintf(what, sizeof what, "cas k%" PRIu64 " %" PRIu64 " to %" PRIu64 " -> %s", op->key, op->expected, op->value,
-                 op->got ? "swapped" : "another was there");
+        snprintf(what, sizeof what, "cas k%" PRIu64 " %" PRIu64 " to %" PRIu64 " -> %s", op->key, op->expected,
+                 op->value, op->got ? "swapped" : "another was there");
         break;
     default: snprintf(what, sizeof what, "del k%" PRIu64 " -> %" PRIu64, op->key, op->got);
     }
