@@ -76,7 +76,7 @@ static void start_round(struct orr_raft *r) {
     r->round++;
     orr_time time = orri_raft_time_stamp(&r->time, r->now);
     const struct orr_entry *next = r->log.last > r->commit ? orri_raft_log_at(&r->log, r->commit + 1) : NULL;
-    if (next && next->time < time) time = next->time;       /* the read comes before that entry, so its time does, too */
+    if (next && next->time < time) time = next->time;    /* the read comes before that entry, so its time does, too */
     for (size_t i = r->n_reads; i-- > 0 && read_at(r, i)->round == 0;) {
         read_at(r, i)->round = r->round;
         read_at(r, i)->index = r->commit;
