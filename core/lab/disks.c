@@ -1,9 +1,9 @@
 /* disks.c - what each node's disk would surely have after a power loss now, read from the simulator's durable images.
  *
- * The reader follows each node's log by the format's own pure functions, never through the node. It reads on only when a
- * claim goes beyond what it has read so far: a message that says "term 5 is stored", "I voted for c" or "I have everything
- * through 17" must find that in the image at the moment it is handed out, and whatever is first handed out as committed must be
- * in the images of a majority, with its term. */
+ * The reader follows each node's log by the format's own pure functions, never through the node. It reads on only when
+ * a claim goes beyond what it has read so far: a message that says "term 5 is stored", "I voted for c" or "I have
+ * everything through 17" must find that in the image at the moment it is handed out, and whatever is first handed out
+ * as committed must be in the images of a majority, with its term. */
 #include <errno.h>
 #include <inttypes.h>
 #include <orrery/raft.h>
@@ -108,7 +108,8 @@ static bool batch_at(struct lab *lab, size_t node, const char *path, uint64_t at
                      struct orri_wal_head *head, struct orr_slice *body) {
     unsigned char bytes[ORRI_WAL_HEAD];
     if (!read_at(lab, node, path, at, bytes, sizeof bytes)) return false;
-    if (orri_wal_get_head(bytes, in->log, head) < 0 || head->segment != in->segment || head->number != in->number) return false;
+    if (orri_wal_get_head(bytes, in->log, head) < 0 || head->segment != in->segment || head->number != in->number)
+        return false;
     uint64_t size = 0;
     orr_sim_disk_durable_size(lab->sim, lab->names[node], path, &size);
     if (head->before != in->chain || head->size > size) return false;
@@ -133,8 +134,8 @@ static bool take_batch(struct lab *lab, struct disk *d, size_t node) {
     return true;
 }
 
-/* The segment to go on with: of those behind the present one whose first batch is there (a slot may still bear a header whose
- * segment never began), the least, and of equals the one that goes on where this one ends. */
+/* The segment to go on with: of those behind the present one whose first batch is there (a slot may still bear a header
+ * whose segment never began), the least, and of equals the one that goes on where this one ends. */
 static bool find_segment(struct lab *lab, size_t node, const struct disk *d, struct orri_wal_header *best, char *path) {
     bool found = false, follows = false;
     const char *name;
@@ -203,6 +204,7 @@ void lab_disks_committed(struct lab *lab, size_t slot, orr_index index, orr_term
         have += has(m, index, term);
     }
     if (2 * have <= lab->cfg->n_nodes)
-        lab_violate(lab, "persist_before_claim", "index %" PRIu64 " counts as committed, but only %zu of %zu disks have it",
-                    index, have, lab->cfg->n_nodes);
+        lab_violate(lab, "persist_before_claim",
+                    "index %" PRIu64 " counts as committed, but only %zu of %zu disks have it", index, have,
+                    lab->cfg->n_nodes);
 }

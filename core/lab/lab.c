@@ -132,7 +132,7 @@ static bool go_on(struct lab *lab, orr_time until) {
 static bool safety_phase(struct lab *lab) {
     const struct orr_lab_config *cfg = lab->cfg;
     if (cfg->faults) {
-        orr_time calm = cfg->run > 4 * ORR_SECOND ? ORR_SECOND : cfg->run / 4;     /* a first leader, something to lose */
+        orr_time calm = cfg->run > 4 * ORR_SECOND ? ORR_SECOND : cfg->run / 4;   /* a first leader, something to lose */
         int rc = orr_sim_chaos(lab->sim, cfg->faults, calm, cfg->run);
         if (rc < 0) lab->out_of_memory = true;
     }
@@ -171,7 +171,8 @@ static void judge_history(struct lab *lab) {
     if (v.result == ORR_VERDICT_OK) return;
     char line[200];
     orr_operation_show(&lab->ops[v.operation], line, sizeof line);
-    lab_violate(lab, "linearizable", "%s; it finds no place: the value was %" PRIu64 " when it had to be", line, v.value);
+    lab_violate(lab, "linearizable", "%s; it finds no place: the value was %" PRIu64 " when it had to be", line,
+                v.value);
 }
 
 static void count_operations(struct lab *lab) {
@@ -188,7 +189,8 @@ static void judge_floor(struct lab *lab) {
     uint64_t floor = cfg->operations_floor;
     if (floor == 0) floor = cfg->clients * (uint64_t)(cfg->run / (cfg->think > 0 ? cfg->think : ORR_MS)) / 20;
     if (lab->result->operations < floor)
-        lab_violate(lab, "floor", "%" PRIu64 " operations were done, and %" PRIu64 " are the least that proves anything",
+        lab_violate(lab, "floor",
+                    "%" PRIu64 " operations were done, and %" PRIu64 " are the least that proves anything",
                     lab->result->operations, floor);
 }
 

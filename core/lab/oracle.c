@@ -1,8 +1,9 @@
 /* oracle.c - invariants over what nodes say of themselves, checked as they say it.
  *
- * The ledger is the one truth: for each index of a group, the first entry that any node handed out as committed, and the
- * first digest that any had after applying it. Everyone else must agree with it for ever, over crashes and restarts. An
- * index enters the ledger once, in order, and so the shadow (shadow.c) reads each committed entry exactly once. */
+ * The ledger is the one truth: for each index of a group, the first entry that any node handed out as committed,
+ * and the first digest that any had after applying it. Everyone else must agree with it for ever, over crashes
+ * and restarts. An index enters the ledger once, in order, and so the shadow (shadow.c) reads each committed
+ * entry exactly once. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -88,7 +89,8 @@ static void leads(struct lab *lab, struct ledger *l, size_t node, const struct o
 static void on_status(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
     struct member *m = &l->members[node];
     const char *id = lab->cfg->nodes[node].id;
-    if (s->term < m->term) lab_violate(lab, "monotone", "%s went from term %" PRIu64 " back to %" PRIu64, id, m->term, s->term);
+    if (s->term < m->term)
+        lab_violate(lab, "monotone", "%s went from term %" PRIu64 " back to %" PRIu64, id, m->term, s->term);
     if (s->commit < m->commit)
         lab_violate(lab, "monotone", "%s went from commit %" PRIu64 " back to %" PRIu64, id, m->commit, s->commit);
     if (s->role == ORR_LEADER && (m->role != ORR_LEADER || s->term != m->term)) leads(lab, l, node, s);
@@ -122,8 +124,8 @@ static void on_commit(struct lab *lab, struct ledger *l, size_t slot, size_t nod
         return;
     }
     if (c->index != l->committed + 1) {
-        lab_violate(lab, "committed_changed", "%s handed out index %" PRIu64 " when %" PRIu64 " was the last committed", id,
-                    c->index, l->committed);
+        lab_violate(lab, "committed_changed", "%s handed out index %" PRIu64 " when %" PRIu64 " was the last committed",
+                    id, c->index, l->committed);
         return;
     }
     if (l->committed > 0 && c->time < l->entries[l->committed].time)
@@ -133,7 +135,8 @@ static void on_commit(struct lab *lab, struct ledger *l, size_t slot, size_t nod
     *e = (struct entry){ .term = c->term, .time = c->time, .hash = c->hash, .kind = c->kind, .known = true };
     l->committed = c->index;
     lab_shadow_commit(lab, c);
-    if (c->index > 1) lab_disks_committed(lab, slot, c->index, c->term);   /* the founding configuration is everybody's */
+    /* The founding configuration is everybody's. */
+    if (c->index > 1) lab_disks_committed(lab, slot, c->index, c->term);
 }
 
 static void on_apply(struct lab *lab, struct ledger *l, size_t node, const struct orr_trace_apply *a, bool restored) {
@@ -146,12 +149,12 @@ static void on_apply(struct lab *lab, struct ledger *l, size_t node, const struc
     if (a->index < m->applied)
         lab_violate(lab, "monotone", "%s went back from applied %" PRIu64 " to %" PRIu64, id, m->applied, a->index);
     if (a->index > l->committed)
-        lab_violate(lab, "committed_changed", "%s applied %" PRIu64 ", but %" PRIu64 " was the last committed", id, a->index,
-                    l->committed);
+        lab_violate(lab, "committed_changed", "%s applied %" PRIu64 ", but %" PRIu64 " was the last committed", id,
+                    a->index, l->committed);
     m->applied = a->index;
     if (e->has_digest && e->digest != a->digest)
-        lab_violate(lab, "digest", "%s has state %016" PRIx64 " at index %" PRIu64 ", others had %016" PRIx64, id, a->digest,
-                    a->index, e->digest);
+        lab_violate(lab, "digest", "%s has state %016" PRIx64 " at index %" PRIu64 ", others had %016" PRIx64, id,
+                    a->digest, a->index, e->digest);
     e->has_digest = true;
     e->digest = a->digest;
 }

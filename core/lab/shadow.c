@@ -1,9 +1,9 @@
 /* shadow.c - an independent reading of the committed log: which write took effect when.
  *
- * The shadow sees each committed entry once, in order, and does what any replica must do with it, in its own few lines: judge
- * the origin tag (exactly the next sequence of an origin counts), then apply the commands that the workload sends. So it
- * knows the order of the writes of each key, which is the witness for the clients' history, and sees a command that takes
- * effect twice. */
+ * The shadow sees each committed entry once, in order, and does what any replica must do with it, in its own few lines:
+ * judge the origin tag (exactly the next sequence of an origin counts), then apply the commands that the workload
+ * sends. So it knows the order of the writes of each key, which is the witness for the clients' history, and sees a
+ * command that takes effect twice. */
 #include <errno.h>
 #include <inttypes.h>
 #include <orrery/kv.h>
@@ -72,7 +72,8 @@ static bool counts(struct lab *lab, const struct orri_origin_tag *tag) {
 
 static uint64_t number(struct orr_slice text) {
     uint64_t v = 0;
-    for (size_t i = 0; i < text.size && text.at[i] >= '0' && text.at[i] <= '9'; i++) v = 10 * v + (uint64_t)(text.at[i] - '0');
+    for (size_t i = 0; i < text.size && text.at[i] >= '0' && text.at[i] <= '9'; i++)
+        v = 10 * v + (uint64_t)(text.at[i] - '0');
     return v;
 }
 

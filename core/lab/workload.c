@@ -1,9 +1,9 @@
 /* workload.c - the kv workload: clients outside the nodes that read, write and compare-and-set few keys over RESP.
  *
  * Each written value is unique (the number of its operation in the history, plus one), so a value names its write. A
- * client is closed-loop: a packet of 1 to pipeline_max commands, then their replies, then a pause. Commands of one packet
- * are separate processes of the history, for they overlap. What a broken connection leaves open is of unknown fate; an error
- * reply says itself whether the command was surely not done. */
+ * client is closed-loop: a packet of 1 to pipeline_max commands, then their replies, then a pause. Commands of one
+ * packet are separate processes of the history, for they overlap. What a broken connection leaves open is of unknown
+ * fate; an error reply says itself whether the command was surely not done. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -68,8 +68,8 @@ static int encode(const struct orr_operation *op, char *out, size_t size) {
     case ORR_CALL_GET: return snprintf(out, size, "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n", k, key);
     case ORR_CALL_SET: return snprintf(out, size, "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", k, key, v, value);
     default:
-        return snprintf(out, size, "*5\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n$4\r\nIFEQ\r\n$%d\r\n%s\r\n", k, key, v,
-                        value, e, expected);
+        return snprintf(out, size, "*5\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n$4\r\nIFEQ\r\n$%d\r\n%s\r\n", k, key,
+                        v, value, e, expected);
     }
 }
 
