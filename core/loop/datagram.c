@@ -1,8 +1,8 @@
 /* datagram.c - datagrams: a UDP socket on the address of the node's first listener.
  *
  * They bear no identity, so only those from a known peer's address are given on. When they came is the kernel's stamp
- * where it gives one, moved from its wall clock to ours. They are sent at once: nothing is gained by waiting, and a stamp
- * in them stays true.                                                                                                */
+ * where it gives one, moved from its wall clock to ours. They are sent at once: nothing is gained by waiting,
+ * and a stamp in them stays true.                                                                                    */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>

@@ -81,8 +81,8 @@ static size_t gather_parts(const struct orr_write *r, struct iovec *parts, size_
     return got;
 }
 
-/* One system call for the stretch of the file that begins with req: writes that follow one another there, whatever other
- * requests lie between. */
+/* One system call for the stretch of the file that begins with req: writes that follow one another there,
+ * whatever other requests lie between. */
 static ssize_t write_stretch(struct orri_disk *disk, struct orr_file *file, struct orr_req *req, size_t room) {
     struct iovec parts[PARTS_MAX];
     const uint64_t from = as_write(req)->at + req->result;
@@ -131,8 +131,8 @@ void orri_run_quick(struct orri_disk *disk, struct orr_file *file, struct orri_l
 }
 
 /* -- The slow ones: each call does a piece, and true means that the request is over -------------------------------- */
-/* Bytes of a bulk write leave for the disk soon, so that the sync at the end has little left to do and the disk's queue is
- * never long: a mebibyte that is full is started, the one before it waited for. No promise rests on this. */
+/* Bytes of a bulk write leave for the disk soon, so that the sync at the end has little left to do and the disk's queue
+ * is never long: a mebibyte that is full is started, the one before it waited for. No promise rests on this. */
 static void bulk_push(struct orr_file *file, uint64_t at, size_t size) {
     uint64_t full = (at + size) / PIECE * PIECE;
     file->bulk_dirty = true;

@@ -1,9 +1,9 @@
 /* done.c - how the disk's and the pool's threads hand requests back to the loop.
  *
  * They push onto one atomic stack; the loop takes the whole stack and turns it round, so what one thread finished keeps
- * its order. An eventfd is rung only when the loop may be asleep: before it waits it clears `awake` and looks once more,
- * and the first who finds `awake` clear sets it and rings. So a busy loop costs the threads no system call, and since
- * the eventfd is edge-triggered it costs the loop none to read it.                                                   */
+ * its order. An eventfd is rung only when the loop may be asleep: before it waits it clears `awake` and looks once
+ * more, and the first who finds `awake` clear sets it and rings. So a busy loop costs the threads no system call, and
+ * since the eventfd is edge-triggered it costs the loop none to read it.                                             */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/eventfd.h>

@@ -2,8 +2,8 @@
  *
  * loop.c turns; clock.c has time and the alarm; process.c has chance, log, signals and the stop; stream.c, send.c and
  * listen.c are TCP, peer.c the addresses and dialling, datagram.c UDP; file.c takes requests for files on the loop's
- * thread, disk.c owns the threads that run them and disk_run.c is what they run, names.c is the directory; jobs.c is the
- * pool; done.c is how other threads give requests back.
+ * thread, disk.c owns the threads that run them and disk_run.c is what they run, names.c is the directory;
+ * jobs.c is the pool; done.c is how other threads give requests back.
  *
  * Everything here belongs to the loop's thread, except what disk.c, jobs.c and done.c say is under a lock or atomic. */
 #ifndef ORRI_LOOP_INNER_H
@@ -113,8 +113,8 @@ struct orri_peer {
 };
 
 /* -- Files (file.c, disk.c) ---------------------------------------------------------------------------------------- */
-/* Requests on one file run one after another, each batch of them by one of two threads (disk.c). The queue and the flags
- * are under the disk's lock; what a run changes is touched by the one thread that runs.                              */
+/* Requests on one file run one after another, each batch of them by one of two threads (disk.c).
+ * The queue and the flags are under the disk's lock; what a run changes is touched by the one thread that runs.      */
 struct orr_file {
     struct orr_file *next;          /* in its lane */
     struct orri_link all;           /* in disk.files; the loop's thread */

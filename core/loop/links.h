@@ -1,5 +1,5 @@
-/* links.h - circular lists whose links lie in their members. A link in no list points to itself, so taking one out twice
- * is harmless.                                                                                                       */
+/* links.h - circular lists whose links lie in their members. A link in no list points to itself,
+ * so taking one out twice is harmless.                                                                               */
 #ifndef ORRI_LOOP_LINKS_H
 #define ORRI_LOOP_LINKS_H
 

@@ -1,8 +1,9 @@
 /* listen.c - listeners: who comes in, who is refused, and what to do when no descriptor is left.
  *
  * Above its limit a listener accepts and closes at once: a refusal that the caller sees at once, where an unaccepted
- * connection would hang. When the process is out of descriptors, one that was kept spare is given up to refuse the caller
- * who woke us (left in the queue it would wake us for ever), and accepting pauses until a stream ends, or for a moment. */
+ * connection would hang. When the process is out of descriptors, one that was kept spare is given up to refuse
+ * the caller who woke us (left in the queue it would wake us for ever), and accepting pauses until a stream
+ * ends, or for a moment. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

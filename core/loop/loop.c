@@ -5,8 +5,8 @@
  * hand-over to the disk. No code of the node ever runs under a frame of libevent.
  *
  * Bytes are read when the node takes them, not before: one chunk that is hot in the cache serves all streams, an idle
- * stream has no buffer, and a slow node can't pile up what it has not taken. A turn reads a bounded amount for a bounded
- * time; streams that had their share stand behind the others.                                                        */
+ * stream has no buffer, and a slow node can't pile up what it has not taken.
+ * A turn reads a bounded amount for a bounded time; streams that had their share stand behind the others.            */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>

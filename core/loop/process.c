@@ -27,7 +27,8 @@ int orri_random(void *out, size_t size) {
     return 0;
 }
 
-/* Keys must never be guessable, so there is nothing to fall back to. getrandom can't fail where it worked at the start. */
+/* Keys must never be guessable, so there is nothing to fall back to. getrandom can't fail where it worked at the
+ * start. */
 void orri_secret(struct orr_world *w, void *out, size_t size) {
     (void)w;
     int error = orri_random(out, size);

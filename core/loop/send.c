@@ -3,8 +3,8 @@
  * Class 0 (control) goes before class 1 (bulk), but a bulk call that has begun ends first: a call is a frame. Its limit
  * counts its own bytes only, so that a queue full of bulk refuses no heartbeat. Slices are
  * held until the system has their bytes; borrowed ones are copied together into a scratch chunk. What follows its
- * predecessor in memory is joined to it, so a hundred small answers are one part of the writev; where that joins two bulk
- * calls, the border between them is lost to control, which is why a joined part is bounded.
+ * predecessor in memory is joined to it, so a hundred small answers are one part of the writev;
+ * where that joins two bulk calls, the border between them is lost to control, which is why a joined part is bounded.
  *
  * Little is left to wait in the kernel (TCP_NOTSENT_LOWAT, set in peer.c): bytes that it has can't be overtaken.   */
 #define _GNU_SOURCE

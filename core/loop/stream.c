@@ -3,11 +3,11 @@
  *     CONNECTING --> OPEN --> FLUSHING --> DRAINING --> ENDED
  *          \___________\__________\____________\__________/
  *
- * FLUSHING: close(flush) was called, what is queued still goes out. DRAINING: all is out and we have shut our side; what
- * still comes in is thrown away, for closing with unread bytes would reset the connection and could take our last bytes
- * from the other side's hands. Both, and connecting, have a time of patience, which is the same for all, so the list of
- * the patient is in order of their ends. ENDED: the descriptor is closed, CLOSED is pending; once it was taken and the
- * next take has come, the stream is freed.
+ * FLUSHING: close(flush) was called, what is queued still goes out. DRAINING: all is out and we have shut our side;
+ * what still comes in is thrown away, for closing with unread bytes would reset the connection and could take our last
+ * bytes from the other side's hands. Both, and connecting, have a time of patience, which is the same for all, so the
+ * list of the patient is in order of their ends. ENDED: the descriptor is closed, CLOSED is pending; once it was taken
+ * and the next take has come, the stream is freed.
  *
  * A stream is in the ready list while something is pending for the node. CLOSED comes after every byte that was read; a
  * reset is seen when reading, after what had come before it.                                                         */
