@@ -1,7 +1,7 @@
 /* call.c - ops and questions as bytes: the byte table of orrery/kv.h, both ways.
  *
- * The decoder checks everything that can be checked without the state, so what ops.c and query.c get is well-formed, and an op that
- * takes many arguments changes nothing before all of them were seen. */
+ * The decoder checks everything that can be checked without the state, so what ops.c and query.c get is well-formed,
+ * and an op that takes many arguments changes nothing before all of them were seen. */
 #include "node/kv/kv.h"
 
 static uint64_t zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0); }
@@ -52,10 +52,12 @@ static const struct shape ops[] = {
     [ORR_KV_FLUSH] = { 0, 0, 0, 1 },
 };
 static const struct shape questions[] = {
-    [ORR_KV_GET - 64] = { 1, 1, 1, 1 },      [ORR_KV_MGET - 64] = { 1, MANY, MANY, 1 }, [ORR_KV_SIZE - 64] = { 1, 1, 1, 1 },
-    [ORR_KV_RANGE - 64] = { 1, 1, 1, 1 },    [ORR_KV_COUNT - 64] = { 1, MANY, MANY, 1 }, [ORR_KV_TTL - 64] = { 1, 1, 1, 1 },
-    [ORR_KV_TYPE - 64] = { 1, 1, 1, 1 },     [ORR_KV_DBSIZE - 64] = { 0, 0, 0, 1 }, [ORR_KV_SCAN - 64] = { 0, 1, 1, 1 },
-    [ORR_KV_KEYS - 64] = { 1, 1, 1, 1 },     [ORR_KV_RANDOM - 64] = { 0, 0, 0, 1 }, [ORR_KV_VERSION - 64] = { 1, 1, 1, 1 },
+    [ORR_KV_GET - 64] = { 1, 1, 1, 1 },         [ORR_KV_MGET - 64] = { 1, MANY, MANY, 1 },
+    [ORR_KV_SIZE - 64] = { 1, 1, 1, 1 },        [ORR_KV_RANGE - 64] = { 1, 1, 1, 1 },
+    [ORR_KV_COUNT - 64] = { 1, MANY, MANY, 1 }, [ORR_KV_TTL - 64] = { 1, 1, 1, 1 },
+    [ORR_KV_TYPE - 64] = { 1, 1, 1, 1 },        [ORR_KV_DBSIZE - 64] = { 0, 0, 0, 1 },
+    [ORR_KV_SCAN - 64] = { 0, 1, 1, 1 },        [ORR_KV_KEYS - 64] = { 1, 1, 1, 1 },
+    [ORR_KV_RANDOM - 64] = { 0, 0, 0, 1 },      [ORR_KV_VERSION - 64] = { 1, 1, 1, 1 },
     [ORR_KV_UNSEEDED - 64] = { 0, 0, 0, 1 },
 };
 

@@ -1,7 +1,7 @@
 /* expiry.c - the heap of table.h: which key ends first, by (time, hash, key).
  *
- * A binary heap in segments of 4096 (a growing array would stall while it is copied); each slot has the time beside the pointer, so
- * a comparison seldom leaves the heap. An entry knows its place. */
+ * A binary heap in segments of 4096 (a growing array would stall while it is copied);
+ * each slot has the time beside the pointer, so a comparison seldom leaves the heap. An entry knows its place. */
 #include <errno.h>
 #include <string.h>
 

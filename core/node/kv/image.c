@@ -1,22 +1,23 @@
 /* image.c - a snapshot of the keys, taken while ops go on.
  *
- * freeze() gives the image a number and writes its head; next() walks the table in hash order and writes what doesn't bear the number yet.
- * An entry that is about to be changed or removed and doesn't bear it is written first (orri_kv_save), a new one bears it from birth:
- * so the image is exactly the state at freeze(), whatever came between, and no walk is longer than its call. The position is a hash, so the
- * table may split and join buckets meanwhile; where two were joined behind the position, the number tells what is already out.
- * FLUSHALL leaves the table as it is: the walk goes on in the old one.
+ * freeze() gives the image a number and writes its head; next() walks the table in hash order and writes what doesn't
+ * bear the number yet. An entry that is about to be changed or removed and doesn't bear it is written first
+ * (orri_kv_save), a new one bears it from birth: so the image is exactly the state at freeze(), whatever came between,
+ * and no walk is longer than its call. The position is a hash, so the table may split and join buckets meanwhile; where
+ * two were joined behind the position, the number tells what is already out. FLUSHALL leaves the table as it is: the
+ * walk goes on in the old one.
  *
  * The image, little-endian:
  *
- *     | offset | bytes | is                                             | a record, in any order:                      |
- *     | 0      | 8     | "orrerykv"                                     | varint  size of the key                      |
- *     | 8      | 4     | format version, 1                              | varint  size of the value                    |
- *     | 12     | 4     | 0                                              | varint  version                              |
- *     | 16     | 8     | seed                                           | varint  end in ms, 0: none                   |
- *     | 24     | 8     | number of records                              | key, value                                   |
- *     | 32     | 8     | digest of the state                            |                                              |
- *     | 40     | 32768 | versions of the 4096 slots, 8 bytes each       |                                              |
- *     | 32808  |       | the records; nothing follows                   |                                              | */
+ *     | offset | bytes | is                                        | a record, in any order:                |
+ *     | 0      | 8     | "orrerykv"                                | varint  size of the key                |
+ *     | 8      | 4     | format version, 1                         | varint  size of the value              |
+ *     | 12     | 4     | 0                                         | varint  version                        |
+ *     | 16     | 8     | seed                                      | varint  end in ms, 0: none             |
+ *     | 24     | 8     | number of records                         | key, value                             |
+ *     | 32     | 8     | digest of the state                       |                                        |
+ *     | 40     | 32768 | versions of the 4096 slots, 8 bytes each  |                                        |
+ *     | 32808  |       | the records; nothing follows              |                                        | */
 #include <errno.h>
 #include <string.h>
 

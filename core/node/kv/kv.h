@@ -5,8 +5,9 @@
  *     table.c    the keys; expiry.c: their ends                 image.c  snapshots out; restore.c: in
  *     call.c     ops and questions as bytes                     text.c   numbers and patterns
  *
- * The replicated state is: the seed, the keys (value, version, end), the versions of the slots. Everything else (table size,
- * chain order, tables being taken down, a snapshot in the making) is this replica's own and is never seen in a result. */
+ * The replicated state is: the seed, the keys (value, version, end), the versions of the slots. Everything else
+ * (table size, chain order, tables being taken down, a snapshot in the making) is this replica's own and is
+ * never seen in a result. */
 #ifndef ORRI_KV_H
 #define ORRI_KV_H
 
@@ -76,7 +77,8 @@ int orri_kv_decode(struct orri_kv_args *out, struct orr_slice bytes);
 static inline struct orr_slice orri_kv_next_arg(struct orri_kv_args *args) {
     return orri_read_blob(&args->rest, ORR_KV_VALUE_MAX);
 }
-/* The first argument of what may be an op or a question, a key mostly; nothing is checked but its bounds. Empty: there is none. */
+/* The first argument of what may be an op or a question, a key mostly; nothing is checked but its bounds.
+ * Empty: there is none. */
 struct orr_slice orri_kv_first_arg(struct orr_slice bytes);
 /* The encoder in parts: the head, then n times orri_write_blob. */
 void orri_kv_write_head(struct orr_writer *w, const struct orr_kv_call *call);
@@ -89,7 +91,9 @@ struct orri_kv_spot {
     struct orri_kv_entry **link;    /* NULL: not there */
 };
 static inline int64_t orri_kv_ms(const struct orr_at *at) { return at->time / ORR_MS; }
-static inline struct orri_kv_entry *orri_kv_at(const struct orri_kv_spot *spot) { return spot->link ? *spot->link : NULL; }
+static inline struct orri_kv_entry *orri_kv_at(const struct orri_kv_spot *spot) {
+    return spot->link ? *spot->link : NULL;
+}
 
 bool orri_kv_is_due(const struct orri_kv *m, const struct orri_kv_entry *e, int64_t now_ms);
 /* Asks: an entry that is alive, or NULL. */
@@ -97,10 +101,12 @@ const struct orri_kv_entry *orri_kv_peek(const struct orri_kv *m, const struct o
 /* For a change: a key whose time has come is removed first. */
 void orri_kv_look(struct orri_kv *m, const struct orr_at *at, struct orr_slice key, struct orri_kv_spot *out);
 void orri_kv_drop(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot);
-/* Opens an entry for a change, made where it wasn't, with room for the value; write it, set its end, then close. 0 or -ENOMEM. */
+/* Opens an entry for a change, made where it wasn't, with room for the value; write it, set its end,
+ * then close. 0 or -ENOMEM. */
 int orri_kv_open(struct orri_kv *m, struct orri_kv_spot *spot, uint32_t value_size, struct orri_kv_entry **out);
 void orri_kv_close(struct orri_kv *m, const struct orr_at *at, struct orri_kv_entry *e);
-int orri_kv_store(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, struct orr_slice value, int64_t ends);
+int orri_kv_store(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, struct orr_slice value,
+                  int64_t ends);
 uint64_t orri_kv_hash(const struct orri_kv *m, struct orr_slice key);
 uint64_t orri_kv_version(const struct orri_kv *m, const struct orr_at *at, struct orr_slice key);
 int orri_kv_flush(struct orri_kv *m, const struct orr_at *at);

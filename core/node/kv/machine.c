@@ -1,8 +1,9 @@
 /* machine.c - the key-value machine's table of functions, its life and its housekeeping.
  *
- * The seed of the table is replicated, so that SCAN's order is the same everywhere, and secret, so that no client can choose keys that
- * collide. The first op sets it: from its bytes, its place in the log and its log time. A client that wants one nobody can guess
- * sends ORR_KV_SEED with secret bytes first (the RESP service does); later ones change nothing. */
+ * The seed of the table is replicated, so that SCAN's order is the same everywhere, and secret, so that no client
+ * can choose keys that collide. The first op sets it: from its bytes, its place in the log and its log time. A
+ * client that wants one nobody can guess sends ORR_KV_SEED with secret bytes first (the RESP service does); later
+ * ones change nothing. */
 #include <errno.h>
 #include <string.h>
 

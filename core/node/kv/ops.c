@@ -1,7 +1,7 @@
 /* ops.c - what each op does. One function an op; the state's functions keep digest and snapshots right.
  *
- * An op first looks and judges, then changes, so that an error or a failed condition leaves everything as it was (but for keys whose
- * time had come: those it met are removed, on every replica alike). Return: 0, or -ENOMEM. */
+ * An op first looks and judges, then changes, so that an error or a failed condition leaves everything as it was (but
+ * for keys whose time had come: those it met are removed, on every replica alike). Return: 0, or -ENOMEM. */
 #include <errno.h>
 #include <string.h>
 
@@ -35,7 +35,8 @@ static int do_seed(struct orri_kv *m, const struct orr_at *at, struct orri_kv_ar
     return orri_kv_nil(sink);
 }
 
-static bool may_set(const struct orri_kv *m, const struct orr_at *at, const struct orri_kv_args *args, const struct orri_kv_entry *e) {
+static bool may_set(const struct orri_kv *m, const struct orr_at *at, const struct orri_kv_args *args,
+                    const struct orri_kv_entry *e) {
     if ((args->flags & ORR_KV_NX) && e) return false;
     if ((args->flags & ORR_KV_XX) && !e) return false;
     if ((args->flags & ORR_KV_IFEQ) && !(e && args->n == 3 && equal(e, args->arg[2]))) return false;
@@ -86,9 +87,10 @@ static int do_mset(struct orri_kv *m, const struct orr_at *at, struct orri_kv_ar
     return args->flags & ORR_KV_INTEGER ? orri_kv_integer(sink, 1) : orri_kv_ok(sink);
 }
 
-/* Puts `with` into the value at `offset`, which lies within it, at its end, or behind (zeros between). The end stays. */
-static int overwrite(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, size_t offset, struct orr_slice with,
-                     struct orr_sink *sink) {
+/* Puts `with` into the value at `offset`, which lies within it, at its end,
+ * or behind (zeros between). The end stays. */
+static int overwrite(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, size_t offset,
+                     struct orr_slice with, struct orr_sink *sink) {
     struct orri_kv_entry *e = orri_kv_at(spot);
     size_t old_size = e ? e->value_size : 0, size = offset + with.size;
     if (size < old_size) size = old_size;
@@ -118,7 +120,8 @@ static int do_setrange(struct orri_kv *m, const struct orr_at *at, struct orri_k
 }
 
 /* A number's new text in place of the old; the end stays. */
-static int put_text(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, const char *text, size_t size) {
+static int put_text(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, const char *text,
+                    size_t size) {
     struct orri_kv_entry *e;
     if (orri_kv_open(m, spot, (uint32_t)size, &e) < 0) return -ENOMEM;
     memcpy(e->bytes + e->key_size, text, size);
@@ -200,7 +203,8 @@ static int do_expire(struct orri_kv *m, const struct orr_at *at, struct orri_kv_
     args->flags |= ORR_KV_TIMED;
     int64_t ends = ends_of(args, at);
     orri_kv_look(m, at, args->arg[0], &spot);
-    if (!spot.link || !may_expire(args->flags, orri_kv_ends(m->live, *spot.link), ends)) return orri_kv_integer(sink, 0);
+    if (!spot.link || !may_expire(args->flags, orri_kv_ends(m->live, *spot.link), ends))
+        return orri_kv_integer(sink, 0);
     if (set_ends(m, at, &spot, is_past(args, at, ends), ends) < 0) return -ENOMEM;
     return orri_kv_integer(sink, 1);
 }
@@ -242,7 +246,8 @@ static int do_rename(struct orri_kv *m, const struct orr_at *at, struct orri_kv_
     orri_kv_look(m, at, args->arg[1], &to);
     orri_kv_look(m, at, args->arg[0], &from);
     if (!from.link) return orri_kv_error(sink, ORR_EINVALID, "ERR no such key");
-    bool same = args->arg[0].size == args->arg[1].size && memcmp(args->arg[0].at, args->arg[1].at, args->arg[0].size) == 0;
+    bool same = args->arg[0].size == args->arg[1].size &&
+                memcmp(args->arg[0].at, args->arg[1].at, args->arg[0].size) == 0;
     if (nx && (same || to.link)) return orri_kv_integer(sink, 0);
     if (!same && move(m, at, args) < 0) return -ENOMEM;
     return nx ? orri_kv_integer(sink, 1) : orri_kv_ok(sink);

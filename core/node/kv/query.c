@@ -1,15 +1,17 @@
-/* query.c - what questions answer. They change nothing: a key whose time has come is passed over, and removed by nobody here.
+/* query.c - what questions answer. They change nothing: a key whose time has come is passed over,
+ * and removed by nobody here.
  *
- * SCAN's cursor is a position in hash order without its lowest 12 bits (bucket borders have none of them in use), so it is below 2^52 and
- * survives clients that keep numbers in doubles. A key that is there all the time is seen whatever the tables do meanwhile,
- * on whichever node each call is asked. */
+ * SCAN's cursor is a position in hash order without its lowest 12 bits (bucket borders have none of them in use), so it
+ * is below 2^52 and survives clients that keep numbers in doubles. A key that is there all the time is seen whatever
+ * the tables do meanwhile, on whichever node each call is asked. */
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/hash.h"
 #include "node/kv/kv.h"
 
-typedef int (*question_fn)(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink);
+typedef int (*question_fn)(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args,
+                           struct orr_sink *sink);
 
 enum {
     CURSOR_SHIFT = 12,

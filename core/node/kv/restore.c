@@ -1,7 +1,8 @@
 /* restore.c - a snapshot back into a machine, from parts that are cut anywhere (the format is image.c's).
  *
- * Nothing in the bytes is believed: sizes are bounded before memory is asked for, a key that comes twice, a record too many or too few, an
- * end or a version that can't be, or a digest other than the head's is ORR_ECORRUPT. After a failure the machine is empty but whole. */
+ * Nothing in the bytes is believed: sizes are bounded before memory is asked for, a key that comes twice, a record too
+ * many or too few, an end or a version that can't be, or a digest other than the head's is ORR_ECORRUPT. After a
+ * failure the machine is empty but whole. */
 #include <errno.h>
 #include <string.h>
 

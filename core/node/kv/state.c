@@ -1,11 +1,13 @@
-/* state.c - how the state changes: every change of a key goes through here, so that digest, versions and snapshots are right.
+/* state.c - how the state changes: every change of a key goes through here, so that digest,
+ * versions and snapshots are right.
  *
  * The digest is a sum (so the order of changes does not matter) over keys and slots of a hash of each:
  *
- *     key:   hash64(value, mix(mix(hash of the key, version), end))        slot: mix(slot + 1, version), 0 while that is 0
+ *     key:   hash64(value, mix(mix(hash of the key, version), end))    slot: mix(slot + 1, version), 0 while that is 0
  *
- * kept in the entry, taken off before a change and added after it. A change is: orri_kv_look, orri_kv_open, write the value and the
- * end, orri_kv_close; nothing between can fail but the end's place in the heap, which sets are asked for first. */
+ * kept in the entry, taken off before a change and added after it. A change is: orri_kv_look, orri_kv_open,
+ * write the value and the end, orri_kv_close; nothing between can fail but the end's place in the heap, which
+ * sets are asked for first. */
 #include <errno.h>
 #include <string.h>
 
@@ -81,9 +83,12 @@ void orri_kv_seal(struct orri_kv *m, struct orri_kv_entry *e, uint64_t version) 
     m->sum += e->digest;
 }
 
-void orri_kv_close(struct orri_kv *m, const struct orr_at *at, struct orri_kv_entry *e) { orri_kv_seal(m, e, at->index); }
+void orri_kv_close(struct orri_kv *m, const struct orr_at *at, struct orri_kv_entry *e) {
+    orri_kv_seal(m, e, at->index);
+}
 
-int orri_kv_store(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, struct orr_slice value, int64_t ends) {
+int orri_kv_store(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, struct orr_slice value,
+                  int64_t ends) {
     struct orri_kv_entry *e;
     if (orri_kv_open(m, spot, (uint32_t)value.size, &e) < 0) return -ENOMEM;
     if (value.size) memcpy(e->bytes + e->key_size, value.at, value.size);
@@ -92,8 +97,8 @@ int orri_kv_store(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spo
     return status;
 }
 
-/* The table goes as it is, to be taken down bit by bit (and read by a snapshot that is still at it); an empty one takes its place.
- * All slots get the index: whatever was there is gone since now.                                                     */
+/* The table goes as it is, to be taken down bit by bit (and read by a snapshot that is still at it);
+ * an empty one takes its place. All slots get the index: whatever was there is gone since now.                       */
 int orri_kv_flush(struct orri_kv *m, const struct orr_at *at) {
     struct orri_kv_table *empty;
     if (orri_kv_table_new(&empty, &m->alloc) < 0) return -ENOMEM;

@@ -1,8 +1,8 @@
 /* table.c - the hash table of table.h: find, insert, resize, remove, growth in steps, taking down in steps.
  *
- * Invariants: n buckets are 2^bits + split; a coarse segment exists when it has a bucket at or above split, a fine one when it has
- * one below 2 * split; a chain holds exactly the entries whose top bits are the bucket's number. Load is kept between one key
- * for four buckets and one for two: each further entry of a chain is a wait for memory. */
+ * Invariants: n buckets are 2^bits + split; a coarse segment exists when it has a bucket at or above split, a fine one
+ * when it has one below 2 * split; a chain holds exactly the entries whose top bits are the bucket's number. Load is
+ * kept between one key for four buckets and one for two: each further entry of a chain is a wait for memory. */
 #include "node/kv/table.h"
 
 #include <errno.h>
@@ -153,11 +153,13 @@ void orri_kv_prefetch(const struct orri_kv_table *t, uint64_t hash, unsigned ste
     for (size_t i = 0; e && i < LINES; i++) __builtin_prefetch(e + i * LINE);
 }
 
-struct orri_kv_entry *orri_kv_insert(struct orri_kv_table *t, struct orr_slice key, uint64_t hash, uint32_t value_size) {
+struct orri_kv_entry *orri_kv_insert(struct orri_kv_table *t, struct orr_slice key, uint64_t hash,
+                                     uint32_t value_size) {
     struct orri_kv_entry *e = get(t, entry_bytes((uint32_t)key.size, value_size));
     if (!e) return NULL;
     struct orri_kv_entry **slot = slot_of(t, hash);
-    *e = (struct orri_kv_entry){ .next = *slot, .hash = hash, .key_size = (uint32_t)key.size, .value_size = value_size };
+    *e = (struct orri_kv_entry){ .next = *slot, .hash = hash,
+                                 .key_size = (uint32_t)key.size, .value_size = value_size };
     if (key.size) memcpy(e->bytes, key.at, key.size);
     *slot = e;
     t->n++;

@@ -1,18 +1,18 @@
 /* table.h - the keys of one state: a hash table in hash order, and a heap of those that will expire.
  *
- * The table is linear hashing turned round. A bucket is addressed by the *top* bits of the hash, so buckets stand in hash order
- * whatever their number, and a position in that order (a hash) means the same on every node: SCAN's cursors and snapshots
- * are such positions. It grows by splitting one bucket at a time, in order:
+ * The table is linear hashing turned round. A bucket is addressed by the *top* bits of the hash, so buckets stand in
+ * hash order whatever their number, and a position in that order (a hash) means the same on every node: SCAN's cursors
+ * and snapshots are such positions. It grows by splitting one bucket at a time, in order:
  *
  *     coarse:  2^bits buckets      c            those below `split` are gone, each split into
  *     fine:    2^(bits+1) buckets  2c, 2c+1     these two
  *
- * and shrinks by joining them again, from `split` downwards. Both arrays lie in segments that come and go with the boundary,
- * so no insertion or removal does more than a handful of moves and one segment of 32 KiB: there is no pause at any size.
- * A split that finds no memory does not happen; the next insertion tries again.
+ * and shrinks by joining them again, from `split` downwards. Both arrays lie in segments that come and go with the
+ * boundary, so no insertion or removal does more than a handful of moves and one segment of 32 KiB: there is no pause
+ * at any size. A split that finds no memory does not happen; the next insertion tries again.
  *
- * The heap orders by (time, hash, key): a total order that does not know who was inserted first, so every replica removes the
- * same keys at the same log position, one that was restored from a snapshot too. */
+ * The heap orders by (time, hash, key): a total order that does not know who was inserted first,
+ * so every replica removes the same keys at the same log position, one that was restored from a snapshot too. */
 #ifndef ORRI_KV_TABLE_H
 #define ORRI_KV_TABLE_H
 
@@ -57,7 +57,8 @@ static inline const unsigned char *orri_kv_value(const struct orri_kv_entry *e) 
 struct orri_kv_entry **orri_kv_find(const struct orri_kv_table *t, const void *key, size_t size, uint64_t hash);
 /* Has the bucket (step 0), then its first entry (step 1) fetched into the cache. */
 void orri_kv_prefetch(const struct orri_kv_table *t, uint64_t hash, unsigned step);
-/* A new entry with room for its value, which is not written yet; the key isn't there. NULL: no memory, nothing changed. */
+/* A new entry with room for its value, which is not written yet; the key isn't there. NULL:
+ * no memory, nothing changed. */
 struct orri_kv_entry *orri_kv_insert(struct orri_kv_table *t, struct orr_slice key, uint64_t hash, uint32_t value_size);
 /* Another size for the value; as much of the old one as fits is kept. NULL: no memory, nothing changed. */
 struct orri_kv_entry *orri_kv_resize(struct orri_kv_table *t, struct orri_kv_entry **link, uint32_t value_size);

@@ -1,7 +1,7 @@
 /* text.c - numbers and patterns as Redis reads them.
  *
- * Fractions are decimal, in units of 1e-17 (the 17 digits that Redis prints), not binary floating point: 0.1 + 0.2 is 0.3, and
- * replicas on machines with different floating point agree to the last digit. */
+ * Fractions are decimal, in units of 1e-17 (the 17 digits that Redis prints), not binary floating point:
+ * 0.1 + 0.2 is 0.3, and replicas on machines with different floating point agree to the last digit. */
 #include <string.h>
 
 #include "node/kv/kv.h"
@@ -38,7 +38,8 @@ enum { FRACTION = 17, WHOLE = 20 };         /* digits: 37 of them fit 127 bits *
 
 static bool is_digit(unsigned char c) { return c >= '0' && c <= '9'; }
 
-/* The exponent behind an e; false: not a number. What is beyond thousands is cut: it is out of range or 0 all the same. */
+/* The exponent behind an e; false: not a number. What is beyond thousands is cut:
+ * it is out of range or 0 all the same. */
 static bool read_exponent(struct orr_slice text, size_t i, int *out) {
     bool minus = i < text.size && text.at[i] == '-';
     if (i < text.size && (text.at[i] == '-' || text.at[i] == '+')) i++;
