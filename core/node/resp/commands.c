@@ -1,6 +1,7 @@
 /* commands.c - the table of commands, how one is found, checked and sent on; Redis 7.0's texts for what isn't one.
  *
- * Most commands are a code of the machine with flags and their arguments as they came: orri_resp_plain, nothing more. */
+ * Most commands are a code of the machine with flags and their arguments as they came:
+ * orri_resp_plain, nothing more. */
 #include <stdarg.h>
 #include <string.h>
 
@@ -145,7 +146,8 @@ static bool is_http(const struct orri_resp_conn *c) {
 }
 
 static bool keys_fit(const struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
-    if (c->parser.at <= ORR_KV_KEY_MAX || !(cmd->flags & (ORRI_RESP_KEY | ORRI_RESP_KEYS | ORRI_RESP_PAIRS))) return true;
+    if (c->parser.at <= ORR_KV_KEY_MAX || !(cmd->flags & (ORRI_RESP_KEY | ORRI_RESP_KEYS | ORRI_RESP_PAIRS)))
+        return true;
     size_t step = cmd->flags & ORRI_RESP_KEY ? orri_resp_n(c) : cmd->flags & ORRI_RESP_PAIRS ? 2 : 1;
     for (size_t i = 1; i < orri_resp_n(c); i += step) {
         if (orri_resp_at(c, i).size > ORR_KV_KEY_MAX) return false;
@@ -187,7 +189,8 @@ static void no_status(struct orr_sink *s, const char *word) { (void)s, (void)wor
 static void no_error(struct orr_sink *s, int code, const char *text) { (void)s, (void)code, (void)text; }
 static void no_array(struct orr_sink *s, size_t n) { (void)s, (void)n; }
 
-/* Before a connection's first write: while the machine has no seed yet, secret bytes for one (orrery/kv.h). Nobody waits for it. */
+/* Before a connection's first write: while the machine has no seed yet,
+ * secret bytes for one (orrery/kv.h). Nobody waits for it. */
 static void see_to_seed(struct orri_resp_conn *c) {
     static const struct orr_sink_ops ops = { no_nil, no_integer, seed_text, no_status, no_error, no_array };
     struct seed_sink seed = { .face = { &ops } };

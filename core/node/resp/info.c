@@ -34,7 +34,8 @@ static const char *role_of(enum orr_role role) {
 }
 
 static void server(struct orri_resp_conn *c, struct text *t) {
-    add(t, "redis_version:7.0.15\r\nredis_mode:standalone\r\norrery_version:%s\r\narch_bits:%zu\r\nuptime_of_connection:%" PRId64 "\r\n",
+    add(t, "redis_version:7.0.15\r\nredis_mode:standalone\r\norrery_version:%s\r\narch_bits:%zu\r\n"
+        "uptime_of_connection:%" PRId64 "\r\n",
         orr_version(), sizeof(void *) * 8, (orri_conn_now(c->conn) - c->since) / ORR_SECOND);
 }
 
@@ -53,7 +54,8 @@ static void memory(struct orri_resp_conn *c, struct text *t) {
 static void stats(struct orri_resp_conn *c, struct text *t) {
     struct orr_node_status s;
     orr_node_status(orri_conn_node(c->conn), &s);
-    add(t, "commands_of_connection:%" PRIu64 "\r\nframes_in:%" PRIu64 "\r\nframes_out:%" PRIu64 "\r\nframes_bad:%" PRIu64 "\r\n",
+    add(t, "commands_of_connection:%" PRIu64 "\r\nframes_in:%" PRIu64 "\r\nframes_out:%" PRIu64 "\r\n"
+        "frames_bad:%" PRIu64 "\r\n",
         c->n_commands, s.frames_in, s.frames_out, s.frames_bad);
     add(t, "peer_bytes_in:%" PRIu64 "\r\npeer_bytes_out:%" PRIu64 "\r\n", s.bytes_in, s.bytes_out);
 }
@@ -62,11 +64,13 @@ static void stats(struct orri_resp_conn *c, struct text *t) {
 static void replication(struct orri_resp_conn *c, struct text *t) {
     struct orr_order_status s;
     const char *leader = orr_group_leader(c->group);
-    add(t, "role:master\r\nconnected_slaves:0\r\norrery_group:%s\r\norrery_leader:%s\r\n", orri_group_name(c->group), leader ? leader : "");
+    add(t, "role:master\r\nconnected_slaves:0\r\norrery_group:%s\r\norrery_leader:%s\r\n", orri_group_name(c->group),
+        leader ? leader : "");
     if (!orr_group_status(c->group, &s)) return;
     add(t, "orrery_role:%s\r\norrery_term:%" PRIu64 "\r\norrery_commit:%" PRIu64 "\r\norrery_applied:%" PRIu64 "\r\n",
         role_of(s.role), s.term, s.commit, s.applied);
-    add(t, "orrery_first:%" PRIu64 "\r\norrery_last:%" PRIu64 "\r\norrery_stored:%" PRIu64 "\r\norrery_snapshot:%" PRIu64 "\r\n",
+    add(t, "orrery_first:%" PRIu64 "\r\norrery_last:%" PRIu64 "\r\norrery_stored:%" PRIu64 "\r\n"
+        "orrery_snapshot:%" PRIu64 "\r\n",
         s.first, s.last, s.stored, s.snapshot);
     add(t, "orrery_digest:%016" PRIx64 "\r\n", orr_group_digest(c->group));
 }
@@ -74,7 +78,8 @@ static void replication(struct orri_resp_conn *c, struct text *t) {
 static void orrery(struct orri_resp_conn *c, struct text *t) {
     struct orr_node_status s;
     orr_node_status(orri_conn_node(c->conn), &s);
-    add(t, "recovered:%d\r\nready:%d\r\nmay_vote:%d\r\ndisk_full:%d\r\npeers_up:%zu\r\nincarnation:%" PRIu32 "\r\ncluster:%016" PRIx64 "\r\n",
+    add(t, "recovered:%d\r\nready:%d\r\nmay_vote:%d\r\ndisk_full:%d\r\npeers_up:%zu\r\n"
+        "incarnation:%" PRIu32 "\r\ncluster:%016" PRIx64 "\r\n",
         s.recovered, s.ready, !s.disenfranchised, s.disk_full, s.peers_up, s.incarnation, s.cluster);
 }
 
@@ -93,10 +98,12 @@ static void loop(struct orri_resp_conn *c, struct text *t) {
         add(t, "%s%" PRIu64 "=%" PRIu64, comma, (UINT64_C(1) << i) / 1000, s.turn_log2_ns[i]);
         comma = ",";
     }
-    add(t, "\r\nloop_turns_over_8ms:%" PRIu64 "\r\nloop_turns_over_16ms:%" PRIu64 "\r\n", over + s.turn_log2_ns[OVER_8MS], over);
-    add(t, "streams:%" PRIu64 "\r\nqueued_bytes:%" PRIu64 "\r\naccepted:%" PRIu64 "\r\nrefused:%" PRIu64 "\r\n", s.streams,
-        s.queued_bytes, s.accepted, s.refused);
-    add(t, "file_writes:%" PRIu64 "\r\nfile_syncs:%" PRIu64 "\r\nfile_syncs_in_loop:%" PRIu64 "\r\nfile_sync_us:%" PRId64 "\r\n",
+    add(t, "\r\nloop_turns_over_8ms:%" PRIu64 "\r\nloop_turns_over_16ms:%" PRIu64 "\r\n",
+        over + s.turn_log2_ns[OVER_8MS], over);
+    add(t, "streams:%" PRIu64 "\r\nqueued_bytes:%" PRIu64 "\r\naccepted:%" PRIu64 "\r\nrefused:%" PRIu64 "\r\n",
+        s.streams, s.queued_bytes, s.accepted, s.refused);
+    add(t, "file_writes:%" PRIu64 "\r\nfile_syncs:%" PRIu64 "\r\nfile_syncs_in_loop:%" PRIu64 "\r\n"
+        "file_sync_us:%" PRId64 "\r\n",
         s.writes, s.syncs, s.syncs_now, s.sync_time / ORR_US);
 }
 
@@ -124,7 +131,8 @@ static bool wanted(const struct orri_resp_conn *c, const char *name) {
     bool all = orri_resp_n(c) == 1;
     for (size_t i = 1; i < orri_resp_n(c); i++) {
         struct orr_slice word = orri_resp_at(c, i);
-        if (orri_resp_is(word, name) || orri_resp_is(word, "all") || orri_resp_is(word, "everything") || orri_resp_is(word, "default")) {
+        if (orri_resp_is(word, name) || orri_resp_is(word, "all") || orri_resp_is(word, "everything") ||
+            orri_resp_is(word, "default")) {
             all = true;
         }
     }

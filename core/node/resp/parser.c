@@ -1,7 +1,8 @@
-/* parser.c - requests as Redis 7.0 takes them, with its error texts (networking.c: processMultibulkBuffer, processInlineBuffer;
- * sds.c: sdssplitargs).
+/* parser.c - requests as Redis 7.0 takes them, with its error texts (networking.c: processMultibulkBuffer,
+ * processInlineBuffer; sds.c: sdssplitargs).
  *
- * Like Redis it doesn't look at the two bytes behind a string. Memory grows with what has come, never with what was announced. */
+ * Like Redis it doesn't look at the two bytes behind a string. Memory grows with what has come,
+ * never with what was announced. */
 #include "node/resp/parser.h"
 
 #include <stdio.h>
@@ -10,7 +11,8 @@
 enum { MORE = 0, WHOLE = 1, BROKEN = -1, ARGS_KEPT = 64 };
 
 void orri_resp_parser_init(struct orri_resp_parser *p, const struct orr_alloc *alloc, size_t command_max) {
-    *p = (struct orri_resp_parser){ .alloc = alloc, .command_max = command_max, .args_max = ORRI_RESP_ARGS_HERE, .bulk = -1 };
+    *p = (struct orri_resp_parser){ .alloc = alloc, .command_max = command_max,
+                                     .args_max = ORRI_RESP_ARGS_HERE, .bulk = -1 };
     p->args = p->here;
 }
 
@@ -47,8 +49,8 @@ static int add_arg(struct orri_resp_parser *p, size_t from, size_t size) {
     if (p->n_args == p->args_max) {
         uint32_t max = p->args_max * 2;
         bool here = p->args == p->here;
-        struct orri_resp_arg *args = p->alloc->fn(p->alloc->ud, here ? NULL : p->args, here ? 0 : p->args_max * sizeof *args,
-                                                  max * sizeof *args);
+        struct orri_resp_arg *args = p->alloc->fn(p->alloc->ud, here ? NULL : p->args,
+                                                  here ? 0 : p->args_max * sizeof *args, max * sizeof *args);
         if (!args) return broken(p, "out of memory");
         if (here) memcpy(args, p->here, sizeof p->here);
         p->args = args;
@@ -75,7 +77,8 @@ static bool read_number(const unsigned char *at, size_t size, int64_t *out) {
 }
 
 /* A line "*n" or "$n" at p->at: where its number ends, or NULL while it is not all there. */
-static const unsigned char *line_end(struct orri_resp_parser *p, const unsigned char *at, size_t size, const char *too_long) {
+static const unsigned char *line_end(struct orri_resp_parser *p, const unsigned char *at, size_t size,
+                                     const char *too_long) {
     size_t left = size - p->at;
     const unsigned char *end = memchr(at + p->at, '\r', left);
     if (!end && left > ORRI_RESP_LINE_MAX) (void)broken(p, too_long);

@@ -1,7 +1,8 @@
 /* parser.h - Redis's requests out of a stream of bytes: *n arrays of $n strings, and lines typed by hand.
  *
- * A command is parsed where it lies; only a line's words are copied (their quotes and escapes go). Bytes that were offered once and did
- * not make a whole command are offered again from the command's beginning: the parser goes on where it stopped. */
+ * A command is parsed where it lies; only a line's words are copied (their quotes and escapes go). Bytes that
+ * were offered once and did not make a whole command are offered again from the command's beginning: the parser
+ * goes on where it stopped. */
 #ifndef ORRI_RESP_PARSER_H
 #define ORRI_RESP_PARSER_H
 
@@ -19,7 +20,8 @@ struct orri_resp_arg {
 struct orri_resp_parser {
     const struct orr_alloc *alloc;
     size_t command_max;                     /* bytes of a whole command */
-    const unsigned char *base;              /* of a whole command's arguments, borrowed with its bytes or our own `words` */
+    const unsigned char *base;              /* of a whole command's arguments,
+                                             * borrowed with its bytes or our own `words` */
     struct orri_resp_arg *args, here[ORRI_RESP_ARGS_HERE];
     uint32_t n_args, args_max, announced;
     size_t at;                              /* bytes of this command dealt with */
@@ -33,7 +35,8 @@ struct orri_resp_parser {
 void orri_resp_parser_init(struct orri_resp_parser *p, const struct orr_alloc *alloc, size_t command_max);
 void orri_resp_parser_clear(struct orri_resp_parser *p);
 /* 1: a whole command (n_args may be 0: nothing to do), `p->at` bytes long, its arguments good until parser_next.
- * 0: more is needed; *need: no use to call with less. -1: broken, see error; the stream can't be followed any further. */
+ * 0: more is needed; *need: no use to call with less. -1: broken, see error;
+ * the stream can't be followed any further. */
 int orri_resp_parse(struct orri_resp_parser *p, const unsigned char *at, size_t size, size_t *need);
 void orri_resp_parser_next(struct orri_resp_parser *p);
 

@@ -1,17 +1,21 @@
-/* queue.c - what a connection has asked and not been answered: replies in the order of commands, reads at a moment that is linearizable.
+/* queue.c - what a connection has asked and not been answered: replies in the order of commands,
+ * reads at a moment that is linearizable.
  *
  * A write is answered between its begin() and end(). A reply made here waits for what is older. A read may be served
  *
- *   - at the begin() of any later write of this connection: that write was proposed after the read was asked, so all that was
- *     acknowledged before lies below it in the log;
- *   - at the end() of a write of the same turn, for the same reason: so `SET k 1` `GET k` in one packet needs one round;
- *   - when the group says so (served): asked once for the reads of a turn that has no write. The tag covers all that are older.
+ *   - at the begin() of any later write of this connection: that write was proposed after the read was asked,
+ *     so all that was acknowledged before lies below it in the log;
+ *   - at the end() of a write of the same turn, for the same reason: so `SET k 1` `GET k` in one packet needs one
+ *     round;
+ *   - when the group says so (served): asked once for the reads of a turn that has no write.
+ *     The tag covers all that are older.
  *
- * In each case all that is older must have been answered. A read that hung on a write which was lost is asked for anew. Log time never
- * goes back within a connection's reads, so a key that was seen to have ended stays so.
+ * In each case all that is older must have been answered. A read that hung on a write which was lost is asked for anew.
+ * Log time never goes back within a connection's reads, so a key that was seen to have ended stays so.
  *
- * No turn writes much more than a megabyte, and nothing is written to a client that doesn't read: reads that may be served stay in the
- * queue, where they take a few bytes, and are answered in a later turn, from a later state, though always before a later write. */
+ * No turn writes much more than a megabyte, and nothing is written to a client that doesn't read: reads that may be
+ * served stay in the queue, where they take a few bytes, and are answered in a later turn, from a later state, though
+ * always before a later write. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* reply.c - values as RESP, for replies made here and for the machine's results.
  *
- * RESP3, where the client asked for it by HELLO 3, differs in three things that we say: nil is "_", a map is "%", a text to be read by people
- * is verbatim. */
+ * RESP3, where the client asked for it by HELLO 3, differs in three things that we say: nil is "_", a map is "%",
+ * a text to be read by people is verbatim. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,7 +93,8 @@ static void line(struct orri_resp_conn *c, char kind, const char *text, size_t s
 
 void orri_resp_status(struct orri_resp_conn *c, const char *word) { line(c, '+', word, strlen(word)); }
 
-static void error_line(struct orri_resp_conn *c, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+static void error_line(struct orri_resp_conn *c, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 static void error_line(struct orri_resp_conn *c, const char *format, va_list args) {
     char text[LINE];
     int size = vsnprintf(text, sizeof text, format, args);
@@ -174,4 +175,6 @@ static void sink_error(struct orr_sink *s, int code, const char *text) {
 }
 static void sink_array(struct orr_sink *s, size_t n) { orri_resp_head(conn_of(s), '*', (int64_t)n); }
 
-const struct orr_sink_ops orri_resp_sink_ops = { sink_nil, sink_integer, sink_text, sink_status, sink_error, sink_array };
+const struct orr_sink_ops orri_resp_sink_ops = {
+    sink_nil, sink_integer, sink_text, sink_status, sink_error, sink_array
+};

@@ -1,8 +1,8 @@
 /* resp.h - the RESP service inside: a connection, its queue of what is not answered yet, and what its files share.
  *
- *     parser.c    bytes to commands                  strings.c, keys.c   commands to ops and questions of the kv machine
- *     commands.c  the table of commands              server.c, info.c    commands that are answered here
- *     service.c   a connection's life and turns      reply.c             values to bytes; the machine's sink
+ *     parser.c    bytes to commands              strings.c, keys.c   commands to ops and questions of the kv machine
+ *     commands.c  the table of commands          server.c, info.c    commands that are answered here
+ *     service.c   a connection's life and turns  reply.c             values to bytes; the machine's sink
  *     queue.c     the queue: order of replies, which read may be served when
  */
 #ifndef ORRI_RESP_H
@@ -82,7 +82,8 @@ void orri_resp_drained(struct orri_resp_conn *c);                   /* the queue
 
 /* -- Replies (reply.c): to the client at once, or into the queue where something older waits ----------------------- */
 extern const struct orr_sink_ops orri_resp_sink_ops;
-void orri_resp_begin(struct orri_resp_conn *c, unsigned flags);     /* around the reply of a command that is answered here */
+void orri_resp_begin(struct orri_resp_conn *c, unsigned flags);     /* around the reply of a command
+                                                                     * that is answered here */
 void orri_resp_end(struct orri_resp_conn *c, unsigned flags);
 void orri_resp_put(struct orri_resp_conn *c, const void *at, size_t size);
 void orri_resp_status(struct orri_resp_conn *c, const char *word);
@@ -124,10 +125,13 @@ const struct orri_resp_command *orri_resp_find(struct orr_slice name);
 const struct orri_resp_command *orri_resp_commands(size_t *n);
 
 /* For the commands' functions. Arguments: 0 is the name. */
-static inline struct orr_slice orri_resp_at(const struct orri_resp_conn *c, size_t i) { return orri_resp_arg(&c->parser, i); }
+static inline struct orr_slice orri_resp_at(const struct orri_resp_conn *c, size_t i) {
+    return orri_resp_arg(&c->parser, i);
+}
 static inline size_t orri_resp_n(const struct orri_resp_conn *c) { return c->parser.n_args; }
 bool orri_resp_is(struct orr_slice arg, const char *word);          /* word: lower case */
-/* Sends the call with arguments `from` and on as its own (call->args is not looked at); an op is proposed, a question queued. */
+/* Sends the call with arguments `from` and on as its own (call->args is not looked at);
+ * an op is proposed, a question queued. */
 void orri_resp_send(struct orri_resp_conn *c, struct orr_kv_call *call, size_t from, size_t n);
 void orri_resp_send_args(struct orri_resp_conn *c, struct orr_kv_call *call);   /* the same with call->args */
 /* Reads an integer, or answers with Redis's error. */

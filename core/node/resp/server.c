@@ -1,6 +1,7 @@
 /* server.c - commands about the connection and the server: answered here, in their place among the others.
  *
- * What a client library asks on its way in gets what it needs to go on: HELLO, CLIENT, COMMAND, CONFIG GET. There is one database. */
+ * What a client library asks on its way in gets what it needs to go on: HELLO, CLIENT, COMMAND,
+ * CONFIG GET. There is one database. */
 #include <string.h>
 
 #include "node/kv/kv.h"
@@ -263,7 +264,8 @@ void orri_resp_config(struct orri_resp_conn *c, const struct orri_resp_command *
 /* Name, arity, flags, first key, last key, step: what a client routes by. */
 static void describe(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
     bool has_key = cmd->flags & (ORRI_RESP_KEY | ORRI_RESP_KEYS | ORRI_RESP_PAIRS);
-    const char *kind = cmd->flags & ORRI_RESP_IS_WRITE ? "write" : cmd->flags & ORRI_RESP_IS_READ ? "readonly" : "loading";
+    const char *kind = cmd->flags & ORRI_RESP_IS_WRITE ? "write"
+                     : cmd->flags & ORRI_RESP_IS_READ ? "readonly" : "loading";
     orri_resp_head(c, '*', 6);
     orri_resp_text(c, cmd->name);
     orri_resp_integer(c, cmd->arity);
@@ -323,7 +325,8 @@ static void command_docs(struct orri_resp_conn *c) {
 
 void orri_resp_command(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
     static const struct sub subs[] = {
-        { "count", 2, command_count }, { "docs", -2, command_docs }, { "info", -2, command_info }, { "list", -2, command_list },
+        { "count", 2, command_count }, { "docs", -2, command_docs },
+        { "info", -2, command_info }, { "list", -2, command_list },
     };
     if (orri_resp_n(c) == 1) command_all(c);
     else DISPATCH(c, cmd->name, "COMMAND", subs);

@@ -1,7 +1,7 @@
 /* service.c - a RESP connection: bytes in, commands out, turn by turn; back-pressure; its end.
  *
- * All commands that a turn brings go into one batch of writes and one question for the reads (queue.c). When too much waits for its
- * answer, parsing stops and the connection is paused until half of it is answered. */
+ * All commands that a turn brings go into one batch of writes and one question for the reads (queue.c).
+ * When too much waits for its answer, parsing stops and the connection is paused until half of it is answered. */
 #include <errno.h>
 
 #include "node/inner.h"

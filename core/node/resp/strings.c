@@ -1,4 +1,5 @@
-/* strings.c - commands on values whose arguments need reading: options, numbers, times; with Redis 7.0's order of checks and texts.  */
+/* strings.c - commands on values whose arguments need reading: options, numbers, times;
+ * with Redis 7.0's order of checks and texts. */
 #include <string.h>
 
 #include "node/kv/kv.h"
@@ -30,11 +31,14 @@ static bool take_time(struct orri_resp_conn *c, struct options *o, size_t *i) {
     static const struct {
         const char *word;
         unsigned flags;
-    } kinds[] = { { "ex", ORR_KV_RELATIVE | ORR_KV_SECONDS }, { "px", ORR_KV_RELATIVE }, { "exat", ORR_KV_SECONDS }, { "pxat", 0 } };
+    } kinds[] = { { "ex", ORR_KV_RELATIVE | ORR_KV_SECONDS }, { "px", ORR_KV_RELATIVE }, { "exat", ORR_KV_SECONDS },
+                { "pxat", 0 } };
     for (size_t k = 0; k < 4; k++) {
         if (!orri_resp_is(orri_resp_at(c, *i), kinds[k].word)) continue;
-        unsigned flags = ORR_KV_TIMED | kinds[k].flags, had = o->flags & (ORR_KV_TIMED | ORR_KV_RELATIVE | ORR_KV_SECONDS);
-        if (*i + 1 >= orri_resp_n(c) || o->persist || (o->flags & ORR_KV_KEEPTTL) || (had && had != flags)) return false;
+        unsigned flags = ORR_KV_TIMED | kinds[k].flags,
+                 had = o->flags & (ORR_KV_TIMED | ORR_KV_RELATIVE | ORR_KV_SECONDS);
+        if (*i + 1 >= orri_resp_n(c) || o->persist || (o->flags & ORR_KV_KEEPTTL) || (had && had != flags))
+            return false;
         o->flags |= flags;
         o->time = ++*i;
         return true;
@@ -170,7 +174,8 @@ static bool take_conditions(struct orri_resp_conn *c, unsigned *flags) {
         size_t k = 0;
         while (k < 4 && !orri_resp_is(arg, words[k].word)) k++;
         if (k == 4) {
-            orri_resp_say_error(c, "ERR Unsupported option %.*s", (int)(arg.size < 256 ? arg.size : 256), (const char *)arg.at);
+            orri_resp_say_error(c, "ERR Unsupported option %.*s", (int)(arg.size < 256 ? arg.size : 256),
+                                (const char *)arg.at);
             return false;
         }
         *flags |= words[k].flag;
@@ -244,7 +249,8 @@ void orri_resp_scan(struct orri_resp_conn *c, const struct orri_resp_command *cm
 
 void orri_resp_flush(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
     struct orr_kv_call call = { .code = cmd->code };
-    bool option = orri_resp_n(c) == 2 && (orri_resp_is(orri_resp_at(c, 1), "async") || orri_resp_is(orri_resp_at(c, 1), "sync"));
+    bool option =
+        orri_resp_n(c) == 2 && (orri_resp_is(orri_resp_at(c, 1), "async") || orri_resp_is(orri_resp_at(c, 1), "sync"));
     if (orri_resp_n(c) == 1 || option) orri_resp_send(c, &call, 1, 0);
     else orri_resp_syntax(c);
 }
