@@ -107,7 +107,8 @@ static void tell_drift(struct orr_node *n, const char *file, size_t size) {
     const struct orri_identity *id = &n->identity;
     if (id->founding_size == size && memcmp(id->founding, file, size) == 0) return;
     orri_node_log(n, ORR_LOG_WARN, "the cluster file's groups and voters are not those that this cluster was founded "
-                  "with; the log's stand. Founded: %.*s File: %.*s", (int)id->founding_size, id->founding, (int)size, file);
+                  "with; the log's stand. Founded: %.*s File: %.*s", (int)id->founding_size, id->founding, (int)size,
+                  file);
 }
 
 static void recall(struct orr_node *n, struct orr_slice state, const char *file, size_t size) {
