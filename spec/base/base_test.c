@@ -17,8 +17,8 @@
 
 static void every_error_has_a_text_and_a_word_of_the_design(void **state) {
     (void)state;
-    static const char words[] = " timeout unknown failed unavailable no_leader conflict denied invalid overloaded corrupt"
-                                " full closed canceled ";
+    static const char words[] = " timeout unknown failed unavailable no_leader conflict denied invalid overloaded"
+                                " corrupt full closed canceled ";
 #define ORR_X(name, number, word, text)                                                                                \
     assert_string_equal(orr_strerror(name), text);                                                                     \
     assert_string_equal(orr_error_word(name), word);                                                                   \

@@ -56,7 +56,7 @@ static void the_digest_minds_words_and_their_order(void **state) {
     assert_false(orri_mix64(orri_mix64(0, 0), 0) == orri_mix64(0, 0));
     struct orr_rng rng;
     orri_rng_init(&rng, 4);
-    for (int i = 0; i < 1000; i++) {                         /* one bit in changes about half of the bits that come out */
+    for (int i = 0; i < 1000; i++) {    /* one bit in changes about half of the bits that come out */
         uint64_t d = orri_rng_next(&rng), w = orri_rng_next(&rng);
         uint64_t bit = (uint64_t)1 << orri_rng_below(&rng, 64);
         assert_in_range(__builtin_popcountll(orri_mix64(d, w) ^ orri_mix64(d, w ^ bit)), 10, 54);

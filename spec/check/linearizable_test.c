@@ -45,7 +45,9 @@ static bool brute(const struct orr_operation *ops, size_t n, unsigned placed, ui
 }
 
 static struct orr_operation random_operation(struct orr_rng *rng) {
-    struct orr_operation op = { .process = (uint32_t)orri_rng_below(rng, 3), .call = (uint8_t)orri_rng_below(rng, 4), .key = 1 };
+    struct orr_operation op = { .process = (uint32_t)orri_rng_below(rng, 3),
+                                .call = (uint8_t)orri_rng_below(rng, 4),
+                                .key = 1 };
     uint64_t luck = orri_rng_below(rng, 10);
     op.outcome = luck == 0 ? ORR_OUTCOME_FAIL : luck == 1 ? ORR_OUTCOME_INFO : ORR_OUTCOME_OK;
     op.value = 1 + orri_rng_below(rng, 3);
@@ -125,7 +127,7 @@ static void a_stale_read_is_found_both_ways(void **state) {
     for (uint64_t seed = 1; seed <= 50; seed++) {
         struct orr_operation ops[2000];
         size_t n = true_history(ops, 2000, 8, 4, seed), broken = 0;
-        for (size_t i = 1000; i < n && !broken; i++)        /* a read late in the history sees what was there long before */
+        for (size_t i = 1000; i < n && !broken; i++)    /* a read late in the history sees what was there long before */
             if (ops[i].call == ORR_CALL_GET && ops[i].got > 200) ops[i].got -= 150, broken = i;
         struct orr_verdict with, without;
         assert_int_equal(orr_check_linearizable(ops, n, &(struct orr_check_config){ .witness = true }, &with), 0);

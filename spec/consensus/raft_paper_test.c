@@ -514,8 +514,8 @@ static void read_index(void **state) {
     hand_free(h);
 }
 
-/* What is read comes before what is not committed yet, and so does its time: or a key that a read found expired would be there
- * again for the write behind it. */
+/* What is read comes before what is not committed yet, and so does its time:
+ * or a key that a read found expired would be there again for the write behind it. */
 static void a_read_is_no_later_than_the_entries_behind_it(void **state) {
     (void)state;
     struct hand *h = hand_new(3, NULL);
