@@ -35,13 +35,16 @@ static int start(void *ud, struct orr_world *w, const char *name) {
     cfg.snapshot_bytes = 64 << 10;
     int rc = orr_node_new(&node, w, &cfg, &why);
     if (rc < 0) return rc;
-    rc = orr_node_replicate(node, "kv", &(struct orr_group_spec){ .order = &orr_raft_order, .machine = &orr_kv_machine }, &group);
+    rc = orr_node_replicate(node, "kv",
+                            &(struct orr_group_spec){ .order = &orr_raft_order, .machine = &orr_kv_machine }, &group);
     for (size_t i = 0; rc == 0 && i < n_nodes; i++)
-        if (strcmp(places[i].id, name) == 0) rc = orr_node_listen(node, "resp", places[i].resp, &orr_resp_service, group);
+        if (strcmp(places[i].id, name) == 0)
+            rc = orr_node_listen(node, "resp", places[i].resp, &orr_resp_service, group);
     return rc < 0 ? rc : orr_node_start(node);
 }
 
-static struct orr_lab_result run(uint64_t seed, const struct orr_sim_faults *faults, orr_time length, unsigned clients, uint64_t flip) {
+static struct orr_lab_result run(uint64_t seed, const struct orr_sim_faults *faults, orr_time length, unsigned clients,
+                                 uint64_t flip) {
     struct orr_lab_config cfg;
     struct orr_lab_result r;
     orr_lab_config_init(&cfg);

@@ -112,8 +112,8 @@ static int close_file(struct orr_file *file) {
     go(before + 1);
     return r.req.status;
 }
-static void start_write(struct orr_write *r, struct orr_slice *part, struct orr_file *file, uint64_t at, const void *bytes,
-                        size_t size, unsigned flags) {
+static void start_write(struct orr_write *r, struct orr_slice *part, struct orr_file *file, uint64_t at,
+                        const void *bytes, size_t size, unsigned flags) {
     *part = orr_borrow(bytes, size);
     *r = (struct orr_write){ .req.done = note, .file = file, .at = at, .parts = part, .n_parts = 1, .flags = flags };
     assert_int_equal(node.w->ops->write(node.w, r), 0);
@@ -417,7 +417,8 @@ static void requests_of_one_file_keep_their_order_across_lanes(void **state) {
     struct orr_file_op sync = { .req.done = note };
     struct orr_read read = { .req.done = note, .size = 6 };
     sync.file = read.file = open_file("a", ORR_F_CREATE);
-    for (unsigned i = 0; i < 6; i++) start_write(&r[i], &part[i], sync.file, i, "abcdef" + i, 1, i % 2 ? ORR_W_BULK : 0);
+    for (unsigned i = 0; i < 6; i++)
+        start_write(&r[i], &part[i], sync.file, i, "abcdef" + i, 1, i % 2 ? ORR_W_BULK : 0);
     assert_int_equal(node.w->ops->file_op(node.w, &sync, ORR_OP_SYNC), 0);
     assert_int_equal(node.w->ops->read(node.w, &read), 0);
     go(8);
@@ -514,7 +515,8 @@ static void an_empty_directory_has_an_empty_list(void **state) {
 
 static void names_do_not_lead_out_of_the_directory(void **state) {
     (void)state;
-    static const char *const bad[] = { "", "/etc/passwd", "..", ".", "../x", "a/..", "a/b/c", "a/", "/a", "LOCK", "./x" };
+    static const char *const bad[] = { "", "/etc/passwd", "..", ".", "../x", "a/..", "a/b/c", "a/", "/a", "LOCK",
+                                       "./x" };
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct orr_open r = { .path = bad[i], .flags = ORR_F_CREATE };
         struct orr_name_op n = { .path = bad[i] }, to = { .path = "a", .to = bad[i] };

@@ -13,7 +13,8 @@ enum { CROSSING_BYTES = 1 << 30 };
 enum { PATTERN = 1 << 20, FRAME = 64 << 10 };
 
 /* -- Two worlds ---------------------------------------------------------------------------------------------------- */
-/* What one side has seen of one stream. Begun and closed at most once each, nothing before or after, or the test fails. */
+/* What one side has seen of one stream. Begun and closed at most once each,
+ * nothing before or after, or the test fails. */
 struct side {
     struct node *node;
     struct orr_stream *stream;      /* NULL once closed */
@@ -36,7 +37,8 @@ static struct orr_chunk *pattern;   /* of a's; 2 * PATTERN bytes that repeat aft
 static void pump(struct side *s) {
     while (s->stream && s->sent < s->to_send) {
         struct orr_slice part = { pattern, pattern->at + s->sent % PATTERN, FRAME };
-        if (s->node != &a) part.chunk = NULL, part.size = FRAME / 4;    /* a chunk has one thread, but here also one world */
+        /* A chunk has one thread, but here also one world. */
+        if (s->node != &a) part.chunk = NULL, part.size = FRAME / 4;
         if (part.size > s->to_send - s->sent) part.size = s->to_send - s->sent;
         if (s->node->w->ops->send(s->node->w, s->stream, 1, &part, 1) != 0) return;
         s->sent += part.size;
@@ -316,7 +318,8 @@ static void a_paused_stream_is_silent_and_loses_nothing(void **state) {
 
 static void pause_at_data(struct node *n, struct orr_req *req) {
     on_event(n, req);
-    if (n == &b && req->op == ORR_OP_DATA) b.w->ops->read_pause(b.w, ((struct orr_stream_event *)(void *)req)->stream, true);
+    if (n == &b && req->op == ORR_OP_DATA)
+        b.w->ops->read_pause(b.w, ((struct orr_stream_event *)(void *)req)->stream, true);
 }
 static void a_pause_holds_back_what_is_ready_already(void **state) {
     (void)state;
@@ -721,8 +724,9 @@ static void whatever_happens_a_stream_ends_once(void **state) {
 
 static void addresses_are_numbers(void **state) {
     (void)state;
-    static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:-1",
-                                       "example.org:80", "[::1:80", "::1:80", "[::1]80", "127.0.0.1:80 ", "1.2.3:4" };
+    static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000",
+                                       "127.0.0.1:-1", "example.org:80", "[::1:80", "::1:80", "[::1]80",
+                                       "127.0.0.1:80 ", "1.2.3:4" };
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(a.w->ops->peer(a.w, 1, bad[i]), ORR_EINVALID);
         assert_int_equal(a.w->ops->listen(a.w, bad[i], 1, 1), ORR_EINVALID);

@@ -174,7 +174,8 @@ static void next_lap(struct orr_req *req) {
     }
     lap_job = (struct orr_job){ .req.done = next_lap, .run = do_nothing };
     assert_int_equal(node.w->ops->job(node.w, &lap_job), 0);
-    for (volatile unsigned spin = 0; spin < node.taken; spin++) continue;   /* it ends before, while or after we go to sleep */
+    /* It ends before, while or after we go to sleep. */
+    for (volatile unsigned spin = 0; spin < node.taken; spin++) continue;
 }
 static void no_completion_is_slept_over(void **state) {
     (void)state;
