@@ -1,5 +1,5 @@
-/* kv_image_test.c - snapshots that are taken while ops go on, digests that depend on the state alone, the table at every size, SCAN across
- * tables that grow and shrink. */
+/* kv_image_test.c - snapshots that are taken while ops go on, digests that depend on the state alone,
+ * the table at every size, SCAN across tables that grow and shrink. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -36,7 +36,9 @@ static void random_op(struct rig *r, struct orr_rng *rng, unsigned keys) {
     r->at.time += (orr_time)orri_rng_below(rng, 3) * ORR_MS;
     switch (orri_rng_below(rng, 16)) {
     case 0: case 1: case 2: case 3: case 4: run(r, ORR_KV_SET, 0, 0, 0, 2, key, value); break;
-    case 5: case 6: run(r, ORR_KV_SET, ORR_KV_TIMED | ORR_KV_RELATIVE, orri_rng_between(rng, 1, 200), 0, 2, key, value); break;
+    case 5: case 6:
+        run(r, ORR_KV_SET, ORR_KV_TIMED | ORR_KV_RELATIVE, orri_rng_between(rng, 1, 200), 0, 2, key, value);
+        break;
     case 7: run(r, ORR_KV_APPEND, 0, 0, 0, 2, key, "more"); break;
     case 8: run(r, ORR_KV_ADD, 0, 3, 0, 1, key); break;
     case 9: case 10: run(r, ORR_KV_DEL, 0, 0, 0, 2, key, other); break;
@@ -70,7 +72,8 @@ static void assert_same(struct rig *a, struct rig *b, unsigned keys) {
 
 /* -- Snapshots ----------------------------------------------------------------------------------------------------- */
 
-/* Freeze at a random moment; ops go on between pieces of random size; what is restored from the pieces is the state at freeze. */
+/* Freeze at a random moment; ops go on between pieces of random size; what is restored from the pieces is the state at
+ * freeze. */
 static void freeze_one(uint64_t seed) {
     struct rig r, twin, restored;
     struct orr_rng rng, ahead;
@@ -166,7 +169,8 @@ static unsigned char *some_image(struct rig *r, size_t *size) {
     for (int i = 0; i < 20; i++) {
         char key[24];
         (void)snprintf(key, sizeof key, "key%d", i);
-        run(r, ORR_KV_SET, i % 2 ? 0 : ORR_KV_TIMED | ORR_KV_RELATIVE, i % 2 ? 0 : 1000 + i, 0, 2, key, i == 7 ? "" : "value");
+        run(r, ORR_KV_SET, i % 2 ? 0 : ORR_KV_TIMED | ORR_KV_RELATIVE, i % 2 ? 0 : 1000 + i, 0, 2, key,
+            i == 7 ? "" : "value");
     }
     run(r, ORR_KV_SET, 0, 0, 0, 2, "", "empty");
     run(r, ORR_KV_DEL, 0, 0, 0, 1, "key3");
@@ -418,7 +422,8 @@ static void scan_some(struct rig *r, struct seen *seen, int64_t count) {
     assert_int_equal(orr_kv_machine.query(r->m, &r->at, orr_borrow(bytes, size), &seen->sink), 0);
 }
 
-/* Each call is asked of one of two replicas whose tables have other sizes, and keys come and go: those that stay are seen, once each. */
+/* Each call is asked of one of two replicas whose tables have other sizes, and keys come and go:
+ * those that stay are seen, once each. */
 static void a_scan_sees_what_stays_on_whichever_node(void **state) {
     (void)state;
     enum { N = 9000, EXTRA = 30000 };

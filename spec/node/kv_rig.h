@@ -36,7 +36,9 @@ static inline void rig_put(struct rig *r, const char *format, ...) {
     r->n_text += (size_t)n < sizeof r->text - r->n_text ? (size_t)n : 0;
 }
 static inline void rig_nil(struct orr_sink *s) { rig_put((struct rig *)(void *)s, "nil"); }
-static inline void rig_integer(struct orr_sink *s, int64_t v) { rig_put((struct rig *)(void *)s, "%lld", (long long)v); }
+static inline void rig_integer(struct orr_sink *s, int64_t v) {
+    rig_put((struct rig *)(void *)s, "%lld", (long long)v);
+}
 static inline void rig_text(struct orr_sink *s, const void *at, size_t size) {
     rig_put((struct rig *)(void *)s, "\"%.*s\"", (int)(size < 4096 ? size : 4096), (const char *)at);
 }
@@ -67,8 +69,8 @@ static inline void rig_free(struct rig *r) {
     orr_chunks_free(r->chunks);
 }
 
-static inline const char *run_slices(struct rig *r, unsigned code, unsigned flags, int64_t a, int64_t b, const struct orr_slice *args,
-                                     size_t n) {
+static inline const char *run_slices(struct rig *r, unsigned code, unsigned flags, int64_t a, int64_t b,
+                                     const struct orr_slice *args, size_t n) {
     struct orr_kv_call call = { code, flags, a, b, args, n };
     size_t size = orr_kv_size(&call);
     unsigned char *bytes = malloc(size);

@@ -1,4 +1,5 @@
-/* kv_test.c - what each op does and each question answers, exactly; and thousands of random ops against a model that keeps an array. */
+/* kv_test.c - what each op does and each question answers, exactly; and thousands of random ops against a model that
+ * keeps an array. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -61,7 +62,8 @@ static void numbers_are_strict_and_overflow_is_an_error(void **state) {
     IS("OK", ORR_KV_SET, 0, 0, 0, 2, "n", "-9223372036854775808");
     IS("!ERR increment or decrement would overflow", ORR_KV_ADD, 0, INT64_MIN, 0, 1, "n");
     IS("9223372036854775807", ORR_KV_ADD, 0, INT64_MAX, 0, 1, "x");
-    static const char *const bad[] = { "", " 1", "1 ", "+1", "01", "-0", "-", "1.0", "9223372036854775808", "99999999999999999999999" };
+    static const char *const bad[] = { "", " 1", "1 ", "+1", "01", "-0", "-", "1.0", "9223372036854775808",
+                                       "99999999999999999999999" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         IS("OK", ORR_KV_SET, 0, 0, 0, 2, "n", bad[i]);
         IS("!ERR value is not an integer or out of range", ORR_KV_ADD, 0, 1, 0, 1, "n");
@@ -75,7 +77,8 @@ static void fractions_are_decimal(void **state) {
     rig_init(&r);
     static const char *const sums[][3] = {
         { "0.1", "0.2", "0.3" }, { "10.50", "0.1", "10.6" }, { "5.0e3", "2.0e2", "5200" }, { "3", "-3.0", "0" },
-        { ".5", "5.", "5.5" },   { "-1", "0.75", "-0.25" },  { "1e-17", "0", "0.00000000000000001" }, { "1e-18", "0", "0" },
+        { ".5", "5.", "5.5" },   { "-1", "0.75", "-0.25" },  { "1e-17", "0", "0.00000000000000001" },
+        { "1e-18", "0", "0" },
         { "99999999999999999999", "-0.00000000000000001", "99999999999999999998.99999999999999999" },
     };
     for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) {
@@ -84,7 +87,8 @@ static void fractions_are_decimal(void **state) {
         IS("OK", ORR_KV_SET, 0, 0, 0, 2, "f", sums[i][0]);
         IS(quoted, ORR_KV_ADD_FLOAT, 0, 0, 0, 2, "f", sums[i][1]);
     }
-    static const char *const bad[] = { "", "a", "1a", ".", "e5", "1e", "1e+", "1 ", " 1", "--1", "1.2.3", "nan", "inf", "1e21" };
+    static const char *const bad[] = { "", "a", "1a", ".", "e5", "1e", "1e+", "1 ", " 1", "--1", "1.2.3", "nan", "inf",
+                                       "1e21" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         IS("!ERR value is not a valid float", ORR_KV_ADD_FLOAT, 0, 0, 0, 2, "none", bad[i]);
     }
@@ -166,7 +170,8 @@ static void large_values_and_keys_have_limits(void **state) {
     assert_string_equal(run_slices(&r, ORR_KV_SET, 0, 0, 0, args, 2), "OK");
     IS("8388608", ORR_KV_SIZE, 0, 0, 0, 1, "k");
     IS("!ERR string exceeds maximum allowed size (proto-max-bulk-len)", ORR_KV_APPEND, 0, 0, 0, 2, "k", "x");
-    IS("!ERR string exceeds maximum allowed size (proto-max-bulk-len)", ORR_KV_SETRANGE, 0, ORR_KV_VALUE_MAX, 0, 2, "j", "x");
+    IS("!ERR string exceeds maximum allowed size (proto-max-bulk-len)", ORR_KV_SETRANGE, 0, ORR_KV_VALUE_MAX, 0, 2, "j",
+       "x");
     IS("8388608", ORR_KV_SETRANGE, 0, ORR_KV_VALUE_MAX - 1, 0, 2, "j", "x");
     args[1].size++;
     assert_string_equal(run_slices(&r, ORR_KV_SET, 0, 0, 0, args, 2), "!ERR not an op");
@@ -182,13 +187,15 @@ static void large_values_and_keys_have_limits(void **state) {
 static void patterns_match_as_in_redis(void **state) {
     (void)state;
     static const struct { const char *pattern, *text; bool match; } cases[] = {
-        { "*", "", true }, { "", "", true }, { "", "a", false }, { "a*b*c", "a1b2b3c", true }, { "a*b*c", "a1b2b3", false },
-        { "?", "", false }, { "h[ae]llo", "hallo", true }, { "h[ae]llo", "hillo", false }, { "h[^e]llo", "hello", false },
-        { "h[a-c]", "hb", true }, { "h[c-a]", "hb", true }, { "\\*", "*", true }, { "\\*", "a", false }, { "[\\]]", "]", true },
-        { "[a-", "-", true }, { "a\\", "a\\", true }, { "[^]", "a", true }, { "***a", "ba", true }, { "*a", "b", false },
+        { "*", "", true }, { "", "", true }, { "", "a", false }, { "a*b*c", "a1b2b3c", true },
+        { "a*b*c", "a1b2b3", false }, { "?", "", false }, { "h[ae]llo", "hallo", true }, { "h[ae]llo", "hillo", false },
+        { "h[^e]llo", "hello", false }, { "h[a-c]", "hb", true }, { "h[c-a]", "hb", true }, { "\\*", "*", true },
+        { "\\*", "a", false }, { "[\\]]", "]", true }, { "[a-", "-", true }, { "a\\", "a\\", true },
+        { "[^]", "a", true }, { "***a", "ba", true }, { "*a", "b", false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct orr_slice p = orr_borrow(cases[i].pattern, strlen(cases[i].pattern)), t = orr_borrow(cases[i].text, strlen(cases[i].text));
+        struct orr_slice p = orr_borrow(cases[i].pattern, strlen(cases[i].pattern)),
+                         t = orr_borrow(cases[i].text, strlen(cases[i].text));
         if (orri_kv_match(p, t) != cases[i].match) fail_msg("%s against %s", cases[i].pattern, cases[i].text);
     }
 }
@@ -215,7 +222,7 @@ static void bytes_that_are_no_op_change_nothing(void **state) {
     bytes[size] = 0;                                            /* something follows */
     assert_int_equal(orr_kv_machine.apply(r.m, &r.at, orr_borrow(bytes, size + 1), NULL), 0);
     assert_int_equal(digest(&r), before);
-    for (int i = 0; i < 200000; i++) {                          /* questions and ops alike: nothing is read beyond, nothing breaks */
+    for (int i = 0; i < 200000; i++) {    /* questions and ops alike: nothing is read beyond, nothing breaks */
         size_t n = (size_t)orri_rng_below(&rng, 24);
         orri_rng_fill(&rng, bytes, n);
         bytes[0] = (unsigned char)(orri_rng_below(&rng, 2) ? 64 + orri_rng_below(&rng, 16) : orri_rng_below(&rng, 16));
@@ -275,9 +282,11 @@ static void quote(char *out, const struct model_key *k) {
     else (void)strcpy(out, "nil");
 }
 
-static void model_set(struct model *m, struct orr_rng *rng, size_t i, unsigned *flags, int64_t *a, const char *value, char *expect) {
-    static const unsigned choices[] = { 0, 0, ORR_KV_NX, ORR_KV_XX, ORR_KV_WITH_GET, ORR_KV_KEEPTTL, ORR_KV_NX | ORR_KV_INTEGER,
-                                        ORR_KV_TIMED | ORR_KV_RELATIVE, ORR_KV_TIMED | ORR_KV_RELATIVE | ORR_KV_WITH_GET };
+static void model_set(struct model *m, struct orr_rng *rng, size_t i, unsigned *flags, int64_t *a, const char *value,
+                      char *expect) {
+    static const unsigned choices[] = { 0, 0, ORR_KV_NX, ORR_KV_XX, ORR_KV_WITH_GET, ORR_KV_KEEPTTL,
+                                        ORR_KV_NX | ORR_KV_INTEGER, ORR_KV_TIMED | ORR_KV_RELATIVE,
+                                        ORR_KV_TIMED | ORR_KV_RELATIVE | ORR_KV_WITH_GET };
     struct model_key *k = alive(m, i);
     *flags = choices[orri_rng_below(rng, sizeof choices / sizeof *choices)];
     int64_t ends = 0;
@@ -316,8 +325,8 @@ static void model_expire(struct model *m, struct orr_rng *rng, size_t i, unsigne
     *a = orri_rng_between(rng, -20, 300);
     *flags = f | ORR_KV_RELATIVE;
     int64_t ends = m->now + *a, had = k ? k->ends : 0;
-    bool may = k && !((f & ORR_KV_NX) && had) && !((f & ORR_KV_XX) && !had) && !((f & ORR_KV_GT) && (!had || ends <= had)) &&
-               !((f & ORR_KV_LT) && had && ends >= had);
+    bool may = k && !((f & ORR_KV_NX) && had) && !((f & ORR_KV_XX) && !had) &&
+               !((f & ORR_KV_GT) && (!had || ends <= had)) && !((f & ORR_KV_LT) && had && ends >= had);
     if (may) model_put(m, i, k->value, ends);
     (void)strcpy(expect, may ? "1" : "0");
 }

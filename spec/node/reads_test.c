@@ -1,5 +1,5 @@
-/* reads_test.c - linearizable reads of a group: one question a turn, asked anew where it was refused or lost, served when
- * the state is late enough.                                                                                          */
+/* reads_test.c - linearizable reads of a group: one question a turn, asked anew where it was refused or lost,
+ * served when the state is late enough.                                                                              */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -67,7 +67,9 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void read_once(struct fixture *f, uint64_t tag) { assert_int_equal(orri_reads_add(&f->r, f->now, &f->w, tag), 0); }
+static void read_once(struct fixture *f, uint64_t tag) {
+    assert_int_equal(orri_reads_add(&f->r, f->now, &f->w, tag), 0);
+}
 static void answer(struct fixture *f, uint64_t question, orr_index index, int status) {
     orri_reads_answer(&f->r, f->now, &(struct orr_answer){ .tag = question, .index = index, .status = status });
 }

@@ -1,8 +1,8 @@
 /* resp_fake.h - a node that is nothing but one kv machine, for trying the RESP service without a cluster.
  *
- * It defines the functions of node/group.h and node/service.h that the service calls, so it is included in one file of a program, and
- * the real ones are not linked. Writes and reads wait until the test applies, serves or loses them: fake_turn does what a
- * healthy single node would do in a turn. */
+ * It defines the functions of node/group.h and node/service.h that the service calls, so it is included in one file of
+ * a program, and the real ones are not linked. Writes and reads wait until the test applies, serves or loses them:
+ * fake_turn does what a healthy single node would do in a turn. */
 #ifndef SPEC_RESP_FAKE_H
 #define SPEC_RESP_FAKE_H
 
@@ -222,7 +222,9 @@ void orri_group_forget(struct orr_group *group, struct orri_waiter *w) {
     }
 }
 const char *orri_group_name(const struct orr_group *g) { return g ? "kv" : ""; }
-void orri_group_machine_stats(const struct orr_group *g, struct orr_machine_stats *out) { orr_kv_machine.stats(fake_group(g)->machine, out); }
+void orri_group_machine_stats(const struct orr_group *g, struct orr_machine_stats *out) {
+    orr_kv_machine.stats(fake_group(g)->machine, out);
+}
 void orr_node_status(const struct orr_node *node, struct orr_node_status *out) {
     *out = (struct orr_node_status){ .clients = node != NULL };
 }

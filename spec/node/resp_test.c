@@ -1,5 +1,5 @@
-/* resp_test.c - the RESP service over a fake group: order of replies, when reads are served, what is lost, cuts of the stream, pressure. (Texts and
- * values: spec/resp/commands.txt, against a real Redis.) */
+/* resp_test.c - the RESP service over a fake group: order of replies, when reads are served, what is lost,
+ * cuts of the stream, pressure. (Texts and values: spec/resp/commands.txt, against a real Redis.) */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -82,7 +82,7 @@ static void a_read_behind_a_write_of_its_packet_needs_no_question(void **state) 
     assert_int_equal(r.f.n_reads, 0);
     assert_int_equal(r.f.n_ops, 2);
     OUT(r.c, "");
-    fake_apply(&r.f, 1);                                        /* the first write alone: its reads, and what lies before the second */
+    fake_apply(&r.f, 1);    /* the first write alone: its reads, and what lies before the second */
     OUT(r.c, "$-1\r\n+OK\r\n$1\r\n1\r\n+PONG\r\n");
     fake_apply(&r.f, 1);
     OUT(r.c, "+OK\r\n$1\r\n2\r\n*2\r\n$1\r\n2\r\n$-1\r\n");
@@ -101,7 +101,7 @@ static void reads_alone_ask_once_a_turn(void **state) {
     fake_services(&r.f);
     assert_int_equal(r.f.n_reads, 2);
     OUT(r.c, "");
-    struct fake_read second = r.f.reads[1];                     /* the later question's answer comes first: it covers the older reads */
+    struct fake_read second = r.f.reads[1];    /* the later question's answer comes first: it covers the older reads */
     second.w->ops->served(second.w, second.tag, &r.f.at);
     OUT(r.c, "$1\r\n1\r\n$-1\r\n:2\r\n+PONG\r\n:1\r\n");
     fake_serve(&r.f);
@@ -123,7 +123,7 @@ static void a_read_of_a_later_turn_waits_for_its_own_answer(void **state) {
     fake_serve(&r.f);
     OUT(r.c, "$1\r\n1\r\n");
 
-    say(r.c, "SET k 2\r\n");                                    /* and the other way round: answered before the write is applied */
+    say(r.c, "SET k 2\r\n");    /* and the other way round: answered before the write is applied */
     fake_services(&r.f);
     say(r.c, "GET k\r\n");
     fake_services(&r.f);
@@ -406,8 +406,11 @@ static void replies_can_be_switched_off(void **state) {
 
 /* A stream of random commands, some of them wrong. */
 static size_t random_stream(char *at, size_t max, struct orr_rng *rng) {
-    static const char *const names[] = { "SET", "GET", "INCR", "DEL", "PING", "ECHO", "MGET", "APPEND", "GETX", "EXPIRE", "MSET", "TTL" };
-    static const char *const words[] = { "a", "b", "1", "", "x y", "EX", "100", "NX", "\r\n", "$1", "*2", "GET", "long long long value" };
+    static const char *const names[] = { "SET",  "GET",    "INCR", "DEL",    "PING", "ECHO",
+                                         "MGET", "APPEND", "GETX", "EXPIRE", "MSET", "TTL" };
+    static const char *const words[] = {
+        "a", "b", "1", "", "x y", "EX", "100", "NX", "\r\n", "$1", "*2", "GET", "long long long value"
+    };
     size_t n = 0;
     while (n + 400 < max) {
         int args = 1 + (int)orri_rng_below(rng, 4);
@@ -459,7 +462,9 @@ static void many_arguments_come_in_pieces_and_want_is_told(void **state) {
     enum { N = 20001 };
     char word[32];
     fake_feed(r.c, word, (size_t)sprintf(word, "*%d\r\n$4\r\nMSET\r\n", N));
-    for (int i = 1; i < N; i++) fake_feed(r.c, word, (size_t)sprintf(word, "$%d\r\n%d\r\n", i < 10 ? 1 : i < 100 ? 2 : i < 1000 ? 3 : i < 10000 ? 4 : 5, i));
+    for (int i = 1; i < N; i++)
+        fake_feed(r.c, word, (size_t)sprintf(word, "$%d\r\n%d\r\n",
+                                             i < 10 ? 1 : i < 100 ? 2 : i < 1000 ? 3 : i < 10000 ? 4 : 5, i));
     fake_turn(&r.f);
     OUT(r.c, "+OK\r\n");
     say(r.c, "DBSIZE\r\n*2\r\n$4\r\nECHO\r\n$1000\r\n");
