@@ -1,5 +1,5 @@
-/* kv_op_fuzz.c - any bytes as ops and questions: records of one byte for the size, then so many bytes. The digest is the same on a second
- * machine with another seed of its own, and after a snapshot. */
+/* kv_op_fuzz.c - any bytes as ops and questions: records of one byte for the size, then so many bytes.
+ * The digest is the same on a second machine with another seed of its own, and after a snapshot. */
 #include <stdlib.h>
 
 #include "../node/kv_rig.h"

@@ -1,5 +1,6 @@
-/* kv_snapshot_fuzz.c - any bytes as a snapshot. The first byte says how it is cut. What lies between the head and the records (32 KiB of slots) is
- * filled in, so that a small input reaches the records, and half of the inputs get the digest that the rest makes. */
+/* kv_snapshot_fuzz.c - any bytes as a snapshot. The first byte says how it is cut. What lies between the head and the
+ * records (32 KiB of slots) is filled in, so that a small input reaches the records, and half of the inputs get the
+ * digest that the rest makes. */
 #include <stdlib.h>
 
 #include "../node/kv_rig.h"

@@ -1,8 +1,8 @@
-/* raft_fuzz.c - any bytes from peers: what is a message is written back as the same bytes, and a node that is told lies by its peers goes
- * on: it may be led astray, it may stop, but it doesn't break.
+/* raft_fuzz.c - any bytes from peers: what is a message is written back as the same bytes,
+ * and a node that is told lies by its peers goes on: it may be led astray, it may stop, but it doesn't break.
  *
- * Input: records, each a byte that says what comes: a frame of a peer (a byte of size, the frame), time that passes, or something of the
- * node's own. Stores are done at once. */
+ * Input: records, each a byte that says what comes: a frame of a peer (a byte of size, the frame), time that passes,
+ * or something of the node's own. Stores are done at once. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -59,7 +59,8 @@ static void serve(struct rig *r) {
             if (i < n[2]) ids[2][i] = got.fetches[i].id, entries[i] = got.fetches[i].kind == ORR_FETCH_ENTRIES;
         }
         for (size_t i = 0; i < n[0] && i < 64; i++) (void)raft->stored(r->x, r->now, ids[0][i], 0);
-        for (size_t i = 0; i < n[1] && i < 64; i++) (void)raft->part_stored(r->x, r->now, ids[1][i], i % 4 == 3 ? ORR_ECORRUPT : 0);
+        for (size_t i = 0; i < n[1] && i < 64; i++)
+            (void)raft->part_stored(r->x, r->now, ids[1][i], i % 4 == 3 ? ORR_ECORRUPT : 0);
         for (size_t i = 0; i < n[2] && i < 64; i++) {
             if (entries[i]) (void)raft->fetched(r->x, r->now, ids[2][i], NULL, 0, -EIO);
             else (void)raft->fetched_part(r->x, r->now, ids[2][i], (struct orr_slice){ 0 }, -EIO);

@@ -1,5 +1,5 @@
-/* resp_fuzz.c - any bytes from a client, in packets of any size, with writes applied, served and lost in between. The first byte of the input
- * says how it is cut, the second what becomes of what waits. */
+/* resp_fuzz.c - any bytes from a client, in packets of any size, with writes applied, served and lost in between.
+ * The first byte of the input says how it is cut, the second what becomes of what waits. */
 #include "../node/resp_fake.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t size);
