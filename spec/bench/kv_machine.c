@@ -1,4 +1,5 @@
-/* kv_machine.c - the kv machine alone: what an op costs, and the longest that any one takes while ten million keys come, are frozen, and go.
+/* kv_machine.c - the kv machine alone: what an op costs, and the longest that any one takes while ten million keys
+ * come, are frozen, and go.
  *
  *     kv_machine [KEYS]        default 10,000,000; values of 64 bytes
  *
@@ -63,7 +64,8 @@ static void one(unsigned code, uint64_t key) {
 static double cost(unsigned code, uint64_t keys, size_t n, bool ahead) {
     unsigned char *bytes = malloc(n * 128);
     size_t *sizes = malloc(n * sizeof *sizes);
-    for (size_t i = 0; i < n; i++) sizes[i] = encode(bytes + i * 128, 128, code, orri_rng_below(&rng, keys), code == ORR_KV_SET ? 2 : 1);
+    for (size_t i = 0; i < n; i++)
+        sizes[i] = encode(bytes + i * 128, 128, code, orri_rng_below(&rng, keys), code == ORR_KV_SET ? 2 : 1);
     int64_t begin = now_ns();
     for (size_t i = 0; i < n; i++) {
         struct orr_slice op = orr_borrow(bytes + i * 128, sizes[i]);
@@ -148,15 +150,20 @@ int main(int argc, char **argv) {
     orri_rng_init(&rng, 1);
     if (keys < SMALL || kv->create(&machine, &cfg) < 0) return 2;
     for (uint64_t i = 0; i < SMALL; i++) one(ORR_KV_SET, i);
-    double copy = limit(SMALL, 2000000), set = cost(ORR_KV_SET, SMALL, 2000000, false), get = cost(ORR_KV_GET, SMALL, 2000000, false);
-    printf("%d keys of %d bytes: SET %.0f ns, GET %.0f ns; a copy to a random place %.0f ns (ratios %.1f, %.1f)\n", SMALL, VALUE, set, get,
-           copy, set / copy, get / copy);
-    printf("%-34s SET %.0f ns, GET %.0f ns\n", "fetched ahead", cost(ORR_KV_SET, SMALL, 2000000, true), cost(ORR_KV_GET, SMALL, 2000000, true));
+    double copy = limit(SMALL, 2000000), set = cost(ORR_KV_SET, SMALL, 2000000, false),
+           get = cost(ORR_KV_GET, SMALL, 2000000, false);
+    printf("%d keys of %d bytes: SET %.0f ns, GET %.0f ns; a copy to a random place %.0f ns (ratios %.1f, %.1f)\n",
+           SMALL, VALUE, set, get, copy, set / copy, get / copy);
+    printf("%-34s SET %.0f ns, GET %.0f ns\n", "fetched ahead", cost(ORR_KV_SET, SMALL, 2000000, true),
+           cost(ORR_KV_GET, SMALL, 2000000, true));
     each("SET, the table growing", ORR_KV_SET, keys);
     kv->stats(machine, &stats);
-    printf("%-34s       %8.1f MB, %.0f bytes a key\n", "memory", (double)stats.bytes / 1e6, (double)stats.bytes / (double)stats.keys);
-    printf("%-34s SET %.0f ns, GET %.0f ns\n", "at that size", cost(ORR_KV_SET, keys, 1000000, false), cost(ORR_KV_GET, keys, 1000000, false));
-    printf("%-34s SET %.0f ns, GET %.0f ns\n", "fetched ahead", cost(ORR_KV_SET, keys, 1000000, true), cost(ORR_KV_GET, keys, 1000000, true));
+    printf("%-34s       %8.1f MB, %.0f bytes a key\n", "memory", (double)stats.bytes / 1e6,
+           (double)stats.bytes / (double)stats.keys);
+    printf("%-34s SET %.0f ns, GET %.0f ns\n", "at that size", cost(ORR_KV_SET, keys, 1000000, false),
+           cost(ORR_KV_GET, keys, 1000000, false));
+    printf("%-34s SET %.0f ns, GET %.0f ns\n", "fetched ahead", cost(ORR_KV_SET, keys, 1000000, true),
+           cost(ORR_KV_GET, keys, 1000000, true));
     snapshot(keys);
     each("DEL, the table shrinking", ORR_KV_DEL, keys);
     kv->destroy(machine);

@@ -1,4 +1,5 @@
-/* limits.c - what this machine can do at best: fdatasync of 4 KiB over a zeroed file, and a round trip between two cores.
+/* limits.c - what this machine can do at best: fdatasync of 4 KiB over a zeroed file,
+ * and a round trip between two cores.
  *
  *   limits FILE     prints "sync_us N" and "round_trip_us N", medians, in microseconds */
 #define _GNU_SOURCE
@@ -70,7 +71,9 @@ static double round_trip_us(void) {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     socklen_t size = sizeof a;
     int l = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    if (bind(l, (struct sockaddr *)&a, sizeof a) < 0 || listen(l, 1) < 0 || getsockname(l, (struct sockaddr *)&a, &size) < 0) fail("listen");
+    if (bind(l, (struct sockaddr *)&a, sizeof a) < 0 || listen(l, 1) < 0 ||
+        getsockname(l, (struct sockaddr *)&a, &size) < 0)
+        fail("listen");
     pid_t child = fork();
     if (child < 0) fail("fork");
     if (child == 0) {
@@ -86,7 +89,9 @@ static double round_trip_us(void) {
     char buf[64] = { 0 };
     for (int i = 0; i < TRIPS; i++) {
         double from = now_us();
-        if (send(fd, buf, sizeof buf, MSG_NOSIGNAL) != sizeof buf || recv(fd, buf, sizeof buf, MSG_WAITALL) != sizeof buf) fail("echo");
+        if (send(fd, buf, sizeof buf, MSG_NOSIGNAL) != sizeof buf ||
+            recv(fd, buf, sizeof buf, MSG_WAITALL) != sizeof buf)
+            fail("echo");
         took[i] = now_us() - from;
     }
     close(fd);

@@ -1,11 +1,13 @@
 /* loop_echo.c - what the world costs over bare libevent: TCP echo of 64 bytes, both servers in the same run.
  *
- *     cc -O2 -Icore/include -o loop_echo spec/bench/loop_echo.c build/release/liborrery.a -levent_core -lxxhash -lpthread
+ *     cc -O2 -Icore/include -o loop_echo spec/bench/loop_echo.c build/release/liborrery.a -levent_core \
+ *        -lxxhash -lpthread
  *     loop_echo [SECONDS]
  *
- * The server is held to core 0 and the client to core 1: left alone, the scheduler at times puts a pair on one core, which
- * makes a ping-pong four times faster. A line for each shape: medians of three runs, the server's CPU per message, and the
- * ratio of the rates. The raw server reads and writes from a callback; the world's node echoes through take and send. */
+ * The server is held to core 0 and the client to core 1: left alone, the scheduler at times puts a pair on one core,
+ * which makes a ping-pong four times faster. A line for each shape: medians of three runs, the server's CPU per
+ * message, and the ratio of the rates. The raw server reads and writes from a callback; the world's node echoes
+ * through take and send. */
 #define _GNU_SOURCE
 #include <orrery/loop.h>
 

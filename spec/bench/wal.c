@@ -4,8 +4,8 @@
  *        -lxxhash -lpthread
  *     wal DIRECTORY [SECONDS]
  *
- * A line for each shape: stores in flight, bytes of an entry; syncs and stores a second, the median time from hand-in to
- * "stored", and that time over the limit's. */
+ * A line for each shape: stores in flight, bytes of an entry; syncs and stores a second,
+ * the median time from hand-in to "stored", and that time over the limit's. */
 #define _GNU_SOURCE
 #include <orrery/loop.h>
 
