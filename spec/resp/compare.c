@@ -1,8 +1,10 @@
 /* compare.c - the same commands to a real Redis and to us, and the same bytes back.
  *
- *     compare COMMANDS REDIS_PORT [OUR_PORT]        without OUR_PORT: the service and the machine in this process, no cluster
+ *     compare COMMANDS REDIS_PORT [OUR_PORT]        without OUR_PORT: the service and the machine in this process,
+ *                                                   no cluster
  *
- * COMMANDS has a command a line, its words as redis-cli would read them ("..." with \x00, \r, \n, \" and \\). Lines may begin with a rule:
+ * COMMANDS has a command a line, its words as redis-cli would read them ("..." with \x00, \r, \n, \" and \\).
+ * Lines may begin with a rule:
  *
  *     ~set        an array whose order is free          ~near N     integers that differ by at most N
  *     ~kind       only the first byte must agree        ~ours TEXT  we answer with TEXT (C escapes), Redis otherwise
@@ -62,7 +64,9 @@ static void side_connect(struct side *s) {
         s->conn = fake_connect(&fake);
         return;
     }
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)s->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)s->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     if (s->fd > 0) close(s->fd);
     s->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (connect(s->fd, (struct sockaddr *)&a, sizeof a) < 0) fail_use("can't connect");
@@ -220,7 +224,9 @@ static void sorted(const struct bytes *in, struct bytes *out) {
     for (size_t i = 0; i < n; i++) append(out, parts[i].at, parts[i].n);
 }
 
-static bool same(const struct bytes *a, const struct bytes *b) { return a->n == b->n && (a->n == 0 || memcmp(a->at, b->at, a->n) == 0); }
+static bool same(const struct bytes *a, const struct bytes *b) {
+    return a->n == b->n && (a->n == 0 || memcmp(a->at, b->at, a->n) == 0);
+}
 
 static bool same_set(struct side *redis, struct side *ours) {
     struct bytes a = { 0 }, b = { 0 };
@@ -252,7 +258,8 @@ static void scan_all(struct side *s, const char *options, struct bytes *out) {
         size_t size = reply_size(at + 2, s->in.n - (size_t)(at + 2 - s->in.at));
         const char *text = (const char *)memmem(at + 2, size, "\r\n", 2) + 2;
         (void)snprintf(cursor, sizeof cursor, "%.*s", (int)(at + 2 + size - 2 - text), text);
-        const char *list = at + 2 + size, *first = (const char *)memmem(list, s->in.n - (size_t)(list - s->in.at), "\r\n", 2) + 2;
+        const char *list = at + 2 + size,
+                   *first = (const char *)memmem(list, s->in.n - (size_t)(list - s->in.at), "\r\n", 2) + 2;
         append(&keys, first, s->in.n - (size_t)(first - s->in.at));
     } while (strcmp(cursor, "0") != 0);
     struct bytes whole = { 0 };
@@ -301,7 +308,8 @@ static bool starts(const char **line, const char *with) {
 
 static void run_line(struct side *redis, struct side *ours, const char *line) {
     struct bytes packet = { 0 }, text = { 0 };
-    bool set = starts(&line, "~set "), kind = starts(&line, "~kind "), skip = starts(&line, "~skip "), mine = starts(&line, "~ours ");
+    bool set = starts(&line, "~set "), kind = starts(&line, "~kind "), skip = starts(&line, "~skip "),
+         mine = starts(&line, "~ours ");
     long by = starts(&line, "~near ") ? strtol(line, (char **)(uintptr_t)&line, 10) : -1;
     int count = 1;
     if (mine) (void)next_word(&line, &text);
@@ -326,7 +334,8 @@ int main(int argc, char **argv) {
     char line[4096];
     FILE *f = argc > 2 ? fopen(argv[1], "r") : NULL;
     if (!f) fail_use("usage: compare COMMANDS REDIS_PORT [OUR_PORT]");
-    struct side redis = { .name = "redis", .port = atoi(argv[2]) }, ours = { .name = "ours", .port = argc > 3 ? atoi(argv[3]) : 0 };
+    struct side redis = { .name = "redis", .port = atoi(argv[2]) },
+                ours = { .name = "ours", .port = argc > 3 ? atoi(argv[3]) : 0 };
     if (ours.port == 0) fake_init(&fake);
     side_connect(&redis);
     side_connect(&ours);
