@@ -41,7 +41,7 @@ for _ in $(seq 400); do grep -q '^ready' "$tmp/up" && break; sleep 0.05; done
 grep -q '^ready' "$tmp/up" || { cat "$tmp/up" "$tmp/log" >&2; exit 2; }
 nodes=($(sed -n 's/^node [^ ]* pid \([0-9]*\) .*/\1/p' "$tmp/up")) ours=
 for port in $(sed -n 's/^node .* resp [^ ]*:\([0-9]*\).*/\1/p' "$tmp/up"); do
-    redis-cli -p "$port" info replication | grep -q '^role:master\|^role:leader' && ours=$port
+    redis-cli -p "$port" info replication | grep -q '^orrery_role:leader' && ours=$port
 done
 [ -n "$ours" ] || { echo "kv.sh: no node says that it leads" >&2; exit 2; }
 
