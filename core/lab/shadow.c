@@ -50,7 +50,7 @@ void lab_shadow_free(struct lab *lab) {
     lab->alloc.fn(lab->alloc.ud, s, sizeof *s, 0);
 }
 
-/* Does the batch count? As DESIGN §7 says it, without regard to how filter.c does it. */
+/* Does the batch count? By the origin tag alone, without regard to how filter.c does it. */
 static bool counts(struct lab *lab, const struct orri_origin_tag *tag) {
     struct lab_shadow *s = lab->shadow;
     if (tag->sequence == 0) return true;
