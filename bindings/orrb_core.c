@@ -58,6 +58,7 @@ int luaopen_orrery_core(lua_State *L) {
         { "process", orrb_open_process },
         { "live", orrb_open_live },
         { "lab", orrb_open_lab },
+        { "memory", orrb_open_memory },
     };
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
         lua_pushcfunction(L, rooms[i].open);

@@ -326,16 +326,15 @@ local function file_environment(origin)
   return environment.close(env, "a cluster file")
 end
 
-local steps_max = 100000000
+local steps_max, bytes_max = 100000000, 1 << 28
 
--- The cluster of a file, or nil and one line for people.
-function cluster.load(path)
+local function load_file(path)
   local text, why = read(path)
   if not text then return nil, why end
   local chunk, message = load(text:gsub("^#[^\n]*", "", 1), "@" .. path, "t",
     file_environment { file = path, line = 1, text = text })
   if not chunk then return nil, (message:gsub("\n", " ")) end
-  local ok, result = environment.bounded(chunk, steps_max)
+  local ok, result = environment.bounded(chunk, steps_max, bytes_max)
   if not ok then
     local line = (type(result) == "string" and result or options.got(result)):gsub("\n", " ")
     return nil, line:find(path .. ":", 1, true) == 1 and line or path .. ": " .. line
@@ -344,6 +343,13 @@ function cluster.load(path)
     return nil, ("%s:1: must return orrery.cluster{...} (got %s)"):format(path, options.got(result))
   end
   return result
+end
+
+-- The cluster of a file, or nil and one line for people.
+function cluster.load(path)
+  local ok, value, message = environment.limited(load_file, bytes_max, path)
+  if ok then return value, message end
+  return nil, ("%s: %s"):format(path, value)
 end
 
 -- -- Asking a cluster -----------------------------------------------------------------------------------------------

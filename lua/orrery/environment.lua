@@ -2,6 +2,7 @@
 --
 -- Each environment has copies of the library's tables, so that nobody can change them for others, and is closed: making
 -- a global raises, and so does asking for one that isn't there, which is nearly always a misspelt local.
+local core = require "orrery.core"
 local options = require "orrery.options"
 
 local environment = {}
@@ -57,9 +58,23 @@ function environment.close(env, where)
   })
 end
 
+-- A complaint in words: of memory Lua itself says only that there isn't enough.
+local function in_words(message, bytes_max)
+  if message ~= "not enough memory" then return message end
+  return ("used more than %d bytes of memory"):format(bytes_max)
+end
+
+-- As pcall(f, ...), while this state may not grow by more than so many bytes: what eats memory is told so, and takes
+-- neither this process nor the machine with it.
+function environment.limited(f, bytes_max, ...)
+  local results = table.pack(core.memory.limit(bytes_max, f, ...))
+  if not results[1] then results[2] = in_words(results[2], bytes_max) end
+  return table.unpack(results, 1, results.n)
+end
+
 -- Runs f(...) with a bound on its instructions; what loops is told so, and not waited for. As pcall, without results
--- beyond the first.
-function environment.bounded(f, steps_max, ...)
+-- beyond the first. The bound on memory is somebody else's; bytes_max is what to tell where it is met.
+function environment.bounded(f, steps_max, bytes_max, ...)
   local thread = coroutine.create(f)
   local steps, stride = 0, math.min(steps_max, 1000000)
   debug.sethook(thread, function()
@@ -68,7 +83,7 @@ function environment.bounded(f, steps_max, ...)
   end, "", stride)
   local ok, result = coroutine.resume(thread, ...)
   if ok and coroutine.status(thread) ~= "dead" then return false, "nothing may wait or yield while a file loads" end
-  return ok, result
+  return ok, ok and result or in_words(result, bytes_max)
 end
 
 return environment

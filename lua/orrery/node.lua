@@ -230,6 +230,12 @@ local function warn_unused(self)
   end
 end
 
+-- What a script raised: with its place, or at least with its name.
+local function in_one_line(path, raised)
+  if type(raised) ~= "string" then return path .. ": raised " .. options.got(raised) end
+  return raised:find "^[^\n]-:%d+: " and raised or path .. ": " .. raised
+end
+
 function node.boot(host, text)
   local self = { host = host, plan = plan.read(text), handles = {}, listening = {}, loading = true }
   self.own = cluster.node(self.plan.cluster, self.plan.id)
@@ -241,20 +247,21 @@ function node.boot(host, text)
   local chunk, message = load(self.plan.files[path]:gsub("^#[^\n]*", "", 1), "@" .. self.plan.directory .. path, "t",
     new_environment(self))
   if not chunk then error(message, 0) end
-  local ok, result = environment.bounded(chunk, self.plan.cluster.limits.steps)
-  if not ok then error(type(result) == "string" and result or path .. ": raised " .. options.got(result), 0) end
+  local limits = self.plan.cluster.limits
+  local ok, result = environment.bounded(chunk, limits.steps, limits.memory)
+  if not ok then error(in_one_line(self.plan.directory .. path, result), 0) end
   self.loading = false
   warn_unused(self)
 end
 
--- Nil, or the one line that boot would fail with on a host that takes everything.
-function node.rehearse(text)
+-- Nil, or the one line that boot would fail with on a host that takes everything, within so many bytes of memory.
+function node.rehearse(text, bytes_max)
   local function nothing() end
   local host = {
     new = nothing, log = nothing, listen = nothing, status = nothing,
     replicate = function() return true end, seed = function() return 1 end,
   }
-  local ok, message = pcall(node.boot, host, text)
+  local ok, message = environment.limited(node.boot, bytes_max, host, text)
   if not ok then return message end
 end
 

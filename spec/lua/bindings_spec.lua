@@ -133,7 +133,7 @@ describe("a live node", function()
   it("has a script's memory limited", function()
     local live, message = start "local t = {} for i = 1, 60 do t[i] = ('x'):rep(10000000) .. i end"
     assert.is_nil(live)
-    assert.equal("not enough memory", message)
+    assert.matches("n.lua: used more than 268435456 bytes of memory$", message)
   end)
 end)
 
@@ -187,6 +187,33 @@ describe("a simulated run", function()
     for _, fault in ipairs(core.lab.faults()) do names[fault.name] = fault.unit end
     assert.equal("TIMED", names.crash)
     assert.equal("OP", names.loss)
+  end)
+end)
+
+describe("a limit on memory", function()
+  local limit = core.memory.limit
+
+  it("is a pcall where nobody meets it", function()
+    assert.same({ true, 1, nil, 3 }, { limit(1 << 20, function(...) return ... end, 1, nil, 3) })
+    assert.same({ false, "oh" }, { limit(1 << 20, error, "oh", 0) })
+    assert.same({ true }, { limit(0, function() end) })
+  end)
+
+  it("ends what meets it, and is over afterwards", function()
+    local function eat() return #("x"):rep(1 << 21) end
+    assert.same({ false, "not enough memory" }, { limit(1 << 20, eat) })
+    assert.same({ true, false, "not enough memory" }, { limit(1 << 22, limit, 1 << 20, eat) })
+    assert.same({ true, false, "not enough memory" }, { limit(1 << 20, limit, 1 << 30, eat) })
+    assert.equal(1 << 21, eat())
+  end)
+
+  it("counts what is freed, too", function()
+    assert.is_true((limit(1 << 22, function() for i = 1, 100 do local _ = ("x"):rep(1 << 20) .. i end end)))
+  end)
+
+  it("checks its arguments", function()
+    assert.has_error(function() limit(-1, print) end, "bad argument #1 to 'limit' (bytes must not be negative)")
+    assert.has_error(function() limit(1) end, "bad argument #2 to 'limit' (value expected)")
   end)
 end)
 

@@ -132,6 +132,23 @@ describe("wrong use", function()
     write_cluster()
   end)
 
+  it("of a file that eats memory is one line with its name", function()
+    local before = "ulimit -v 2000000;"                         -- so that a failure is none of the machine
+    local function is_told(expected, arguments)
+      local code, _, err = orrery(arguments, before)
+      assert.equal("orrery: " .. expected .. "\n", err)
+      assert.equal(2, code)
+    end
+    if program:find "/asan/" then before = "" end               -- the sanitizer reserves more than that
+    folder:write("eats.lua", "local s = 'x' for i = 1, 60 do s = s .. s end")
+    is_told("eats.lua: used more than 268435456 bytes of memory", "up eats.lua")
+    write_cluster("limits = { memory = 8000000 },", ', node = "other.lua"')
+    folder:write("other.lua", "local t = {} while true do t[#t + 1] = ('x'):rep(1000000) .. #t end")
+    is_told("other.lua: used more than 8000000 bytes of memory", "sim c.lua")
+    is_told("other.lua: used more than 8000000 bytes of memory", "run c.lua --node b")
+    write_cluster()
+  end)
+
   it("of an address is one line with its place", function()
     local p = write_cluster()
     folder:write("blocker.lua", [[return orrery.cluster { name = "blocker", node = "empty.lua", nodes = {

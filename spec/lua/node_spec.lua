@@ -151,9 +151,10 @@ describe("a node script", function()
     { "require 'nothing'",
       [[n.lua:1: require: no module "nothing" beside the cluster file (a module's name must be written literally)]] },
     { "load('x', 'x', 'b')", [[n.lua:1: load: only text can be loaded, mode must be "t"]] },
-    { "coroutine.yield()", "nothing may wait or yield while a file loads", },
+    { "coroutine.yield()", "n.lua: nothing may wait or yield while a file loads", },
     { "while true do end", "n.lua:1: ran for more than 10000000 instructions" },
     { "error {}", "n.lua: raised a table" },
+    { "error('oh', 0)", "n.lua: oh" },
     { "local = 1", "n.lua:1: <name> expected near '='" },
   }
   for _, case in ipairs(cases) do

@@ -39,7 +39,8 @@ function prepare.cluster(path, opts, only)
   local sets = sets_of(opts.set)
   local function text(id) return plan.text(value, bundle, id, sets) end
   for _, id in ipairs(only and { only } or cluster.ids(value)) do
-    message = node.rehearse(text(id))
+    message = node.rehearse(text(id), value.limits.memory)
+    if message and message:find "^used more" then message = path .. ": " .. message end      -- before its script began
     if message then return nil, (message:gsub("\n%s*", " ")) end
   end
   return { value = value, ids = cluster.ids(value), text = text }
