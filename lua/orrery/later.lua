@@ -37,7 +37,7 @@ function later.guard(name, t, set, separator)
       return v
     end,
     __newindex = function(_, key) error(("%s is read-only (assigning %s)"):format(name, tostring(key)), 2) end,
-    __pairs = function() return next, t, nil end,
+    __pairs = function(self) return function(_, key) return next(t, key) end, self, nil end,
     __tostring = function() return t.title or name end,
   })
 end

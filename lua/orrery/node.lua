@@ -11,6 +11,7 @@ local options = require "orrery.options"
 local plan = require "orrery.plan"
 local show = require "orrery.show".show
 local topology = require "orrery.topology"
+local view = require "orrery.view"
 
 local node = {}
 
@@ -136,11 +137,17 @@ local function text_of(...)
 end
 
 local function new_log(host)
-  local log = {}
+  local log, object = {}, nil
   for _, level in ipairs { "error", "warn", "info", "debug" } do
-    log[level] = function(_, ...) host.log(level, text_of(...)) end
+    log[level] = function(given, ...)
+      if given ~= object then
+        error(("node.log.%s must be called as a method: node.log:%s(...)"):format(level, level), 2)
+      end
+      host.log(level, text_of(...))
+    end
   end
-  return later.guard("node.log", log, {})
+  object = later.guard("node.log", log, {})
+  return object
 end
 
 local function ids_of_role(self, name)
@@ -162,10 +169,10 @@ local function new_node(self)
     title = ("orrery.node(%s)"):format(self.own.id),
     id = self.own.id,
     zone = self.own.zone,
-    roles = roles,
-    config = plan.config(self.plan.cluster, self.own, self.plan.sets),
-    cluster = self.plan.cluster,
-    peers = self.plan.peers,
+    roles = view.of(roles, "node.roles"),
+    config = view.of(plan.config(self.plan.cluster, self.own, self.plan.sets), "node.config"),
+    cluster = view.of(self.plan.cluster, "node.cluster"),
+    peers = view.of(self.plan.peers, "node.peers"),
     log = new_log(self.host),
     role = method("role", ids_of_role),
     replicate = method("replicate", replicate),
@@ -202,7 +209,7 @@ local function new_environment(self)
   env.orrery = later.guard("orrery", {
     version = later.version, cluster = cluster.new, topology = topology, show = show,
   }, later.orrery)
-  env.node = new_node(self)
+  env.node, env.next = new_node(self), view.next
   env.print = function(...) self.host.log("info", text_of(...)) end
   env.require = new_require(self, env)
   return environment.close(env, "a node script")

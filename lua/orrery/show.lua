@@ -3,6 +3,8 @@
 -- Both visit keys in one order (array part, then integers, floats, strings, booleans, others by their text), so equal
 -- values give equal text in every process. literal() loads back as the same value, integer and float kept apart; it is
 -- what bundles are hashed over and what a node's own Lua state is started from.
+local behind = require "orrery.view".behind
+
 local order = { number = 1, string = 2, boolean = 3 }
 
 local function before(a, b)
@@ -54,6 +56,7 @@ end
 function text_of(v, depth, above)
   if type(v) == "string" then return quoted(v) end
   if type(v) ~= "table" then return tostring(v) end
+  v = behind(v)
   local mt = getmetatable(v)
   if type(mt) == "table" and mt.__tostring then return tostring(v) end
   if above[v] or depth > depth_max then return "{...}" end

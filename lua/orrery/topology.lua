@@ -5,6 +5,7 @@
 -- A topology is a plain description (kind and figures); ids come in when it is asked. A pair is { a, b } with a before
 -- b in the file's order, once, perhaps with the simulator's figures. Nothing is routed over a third node.
 local options = require "orrery.options"
+local behind = require "orrery.view".behind
 
 local topology, methods = {}, {}
 local meta = { __index = methods, __name = "orrery.topology" }
@@ -65,11 +66,11 @@ end
 
 function meta.__add(a, b)
   for i, x in ipairs { a, b } do
-    if getmetatable(x) ~= meta then
+    if getmetatable(behind(x)) ~= meta then
       error(("topology +: operand %d must be an orrery.topology (got %s)"):format(i, options.got(x)), 2)
     end
   end
-  return new { kind = "join", a, b }
+  return new { kind = "join", behind(a), behind(b) }
 end
 
 -- -- The pairs ------------------------------------------------------------------------------------------------------
@@ -211,7 +212,7 @@ end
 
 -- -- As plain data --------------------------------------------------------------------------------------------------
 function topology.is(v)
-  return getmetatable(v) == meta
+  return getmetatable(behind(v)) == meta
 end
 
 -- A description that came as plain data (show.literal) becomes a topology again.

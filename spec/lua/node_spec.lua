@@ -67,6 +67,27 @@ describe("a node script", function()
     ]] .. quiet, "a", { x = 9 }))
   end)
 
+  it("reads what it is shown as any table", function()
+    assert.equal("info: 1 b b 1 kv,2 2 true nil", logged([[
+      local keys = {}
+      for _, key in ipairs { "name", "rate" } do
+        for k, v in pairs(node.config) do if k == key then keys[#keys + 1] = v end end
+      end
+      local _, first = next(node.peers)
+      for i, id in ipairs(node.peers) do first = id end
+      node.log:info(#node.peers, node.peers[1], first, #{ table.unpack(node.peers) }, table.concat(keys, ","), #node.cluster.nodes[2].roles,
+        node.cluster.nodes == node.cluster.nodes, next(node.cluster.secrets))]] .. quiet))
+    assert.equal('info: { name = "kv", rate = 2 } { "b" } { "store", "page" } orrery.cluster(kv 3 nodes)', logged([[
+      node.log:info(node.config, node.peers, node.cluster.nodes[2].roles, tostring(node.cluster))]] .. quiet))
+    assert.equal("info: 2 3 a line() + mesh()", logged([[
+      local t = node.cluster.links
+      node.log:info(#t:list { "a", "b", "c" }, #(t + orrery.topology.mesh()):list { "a", "b", "c" }, t:list({ "a", "b" })[1][1],
+        tostring(t + orrery.topology.mesh()):match "^[^\n]*")]] .. quiet))
+    assert.equal("info: a b", logged([[
+      local kv = node:replicate("kv", { machine = "kv", on = node.cluster.nodes[2].config.on or { node.id, node.peers[1] } })
+      node.log:info(node.id, node.peers[1])]] .. quiet))
+  end)
+
   it("logs values readably, and prints into the log", function()
     assert.equal('warn: x { 1, 2 } nil 1.5\ninfo: hello true', logged([[
       node.log:warn("x", { 1, 2 }, nil, 1.5) print("hello", true)]] .. quiet))
@@ -105,6 +126,19 @@ describe("a node script", function()
     { "debug.sethook()", "n.lua:1: a node script has no global debug" },
     { "node.id = 'b'", "n.lua:1: node is read-only (assigning id)" },
     { "node.idd = 'b'", "n.lua:1: node is read-only (assigning idd)" },
+    { "node.peers[1] = 'x'", "n.lua:1: node.peers is read-only (assigning [1])" },
+    { "node.peers[2] = 'x'", "n.lua:1: node.peers is read-only (assigning [2])" },
+    { "table.insert(node.peers, 'x')", "n.lua: node.peers is read-only (assigning [2])" },
+    { "node.config.rate = 1", "n.lua:1: node.config is read-only (assigning rate)" },
+    { "node.roles.page = true", "n.lua:1: node.roles is read-only (assigning page)" },
+    { "node.cluster.name = 'x'", "n.lua:1: node.cluster is read-only (assigning name)" },
+    { "node.cluster.nodes[1].config.rate = 7", "n.lua:1: node.cluster.nodes[1].config is read-only (assigning rate)" },
+    { "node.cluster.links.kind = 'mesh'", "n.lua:1: node.cluster.links is read-only (assigning kind)" },
+    { "local _, t = pairs(node.config) t.rate = 1", "n.lua:1: node.config is read-only (assigning rate)" },
+    { "local _, t = pairs(node) t.id = 'b'", "n.lua:1: node is read-only (assigning id)" },
+    { "setmetatable(node.peers, nil)", "n.lua:1: cannot change a protected metatable" },
+    { "node.log.info('x')", "n.lua:1: node.log.info must be called as a method: node.log:info(...)" },
+    { "node.log:inf('x')", "n.lua:1: node.log.inf is unknown (nearest: 'info')" },
     { "print(node.idd)", "n.lua:1: node.idd is unknown (nearest: 'id')" },
     { "\nnode:on('add', print)", "n.lua:2: node.on is not available in this version of Orrery (0.1.0)" },
     { "orrery.raft {}", "n.lua:1: orrery.raft is not available in this version of Orrery (0.1.0)" },
