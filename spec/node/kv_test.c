@@ -143,7 +143,7 @@ static void due_keys_go_in_advance_a_bounded_number_at_a_time(void **state) {
     (void)state;
     struct rig r;
     rig_init(&r);
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 5000; i++) {
         char key[24];
         (void)snprintf(key, sizeof key, "%d", i);
         IS("OK", ORR_KV_SET, ORR_KV_TIMED | ORR_KV_RELATIVE, 100 + i % 3, 0, 2, key, "v");
@@ -153,11 +153,34 @@ static void due_keys_go_in_advance_a_bounded_number_at_a_time(void **state) {
     while (orr_kv_machine.wants(r.m) <= r.at.time) {
         r.at.index++;
         orr_kv_machine.advance(r.m, &r.at);
-        assert_true(inside(&r)->live->n + 64 >= before && inside(&r)->live->n < before);
+        assert_true(inside(&r)->live->n + 1024 >= before && inside(&r)->live->n < before);
         before = inside(&r)->live->n;
         orri_kv_table_check(inside(&r)->live);
     }
     IS("0", ORR_KV_DBSIZE, 0, 0, 0, 0);
+    rig_free(&r);
+}
+
+/* Entries of 5000 keys that live for one entry's time: no more of them stand than two entries brought. */
+static void keys_that_come_and_go_do_not_pile_up(void **state) {
+    (void)state;
+    struct rig r;
+    unsigned char op[64];
+    rig_init(&r);
+    for (int i = 0, n = 0; i < 20; i++) {
+        r.at.index++;
+        r.at.time += 10 * ORR_MS;
+        for (int k = 0; k < 5000; k++) {
+            char key[24];
+            struct orr_slice args[2] = { orr_borrow(key, (size_t)snprintf(key, sizeof key, "%d", n++)),
+                                         orr_borrow("v", 1) };
+            struct orr_kv_call set = { ORR_KV_SET, ORR_KV_TIMED | ORR_KV_RELATIVE, 10, 0, args, 2 };
+            size_t size = orr_kv_encode(op, sizeof op, &set);
+            assert_int_equal(orr_kv_machine.apply(r.m, &r.at, orr_borrow(op, size), NULL), 0);
+        }
+        orr_kv_machine.advance(r.m, &r.at);
+        assert_true(inside(&r)->live->n <= 10000);
+    }
     rig_free(&r);
 }
 
@@ -480,6 +503,7 @@ int main(void) {
         cmocka_unit_test(ends_are_judged_by_log_time_alone),
         cmocka_unit_test(a_key_whose_time_has_come_is_missing_for_ops),
         cmocka_unit_test(due_keys_go_in_advance_a_bounded_number_at_a_time),
+        cmocka_unit_test(keys_that_come_and_go_do_not_pile_up),
         cmocka_unit_test(large_values_and_keys_have_limits),
         cmocka_unit_test(patterns_match_as_in_redis),
         cmocka_unit_test(bytes_that_are_no_op_change_nothing),

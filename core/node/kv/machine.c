@@ -11,7 +11,8 @@
 #include "node/kv/kv.h"
 
 enum {
-    DUE_MAX = 64,                   /* keys removed in one advance */
+    DUE_OP = 2, DUE_ENTRY = 1024,   /* keys whose time has come removed behind an op, and behind an entry: more than an
+                                     * op adds, so that they don't pile up; and well under 5 ms of work */
     REAP_OP = 8, REAP_ENTRY = 256   /* steps of taking old tables down, an op and an entry */
 };
 
@@ -49,25 +50,31 @@ static uint64_t first_seed(const struct orr_at *at, struct orr_slice op) {
     return seed ? seed : 1;
 }
 
-static int kv_apply(void *x, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink) {
-    struct orri_kv *m = x;
-    struct orri_kv_args args;
-    if (orri_kv_decode(&args, op) < 0 || args.code >= 64) return orri_kv_error(sink, ORR_EINVALID, "ERR not an op");
-    if (!m->seed) m->seed = first_seed(at, op);
-    if (m->dead) orri_kv_reap(m, REAP_OP);
-    return orri_kv_apply(m, at, &args, sink);
-}
-
-/* Keys whose time has come, the longest due first. */
-static void kv_advance(void *x, const struct orr_at *at) {
-    struct orri_kv *m = x;
-    for (unsigned i = 0; i < DUE_MAX; i++) {
+/* Removes keys whose time has come, the longest due first, up to `max`. */
+static void remove_due(struct orri_kv *m, const struct orr_at *at, unsigned max) {
+    for (unsigned i = 0; i < max; i++) {
         struct orri_kv_entry *e = orri_kv_first_end(m->live);
         if (!e || !orri_kv_is_due(m, e, orri_kv_ms(at))) break;
         struct orr_slice key = orr_borrow(e->bytes, e->key_size);
         struct orri_kv_spot spot = { key, e->hash, orri_kv_find(m->live, key.at, key.size, e->hash) };
         orri_kv_drop(m, at, &spot);
     }
+}
+
+static int kv_apply(void *x, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink) {
+    struct orri_kv *m = x;
+    struct orri_kv_args args;
+    if (orri_kv_decode(&args, op) < 0 || args.code >= 64) return orri_kv_error(sink, ORR_EINVALID, "ERR not an op");
+    if (!m->seed) m->seed = first_seed(at, op);
+    if (m->dead) orri_kv_reap(m, REAP_OP);
+    int rc = orri_kv_apply(m, at, &args, sink);
+    if (rc == 0) remove_due(m, at, DUE_OP);
+    return rc;
+}
+
+static void kv_advance(void *x, const struct orr_at *at) {
+    struct orri_kv *m = x;
+    remove_due(m, at, DUE_ENTRY);
     if (m->dead) orri_kv_reap(m, REAP_ENTRY);
 }
 
