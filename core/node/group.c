@@ -10,7 +10,10 @@
 #include "node/inner.h"
 
 enum { ROUNDS_MAX = 4 };
-#define NUDGE (50 * ORR_MS)         /* at least so long between two empty batches */
+/* Between two empty batches: at least; where log time does not follow; while there is more to do than one does. */
+#define NUDGE (50 * ORR_MS)
+#define NUDGE_MAX (2 * ORR_SECOND)
+#define NUDGE_BEHIND (5 * ORR_MS)
 
 /* -- Life ---------------------------------------------------------------------------------------------------------- */
 static void wake_up(struct orri_alarm *alarm) { (void)alarm; }         /* the turn itself does what is due */
@@ -289,24 +292,33 @@ static orr_time realtime(const struct orr_group *g) {
     return wall.realtime;
 }
 
-/* The machine wants log time to move on although nobody writes: an empty batch does that. When it next wants one. */
-static orr_time nudge(struct orr_group *g) {
-    struct orr_node *n = g->node;
+/* The machine wants log time to move on although nobody writes: an empty batch does that. When the next one is due.
+ * What log time has reached already is a backlog, worked off soon. What only this clock has reached may have to wait
+ * long: log time follows a clock that was set forward at its own pace. */
+static orr_time nudge_due(const struct orr_group *g) {
     if (g->status.role != ORR_LEADER || g->nudged || g->restoring.on || g->machine_broken) return ORR_NEVER;
     orr_time wants = g->machine_ops->wants(g->machine);
     if (wants == ORR_NEVER) return ORR_NEVER;
-    orr_time wait = wants - realtime(g);
-    if (wait > 0) return n->now + wait;
-    if (n->now < g->nudge_after) return g->nudge_after;
-    struct orr_chunk *c = n->w->chunks->get(n->w->chunks, ORRI_BATCH_HEAD);
+    if (wants <= g->at.time) return g->nudged_at + NUDGE_BEHIND;
+    orr_time wait = wants - realtime(g), after = g->nudged_at + g->nudge_wait;
+    return wait > 0 && g->node->now + wait > after ? g->node->now + wait : after;
+}
+
+static void nudge(struct orr_group *g) {
+    struct orr_node *n = g->node;
+    if (nudge_due(g) > n->now) return;
+    orr_time wants = g->machine_ops->wants(g->machine);
+    bool unmet = g->nudge_wants > g->at.time;       /* by the one before */
+    g->nudge_wait = !unmet ? NUDGE : g->nudge_wait < NUDGE_MAX / 2 ? 2 * g->nudge_wait : NUDGE_MAX;
+    g->nudge_wants = wants;
+    g->nudged_at = n->now;
     size_t count = 0;
-    g->nudge_after = n->now + NUDGE;
-    if (!c) return g->nudge_after;
+    struct orr_chunk *c = n->w->chunks->get(n->w->chunks, ORRI_BATCH_HEAD);
+    if (!c) return;
     orri_batch_head_write(c->at, &(struct orri_batch_head){ 0 });
     struct orr_slice batch = { c, c->at, ORRI_BATCH_HEAD };
     if (g->order->propose(g->x, n->now, &batch, 1, &count) == 0 && count == 1) g->nudged = true;
     orr_drop(batch);
-    return g->nudged ? ORR_NEVER : g->nudge_after;
 }
 
 static bool work(struct orr_group *g) {
@@ -339,7 +351,7 @@ void orri_group_turn(struct orr_group *g) {
     if (g->order->deadline(g->x) <= n->now) (void)g->order->tick(g->x, n->now);
     orri_origin_tick(&g->origin, n->now, late(g));
     orri_reads_tick(&g->reads, n->now, late(g));
-    orr_time wants = nudge(g);
+    nudge(g);
     bool unfinished = work(g);
     while (!orri_node_dead(n) && orri_apply_some(g)) {
         g->told_applied = g->at.index;
@@ -359,7 +371,7 @@ void orri_group_turn(struct orr_group *g) {
     stop_if_broken(g);
     if (unfinished) n->again = true;
     orr_time at = g->order->deadline(g->x);
-    orr_time others[3] = { orri_origin_deadline(&g->origin), orri_reads_deadline(&g->reads), wants };
+    orr_time others[3] = { orri_origin_deadline(&g->origin), orri_reads_deadline(&g->reads), nudge_due(g) };
     for (size_t i = 0; i < 3; i++) at = others[i] < at ? others[i] : at;
     orri_node_alarm(n, &g->alarm, at);
 }

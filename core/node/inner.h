@@ -143,7 +143,8 @@ struct orr_group {
     struct orri_taking taking;
     struct orri_restoring restoring;
     bool nudged;                    /* an empty batch is on its way */
-    orr_time nudge_after;
+    orr_time nudged_at, nudge_wait; /* the last one; how long from it to the next */
+    orr_time nudge_wants;           /* what it was to reach */
     bool handing_over;              /* leaving: somebody else is to lead */
     struct orri_alarm alarm;
     struct orri_note note;
