@@ -200,8 +200,8 @@ int orri_disk_start(struct orr_loop *loop) {
 
 void orri_disk_halt(struct orr_loop *loop) {
     struct orri_disk *disk = &loop->disk;
-    disk->submitted = (struct orri_list){ NULL, NULL };
-    if (disk->running) disk_join(disk, N_LANES);
+    orri_file_drop(&disk->submitted);
+    if (disk->running) disk_join(disk, N_LANES);    /* what waited has become canceled, and finished */
 }
 
 /* -- From the loop ------------------------------------------------------------------------------------------------- */

@@ -139,6 +139,21 @@ static void listed(struct orr_loop *loop, struct orr_name_op *r) {
     free((void *)(uintptr_t)found.at);
 }
 
+/* After halt. The requests are still the node's, who finds nothing in them that it would have to drop. */
+void orri_file_drop(struct orri_list *list) {
+    for (struct orr_req *req = orri_list_pop(list); req; req = orri_list_pop(list)) {
+        if (req->op == ORR_OP_READ) {
+            struct orr_read *r = (struct orr_read *)(void *)req;
+            orr_drop(r->got);
+            r->got = orr_borrow(NULL, 0);
+        } else if (req->op == ORR_OP_LIST) {
+            struct orr_name_op *r = (struct orr_name_op *)(void *)req;
+            free((void *)(uintptr_t)r->names.at);
+            r->names = orr_borrow(NULL, 0);
+        }
+    }
+}
+
 void orri_file_taken(struct orr_loop *loop, struct orr_req *req) {
     loop->disk.under_way--;
     switch (req->op) {

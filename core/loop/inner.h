@@ -212,7 +212,7 @@ struct orr_loop {
     unsigned signals_came;          /* bit i: number i of orri_signals */
     struct orr_req signal;
     int stop_code;
-    char stop_reason[256];
+    char stop_reason[1024];         /* no shorter than what a node has to say */
     struct orr_world_stats stats;
 };
 
@@ -309,6 +309,7 @@ int orri_read(struct orr_world *w, struct orr_read *r);
 int orri_file_op(struct orr_world *w, struct orr_file_op *r, enum orr_op op);
 int orri_name_op(struct orr_world *w, struct orr_name_op *r, enum orr_op op);
 void orri_file_taken(struct orr_loop *loop, struct orr_req *req);
+void orri_file_drop(struct orri_list *list);            /* what nobody will take: gives back what it has got */
 bool orri_name_ok(const char *path);
 int orri_names_run(struct orri_disk *disk, struct orr_req *req);            /* a disk thread */
 int orri_names_open(struct orri_disk *disk, const struct orr_open *r);      /* the descriptor; a disk thread */

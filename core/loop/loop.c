@@ -183,7 +183,8 @@ void orr_loop_halt(struct orr_loop *loop) {
     orri_event_drop(loop);
     orri_disk_halt(loop);
     orri_jobs_halt(loop);
-    loop->finished = (struct orri_list){ NULL, NULL };
+    orri_done_collect(loop);
+    orri_file_drop(&loop->finished);
     for (struct orri_link *l = loop->streams.next; l != &loop->streams; l = l->next)
         orri_stream_end(ORRI_MEMBER(l, struct orri_stream, all), ORR_ECLOSED);
     orri_listen_free(loop);

@@ -7,7 +7,8 @@
  *   wal_write.c          group commit            snapshot_read.c      pieces for peers and for the machine
  *   wal_segments.c       files ahead and behind
  *   wal_recover.c        what the disk has       recover.c            all of it together, at start
- *   wal_fetch.c          reading entries back    sum.c                checksums of what comes in pieces              */
+ *   wal_fetch.c          reading entries back    sum.c                checksums of what comes in pieces
+ *   fetch.c              what both kinds of reading back share                                                      */
 #ifndef ORRI_STORAGE_INNER_H
 #define ORRI_STORAGE_INNER_H
 
@@ -68,6 +69,23 @@ void orri_errand_write(struct orri_errand *e, struct orr_file *file, uint64_t at
 void orri_errand_file(struct orri_errand *e, enum orr_op op, struct orr_file *file, uint64_t at, unsigned flags,
                       orri_then_fn then);
 void orri_errand_name(struct orri_errand *e, enum orr_op op, const char *path, const char *to, orri_then_fn then);
+
+/* -- Fetches ------------------------------------------------------------------------------------------------------- */
+/* What a fetch begins with, of entries or of a piece of a snapshot. While its read runs it is in s->fetches. */
+struct orri_fetch {
+    struct orri_result result;      /* first */
+    struct orr_storage *s;
+    struct orri_fetch *next, **link;
+    struct orr_read read;
+    size_t bytes;                   /* of all of it, this included */
+};
+void *orri_fetch_new(struct orr_storage *s, size_t bytes, struct orri_storage_done done);       /* NULL: no memory */
+/* `done` has to begin with orri_fetch_over. Where it fails no read runs, and the fetch is still the caller's. */
+int orri_fetch_read(struct orri_fetch *f, struct orr_file *file, uint64_t at, size_t size,
+                    void (*done)(struct orr_req *req));
+struct orri_fetch *orri_fetch_over(struct orr_req *req);
+void orri_fetch_tell(struct orri_fetch *f, int status);
+void orri_fetches_clear(struct orr_storage *s);
 
 /* -- Segments ------------------------------------------------------------------------------------------------------ */
 struct orri_segment {
@@ -246,6 +264,7 @@ struct orr_storage {
     struct orri_row pool;           /* waits at rest */
     struct orri_row waits;          /* all of them */
     struct orri_writer *writers;    /* all, those that only clean up too */
+    struct orri_fetch *fetches;     /* whose reads run */
     struct orri_kept *retired;      /* wait for their readers, or for their removal */
     uint64_t serial;                /* of names of unfinished snapshots */
     struct orri_recovery *recovery;

@@ -9,10 +9,8 @@
 #include <string.h>
 
 struct fetch {
-    struct orri_result result;      /* first */
-    struct orr_read read;
+    struct orri_fetch f;            /* first */
     struct orri_kept *kept;
-    struct orr_storage *s;
     uint64_t offset;
     size_t size;
 };
@@ -97,15 +95,9 @@ void orri_snapshot_keep(struct orr_storage *s, struct orri_group *g, struct orri
 }
 
 /* -- Reading ------------------------------------------------------------------------------------------------------- */
-static void taken(struct orr_storage *s, struct orri_result *result) {
-    orr_drop(((struct fetch *)result)->read.got);
-    orri_put(s, result, sizeof(struct fetch));
-}
-
 static void tell(struct fetch *f, int status) {
     struct orri_kept *kept = f->kept;
-    f->result.done.status = status;
-    orri_tell(f->s, &f->result);
+    orri_fetch_tell(&f->f, status);
     if (!kept) return;
     kept->readers--;
     go_if_unread(kept);
@@ -126,23 +118,18 @@ static int sum_up(struct orri_kept *kept, uint64_t offset, struct orr_slice byte
 }
 
 static void read_done(struct orr_req *req) {
-    struct fetch *f = req->owner;
-    f->s->running--;
+    struct fetch *f = (struct fetch *)orri_fetch_over(req);
+    const struct orr_slice got = f->f.read.got;
     int status = req->status;
-    if (status == 0 && f->read.got.size != f->size) status = ORR_ECORRUPT;
-    if (status == 0) status = sum_up(f->kept, f->offset, f->read.got);
-    if (status == 0) f->result.done.data = f->read.got;
+    if (status == 0 && got.size != f->size) status = ORR_ECORRUPT;
+    if (status == 0) status = sum_up(f->kept, f->offset, got);
+    if (status == 0) f->f.result.done.data = got;
     tell(f, status);
 }
 
 static void submit(struct fetch *f) {
-    f->read = (struct orr_read){ .req = { .done = read_done, .owner = f },
-                                 .file = f->kept->file,
-                                 .at = ORRI_SNAPSHOT_HEAD + f->offset,
-                                 .size = f->size };
-    int rc = f->s->w->ops->read(f->s->w, &f->read);
+    int rc = orri_fetch_read(&f->f, f->kept->file, ORRI_SNAPSHOT_HEAD + f->offset, f->size, read_done);
     if (rc < 0) tell(f, rc);
-    else f->s->running++;
 }
 
 static void opened(struct orri_errand *e, int status) {
@@ -165,13 +152,11 @@ static struct orri_kept *kept_of(const struct orri_group *g, const struct orr_fe
 }
 
 int orri_snapshot_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch *fetch) {
-    struct fetch *f = orri_get(s, sizeof *f);
+    struct fetch *f = orri_fetch_new(
+        s, sizeof *f, (struct orri_storage_done){ .kind = ORR_TAKE_FETCHED_PART, .group = group, .id = fetch->id });
     if (!f) return -ENOMEM;
-    f->s = s;
     f->kept = kept_of(orri_group_find(s, group), fetch);
     f->offset = fetch->offset;
-    f->result.taken = taken;
-    f->result.done = (struct orri_storage_done){ .kind = ORR_TAKE_FETCHED_PART, .group = group, .id = fetch->id };
     uint64_t left = f->kept && f->offset < f->kept->snapshot.size ? f->kept->snapshot.size - f->offset : 0;
     f->size = fetch->bytes_max < left ? fetch->bytes_max : (size_t)left;
     if (f->kept) f->kept->readers++;
@@ -180,7 +165,7 @@ int orri_snapshot_fetch(struct orr_storage *s, uint32_t group, const struct orr_
     } else if (f->kept->file) {
         submit(f);
     } else {
-        orri_queue_push(&f->kept->reads, &f->result);
+        orri_queue_push(&f->kept->reads, &f->f.result);
         if (!f->kept->e.running) orri_errand_open(&f->kept->e, f->kept->name, ORR_F_READONLY, opened);
     }
     return 0;

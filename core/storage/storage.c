@@ -124,6 +124,7 @@ void orri_storage_free(struct orr_storage *s) {
     while ((r = orri_queue_pop(&s->results))) {
         if (r->taken) r->taken(s, r);
     }
+    orri_fetches_clear(s);
     orri_recover_clear(s);
     orri_snapshots_clear(s);
     orri_wal_clear(s);

@@ -10,37 +10,23 @@
 #define ENTRIES_MAX 1024            /* in one fetch */
 
 struct fetch {
-    struct orri_result result;      /* first */
-    struct orr_storage *s;
-    struct orr_read read;
+    struct orri_fetch f;            /* first */
     struct orri_segment *segment;   /* NULL: nothing was read */
     uint32_t group;
     orr_index from;
     size_t n;
-    size_t size;                    /* of this */
     struct orr_entry *entries;
     struct orri_place *places;      /* both behind this struct */
     char text[160];
 };
-
-static void taken(struct orr_storage *s, struct orri_result *result) {
-    struct fetch *f = (struct fetch *)result;
-    orr_drop(f->read.got);
-    orri_put(s, f, f->size);
-}
-
-static void tell(struct fetch *f, int status) {
-    f->result.done.status = status;
-    orri_tell(f->s, &f->result);
-}
 
 static int decode(struct fetch *f) {
     uint64_t begin = f->places[0].at;
     for (size_t i = 0; i < f->n; i++) {
         size_t at = (size_t)(f->places[i].at - begin), size = orri_wal_entry_size(f->places[i].size);
         int rc = ORR_ECORRUPT;
-        if (at <= f->read.got.size && size <= f->read.got.size - at) {
-            rc = orri_wal_get_entry(f->group, f->from + i, orr_part_of(f->read.got, at, size), &f->entries[i]);
+        if (at <= f->f.read.got.size && size <= f->f.read.got.size - at) {
+            rc = orri_wal_get_entry(f->group, f->from + i, orr_part_of(f->f.read.got, at, size), &f->entries[i]);
         }
         if (rc == 0 && f->entries[i].data.size != f->places[i].size) rc = ORR_ECORRUPT;
         if (rc < 0) {
@@ -48,7 +34,7 @@ static int decode(struct fetch *f) {
                            "log file %s, offset %llu: entry %llu of group %u can't be read back: damaged",
                            f->segment->name, (unsigned long long)f->places[i].at, (unsigned long long)(f->from + i),
                            f->group);
-            f->result.done.text = f->text;
+            f->f.result.done.text = f->text;
             return i > 0 ? (f->n = i, 0) : rc;      /* the good ones before it are good */
         }
     }
@@ -56,15 +42,14 @@ static int decode(struct fetch *f) {
 }
 
 static void read_done(struct orr_req *req) {
-    struct fetch *f = req->owner;
-    f->s->running--;
+    struct fetch *f = (struct fetch *)orri_fetch_over(req);
     int status = req->status < 0 ? req->status : decode(f);
     f->segment->readers--;
     if (status == 0) {
-        f->result.done.entries = f->entries;
-        f->result.done.n_entries = f->n;
+        f->f.result.done.entries = f->entries;
+        f->f.result.done.n_entries = f->n;
     }
-    tell(f, status);
+    orri_fetch_tell(&f->f, status);
 }
 
 /* How many entries from `from` on lie in one stretch that may be read for `bytes_max`; at least one. */
@@ -88,34 +73,26 @@ int orri_wal_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch
     bool there = g && !g->reset && fetch->from >= g->first && fetch->from <= through && fetch->from > g->release;
     size_t n = there ? stretch(g, fetch->from, through, fetch->bytes_max) : 0;
     size_t size = sizeof(struct fetch) + n * (sizeof(struct orr_entry) + sizeof(struct orri_place));
-    struct fetch *f = orri_get(s, size);
+    struct fetch *f = orri_fetch_new(
+        s, size, (struct orri_storage_done){ .kind = ORR_TAKE_FETCHED, .group = group, .id = fetch->id });
     if (!f) return -ENOMEM;
-    f->s = s;
-    f->size = size;
-    f->from = fetch->from;
-    f->n = n;
-    f->result.taken = taken;
-    f->result.done = (struct orri_storage_done){ .kind = ORR_TAKE_FETCHED, .group = group, .id = fetch->id };
     if (n == 0) {
-        tell(f, ORR_EUNAVAILABLE);
+        orri_fetch_tell(&f->f, ORR_EUNAVAILABLE);
         return 0;
     }
+    f->from = fetch->from;
+    f->n = n;
     f->group = group;
     f->entries = (struct orr_entry *)(f + 1);
     f->places = (struct orri_place *)(f->entries + n);
     for (size_t i = 0; i < n; i++) f->places[i] = *orri_index_place(g, fetch->from + i);
     f->segment = orri_segment_of(s, f->places[0].segment);
-    const struct orri_place *last = &f->places[n - 1];
-    f->read = (struct orr_read){ .req = { .done = read_done, .owner = f },
-                                 .file = f->segment->file,
-                                 .at = f->places[0].at,
-                                 .size = (size_t)(last->at + orri_wal_entry_size(last->size) - f->places[0].at) };
-    int rc = s->w->ops->read(s->w, &f->read);
+    uint64_t begin = f->places[0].at, end = f->places[n - 1].at + orri_wal_entry_size(f->places[n - 1].size);
+    int rc = orri_fetch_read(&f->f, f->segment->file, begin, (size_t)(end - begin), read_done);
     if (rc < 0) {
         orri_put(s, f, size);
         return rc;
     }
     f->segment->readers++;
-    s->running++;
     return 0;
 }
