@@ -83,6 +83,9 @@ int orri_hello_read(struct orr_slice payload, struct orri_hello *out) {
 size_t orri_refused_write(const struct orri_refused *r, unsigned char *at, size_t cap) {
     struct orr_writer w = orri_writer(at, cap);
     orri_write_u8(&w, (uint8_t)r->reason);
+    orri_write_u64(&w, r->cluster);
+    orri_write_u64(&w, r->id);
+    orri_write_bytes(&w, r->birth.b, sizeof r->birth.b);
     orri_write_blob(&w, r->text, strlen(r->text));
     ORR_ASSERT(!w.failed);
     return (size_t)(w.at - at);
@@ -91,6 +94,10 @@ size_t orri_refused_write(const struct orri_refused *r, unsigned char *at, size_
 int orri_refused_read(struct orr_slice payload, struct orri_refused *out) {
     struct orr_reader r = orri_reader(payload.at, payload.size);
     unsigned reason = orri_read_u8(&r);
+    *out = (struct orri_refused){ 0 };
+    out->cluster = orri_read_u64(&r);
+    out->id = orri_read_u64(&r);
+    read_into(&r, out->birth.b, sizeof out->birth.b);
     read_text(&r, out->text, ORRI_REFUSAL_TEXT_MAX);
     if (r.failed || orri_left(&r) || reason == ORRI_WELCOME || reason >= ORRI_REFUSAL_KINDS) return ORR_EINVALID;
     out->reason = (enum orri_refusal)reason;

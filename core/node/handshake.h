@@ -14,7 +14,14 @@
  *     68   128  trail: marks of its last 32 starts, 4 bytes each, this one first; 0: there was none
  *    196     1+ name, with its length before it
  *            1+ how many groups; each: 4 bytes number, 8 durable term, 8 last index stored
- * REFUSED, the last frame: 1 byte reason, 1+ text with its length before it.                                         */
+ * REFUSED, the last frame:
+ *      0     1  reason
+ *      1     8  cluster id of who says no
+ *      9     8  its node id
+ *     17    16  birth id of its data directory
+ *     33     1+ text, with its length before it
+ * Anybody may answer at an address, so a refusal that costs the refused one its vote must come from who it says: see
+ * link.c, proven. */
 #ifndef ORRI_HANDSHAKE_H
 #define ORRI_HANDSHAKE_H
 
@@ -26,6 +33,7 @@ enum {
     ORRI_TRAIL = 32,
     ORRI_NAME_MAX = 63,
     ORRI_REFUSAL_TEXT_MAX = 200,
+    ORRI_REFUSED_MAX = 33 + 2 + ORRI_REFUSAL_TEXT_MAX,
     ORRI_HELLO_MAX = 68 + 4 * ORRI_TRAIL + 2 + ORRI_NAME_MAX + 2 + ORRI_GROUPS_MAX * 20
 };
 
@@ -69,6 +77,9 @@ struct orri_hello {
 };
 struct orri_refused {
     enum orri_refusal reason;
+    uint64_t cluster;
+    orr_id id;
+    struct orr_birth birth;
     char text[ORRI_REFUSAL_TEXT_MAX + 1];
 };
 

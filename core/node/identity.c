@@ -126,7 +126,7 @@ static bool forgot(const struct orri_pin *pin, const struct orri_hello *hello) {
     return since < ORRI_TRAIL && hello->trail[since] != mark_of(pin->nonce);
 }
 
-static struct orri_pin *pin_of(struct orri_identity *id, orr_id peer) {
+const struct orri_pin *orri_identity_pin(const struct orri_identity *id, orr_id peer) {
     for (size_t i = 0; i < id->n_pins; i++) {
         if (id->pins[i].id == peer) return &id->pins[i];
     }
@@ -136,7 +136,8 @@ static struct orri_pin *pin_of(struct orri_identity *id, orr_id peer) {
 enum orri_refusal orri_identity_meet(struct orri_identity *id, const struct orri_hello *hello, bool *changed) {
     *changed = false;
     struct orri_pin met = { hello->id, hello->birth, hello->incarnation, hello->nonce };
-    struct orri_pin *pin = pin_of(id, hello->id);
+    const struct orri_pin *known = orri_identity_pin(id, hello->id);
+    struct orri_pin *pin = known ? &id->pins[known - id->pins] : NULL;
     if (pin) {
         if (!orri_birth_equal(&pin->birth, &met.birth)) return ORRI_REFUSED_BIRTH;
         if (forgot(pin, hello)) return ORRI_REFUSED_MEMORY;

@@ -59,4 +59,7 @@ size_t orri_identity_write(const struct orri_identity *id, unsigned char *at, si
 /* May this peer be who it says? ORRI_WELCOME (*changed: it has a new pin, which must be durable first), or why not. */
 enum orri_refusal orri_identity_meet(struct orri_identity *id, const struct orri_hello *hello, bool *changed);
 
+/* NULL: it was never met. */
+const struct orri_pin *orri_identity_pin(const struct orri_identity *id, orr_id peer);
+
 #endif

@@ -257,6 +257,7 @@ void orri_peers_saved(struct orr_node *n);                  /* the identity is d
 void orri_peer_up(struct orri_link *l);
 /* a connection that we dialed is in its handshake, and it is the one that stays */
 bool orri_peer_prefers_own(const struct orri_peer *p);
+void orri_peer_heard(struct orri_peer *p);                  /* it takes us: redial soon, should it go */
 void orri_peer_gone(struct orri_link *l);                   /* the link's stream is gone, or given up */
 void orri_peer_room(struct orri_peer *p);
 /* One frame to a peer, its payload a head and a body. ORR_EUNAVAILABLE: not up; ORR_EOVERLOADED. */

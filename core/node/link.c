@@ -7,7 +7,8 @@
  *     up
  *
  * So neither side says anything else before it is sure of the other, and before what it now knows of the other survives
- * a power loss. Whoever says no says why, in a REFUSED frame. A side that is half-open, slow or talks garbage is
+ * a power loss. Whoever says no says why, in a REFUSED frame; where that costs the other side its vote, it has said HELLO
+ * before, so that the other side can tell who it is. A side that is half-open, slow or talks garbage is
  * closed.                                                                                                            */
 #include <stdarg.h>
 #include <stdio.h>
@@ -119,8 +120,9 @@ static void say_hello(struct orri_link *l) {
 }
 
 void orri_link_refuse(struct orri_link *l, enum orri_refusal reason, const char *format, ...) {
-    struct orri_refused r = { .reason = reason };
-    unsigned char bytes[ORRI_REFUSAL_TEXT_MAX + 16];
+    const struct orri_identity *id = &l->node->identity;
+    struct orri_refused r = { .reason = reason, .cluster = id->cluster, .id = l->node->id, .birth = id->birth };
+    unsigned char bytes[ORRI_REFUSED_MAX];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(r.text, sizeof r.text, format, args);
@@ -169,6 +171,10 @@ static void on_hello(struct orri_link *l, struct orr_slice payload) {
         return;
     }
     enum orri_refusal verdict = orri_identity_meet(&n->identity, h, &changed);
+    if (!l->dialed && (verdict == ORRI_REFUSED_BIRTH || verdict == ORRI_REFUSED_MEMORY)) {
+        say_hello(l);
+        if (l->state == ORRI_LINK_CLOSING) return;
+    }
     if (verdict == ORRI_REFUSED_BIRTH) {
         orri_link_refuse(l, verdict, "%s knows %s with another data directory", n->name, l->peer->name);
     } else if (verdict == ORRI_REFUSED_MEMORY) {
@@ -198,18 +204,6 @@ void orri_link_pinned(struct orri_link *l) {
     }
 }
 
-static void on_refused(struct orri_link *l, struct orr_slice payload) {
-    struct orri_refused r;
-    struct orr_node *n = l->node;
-    if (orri_refused_read(payload, &r) < 0) r = (struct orri_refused){ ORRI_REFUSED_VERSION, "unreadable" };
-    orri_node_log_rarely(n, note_of(l), ORR_LOG_WARN, "%s refused this node: %s: %s", name_of(l),
-                         orri_refusal_word(r.reason), r.text);
-    bool forgot = l->peer && (r.reason == ORRI_REFUSED_BIRTH || r.reason == ORRI_REFUSED_MEMORY);
-    orri_link_close(l, false);
-    if (forgot) orri_node_disenfranchise(n, r.text);
-}
-
-/* -- In ------------------------------------------------------------------------------------------------------------ */
 static void on_bad(struct orri_link *l, const char *what) {
     l->node->frames_bad++;
     orri_node_log_rarely(l->node, &l->node->note_bad, ORR_LOG_WARN, "closed the connection of %s: %s", name_of(l),
@@ -217,6 +211,33 @@ static void on_bad(struct orri_link *l, const char *what) {
     orri_link_close(l, false);
 }
 
+/* Does this refusal come from the peer that the link is with? One that was met before shows the birth that it had then;
+ * one that wasn't has said HELLO on this very connection. */
+static bool proven(const struct orri_link *l, const struct orri_refused *r) {
+    const struct orri_identity *id = &l->node->identity;
+    if (!l->peer || r->id != l->peer->id || r->cluster != id->cluster) return false;
+    const struct orri_pin *pin = orri_identity_pin(id, r->id);
+    if (!pin && l->hello.id != r->id) return false;
+    return memcmp(&r->birth, pin ? &pin->birth : &l->hello.birth, sizeof r->birth) == 0;
+}
+
+static void on_refused(struct orri_link *l, struct orr_slice payload) {
+    struct orri_refused r;
+    struct orr_node *n = l->node;
+    if (orri_refused_read(payload, &r) < 0)
+        r = (struct orri_refused){ .reason = ORRI_REFUSED_VERSION, .text = "unreadable" };
+    bool forgot = r.reason == ORRI_REFUSED_BIRTH || r.reason == ORRI_REFUSED_MEMORY;
+    if (forgot && !proven(l, &r)) {
+        on_bad(l, "a refusal that is not its own");
+        return;
+    }
+    orri_node_log_rarely(n, note_of(l), ORR_LOG_WARN, "%s refused this node: %s: %s", name_of(l),
+                         orri_refusal_word(r.reason), r.text);
+    orri_link_close(l, false);
+    if (forgot) orri_node_disenfranchise(n, r.text);
+}
+
+/* -- In ------------------------------------------------------------------------------------------------------------ */
 static void on_group_frame(struct orri_link *l, const struct orri_frame *f) {
     struct orr_node *n = l->node;
     for (size_t i = 0; i < n->n_groups; i++) {
@@ -236,6 +257,7 @@ static void on_frame(struct orri_link *l, const struct orri_frame *f) {
         on_bad(l, "it speaks before it says who it is");
     } else {
         if (l->state == ORRI_LINK_READY) orri_peer_up(l);
+        if (l->state == ORRI_LINK_UP) orri_peer_heard(l->peer);
         if (l->state == ORRI_LINK_UP && f->kind != ORRI_FRAME_PING) on_group_frame(l, f);
     }
 }

@@ -3,7 +3,8 @@
  * Either side may dial; the one with the smaller id does so at once, the other one a little later, so that connections
  * seldom cross. Where they do, both sides keep the one that the smaller id dialed: it does not answer the other one
  * while its own is under way, and of two that are up both sides close the same one. A process that was started anew, or
- * a connection that has gone silent, gives way to a new one in any case. Redialing backs off with jitter.            */
+ * a connection that has gone silent, gives way to a new one in any case. Redialing backs off with jitter until
+ * the peer says more than HELLO: it may say no after that.                                                           */
 #include "node/inner.h"
 
 #define BACKOFF_MIN (20 * ORR_MS)
@@ -95,12 +96,13 @@ void orri_peer_up(struct orri_link *l) {
     l->stranger = false;
     p->up = l;
     p->nonce = l->hello.nonce;
-    p->backoff = BACKOFF_MIN;
     orri_heap_unset(&n->heap, &p->redial.timer);
     orri_node_alarm(n, &l->alarm, n->now + orri_node_ping(n));
     orri_node_log(n, ORR_LOG_INFO, "connected to %s, its start number %u", p->name, l->hello.incarnation);
     for (size_t i = 0; i < n->n_groups && l->state == ORRI_LINK_UP; i++) orri_group_peer_up(n->groups[i], l);
 }
+
+void orri_peer_heard(struct orri_peer *p) { p->backoff = BACKOFF_MIN; }
 
 void orri_peer_gone(struct orri_link *l) {
     struct orri_peer *p = l->peer;

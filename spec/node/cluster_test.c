@@ -15,6 +15,8 @@
 
 #include "base/codec.h"
 #include "base/rng.h"
+#include "node/frame.h"
+#include "node/handshake.h"
 #include "support/counter.h"
 
 enum { NODES_MAX = 5, CLIENTS = 4, WINDOW = 8 };
@@ -27,6 +29,8 @@ struct member {
     struct orr_node *node;
     struct orr_group *group;
     int stop_code;
+    const struct orri_refused *forged;      /* not NULL: no node, but somebody who answers at its address with this */
+    struct orr_world *impostor;
 };
 enum fate { UNASKED, ASKED, DONE, NOT_DONE, UNKNOWN };
 struct client {
@@ -60,8 +64,30 @@ static void halt(void *ud) {
     m->node = NULL;
     m->group = NULL;
 }
+/* Says no to whoever connects, and reads nothing. */
+static void forge(void *ud) {
+    struct member *m = ud;
+    struct orr_world *w = m->impostor;
+    for (struct orr_req *req; (req = w->ops->take(w));) {
+        const struct orr_stream_event *ev = (const struct orr_stream_event *)(const void *)req;
+        if (req->op != ORR_OP_ACCEPTED) continue;
+        unsigned char head[ORRI_FRAME_HEAD], bytes[ORRI_REFUSED_MAX];
+        struct orr_slice parts[] = { orr_borrow(head, sizeof head),
+                                     orr_borrow(bytes, orri_refused_write(m->forged, bytes, sizeof bytes)) };
+        orri_frame_head(head, &(struct orri_frame){ .kind = ORRI_FRAME_REFUSED }, parts + 1, 1);
+        (void)w->ops->send(w, ev->stream, 0, parts, 2);
+        w->ops->close(w, ev->stream, true);
+    }
+}
+static int boot_impostor(struct member *m, struct orr_world *w) {
+    m->impostor = w;
+    w->wake = forge;
+    w->ud = m;
+    return w->ops->listen(w, m->at, 0, 100);
+}
 static int boot(void *ud, struct orr_world *w, const char *name) {
     struct member *m = ud;
+    if (m->forged) return boot_impostor(m, w);
     struct orr_node_config cfg;
     const char *why;
     (void)name;
@@ -470,6 +496,49 @@ static void an_older_disk_votes_for_nobody(void **state) {
     cluster_free(c);
 }
 
+/* n3 is away, and somebody else answers at its address. */
+static void expect_unbelieved(struct cluster *c, struct orri_refused *forged) {
+    struct orr_node_status s, before[2];
+    for (size_t i = 0; i < 2; i++) orr_node_status(c->members[i].node, &before[i]);
+    c->members[2].forged = forged;
+    assert_int_equal(orr_sim_start(c->sim, "n3"), 0);
+    run(c, 3 * ORR_SECOND);
+    for (size_t i = 0; i < 2; i++) {
+        orr_node_status(c->members[i].node, &s);
+        assert_true(!s.disenfranchised && s.peers_up == 1 && s.frames_bad > before[i].frames_bad);
+    }
+    orr_sim_kill(c->sim, "n3");
+    c->members[2].forged = NULL;
+}
+
+static void a_forged_refusal_changes_nothing(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 12);
+    struct orr_node_status s;
+    assert_int_equal(orr_sim_start(c->sim, "n1"), 0);
+    assert_int_equal(orr_sim_start(c->sim, "n2"), 0);
+    run(c, 2 * ORR_SECOND);
+    orr_node_status(c->members[0].node, &s);
+    struct orri_refused forged = { .reason = ORRI_REFUSED_BIRTH, .text = "you are nobody" };
+    expect_unbelieved(c, &forged);
+    forged.cluster = s.cluster;                     /* what everybody may know; n3 was never met */
+    forged.id = orr_id_of("n3");
+    expect_unbelieved(c, &forged);
+    assert_int_equal(orr_sim_start(c->sim, "n3"), 0);
+    run_until_ready(c, 5 * ORR_SECOND);
+    orr_sim_kill(c->sim, "n3");
+    forged.reason = ORRI_REFUSED_MEMORY;            /* n3 was met, and had another birth */
+    expect_unbelieved(c, &forged);
+    assert_int_equal(orr_sim_restart(c->sim, "n1", ORR_SIM_KEPT), 0);
+    start_clients(c);
+    assert_int_equal(orr_sim_start(c->sim, "n3"), 0);
+    run(c, 2 * ORR_SECOND);
+    check_promises(c);
+    for (size_t i = 0; i < 3; i++) assert_false(is_out(&c->members[i]));
+    assert_true(c->done > 0);
+    cluster_free(c);
+}
+
 static void an_allocation_that_fails_costs_no_promise(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 9);
@@ -584,6 +653,7 @@ int main(void) {
         cmocka_unit_test(a_node_that_leaves_hands_over_first),
         cmocka_unit_test(an_emptied_disk_votes_for_nobody),
         cmocka_unit_test(an_older_disk_votes_for_nobody),
+        cmocka_unit_test(a_forged_refusal_changes_nothing),
         cmocka_unit_test(an_allocation_that_fails_costs_no_promise),
         cmocka_unit_test(a_full_disk_refuses_writes_and_recovers),
         cmocka_unit_test(a_sync_that_fails_ends_the_node),

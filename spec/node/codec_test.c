@@ -78,10 +78,12 @@ static void hello_with_any_bit_flipped_is_total(void **state) {
 static void text_from_a_peer_is_printable(void **state) {
     (void)state;
     unsigned char bytes[300];
-    struct orri_refused r = { .reason = ORRI_REFUSED_BIRTH, .text = "a\nb\033[2Jc" }, got;
+    struct orri_refused r = { .reason = ORRI_REFUSED_BIRTH, .cluster = 5, .id = 6, .birth.b = { 7 },
+                              .text = "a\nb\033[2Jc" }, got;
     size_t size = orri_refused_write(&r, bytes, sizeof bytes);
     assert_int_equal(orri_refused_read(orr_borrow(bytes, size), &got), 0);
     assert_int_equal(got.reason, ORRI_REFUSED_BIRTH);
+    assert_true(got.cluster == 5 && got.id == 6 && got.birth.b[0] == 7 && got.birth.b[15] == 0);
     assert_string_equal(got.text, "a?b?[2Jc");
     for (size_t n = 0; n < size; n++) assert_int_equal(orri_refused_read(orr_borrow(bytes, n), &got), ORR_EINVALID);
     bytes[0] = ORRI_REFUSAL_KINDS;
