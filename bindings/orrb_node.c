@@ -70,6 +70,8 @@ static int host_new(lua_State *L) {
     cfg.id = orrb_text_field(L, 1, "id", NULL);
     cfg.message_bytes_max = (size_t)orrb_integer_field(L, 1, "message", (int64_t)cfg.message_bytes_max);
     cfg.op_bytes_max = (size_t)orrb_integer_field(L, 1, "op", (int64_t)cfg.op_bytes_max);
+    size_t least = 2 * cfg.op_bytes_max;            /* one is stored while the next one waits */
+    if (cfg.memory_bytes_max < least) cfg.memory_bytes_max = least;
     cfg.call = orrb_time_field(L, 1, "call", cfg.call);
     cfg.election = orrb_time_field(L, 1, "election", cfg.election);
     cfg.heartbeat = orrb_time_field(L, 1, "heartbeat", cfg.heartbeat);

@@ -115,8 +115,12 @@ local function links_value(v)
   return nil, "a topology (orrery.topology.mesh() and so on)"
 end
 
-local function positive(default)
+local function count(default)
   return { "integer", min = 1, max = 2^53 | 0, default = default }
+end
+
+local function bytes(min, max, default)
+  return { "integer", min = min, max = max, default = default }
 end
 
 -- -- The fields (API 2.1) -------------------------------------------------------------------------------------------
@@ -139,8 +143,8 @@ local node_fields = {
   resp = { listen_address },
   listen = { listener_map, default = {} },
 }
--- Of limits, message and op have no default here: what isn't given is the node's own (node.h), which also depends on
--- what the machine can take: the key-value machine has values of 8 MB, an op of a script 2^18 bytes.
+-- Of limits, message and op have no default here: what isn't given is the node's own (node.h). Their bounds are those
+-- of core/node/names.c.
 local fields = {
   name = {
     "string", pattern = "^[a-z0-9-]+$", max = 63, required = true,
@@ -155,8 +159,8 @@ local fields = {
   config = { plain_table, default = {} },
   secrets = { secret_map, default = {} },
   limits = { "table", default = {}, fields = {
-    message = positive(), op = positive(), calls = positive(1000), steps = positive(10000000),
-    memory = positive(1 << 28),
+    message = bytes(1024, 1 << 30), op = bytes(64, 1 << 30), calls = count(1000), steps = count(10000000),
+    memory = bytes(1 << 20, 1 << 40, 1 << 28),
   } },
   timing = { "table", default = {}, fields = {
     call = { "seconds", default = 2 },

@@ -261,15 +261,19 @@ function node.boot(host, text)
   warn_unused(self)
 end
 
--- Nil, or the one line that boot would fail with on a host that takes everything, within so many bytes of memory.
+-- What it serves: { LISTENER = true }; or nil and the one line that boot would fail with, on a host that takes everything,
+-- within so many bytes of memory.
 function node.rehearse(text, bytes_max)
   local function nothing() end
+  local serves = {}
   local host = {
-    new = nothing, log = nothing, listen = nothing, status = nothing,
+    new = nothing, log = nothing, status = nothing,
+    listen = function(name) serves[name] = true end,
     replicate = function() return true end, seed = function() return 1 end,
   }
   local ok, message = environment.limited(node.boot, bytes_max, host, text)
-  if not ok then return message end
+  if ok then return serves end
+  return nil, message
 end
 
 return node

@@ -17,6 +17,14 @@
 ---@field resp? string                  short for `listen = { resp = ... }`
 ---@field listen? table<string, string> listeners: name = "host:port"
 
+---What this version keeps to. `calls` is taken and checked, and bounds nothing yet.
+---@class orrery.Limits
+---@field message? integer              bytes of a message between nodes: 2^20 by default, 1024 to 2^30
+---@field op? integer                   bytes of an operation: 2^23 + 2^16 by default (8 MiB and a key), 64 to 2^30
+---@field calls? integer                1000 by default
+---@field steps? integer                instructions of a script's top level: 10,000,000 by default
+---@field memory? integer               bytes of a script's Lua state: 2^28 by default, 2^20 to 2^40
+
 ---@class orrery.ClusterFile
 ---@field name string                   `[a-z0-9-]`, 1 to 63: the cluster's identity
 ---@field node? string                  the script, beside this file; needed unless each node has its own
@@ -24,7 +32,7 @@
 ---@field links? orrery.Topology        which pairs may talk; mesh() by default
 ---@field config? table                 plain data: what scripts find in `node.config`
 ---@field secrets? table<string, string> name = "env:VAR" or "file:PATH"
----@field limits? { message?: integer, op?: integer, calls?: integer, steps?: integer, memory?: integer }
+---@field limits? orrery.Limits
 ---@field timing? { call?: seconds, election?: seconds, heartbeat?: seconds }   2, 0.25, 0.05 by default
 ---@field clock? { ntp?: string[], mode?: "ntp"|"pacemaker", bound_max?: seconds }
 

@@ -132,6 +132,26 @@ describe("wrong use", function()
     write_cluster()
   end)
 
+  it("of the simulator: clients whom nobody serves", function()
+    write_cluster("", ', node = "other.lua"')
+    folder:write("node.lua", 'node:replicate("kv", { machine = "kv" })')
+    folder:write("other.lua", 'node:replicate("kv", { machine = "kv" })')
+    is_wrong('sim: the workload kv needs node:listen("resp", group:resp()) on at least one node', "sim c.lua --for 1")
+    assert.equal(0, (orrery "sim c.lua --for 1 --workload none"))
+    folder:write("other.lua", 'node:listen("resp", node:replicate("kv", { machine = "kv" }):resp())')
+    assert.equal(0, (orrery "sim c.lua --for 1"))
+    write_cluster()
+  end)
+
+  it("takes every limit that the file's check takes", function()
+    for _, limits in ipairs { "message = 1024, op = 64, memory = 2^20", "message = 2^30, op = 2^30, memory = 2^40" } do
+      write_cluster(("limits = { %s },"):format(limits))
+      local code, _, err = orrery "sim c.lua --for 0.1 --workload none"
+      assert.same({ 0, "" }, { code, err })
+    end
+    write_cluster()
+  end)
+
   it("of a file that eats memory is one line with its name", function()
     local before = "ulimit -v 2000000;"                         -- so that a failure is none of the machine
     local function is_told(expected, arguments)

@@ -26,7 +26,7 @@ local function sets_of(list)
   return sets
 end
 
--- { value, ids, text(id) }, or nil and one line for people. Every script has been tried on a host that does nothing.
+-- { value, ids, text(id), serves = { ID = { LISTENER = true } } }, or nil and one line for people. Every script has been tried on a host that does nothing.
 function prepare.cluster(path, opts, only)
   local value, message = cluster.load(path)
   if not value then return nil, message end
@@ -38,12 +38,13 @@ function prepare.cluster(path, opts, only)
   if not bundle then return nil, message end
   local sets = sets_of(opts.set)
   local function text(id) return plan.text(value, bundle, id, sets) end
+  local serves = {}
   for _, id in ipairs(only and { only } or cluster.ids(value)) do
-    message = node.rehearse(text(id), value.limits.memory)
+    serves[id], message = node.rehearse(text(id), value.limits.memory)
     if message and message:find "^used more" then message = path .. ": " .. message end      -- before its script began
     if message then return nil, (message:gsub("\n%s*", " ")) end
   end
-  return { value = value, ids = cluster.ids(value), text = text }
+  return { value = value, ids = cluster.ids(value), text = text, serves = serves }
 end
 
 -- Nil, or what is wrong with an address that node `id` is to listen on.

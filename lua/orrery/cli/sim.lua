@@ -126,12 +126,15 @@ local function summary(total)
 end
 
 -- -- Running --------------------------------------------------------------------------------------------------------
+-- The nodes, and whether clients find any that serves them.
 local function lab_nodes(ready)
-  local nodes = {}
+  local nodes, served = {}, false
   for i, member in ipairs(ready.value.nodes) do
-    nodes[i] = { id = member.id, resp = member.listen.resp, plan = ready.text(member.id) }
+    local resp = ready.serves[member.id].resp and member.listen.resp
+    nodes[i] = { id = member.id, resp = resp, plan = ready.text(member.id) }
+    served = served or resp ~= nil
   end
-  return nodes
+  return nodes, served
 end
 
 local function tell(r, opts, path)
@@ -152,7 +155,11 @@ local function run(opts, arguments, context)
   if not what then return context.wrong("sim: " .. wrong) end
   local ready, message = prepare.cluster(path, opts)
   if not ready then return context.wrong(message) end
-  local nodes, total = lab_nodes(ready), { runs = 0, failed_runs = 0, faults = {} }
+  local nodes, served = lab_nodes(ready)
+  if not served and what.clients ~= 0 then
+    return context.wrong 'sim: the workload kv needs node:listen("resp", group:resp()) on at least one node'
+  end
+  local total = { runs = 0, failed_runs = 0, faults = {} }
   for seed = what.first, what.last do
     local began = core.process.clock()
     local r, why = core.lab.run {
