@@ -1,0 +1,12 @@
+#!/bin/sh
+# 25-mutants.sh - the planted bugs still fit the tree; with ORR_LONG=1 each is planted, and caught by the simulator.
+set -u
+. spec/stages/common.sh
+. examples/packages.sh
+packages_install patch || exit 1
+
+for mutant in spec/mutants/*.patch; do
+    check "$(basename "$mutant" .patch) applies" patch -p1 -s -f --dry-run -i "$mutant"
+done
+if [ "${ORR_LONG:-0}" = 1 ]; then tally spec/mutants/run; fi
+finish
