@@ -341,7 +341,8 @@ static void stop_if_broken(struct orr_group *g) {
     if (error == 0 || error == ORR_EDENIED) return;
     orri_node_fail(g->node, error == ORR_ECORRUPT ? 3 : 4,
                    "group %s: its log can't be read or written any more: %s. Start this node again; where that "
-                   "does not help, with an empty data directory once the others have a majority without it",
+                   "does not help, put back a copy of its data directory, not older than its last start (with an "
+                   "emptied one its peers refuse it)",
                    g->name, orr_strerror(error));
 }
 

@@ -233,8 +233,8 @@ static void restore_failed(struct orr_group *g, int status) {
     if (status == ORR_ECORRUPT)
         orri_node_fail(
             g->node, 3,
-            "group %s: its snapshot at %llu is damaged. Restore the data directory from a copy, or start this node "
-            "with an empty one once the others have a majority without it",
+            "group %s: its snapshot at %llu is damaged. Put back an undamaged copy of this node's data directory, not "
+            "older than its last start; without one, form the cluster anew (with an emptied one its peers refuse it)",
             g->name, (unsigned long long)failed.index);
     else
         orri_node_fail(g->node, 4, "group %s: its snapshot at %llu can't be read: %s", g->name,

@@ -27,8 +27,9 @@ void orri_recover_end(struct orri_recovery *r, int status) {
 
 void orri_recover_damage(struct orri_recovery *r, const char *name, uint64_t at, int status, const char *what) {
     static const char advice[] =
-        " Nothing was changed. Choose: put back an undamaged copy of the data directory; or move it away and start with"
-        " an empty one: this node then comes back as a new one and gets its data from its peers.";
+        " Nothing was changed. Put back an undamaged copy of this node's data directory, not older than its last start;"
+        " without one, form the cluster anew. With an emptied directory its peers refuse it: taking such a node in"
+        " again needs membership change, which this version hasn't.";
     const char *choices = status == ORR_ECORRUPT || status == ORR_ECONFLICT ? advice : "";
     (void)snprintf(r->s->text, sizeof r->s->text, "%s, offset %llu: %s (%s).%s", name, (unsigned long long)at, what,
                    orr_strerror(status), choices);

@@ -406,6 +406,8 @@ static void damaged_log(void) {
     bool told = live_line(n, word, line, sizeof line);
     live_check(ended && n->status == 3, "a byte in the middle of the log is wrong: the node doesn't start (exit %d)", n->status);
     live_check(told && strpbrk(strstr(line, word) + strlen(word), "0123456789"), "it names the segment, the place, the choices: %s", line);
+    live_check(strstr(line, "not older than its last start") && strstr(line, "refuse it"),
+               "it advises what works: a good copy, not an emptied directory");
     live_check(live_write_works(live_leader(&l, 5 * ORR_SECOND), 5 * ORR_SECOND, "k", "v"), "the others go on");
     change(path, 4096 + (end - 4096) / 2, 'x', 1);
     live_start(n);
