@@ -348,7 +348,7 @@ static void stop_if_broken(struct orr_group *g) {
 
 void orri_group_turn(struct orr_group *g) {
     struct orr_node *n = g->node;
-    if (!g->x || orri_node_dead(n)) return;
+    if (!g->x || n->closing || orri_node_dead(n)) return;      /* closing: all that runs ends, nothing begins */
     if (g->order->deadline(g->x) <= n->now) (void)g->order->tick(g->x, n->now);
     orri_origin_tick(&g->origin, n->now, late(g));
     orri_reads_tick(&g->reads, n->now, late(g));
