@@ -5,6 +5,7 @@
  *     local code, reason = live:run()         -- turns until it stops                                               */
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <orrery/loop.h>
 
@@ -33,6 +34,24 @@ static int live_close(lua_State *L) {
     return 0;
 }
 
+/* Each client is a descriptor, and most systems start a program with few of the many that it may have. A process that is
+ * a node's alone (it has the signals) takes them all. */
+static void raise_descriptors(struct orr_world *w) {
+    enum { BESIDES = 256 };         /* clients: the log, snapshots, peers, strangers */
+    struct orr_node_config node;
+    struct rlimit limit;
+    char line[160];
+    orr_node_config_init(&node);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    rlim_t before = limit.rlim_cur, wanted = (rlim_t)node.connections_max + BESIDES;
+    limit.rlim_cur = limit.rlim_max;
+    if (before < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+    if (limit.rlim_cur >= wanted) return;
+    int n = snprintf(line, sizeof line, "at most %llu descriptors may be open, %u clients need %llu: raise the hard limit",
+                     (unsigned long long)limit.rlim_cur, node.connections_max, (unsigned long long)wanted);
+    w->ops->log(w, ORR_LOG_WARN, line, (size_t)n);
+}
+
 /* live.new{ plan, id, path, dir, signals = false, debug = false } -> handle, or nil, one line, code */
 static int live_new(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -53,6 +72,7 @@ static int live_new(lua_State *L) {
     luaL_setmetatable(L, LIVE);
     int rc = orr_loop_new(&v->loop, &config);
     if (rc < 0) return orrb_fail(L, rc, "loop");
+    if (config.signals) raise_descriptors(orr_loop_world(v->loop));
     rc = orrb_node_boot(&v->node, orr_loop_world(v->loop), &script, why, sizeof why);
     if (rc == 0) return 1;
     orr_loop_free(v->loop);
