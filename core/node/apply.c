@@ -1,5 +1,9 @@
-/* apply.c - committed entries go into the machine: a bounded number a turn, each batch at most once, results to whom
+/* apply.c - committed entries go into the machine: a bounded time of a turn, each batch at most once, results to whom
  * waits.
+ *
+ * A log that is long behind must not hold up the loop: timers of elections run in it. Time is asked for behind each
+ * entry (of 256 KiB, mostly), and decides nothing but what the next turn is left with. The counts bound a turn where
+ * time stands still within one, as in the simulator.
  *
  * What an entry does depends on the log alone: a batch that can't be read, or that the filter drops, does nothing on
  * any replica. Whether somebody here waits for the results changes only where they go.                               */
@@ -9,6 +13,8 @@
 #include "node/inner.h"
 
 enum { OPS_A_TURN = 8192, BYTES_A_TURN = 2 << 20 };
+#define TIME_A_PASS (3 * ORR_MS)
+#define TIME_A_TURN (5 * ORR_MS)    /* since its begin, with all its passes; one entry is applied in each */
 
 /* -- The queue ----------------------------------------------------------------------------------------------------- */
 int orri_commits_push(struct orr_group *g, const struct orr_entry *e) {
@@ -137,10 +143,19 @@ static int apply_entry(struct orr_group *g, const struct orr_entry *e, size_t *o
     return rc;
 }
 
+/* When this pass has applied enough. */
+static orr_time applying_ends(const struct orr_group *g) {
+    orr_time pass = g->node->w->ops->fresh(g->node->w) + TIME_A_PASS, turn = g->node->now + TIME_A_TURN;
+    return pass < turn ? pass : turn;
+}
+
 bool orri_apply_some(struct orr_group *g) {
+    struct orr_world *w = g->node->w;
     size_t ops = 0, bytes = 0;
     bool any = false;
+    orr_time until = g->queue.n > 1 ? applying_ends(g) : 0;
     while (g->queue.n && !g->restoring.on && ops < OPS_A_TURN && bytes < BYTES_A_TURN) {
+        if (any && w->ops->fresh(w) >= until) break;
         struct orr_entry e = pull(&g->queue);
         bytes += e.data.size;
         ops++;
