@@ -201,6 +201,17 @@ describe("wrong use", function()
   end)
 end)
 
+describe("orrery bench", function()
+  it("lists what there is", function()
+    local code, out = orrery "bench"
+    assert.equal(0, code)
+    for _, name in ipairs { "kv", "sim", "sim_raw", "kv_machine", "wal", "loop_echo" } do
+      assert.matches("\n  " .. name .. " +%l", out)
+    end
+    assert.matches('^{"benchmark":"kv","about":"', select(2, orrery "bench --json"))
+  end)
+end)
+
 describe("a script", function()
   it("gets its arguments as lua5.4 gives them", function()
     folder:write("s.lua", [[#!/usr/bin/env orrery

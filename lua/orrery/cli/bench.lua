@@ -1,38 +1,90 @@
 -- bench.lua - orrery bench: the benchmarks of the checkout that the program was built in, by name.
+--
+-- spec/bench/list has a line `NAME FILE - ABOUT` for each; `directory` for the `-` where the first argument is a place to
+-- write in. A FILE.c is compiled first, against build/release. The program lies in build/PRESET of the checkout.
 local core = require "orrery.core"
 local options = require "orrery.options"
 
--- spec/bench/list has a line `NAME SCRIPT what it measures` for each. The program lies in build/PRESET of the checkout.
-local function listed()
-  local home = core.process.program():match "^(.*)/" .. "/../../spec/bench/"
+local function listed(top)
   local list, names = {}, {}
-  local file = io.open(home .. "list", "r")
+  local file = io.open(top .. "/spec/bench/list", "r")
   for line in file and file:lines() or function() end do
-    local name, script, about = line:match "^(%S+) (%S+) (.*)$"
-    if name then list[name], names[#names + 1] = { script = home .. script, about = about }, name end
+    local name, source, writes, about = line:match "^(%S+) (%S+) (%S+) (.*)$"
+    if name then
+      list[name] = { source = top .. "/spec/bench/" .. source, writes = writes == "directory", about = about }
+      names[#names + 1] = name
+    end
   end
   if file then file:close() end
   return list, names
 end
 
-local function run(_, arguments, context)
-  local list, names = listed()
-  local name = arguments[1]
-  if not name then
-    print(#names > 0 and "benchmarks:" or "no benchmarks here: they belong to a checkout, not to what is installed")
-    for _, each in ipairs(names) do print(("  %-12s %s"):format(each, list[each].about)) end
-    return 0
-  elseif not list[name] then
-    return context.wrong(("bench: no benchmark '%s'%s"):format(name, options.hint(name, names)))
+local function quoted(word)
+  return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+-- What the shell is to run for a benchmark.
+local function command(top, name, bench, arguments)
+  local words, before = { quoted(bench.source) }, ""
+  local work = quoted(top .. "/build/bench")
+  if bench.source:find "%.c$" then
+    local target, home = quoted(top .. "/build/bench/" .. name), quoted(top)
+    words[1] = target
+    before = ("mkdir -p %s && cc -O2 -I%s/core/include -I%s/core -o %s %s %s/build/release/liborrery.a "):format(work, home,
+      home, target, quoted(bench.source), home) .. "-levent_core -levent_pthreads -lxxhash -lpthread -lm || exit 2; "
   end
-  local _, how, code = os.execute("'" .. list[name].script:gsub("'", "'\\''") .. "'")
+  if bench.writes then words[2] = work end
+  for i = 2, #arguments do words[#words + 1] = quoted(arguments[i]) end
+  return before .. "exec " .. table.concat(words, " ")
+end
+
+local function json_text(text)
+  return '"' .. text:gsub('[%c"\\]', function(c) return ("\\u%04x"):format(c:byte()) end) .. '"'
+end
+
+local function status_of(_, how, code)
   return how == "exit" and code or 1
 end
 
+-- Runs it, and prints one object with the lines that it printed.
+local function run_for_json(name, text)
+  local pipe = assert(io.popen(text, "r"))
+  local lines = {}
+  for line in pipe:lines() do lines[#lines + 1] = json_text(line) end
+  local status = status_of(pipe:close())
+  print(('{"benchmark":%s,"status":%d,"lines":[%s]}'):format(json_text(name), status, table.concat(lines, ",")))
+  return status
+end
+
+local function print_list(list, names, as_json)
+  if not as_json then print(#names > 0 and "benchmarks:" or "no benchmarks here: they are of a checkout") end
+  for _, name in ipairs(names) do
+    if as_json then print(('{"benchmark":%s,"about":%s}'):format(json_text(name), json_text(list[name].about)))
+    else print(("  %-12s %s"):format(name, list[name].about)) end
+  end
+  return 0
+end
+
+local function run(opts, arguments, context)
+  local top = core.process.program():match "^(.*)/" .. "/../.."
+  local list, names = listed(top)
+  local name = arguments[1]
+  if not name then return print_list(list, names, opts.json) end
+  if not list[name] then return context.wrong(("bench: no benchmark '%s'%s"):format(name, options.hint(name, names))) end
+  local text = command(top, name, list[name], arguments)
+  if opts.json then return run_for_json(name, text) end
+  return status_of(os.execute(text))
+end
+
 return {
-  usage = "orrery bench [NAME]",
+  usage = "orrery bench [NAME [ARGUMENT]...] [--json]",
   about = "runs a benchmark by name, or lists them",
+  notes = [[
+Benchmarks are of a checkout with build/release; the list says what ARGUMENTs each takes. Exit status: the benchmark's own:
+0 where it has bars and meets them, or has none, 1 where it misses one, 2 where it can't run.]],
   arguments = {}, more = true,
-  options = {},
+  options = {
+    { "--json", nil, "one object {benchmark, status, lines}, or one {benchmark, about} for each in the list" },
+  },
   run = run,
 }
