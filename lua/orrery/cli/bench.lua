@@ -80,8 +80,8 @@ return {
   usage = "orrery bench [NAME [ARGUMENT]...] [--json]",
   about = "runs a benchmark by name, or lists them",
   notes = [[
-Benchmarks are of a checkout with build/release; the list says what ARGUMENTs each takes. Exit status: the benchmark's own:
-0 where it has bars and meets them, or has none, 1 where it misses one, 2 where it can't run.]],
+Benchmarks are of a checkout with build/release; the list says what ARGUMENTs each takes. Exit status: the
+benchmark's own: 0 where it has bars and meets them, or has none, 1 where it misses one, 2 where it can't run.]],
   arguments = {}, more = true,
   options = {
     { "--json", nil, "one object {benchmark, status, lines}, or one {benchmark, about} for each in the list" },
