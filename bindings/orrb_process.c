@@ -304,7 +304,10 @@ static int process_program(lua_State *L) {
 /* process.make_directory(path): true where it is there afterwards. One level. */
 static int process_make_directory(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
+    struct stat there;
     if (mkdir(path, 0777) < 0 && errno != EEXIST) return orrb_fail(L, -errno, path);
+    if (stat(path, &there) < 0) return orrb_fail(L, -errno, path);
+    if (!S_ISDIR(there.st_mode)) return orrb_fail(L, -ENOTDIR, path);
     lua_pushboolean(L, true);
     return 1;
 }

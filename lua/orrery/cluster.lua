@@ -5,6 +5,7 @@
 -- told in one line, FILE:LINE: orrery.cluster: 'PATH' what was expected (got what came); the line comes from
 -- source.lua, for a value knows none.
 local environment = require "orrery.environment"
+local later = require "orrery.later"
 local options = require "orrery.options"
 local source = require "orrery.source"
 local topology = require "orrery.topology"
@@ -320,28 +321,37 @@ function cluster.new(given)
   return new(given, file and { file = file, line = info.currentline, text = read(file) })
 end
 
+-- The part of topology.lua that users see.
+function cluster.topology()
+  return later.guard("orrery.topology", environment.copy_of(topology, "is", "revive"), {})
+end
+
 -- -- Files ----------------------------------------------------------------------------------------------------------
 local function file_environment(origin)
   local env = environment.pure()
-  env.orrery = {
-    cluster = function(given) return new(given, origin) end,
-    topology = environment.copy_of(topology, "is", "revive"),
-  }
+  env.orrery = later.guard("orrery", {
+    cluster = function(given) return new(given, origin) end, topology = cluster.topology(),
+  }, later.orrery)
   return environment.close(env, "a cluster file")
 end
 
 local steps_max, bytes_max = 100000000, 1 << 28
+
+-- One line that begins with the path, if it doesn't yet.
+local function with_path(path, message)
+  local line = message:gsub("\n", " ")
+  return line:find(path .. ":", 1, true) == 1 and line or path .. ": " .. line
+end
 
 local function load_file(path)
   local text, why = read(path)
   if not text then return nil, why end
   local chunk, message = load(text:gsub("^#[^\n]*", "", 1), "@" .. path, "t",
     file_environment { file = path, line = 1, text = text })
-  if not chunk then return nil, (message:gsub("\n", " ")) end
+  if not chunk then return nil, with_path(path, message) end
   local ok, result = environment.bounded(chunk, steps_max, bytes_max)
   if not ok then
-    local line = (type(result) == "string" and result or options.got(result)):gsub("\n", " ")
-    return nil, line:find(path .. ":", 1, true) == 1 and line or path .. ": " .. line
+    return nil, with_path(path, type(result) == "string" and result or "raised " .. options.got(result))
   end
   if not cluster.is(result) then
     return nil, ("%s:1: must return orrery.cluster{...} (got %s)"):format(path, options.got(result))

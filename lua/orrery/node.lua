@@ -10,7 +10,6 @@ local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local show = require "orrery.show".show
-local topology = require "orrery.topology"
 local view = require "orrery.view"
 
 local node = {}
@@ -207,7 +206,7 @@ end
 local function new_environment(self)
   local env = environment.script()
   env.orrery = later.guard("orrery", {
-    version = later.version, cluster = cluster.new, topology = topology, show = show,
+    version = later.version, cluster = cluster.new, topology = cluster.topology(), show = show,
   }, later.orrery)
   env.node, env.next = new_node(self), view.next
   env.print = function(...) self.host.log("info", text_of(...)) end

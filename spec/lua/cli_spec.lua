@@ -94,6 +94,8 @@ describe("wrong use", function()
     { "up none.lua", "none.lua: No such file or directory" },
     { "run c.lua", "run: --node ID is missing; orrery run --help lists the options" },
     { "run c.lua --node bb", "c.lua has no node 'bb' (nearest: 'b')" },
+    { "run c.lua --node z", "c.lua has no node 'z' (it has a, b)" },
+    { "up c.lua --data c.lua", "c.lua: Not a directory" },
     { "sim c.lua --seeds 3", "sim: --seeds must be A:B with A <= B (got '3'); orrery sim --help lists them" },
     { "sim c.lua --seeds 3:2", "sim: --seeds must be A:B with A <= B (got '3:2'); orrery sim --help lists them" },
     { "sim c.lua --seed x", "sim: --seed must be a whole number (got 'x'); orrery sim --help lists them" },

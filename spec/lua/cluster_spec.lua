@@ -193,6 +193,17 @@ return orrery.cluster { name = "kv", node = "n.lua", nodes = list }]])
     assert.matches("attempt to call a nil value %(field 'random'%)", complaint "return math.random()")
   end)
 
+  it("is told: what orrery has not", function()
+    assert.equal("c.lua:1: orrery.topology.rings is unknown (nearest: 'ring')", complaint "local r = orrery.topology.rings()")
+    assert.equal("c.lua:1: orrery.clutser is unknown (nearest: 'cluster')", complaint "return orrery.clutser {}")
+  end)
+
+  it("is told: what was raised", function()
+    assert.equal("c.lua: raised a table", complaint "error {}")
+    assert.equal("c.lua: oh", complaint "error('oh', 0)")
+    assert.equal("c.lua: attempt to load a binary chunk (mode is 't')", complaint "\27Lua")
+  end)
+
   it("is told: an endless loop", function()
     assert.matches("^c.lua:1: ran for more than 100000000 instructions", complaint "while true do end")
   end)

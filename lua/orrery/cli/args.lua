@@ -1,6 +1,6 @@
 -- args.lua - options and arguments of one command, as its module describes them.
 --
--- options: array of { "--name", "VALUE" or nil, "what it does", kind =, many = true }. kind: "integer", "seconds", or a
+-- options: array of { "--name", "VALUE" or nil, "what it does", kind =, many = true, hidden = true }. kind: "integer", "seconds", or a
 -- function (text) -> value | nil, expected. arguments: array of names, all required.
 local options = require "orrery.options"
 
@@ -88,7 +88,8 @@ function args.help(module)
   lines[#lines + 1] = ""
   for _, list in ipairs { module.options, common } do
     for _, option in ipairs(list) do
-      lines[#lines + 1] = ("  %-22s %s"):format(option[1] .. (option[2] and " " .. option[2] or ""), option[3])
+      local left = option[1] .. (option[2] and " " .. option[2] or "")
+      if not option.hidden then lines[#lines + 1] = ("  %-22s %s"):format(left, option[3]) end
     end
   end
   return table.concat(lines, "\n")

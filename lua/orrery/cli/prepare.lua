@@ -2,6 +2,7 @@
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
 local node = require "orrery.node"
+local options = require "orrery.options"
 local plan = require "orrery.plan"
 
 local prepare = {}
@@ -26,12 +27,21 @@ local function sets_of(list)
   return sets
 end
 
+local function no_node(path, id, ids)
+  local hint = options.hint(id, ids)
+  if hint == "" then
+    local more = #ids > 12
+    hint = (" (it has %s%s)"):format(table.concat(ids, ", ", 1, math.min(#ids, 12)), more and ", ..." or "")
+  end
+  return ("%s has no node '%s'%s"):format(path, id, hint)
+end
+
 -- { value, ids, text(id), serves = { ID = { LISTENER = true } } }, or nil and one line for people. Every script has been tried on a host that does nothing.
 function prepare.cluster(path, opts, only)
   local value, message = cluster.load(path)
   if not value then return nil, message end
   if only and not cluster.node(value, only) then
-    return nil, ("%s has no node '%s'%s"):format(path, only, require "orrery.options".hint(only, cluster.ids(value)))
+    return nil, no_node(path, only, cluster.ids(value))
   end
   local bundle
   bundle, message = plan.bundle(value)
