@@ -57,7 +57,7 @@ struct orri_done {
 
 /* -- Streams (stream.c, send.c, listen.c) -------------------------------------------------------------------------- */
 enum { CONNECTING, OPEN, FLUSHING, DRAINING, ENDED };                       /* orri_stream.state */
-enum { ACCEPTED = 1, CONNECTED = 2, READABLE = 4, ROOM = 8, CLOSED = 16 };  /* its pending, as it is taken */
+enum { ACCEPTED = 1, CONNECTED = 2, READABLE = 4, ROOM = 8, CLOSED = 16, HALF = 32 };  /* its pending, as it is taken */
 
 struct orri_piece {                 /* of a send queue; pooled */
     struct orri_piece *next;

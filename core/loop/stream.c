@@ -153,7 +153,7 @@ void orri_close(struct orr_world *w, struct orr_stream *face, bool flush) {
 }
 
 void orri_stream_flushed(struct orri_stream *s) {
-    if (s->state == OPEN && s->at_end) {
+    if (s->state == OPEN && s->at_end && !s->face.half) {
         orri_stream_end(s, 0);
     } else if (s->state == FLUSHING) {
         s->state = DRAINING;
@@ -188,6 +188,12 @@ struct orr_slice orri_read_slice(struct orr_loop *loop, size_t size) {
 static void read_ended(struct orri_stream *s, int status) {
     s->pending &= (uint8_t)~READABLE;
     if (s->broken) status = s->status;
+    if (status == 0 && s->face.half) {      /* the owner closes, when it has said what it owes */
+        s->at_end = true;
+        reading(s, false);
+        orri_stream_pend(s, HALF);
+        return;
+    }
     if (status != 0 || s->queued == 0) {
         orri_stream_end(s, status);
         return;
@@ -263,6 +269,10 @@ static struct orr_req *stream_next(struct orri_stream *s) {
         return event(s, pending & ACCEPTED ? ORR_OP_ACCEPTED : ORR_OP_CONNECTED, 0, none);
     }
     if (pending & READABLE) return read_some(s, &data) ? event(s, ORR_OP_DATA, 0, data) : NULL;
+    if (pending & HALF) {
+        s->pending &= (uint8_t)~HALF;
+        return event(s, ORR_OP_ENDED, 0, none);
+    }
     if (pending & ROOM) {
         s->pending &= (uint8_t)~ROOM;
         return event(s, ORR_OP_ROOM, 0, none);

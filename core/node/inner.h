@@ -169,6 +169,7 @@ struct orri_conn {
     bool soon;                      /* wants its service's turn */
     bool blocked;                   /* the stream took nothing more: no reading until there is room */
     bool paused;                    /* by the service */
+    bool at_end;                    /* the client says no more, which the service is told behind what is kept */
     bool closing, flush;            /* no more input; what is written is still sent */
     bool closed;                    /* the world's close was called, the service was told */
     struct orri_alarm alarm;

@@ -262,7 +262,7 @@ static void dispatch(struct orr_node *n, struct orr_req *req) {
     const struct orr_stream_event *ev = (const struct orr_stream_event *)(const void *)req;
     switch (req->op) {
     case ORR_OP_ACCEPTED: accepted(n, ev); break;
-    case ORR_OP_CONNECTED: case ORR_OP_DATA: case ORR_OP_ROOM: case ORR_OP_CLOSED: {
+    case ORR_OP_CONNECTED: case ORR_OP_DATA: case ORR_OP_ROOM: case ORR_OP_ENDED: case ORR_OP_CLOSED: {
         struct orri_endpoint *end = ev->stream->owner;
         if (end) end->event(end, ev);
         break;

@@ -131,6 +131,7 @@ void orri_services_accepted(struct orr_node *n, struct orr_stream *s, uint32_t n
     l->conns = c;
     n->n_conns++;
     s->owner = &c->end;
+    s->half = l->service->ended != NULL;
     if (l->service->open(l->ud, c, &c->state) < 0) {
         c->state = NULL;
         finish(c, false);
@@ -231,17 +232,31 @@ static void on_data(struct orri_conn *c, struct orr_slice data) {
     offer_kept(c);
 }
 
+/* After all that the client had said. */
+static void end_if_read(struct orri_conn *c) {
+    if (!c->at_end || !reads(c)) return;
+    c->at_end = false;
+    c->listener->service->ended(c->state);
+    c->soon = true;
+    mark(c);
+}
+
 static void update_reading(struct orri_conn *c) {
     struct orr_node *n = c->listener->node;
     if (c->closed) return;
     n->w->ops->read_pause(n->w, c->stream, !reads(c));
-    if (reads(c) && c->in) mark(c);                 /* the next turn of services offers it */
+    if (reads(c) && (c->in || c->at_end)) mark(c);                 /* the next turn of services offers it */
 }
 
 static void on_event(struct orri_endpoint *end, const struct orr_stream_event *ev) {
     struct orri_conn *c = ORRI_OWNER(end, struct orri_conn, end);
     switch (ev->req.op) {
     case ORR_OP_DATA: on_data(c, ev->data); break;
+    case ORR_OP_ENDED:
+        c->at_end = true;
+        offer_kept(c);
+        end_if_read(c);
+        break;
     case ORR_OP_ROOM:
         c->blocked = false;
         mark(c);
@@ -348,6 +363,7 @@ bool orri_services_turn(struct orr_node *n) {
     bool any = false;
     for (struct orri_conn *c = n->dirty; c; c = c->next_dirty) {
         offer_kept(c);
+        end_if_read(c);
         if (!c->soon || c->blocked) continue;
         c->soon = false;
         any = true;

@@ -22,6 +22,9 @@ struct orr_service {
     void (*turn)(void *state);
     void (*close)(void *state);     /* the connection is gone: forget it */
     void (*tick)(void *state, orr_time now);    /* the time set by orri_conn_alarm came; may be NULL */
+    /* The client says no more, but may still listen: close when what is owed was written. NULL: it is closed at once.
+     * In some worlds `close` comes instead. */
+    void (*ended)(void *state);
 };
 
 /* Room for `size` bytes of output, to be filled at once; NULL when memory is out or the connection is closing. */

@@ -419,6 +419,40 @@ static void an_answer_reaches_a_client_that_has_shut_its_side(void **state) {
     close(fd);
 }
 
+static struct orr_stream *half_ended;
+static void answer_late(struct node *n, struct orr_req *req) {
+    struct orr_stream_event *ev = (struct orr_stream_event *)(void *)req;
+    (void)n;
+    if (req->op == ORR_OP_ACCEPTED) ev->stream->half = true;
+    if (req->op == ORR_OP_CLOSED) n_closed++;
+    if (req->op != ORR_OP_ENDED) return;
+    n_begun++;
+    half_ended = ev->stream;
+}
+
+/* What is asked takes its time, and is answered in two pieces. */
+static void a_late_answer_reaches_one_who_has_shut_his_side(void **state) {
+    (void)state;
+    char answer[16] = { 0 };
+    b.on = answer_late;
+    int fd = dial_plain(port);
+    assert_int_equal(write(fd, "ping", 4), 4);
+    shutdown(fd, SHUT_WR);
+    UNTIL(&b, n_begun, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        struct orr_slice part = orr_borrow("pong" + 2 * i, 2);
+        assert_int_equal(b.w->ops->send(b.w, half_ended, 0, &part, 1), 0);
+        for (unsigned k = 0; k < 5; k++) orr_loop_step(b.loop, ORR_MS);
+        assert_int_equal(n_closed, 0);
+    }
+    b.w->ops->close(b.w, half_ended, true);
+    UNTIL(&b, n_closed, 1);
+    assert_int_equal(n_begun, 1);   /* told once */
+    assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), 4);
+    assert_memory_equal(answer, "pong", 4);
+    close(fd);
+}
+
 static void a_long_answer_reaches_one_who_has_shut_his_side(void **state) {
     (void)state;
     int fd = dial_plain(port);
@@ -796,6 +830,7 @@ int main(void) {
         T(a_dial_to_nowhere_ends_when_patience_does),
         T(crossing_dials_are_two_streams),
         T(an_answer_reaches_a_client_that_has_shut_its_side),
+        T(a_late_answer_reaches_one_who_has_shut_his_side),
         T(a_long_answer_reaches_one_who_has_shut_his_side),
         T(a_reset_is_an_end_with_a_reason),
         T(writing_to_one_who_has_gone_raises_no_signal),

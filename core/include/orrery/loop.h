@@ -20,7 +20,8 @@
  * control; to a stream that has ended and whose CLOSED was not taken yet, it goes to nobody; after a close it is
  * ORR_ECLOSED. CLOSED says 0 where the other side ended, -errno where the connection broke, ORR_ECLOSED after a close
  * of our own, and ORR_ETIMEOUT where patience ended. After close(flush) the other side may still talk for that long;
- * nobody hears it. The other side's end is CLOSED at once, or when what is queued has gone out.
+ * nobody hears it. The other side's end is CLOSED at once, or when what is queued has gone out;
+ * where `half` was set it is ENDED, and the stream lasts until it is closed or a send finds nobody.
  *
  * Addresses are "127.0.0.1:7401", "[::1]:7401" or "localhost:7401" (which is 127.0.0.1). Other names are refused: to
  * look one up would block the loop.                                                                                  */

@@ -34,7 +34,8 @@ enum orr_op {
     ORR_OP_RENAME, ORR_OP_REMOVE, ORR_OP_LIST, ORR_OP_SYNC_DIR, ORR_OP_SPACE,                             /* names */
     ORR_OP_JOB,
     ORR_OP_ACCEPTED, ORR_OP_CONNECTED, ORR_OP_DATA, ORR_OP_ROOM, ORR_OP_CLOSED,                           /* streams */
-    ORR_OP_DATAGRAM, ORR_OP_SIGNAL                                                                        /* others */
+    ORR_OP_DATAGRAM, ORR_OP_SIGNAL,                                                                        /* others */
+    ORR_OP_ENDED                    /* streams, too: only where it was asked for */
 };
 
 struct orr_req {                    /* embed; zero it first. Read-only to the caller while it runs */
@@ -119,6 +120,9 @@ struct orr_name_op {
 struct orr_stream {                 /* the world's object begins with this */
     void *owner;                    /* the caller's, set after connect or at ACCEPTED */
     uint64_t serial;
+    bool half;                      /* the caller's, as owner: an end of the other side's is told as ENDED, once, and
+                                     * what is sent still goes out until we close. A world may tell CLOSED all the
+                                     * same */
 };
 struct orr_stream_event {           /* the world's; valid until the next take(). req.status of CLOSED says why (0:
                                      * the other side's end) */

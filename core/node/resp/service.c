@@ -80,6 +80,15 @@ static int64_t on_data(void *state, struct orr_slice data, size_t *want) {
     return (int64_t)(c->ended ? data.size : used);
 }
 
+/* As if it had said QUIT, whose answer is nothing here: it comes behind all answers that are owed. */
+static void on_ended(void *state) {
+    struct orri_resp_conn *c = state;
+    if (c->ended) return;
+    c->ended = true;
+    orri_resp_begin(c, ORRI_RESP_CLOSE);
+    orri_resp_end(c, ORRI_RESP_CLOSE);
+}
+
 static void on_turn(void *state) { orri_resp_queue_turn(state); }
 
 static void on_close(void *state) {
@@ -93,4 +102,5 @@ static void on_close(void *state) {
 
 const struct orr_service orr_resp_service = {
     .name = "resp", .open = on_open, .data = on_data, .turn = on_turn, .close = on_close,
+    .ended = on_ended,
 };
