@@ -223,6 +223,33 @@ static void a_key_that_is_too_long_is_refused(void **state) {
 
 /* -- What is lost -------------------------------------------------------------------------------------------------- */
 
+/* "name" with n arguments. */
+static void say_many(struct fake_conn *c, const char *name, unsigned n) {
+    char text[64];
+    (void)snprintf(text, sizeof text, "*%u\r\n$%zu\r\n%s\r\n", n + 1, strlen(name), name);
+    say(c, text);
+    for (unsigned i = 0; i < n; i++) say(c, "$1\r\nk\r\n");
+}
+
+static void a_command_has_at_most_16384_keys(void **state) {
+    (void)state;
+    static const char *const names[] = { "DEL", "UNLINK", "EXISTS", "TOUCH", "MGET", "MSET", "MSETNX" };
+    struct rig r;
+    rig_init(&r);
+    for (size_t i = 0; i < 7; i++) {
+        unsigned each = i < 5 ? 1 : 2;
+        say_many(r.c, names[i], each * 16384 + each);
+        fake_turn(&r.f);
+        OUT(r.c, "-ERR too many keys in one command (limit 16384)\r\n");
+    }
+    say_many(r.c, "MSET", 2 * 16384);
+    say_many(r.c, "EXISTS", 16384);
+    say_many(r.c, "DEL", 16384);
+    fake_turn(&r.f);
+    OUT(r.c, "+OK\r\n:16384\r\n:1\r\n");
+    rig_free(&r);
+}
+
 static void a_lost_write_says_so_in_its_place(void **state) {
     (void)state;
     struct rig r;
@@ -537,6 +564,7 @@ int main(void) {
         cmocka_unit_test(ten_thousand_commands_in_one_packet),
         cmocka_unit_test(values_of_eight_megabytes_go_through_and_no_larger),
         cmocka_unit_test(a_key_that_is_too_long_is_refused),
+        cmocka_unit_test(a_command_has_at_most_16384_keys),
         cmocka_unit_test(a_lost_write_says_so_in_its_place),
         cmocka_unit_test(reads_that_hung_on_a_lost_write_are_asked_anew),
         cmocka_unit_test(a_lost_read_leaves_those_that_a_write_will_serve),

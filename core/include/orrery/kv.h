@@ -18,7 +18,8 @@
  *     | varint      | number of arguments                                                  |
  *     | each        | varint size, bytes                                                   |
  *
- * Nothing may follow. What can't be read, or breaks a limit, is answered with ORR_EINVALID and changes nothing. Times
+ * An op or question names at most ORR_KV_KEYS_MAX keys: each is done in one go, on every node, and nothing else moves
+ * meanwhile. Nothing may follow. What can't be read, or breaks a limit, is answered with ORR_EINVALID and changes nothing. Times
  * are milliseconds by log time; a relative one counts from the log time at which the op is applied. A key is gone from
  * the millisecond on in which its time has come, whether or not it has been removed yet.
  *
@@ -33,7 +34,7 @@
 extern "C" {
 #endif
 
-enum { ORR_KV_KEY_MAX = 512 << 10, ORR_KV_VALUE_MAX = 8 << 20, ORR_KV_ARGS_MAX = 1 << 20 };
+enum { ORR_KV_KEY_MAX = 512 << 10, ORR_KV_VALUE_MAX = 8 << 20, ORR_KV_KEYS_MAX = 16384 };
 
 /* a, b, flags and arguments not named are 0 and none. Results in brackets. */
 enum orr_kv_code {
@@ -66,7 +67,7 @@ enum orr_kv_code {
     ORR_KV_DBSIZE = 71,     /* [keys, with those whose time has come and that were not removed yet] */
     ORR_KV_SCAN = 72,       /* [pattern]; a: cursor, b: how many to look for; NONE: keep the keys back [array:
                              * cursor as text, array of keys] */
-    ORR_KV_KEYS = 73,       /* pattern [array of keys] */
+    ORR_KV_KEYS = 73,       /* pattern [array of keys]; takes as long as there are keys: SCAN is for large tables */
     ORR_KV_RANDOM = 74,     /* [a key or nil] */
     ORR_KV_VERSION = 75,    /* key [version] */
     ORR_KV_UNSEEDED = 76    /* [nil when the table has its seed; else 8 secret bytes of this process for ORR_KV_SEED] */

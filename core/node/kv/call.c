@@ -43,9 +43,10 @@ struct shape {
     size_t keys;                    /* argument i is a key when i < keys */
     size_t pairs;                   /* 2: they come in pairs, key and value */
 };
-#define MANY ORR_KV_ARGS_MAX
+enum { MANY = ORR_KV_KEYS_MAX };
 static const struct shape ops[] = {
-    [ORR_KV_SEED] = { 1, 1, 1, 1 },          [ORR_KV_SET] = { 2, 3, 1, 1 },      [ORR_KV_MSET] = { 2, MANY, MANY, 2 },
+    [ORR_KV_SEED] = { 1, 1, 1, 1 },          [ORR_KV_SET] = { 2, 3, 1, 1 },
+    [ORR_KV_MSET] = { 2, 2 * MANY, 2 * MANY, 2 },
     [ORR_KV_APPEND] = { 2, 2, 1, 1 },        [ORR_KV_SETRANGE] = { 2, 2, 1, 1 }, [ORR_KV_ADD] = { 1, 1, 1, 1 },
     [ORR_KV_ADD_FLOAT] = { 2, 2, 2, 1 },     [ORR_KV_DEL] = { 1, MANY, MANY, 1 }, [ORR_KV_EXPIRE] = { 1, 1, 1, 1 },
     [ORR_KV_PERSIST] = { 1, 1, 1, 1 },       [ORR_KV_GET_EXPIRE] = { 1, 1, 1, 1 }, [ORR_KV_RENAME] = { 2, 2, 2, 1 },

@@ -155,6 +155,13 @@ static bool keys_fit(const struct orri_resp_conn *c, const struct orri_resp_comm
     return true;
 }
 
+/* One op is applied in one go; a client that wants more sends several commands, which turns can come between. */
+static bool too_many_keys(const struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
+    size_t n = orri_resp_n(c) - 1;
+    if (!(cmd->flags & (ORRI_RESP_KEYS | ORRI_RESP_PAIRS))) return false;
+    return (cmd->flags & ORRI_RESP_PAIRS ? n / 2 : n) > ORR_KV_KEYS_MAX;
+}
+
 void orri_resp_dispatch(struct orri_resp_conn *c) {
     const struct orri_resp_command *cmd = orri_resp_find(orri_resp_at(c, 0));
     c->n_commands++;
@@ -167,6 +174,8 @@ void orri_resp_dispatch(struct orri_resp_conn *c) {
     }
     int n = (int)orri_resp_n(c);
     if (cmd->arity > 0 ? n != cmd->arity : n < -cmd->arity) orri_resp_wrong_arity(c, cmd->name);
+    else if (too_many_keys(c, cmd))
+        orri_resp_say_error(c, "ERR too many keys in one command (limit %d)", ORR_KV_KEYS_MAX);
     else if (!keys_fit(c, cmd)) orri_resp_say_error(c, "ERR a key may have at most %d bytes", ORR_KV_KEY_MAX);
     else cmd->fn(c, cmd);
 }
