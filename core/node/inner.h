@@ -165,6 +165,7 @@ struct orri_conn {
     struct orr_slice *parts;        /* full, not sent */
     uint32_t n_parts, cap_parts;
     size_t parts_bytes;
+    size_t charged;                 /* its share of the node's clients_bytes */
     bool dirty;                     /* in the node's list of those that this turn has to do with */
     bool soon;                      /* wants its service's turn */
     bool blocked;                   /* the stream took nothing more: no reading until there is room */
@@ -214,6 +215,8 @@ struct orr_node {
     uint32_t n_listeners;
     struct orri_conn *dirty, *dirty_last;
     size_t n_conns;
+    size_t clients_bytes;           /* kept input and queued output, as of when each was last looked at */
+    uint64_t clients_shed;
     struct orr_slice *parts;        /* of the frame being sent */
     size_t cap_parts;
     bool disk_full, disk_failed;

@@ -1,9 +1,10 @@
 /* service.c - listeners and the connections of their clients.
  *
  * A connection at rest has no buffers: input that was consumed is gone, output goes to the world at the end of the
- * turn. What is incomplete lies in one block, as large as the service wants. A client that does not read: the world
- * takes nothing more, then nothing more is read from it, until there is room. The service is told `close` once, before
- * its connection is gone.                                                                                            */
+ * turn. What is incomplete lies in one block, which grows by doubling what came, for what a client announces costs it
+ * nothing. A client that does not read: the world takes nothing more, then nothing more is read from it, until there is
+ * room. What all of them hold is summed up; above the limit who holds most is closed. The service is told `close` once,
+ * before its connection is gone.                                                                                     */
 #include <string.h>
 
 #include "node/inner.h"
@@ -73,6 +74,16 @@ static void drop_parts(struct orri_conn *c) {
     c->cap_parts = 0;
 }
 
+/* -- What clients hold --------------------------------------------------------------------------------------------- */
+static size_t written(const struct orri_conn *c) { return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0); }
+
+static void charge(struct orri_conn *c) {
+    struct orr_node *n = c->listener->node;
+    size_t now = c->closed ? 0 : (c->in ? c->in->cap : 0) + written(c) + n->w->ops->queued(n->w, c->stream);
+    n->clients_bytes = n->clients_bytes - c->charged + now;
+    c->charged = now;
+}
+
 static void drop_buffers(struct orri_conn *c) {
     orr_chunk_drop(c->in);
     orr_chunk_drop(c->out);
@@ -88,14 +99,48 @@ static void finish(struct orri_conn *c, bool flush) {
     if (c->state) c->listener->service->close(c->state);
     c->state = NULL;
     drop_buffers(c);
+    charge(c);
     orri_heap_unset(&n->heap, &c->alarm.timer);
     n->w->ops->close(n->w, c->stream, flush);
+}
+
+/* Who holds most, each looked at anew: some have read since. */
+static struct orri_conn *heaviest(struct orr_node *n, const struct orri_conn *asks, size_t more) {
+    struct orri_conn *most = NULL;
+    size_t most_held = 0;
+    for (struct orri_listener *l = n->listeners; l; l = l->next) {
+        for (struct orri_conn *c = l->conns; c; c = c->next) {
+            charge(c);
+            size_t held = c->charged + (c == asks ? more : 0);
+            if (held > most_held) most = c, most_held = held;
+        }
+    }
+    return most;
+}
+
+/* Makes room for `more` bytes that `asks` wants, at the cost of those that hold most: that may be itself. */
+static void shed(struct orr_node *n, const struct orri_conn *asks, size_t more) {
+    size_t least = n->cfg.op_bytes_max + IN_SLACK;
+    size_t max = n->cfg.clients_bytes_max > least ? n->cfg.clients_bytes_max : least;
+    while (n->clients_bytes + more > max) {
+        struct orri_conn *c = heaviest(n, asks, more);
+        if (!c || n->clients_bytes + more <= max) return;
+        n->clients_shed++;
+        n->again = true;                            /* others may have been told of it, and have something to say */
+        orri_node_log_rarely(n, &n->note_client, ORR_LOG_WARN,
+                             "%s: closed a client, who held most: all clients hold %zu bytes, with %zu more to come",
+                             c->listener->name, n->clients_bytes, more);
+        finish(c, false);
+        if (c == asks) return;
+    }
 }
 
 static void conn_free(struct orri_conn *c) {
     struct orri_listener *l = c->listener;
     if (!c->closed && c->state) l->service->close(c->state);
     drop_buffers(c);
+    c->closed = true;
+    charge(c);
     unmark(c);
     orri_heap_unset(&l->node->heap, &c->alarm.timer);
     if (c->before) c->before->next = c->next;
@@ -188,8 +233,10 @@ static void keep(struct orri_conn *c, struct orr_slice rest, struct orr_slice mo
         too_much(c, "a command above the limit");
         return;
     }
-    size_t cap = more.size ? 2 * size : size;
-    cap = cap < c->want ? c->want : cap;
+    size_t cap = more.size || c->want > size ? 2 * size : size;
+    if (c->want >= size && cap > c->want) cap = c->want;
+    shed(n, c, cap);
+    if (c->closing) return;
     struct orr_chunk *chunk = n->w->chunks->get(n->w->chunks, cap < IN_MIN ? IN_MIN : cap);
     if (!chunk) {
         too_much(c, "memory is out");
@@ -199,6 +246,7 @@ static void keep(struct orri_conn *c, struct orr_slice rest, struct orr_slice mo
     if (more.size) memcpy(chunk->at + rest.size, more.at, more.size);
     c->in = chunk;
     c->in_size = size;
+    charge(c);
 }
 
 /* Offers what is kept, if it is enough. */
@@ -211,6 +259,7 @@ static void offer_kept(struct orri_conn *c) {
     if (rest.size == c->in_size && !c->closing) c->in = chunk;      /* nothing was consumed: it stays as it is */
     else keep(c, rest, (struct orr_slice){ 0 });
     if (c->in != chunk) orr_chunk_drop(chunk);
+    if (!c->in) charge(c);
 }
 
 static void on_data(struct orri_conn *c, struct orr_slice data) {
@@ -268,8 +317,6 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
 }
 
 /* -- Out ----------------------------------------------------------------------------------------------------------- */
-static size_t written(const struct orri_conn *c) { return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0); }
-
 bool orri_conn_crowded(const struct orri_conn *c) { return c->blocked || written(c) >= OUT_TURN; }
 
 static int add_part(struct orri_conn *c, struct orr_slice held) {
@@ -346,9 +393,11 @@ static void flush(struct orri_conn *c) {
         int rc = n->w->ops->send(n->w, c->stream, 0, c->parts, c->n_parts);
         if (rc == 0) {
             drop_parts(c);
+            charge(c);
         } else if (rc == ORR_EOVERLOADED) {
             c->blocked = true;
             update_reading(c);
+            charge(c);
             return;
         } else {
             c->closing = true;
@@ -391,6 +440,7 @@ void orri_services_flush(struct orr_node *n) {
     }
     n->dirty = stay;
     n->dirty_last = last;
+    shed(n, NULL, 0);
 }
 
 /* -- What a service may do ----------------------------------------------------------------------------------------- */

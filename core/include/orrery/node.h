@@ -47,6 +47,9 @@ struct orr_node_config {
     orr_time election, heartbeat;   /* defaults of groups */
     uint64_t segment_bytes;         /* of the log */
     uint64_t snapshot_bytes;        /* log bytes since the last snapshot that ask for the next one */
+    /* What all clients together may hold here: input that is no whole command yet, output that they don't read. Who
+     * holds most is closed first. One command always fits. */
+    size_t clients_bytes_max;
 };
 ORR_API void orr_node_config_init(struct orr_node_config *cfg);
 
@@ -90,6 +93,8 @@ struct orr_node_status {
     uint64_t cluster;               /* hash of the founding configuration */
     size_t peers_up, clients;
     uint64_t frames_in, frames_out, frames_bad, bytes_in, bytes_out;
+    size_t clients_bytes;           /* what clients hold: clients_bytes_max */
+    uint64_t clients_shed;          /* closed because that was too much */
 };
 ORR_API void orr_node_status(const struct orr_node *node, struct orr_node_status *out);
 ORR_API struct orr_group *orr_node_group(struct orr_node *node, const char *name);      /* NULL: none */
