@@ -156,7 +156,7 @@ struct orri_conn {
     struct orri_listener *listener;
     struct orr_stream *stream;
     struct orri_conn *next, *before;        /* of all of the listener's */
-    struct orri_conn *next_dirty;
+    struct orri_conn *next_dirty, *before_dirty;
     void *state;                    /* the service's */
     struct orr_chunk *in;           /* what was not consumed, with what came after it */
     size_t in_size, want;
@@ -214,6 +214,8 @@ struct orr_node {
     struct orri_listener *listeners;
     uint32_t n_listeners;
     struct orri_conn *dirty, *dirty_last;
+    struct orr_slice *spare_parts;  /* of the connection that was flushed last, for the next one to fill */
+    uint32_t cap_spare_parts;
     size_t n_conns;
     size_t clients_bytes;           /* kept input and queued output, as of when each was last looked at */
     uint64_t clients_shed;

@@ -13,6 +13,7 @@ enum {
     OUT_FIRST = 4 << 10, OUT_NEXT = 16 << 10,       /* blocks of output in one turn */
     OUT_TURN = 1 << 20, OUT_MAX = 256 << 20, /* what a turn should write to a client; and what it may, in one answer */
     COPY_MAX = 1 << 10,                             /* larger slices are held, not copied */
+    SPARE_PARTS_MAX = 1 << 10,
     IN_MIN = 512,
     IN_SLACK = 1 << 20                              /* what a command may take beyond the largest op */
 };
@@ -50,6 +51,7 @@ static void mark(struct orri_conn *c) {
     if (c->dirty) return;
     c->dirty = true;
     c->next_dirty = NULL;
+    c->before_dirty = n->dirty_last;
     if (n->dirty_last) n->dirty_last->next_dirty = c;
     else n->dirty = c;
     n->dirty_last = c;
@@ -57,21 +59,39 @@ static void mark(struct orri_conn *c) {
 
 static void unmark(struct orri_conn *c) {
     struct orr_node *n = c->listener->node;
-    struct orri_conn **p = &n->dirty, *before = NULL;
     if (!c->dirty) return;
-    while (*p != c) before = *p, p = &(*p)->next_dirty;
-    *p = c->next_dirty;
-    if (n->dirty_last == c) n->dirty_last = before;
+    if (c->before_dirty) c->before_dirty->next_dirty = c->next_dirty;
+    else n->dirty = c->next_dirty;
+    if (c->next_dirty) c->next_dirty->before_dirty = c->before_dirty;
+    else n->dirty_last = c->before_dirty;
     c->dirty = false;
+}
+
+/* The node keeps one empty array: most turns flush one connection after another, and none keeps its parts. */
+static void give_spare(struct orri_conn *c) {
+    struct orr_node *n = c->listener->node;
+    if (c->cap_parts > n->cap_spare_parts && c->cap_parts <= SPARE_PARTS_MAX) {
+        struct orr_slice *smaller = n->spare_parts;
+        uint32_t cap = n->cap_spare_parts;
+        n->spare_parts = c->parts, n->cap_spare_parts = c->cap_parts;
+        c->parts = smaller, c->cap_parts = cap;
+    }
+    orri_node_resize(n, c->parts, c->cap_parts * sizeof *c->parts, 0);
+    c->parts = NULL;
+    c->cap_parts = 0;
+}
+
+static void take_spare(struct orri_conn *c) {
+    struct orr_node *n = c->listener->node;
+    c->parts = n->spare_parts, c->cap_parts = n->cap_spare_parts;
+    n->spare_parts = NULL, n->cap_spare_parts = 0;
 }
 
 static void drop_parts(struct orri_conn *c) {
     for (uint32_t i = 0; i < c->n_parts; i++) orr_drop(c->parts[i]);
     c->n_parts = 0;
     c->parts_bytes = 0;
-    orri_node_resize(c->listener->node, c->parts, c->cap_parts * sizeof *c->parts, 0);
-    c->parts = NULL;
-    c->cap_parts = 0;
+    give_spare(c);
 }
 
 /* -- What clients hold --------------------------------------------------------------------------------------------- */
@@ -198,6 +218,8 @@ void orri_services_free(struct orr_node *n) {
         orri_node_resize(n, l, sizeof *l, 0);
     }
     n->listeners = NULL;
+    orri_node_resize(n, n->spare_parts, n->cap_spare_parts * sizeof *n->spare_parts, 0);
+    n->spare_parts = NULL;
 }
 
 /* -- In ------------------------------------------------------------------------------------------------------------ */
@@ -320,6 +342,7 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
 bool orri_conn_crowded(const struct orri_conn *c) { return c->blocked || written(c) >= OUT_TURN; }
 
 static int add_part(struct orri_conn *c, struct orr_slice held) {
+    if (!c->parts) take_spare(c);
     if (c->n_parts == c->cap_parts) {
         uint32_t cap = c->cap_parts ? 2 * c->cap_parts : 4;
         void *p =
@@ -427,12 +450,14 @@ void orri_services_flush(struct orr_node *n) {
     struct orri_conn *stay = NULL, *last = NULL;
     for (struct orri_conn *c; (c = n->dirty);) {
         n->dirty = c->next_dirty;
-        if (!n->dirty) n->dirty_last = NULL;
+        if (n->dirty) n->dirty->before_dirty = NULL;
+        else n->dirty_last = NULL;
         c->dirty = false;
         flush(c);
         if (c->dirty || !c->soon || c->blocked || c->closed) continue;
         c->dirty = true;
         c->next_dirty = NULL;
+        c->before_dirty = last;
         if (last) last->next_dirty = c;
         else stay = c;
         last = c;
