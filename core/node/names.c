@@ -2,6 +2,7 @@
  *
  * The founding configuration is text: one line for the cluster, one for each group, sorted, with its voters sorted. Its
  * hash is the cluster id, so what is not in it (addresses, who else is in the file) may change freely.               */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -57,6 +58,23 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
     return NULL;
 }
 
+static int by_id(const void *a, const void *b) {
+    const struct orri_peer *const *x = a, *const *y = b;
+    return ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);
+}
+
+/* ORR_EINVALID: two of one name. */
+static int index_peers(struct orr_node *n) {
+    n->by_id = orri_node_resize(n, NULL, 0, n->cfg.n_nodes * sizeof *n->by_id);
+    if (!n->by_id) return -ENOMEM;
+    for (size_t i = 0; i < n->n_peers; i++) n->by_id[i] = &n->peers[i];
+    qsort(n->by_id, n->n_peers, sizeof *n->by_id, by_id);
+    for (size_t i = 1; i < n->n_peers; i++) {
+        if (n->by_id[i]->id == n->by_id[i - 1]->id) return ORR_EINVALID;
+    }
+    return 0;
+}
+
 static int add_peers(struct orr_node *n, const struct orr_node_config *cfg) {
     n->peers = orri_node_resize(n, NULL, 0, cfg->n_nodes * sizeof *n->peers);
     if (!n->peers) return -ENOMEM;
@@ -70,11 +88,8 @@ static int add_peers(struct orr_node *n, const struct orr_node_config *cfg) {
         p->address = orri_node_copy(n, cfg->nodes[i].address);
         p->linked = cfg->nodes[i].link && p->id != n->id;
         if (!p->name || !p->address) return -ENOMEM;
-        for (size_t k = 0; k < i; k++) {
-            if (n->peers[k].id == p->id) return ORR_EINVALID;
-        }
     }
-    return 0;
+    return index_peers(n);
 }
 
 int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_node_config *cfg, const char **why) {
@@ -102,18 +117,22 @@ int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_no
 }
 
 /* -- Looking up ---------------------------------------------------------------------------------------------------- */
-struct orri_peer *orri_names_peer(struct orr_node *n, orr_id id) {
-    for (size_t i = 0; i < n->n_peers; i++) {
-        if (n->peers[i].id == id) return &n->peers[i];
+static struct orri_peer *find(const struct orr_node *n, orr_id id) {
+    size_t from = 0, to = n->n_peers;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (n->by_id[middle]->id == id) return n->by_id[middle];
+        if (n->by_id[middle]->id < id) from = middle + 1;
+        else to = middle;
     }
     return NULL;
 }
 
+struct orri_peer *orri_names_peer(struct orr_node *n, orr_id id) { return find(n, id); }
+
 const char *orri_names_name(const struct orr_node *n, orr_id id) {
-    for (size_t i = 0; i < n->n_peers; i++) {
-        if (n->peers[i].id == id) return n->peers[i].name;
-    }
-    return "?";
+    const struct orri_peer *p = find(n, id);
+    return p ? p->name : "?";
 }
 
 struct orr_group *orr_node_group(struct orr_node *n, const char *name) {

@@ -58,7 +58,9 @@ void orri_peers_free(struct orr_node *n) {
         orri_node_drop_text(n, n->peers[i].address);
     }
     orri_node_resize(n, n->peers, n->cfg.n_nodes * sizeof *n->peers, 0);
+    orri_node_resize(n, n->by_id, n->by_id ? n->cfg.n_nodes * sizeof *n->by_id : 0, 0);
     n->peers = NULL;
+    n->by_id = NULL;
     n->n_peers = 0;
 }
 
