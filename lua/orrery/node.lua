@@ -260,8 +260,8 @@ function node.boot(host, text)
   warn_unused(self)
 end
 
--- What it serves: { LISTENER = true }; or nil and the one line that boot would fail with, on a host that takes everything,
--- within so many bytes of memory.
+-- What it serves: { LISTENER = true }; or nil and the one line that boot would fail with, on a host that takes
+-- everything, within so many bytes of memory.
 function node.rehearse(text, bytes_max)
   local function nothing() end
   local serves = {}

@@ -1,8 +1,8 @@
 -- view.lua - read-only views of tables, to any depth: what a script is shown of what its node runs on.
 --
 -- A view is read as the table is: by index, with pairs, ipairs, # and table.concat. The tables in it are views, made
--- when they are asked for and then kept, so the same one comes each time. Lua's own next sees nothing in a view; scripts
--- get the one here instead.
+-- when they are asked for and then kept, so the same one comes each time. Lua's own next sees nothing in a view;
+-- scripts get the one here instead.
 local options = require "orrery.options"
 
 local view = {}

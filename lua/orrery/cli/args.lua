@@ -1,7 +1,7 @@
 -- args.lua - options and arguments of one command, as its module describes them.
 --
--- options: array of { "--name", "VALUE" or nil, "what it does", kind =, many = true, hidden = true }. kind: "integer", "seconds", or a
--- function (text) -> value | nil, expected. arguments: array of names, all required.
+-- options: array of { "--name", "VALUE" or nil, "what it does", kind =, many = true, hidden = true }. kind:
+-- "integer", "seconds", or a function (text) -> value | nil, expected. arguments: array of names, all required.
 local options = require "orrery.options"
 
 local args = {}

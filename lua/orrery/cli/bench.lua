@@ -1,7 +1,7 @@
 -- bench.lua - orrery bench: the benchmarks of the checkout that the program was built in, by name.
 --
--- spec/bench/list has a line `NAME FILE - ABOUT` for each; `directory` for the `-` where the first argument is a place to
--- write in. A FILE.c is compiled first, against build/release. The program lies in build/PRESET of the checkout.
+-- spec/bench/list has a line `NAME FILE - ABOUT` for each; `directory` for the `-` where the first argument is a place
+-- to write in. A FILE.c is compiled first, against build/release. The program lies in build/PRESET of the checkout.
 local core = require "orrery.core"
 local options = require "orrery.options"
 
@@ -30,8 +30,8 @@ local function command(top, name, bench, arguments)
   if bench.source:find "%.c$" then
     local target, home = quoted(top .. "/build/bench/" .. name), quoted(top)
     words[1] = target
-    before = ("mkdir -p %s && cc -O2 -I%s/core/include -I%s/core -o %s %s %s/build/release/liborrery.a "):format(work, home,
-      home, target, quoted(bench.source), home) .. "-levent_core -levent_pthreads -lxxhash -lpthread -lm || exit 2; "
+    before = ("mkdir -p %s && cc -O2 -I%s/core/include -I%s/core -o %s %s %s/build/release/liborrery.a "):format(work,
+      home, home, target, quoted(bench.source), home) .. "-levent_core -levent_pthreads -lxxhash -lpthread || exit 2; "
   end
   if bench.writes then words[2] = work end
   for i = 2, #arguments do words[#words + 1] = quoted(arguments[i]) end
@@ -70,7 +70,9 @@ local function run(opts, arguments, context)
   local list, names = listed(top)
   local name = arguments[1]
   if not name then return print_list(list, names, opts.json) end
-  if not list[name] then return context.wrong(("bench: no benchmark '%s'%s"):format(name, options.hint(name, names))) end
+  if not list[name] then
+    return context.wrong(("bench: no benchmark '%s'%s"):format(name, options.hint(name, names)))
+  end
   local text = command(top, name, list[name], arguments)
   if opts.json then return run_for_json(name, text) end
   return status_of(os.execute(text))

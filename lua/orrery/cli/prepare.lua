@@ -36,7 +36,8 @@ local function no_node(path, id, ids)
   return ("%s has no node '%s'%s"):format(path, id, hint)
 end
 
--- { value, ids, text(id), serves = { ID = { LISTENER = true } } }, or nil and one line for people. Every script has been tried on a host that does nothing.
+-- { value, ids, text(id), serves = { ID = { LISTENER = true } } }, or nil and one line for people.
+-- Every script has been tried on a host that does nothing.
 function prepare.cluster(path, opts, only)
   local value, message = cluster.load(path)
   if not value then return nil, message end
