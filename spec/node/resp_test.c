@@ -13,7 +13,7 @@
 
 /* What was written since the last look. */
 static const char *out(struct fake_conn *c) {
-    static char text[1 << 16];
+    static char text[1 << 20];
     size_t n = c->n_out < sizeof text - 1 ? c->n_out : sizeof text - 1;
     if (n) memcpy(text, c->out, n);
     text[n] = 0;
@@ -247,6 +247,45 @@ static void a_command_has_at_most_16384_keys(void **state) {
     say_many(r.c, "DEL", 16384);
     fake_turn(&r.f);
     OUT(r.c, "+OK\r\n:16384\r\n:1\r\n");
+    rig_free(&r);
+}
+
+/* How many lines of the output are this. */
+static size_t count(const char *text, const char *line) {
+    size_t n = 0;
+    for (const char *at = text; (at = strstr(at, line)); at += strlen(line)) n++;
+    return n;
+}
+
+static void keys_walks_over_many_turns(void **state) {
+    (void)state;
+    enum { N = 20000 };
+    struct rig r;
+    char text[64];
+    rig_init(&r);
+    for (int i = 0; i < N; i++) {
+        (void)snprintf(text, sizeof text, "SET key:%05d v\r\n", i);
+        say(r.c, text);
+        if (i % 5000 == 4999) fake_turn(&r.f);
+    }
+    assert_int_equal(count(out(r.c), "+OK\r\n"), N);
+    say(r.c, "SET last:1 v\r\nKEYS key:*\r\nKEYS last:?\r\nSET late v\r\nKEYS late\r\n");
+    fake_services(&r.f);
+    (void)fake_apply(&r.f, r.f.n_ops);
+    OUT(r.c, "+OK\r\n");            /* the first steps of the walk are done, no more; nothing behind it is taken */
+    assert_true(r.c->soon);
+    unsigned turns = 0;
+    while (r.c->n_out == 0 && turns++ < 100) fake_services(&r.f);
+    assert_in_range(turns, 3, 10);
+    fake_turn(&r.f);
+    const char *all = out(r.c);
+    assert_int_equal(memcmp(all, "*20000\r\n$9\r\nkey:", 16), 0);
+    assert_int_equal(count(all, "$9\r\nkey:"), N);
+    assert_non_null(strstr(all, "\r\n*1\r\n$6\r\nlast:1\r\n+OK\r\n*1\r\n$4\r\nlate\r\n"));
+    say(r.c, "KEYS key:*\r\n");
+    fake_services(&r.f);
+    fake_serve(&r.f);
+    fake_disconnect(r.c);           /* in the middle: nothing leaks */
     rig_free(&r);
 }
 
@@ -565,6 +604,7 @@ int main(void) {
         cmocka_unit_test(values_of_eight_megabytes_go_through_and_no_larger),
         cmocka_unit_test(a_key_that_is_too_long_is_refused),
         cmocka_unit_test(a_command_has_at_most_16384_keys),
+        cmocka_unit_test(keys_walks_over_many_turns),
         cmocka_unit_test(a_lost_write_says_so_in_its_place),
         cmocka_unit_test(reads_that_hung_on_a_lost_write_are_asked_anew),
         cmocka_unit_test(a_lost_read_leaves_those_that_a_write_will_serve),

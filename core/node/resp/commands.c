@@ -46,7 +46,7 @@ static const struct orri_resp_command table[] = {
     { "incrby", 3, W | F | K, orri_resp_incrby, ORR_KV_ADD, 0, 1 },
     { "incrbyfloat", 3, W | F | K, PLAIN, ORR_KV_ADD_FLOAT, 0, 0 },
     { "info", -1, 0, orri_resp_info, 0, 0, 0 },
-    { "keys", 2, R, PLAIN, ORR_KV_KEYS, 0, 0 },
+    { "keys", 2, R, orri_resp_keys, ORR_KV_SCAN, 0, 0 },
     { "mget", -2, R | F | KS, PLAIN, ORR_KV_MGET, 0, 0 },
     { "mset", -3, W | KP, orri_resp_mset, ORR_KV_MSET, 0, 0 },
     { "msetnx", -3, W | KP, orri_resp_mset, ORR_KV_MSET, ORR_KV_NX | ORR_KV_INTEGER, 0 },

@@ -114,30 +114,44 @@ static void pop(struct orri_resp_conn *c) {
 
 /* -- Answering from the front -------------------------------------------------------------------------------------- */
 
-static void answer(struct orri_resp_conn *c, struct orri_resp_item *item, const struct orr_at *at) {
-    c->muted = item->flags & ORRI_RESP_MUTE;
-    if (item->flags & ORRI_RESP_PROTO2) c->proto_out = 2;
-    if (item->flags & ORRI_RESP_PROTO3) c->proto_out = 3;
-    if (item->kind == ORRI_RESP_REPLY) {
-        orri_resp_put(c, orri_resp_bytes(item), item->size);
-    } else if (item->kind == ORRI_RESP_READ) {
-        struct orr_at when = *at;
-        if (item->tag <= c->fresh && when.time < c->fresh_time) when.time = c->fresh_time;
-        int status = orri_group_query(c->group, &when, orr_borrow(orri_resp_bytes(item), item->size), &c->sink);
-        if (status < 0) orri_resp_lost(c, status);
-    } else {                        /* a write that a later one has overtaken: its fate wasn't told */
-        orri_resp_lost(c, item->kind == ORRI_RESP_LOST ? item->status : ORR_EUNKNOWN);
-    }
-    c->muted = false;
-    bool close = item->flags & ORRI_RESP_CLOSE;
-    pop(c);
-    if (close) orri_conn_close(c->conn, true);
-}
-
 /* Reads up to this tag may be answered at any time from now on. */
 static void freshen(struct orri_resp_conn *c, uint64_t tag, const struct orr_at *at) {
     if (tag > c->fresh) c->fresh = tag;
     if (at->time > c->fresh_time) c->fresh_time = at->time;
+}
+
+/* False: it takes more turns. */
+static bool answer_read(struct orri_resp_conn *c, struct orri_resp_item *item, const struct orr_at *at) {
+    struct orr_at when = *at;
+    if (item->tag <= c->fresh && when.time < c->fresh_time) when.time = c->fresh_time;
+    if (item->flags & ORRI_RESP_WALK) {
+        freshen(c, item->tag, at);
+        return orri_resp_walk(c, item, &when);
+    }
+    int status = orri_group_query(c->group, &when, orr_borrow(orri_resp_bytes(item), item->size), &c->sink);
+    if (status < 0) orri_resp_lost(c, status);
+    return true;
+}
+
+/* Answers the first item. False: it stays, for more turns. */
+static bool answer(struct orri_resp_conn *c, struct orri_resp_item *item, const struct orr_at *at) {
+    bool done = true;
+    c->muted = item->flags & ORRI_RESP_MUTE;
+    if (item->flags & ORRI_RESP_PROTO2) c->proto_out = 2;
+    if (item->flags & ORRI_RESP_PROTO3) c->proto_out = 3;
+    if (item->kind == ORRI_RESP_REPLY) orri_resp_put(c, orri_resp_bytes(item), item->size);
+    else if (item->kind == ORRI_RESP_READ) done = answer_read(c, item, at);
+    else                            /* a write that a later one has overtaken: its fate wasn't told */
+        orri_resp_lost(c, item->kind == ORRI_RESP_LOST ? item->status : ORR_EUNKNOWN);
+    c->muted = false;
+    if (!done) {
+        orri_conn_soon(c->conn);
+        return false;
+    }
+    bool close = item->flags & ORRI_RESP_CLOSE;
+    pop(c);
+    if (close) orri_conn_close(c->conn, true);
+    return true;
 }
 
 /* Enough was written for now: the reads that hung on the write of `turn`, which is done, need it no more. */
@@ -159,7 +173,7 @@ static void drain(struct orri_resp_conn *c, const struct orr_at *at, uint64_t wr
             put_off(c, at, written);
             break;
         }
-        answer(c, item, at);
+        if (!answer(c, item, at)) break;
     }
     orri_resp_drained(c);
 }
@@ -184,7 +198,7 @@ static struct orri_resp_conn *conn_of(struct orri_waiter *w) { return (struct or
 static struct orr_sink *on_begin(struct orri_waiter *w, uint64_t tag, const struct orr_at *at) {
     struct orri_resp_conn *c = conn_of(w);
     struct orri_resp_item *item;
-    while ((item = first(&c->queue)) && item->tag < tag) answer(c, item, at);
+    while ((item = first(&c->queue)) && item->tag < tag && answer(c, item, at)) continue;
     if (!item || item->tag != tag) return NULL;     /* the seed, or what was answered as unknown */
     c->muted = item->flags & ORRI_RESP_MUTE;
     return &c->sink;

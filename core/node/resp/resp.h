@@ -1,8 +1,9 @@
 /* resp.h - the RESP service inside: a connection, its queue of what is not answered yet, and what its files share.
  *
- *     parser.c    bytes to commands              strings.c, keys.c   commands to ops and questions of the kv machine
+ *     parser.c    bytes to commands              strings.c           commands to ops and questions of the kv machine
  *     commands.c  the table of commands          server.c, info.c    commands that are answered here
  *     service.c   a connection's life and turns  reply.c             values to bytes; the machine's sink
+ *     walk.c      KEYS, over many turns
  *     queue.c     the queue: order of replies, which read may be served when
  */
 #ifndef ORRI_RESP_H
@@ -24,7 +25,8 @@ enum orri_resp_kind {
 enum orri_resp_flag {
     ORRI_RESP_MUTE = 1,             /* the client wants no reply (CLIENT REPLY) */
     ORRI_RESP_CLOSE = 2,            /* close behind it */
-    ORRI_RESP_PROTO2 = 4, ORRI_RESP_PROTO3 = 8      /* the replies behind it are in this protocol */
+    ORRI_RESP_PROTO2 = 4, ORRI_RESP_PROTO3 = 8,     /* the replies behind it are in this protocol */
+    ORRI_RESP_WALK = 16             /* a read that takes many turns (walk.c); the newest item, then */
 };
 struct orri_resp_item {
     uint32_t size;                  /* of the bytes that follow */
@@ -39,6 +41,14 @@ struct orri_resp_queue {
     size_t n;
 };
 
+/* The read at the queue's front that takes many turns: how far it is, and what it has found. */
+struct orri_resp_walk {
+    int64_t cursor;
+    bool through;                   /* all was found; what is left is to be written */
+    uint64_t n, bytes;
+    struct orri_resp_block *first, *last;
+};
+
 struct orri_resp_conn {
     struct orri_waiter waiter;      /* first */
     struct orr_sink sink;
@@ -47,6 +57,7 @@ struct orri_resp_conn {
     const struct orr_alloc *alloc;
     struct orri_resp_parser parser;
     struct orri_resp_queue queue;
+    struct orri_resp_walk walk;
     uint64_t turn, tag;             /* this turn; the last tag given */
     uint64_t fresh;                 /* reads up to this tag may be served as soon as all before them is answered, */
     orr_time fresh_time;            /* at this log time at least */
@@ -56,6 +67,7 @@ struct orri_resp_conn {
     bool queueing;                  /* replies go into the queue's newest item, not out */
     bool muted;                     /* what is being written is unwanted */
     bool mute, skip, skip_next;     /* CLIENT REPLY OFF; of this command; of the next */
+    bool walking;                   /* a walk is in the queue: nothing behind it is taken */
     bool paused, ended;             /* too much waits; QUIT or a broken stream: no more is read */
     bool seeded;
     uint8_t proto_in, proto_out;    /* of what is parsed now; of what is written now */
@@ -75,6 +87,10 @@ void orri_resp_queue_turn(struct orri_resp_conn *c);                /* asks for 
 extern const struct orri_waiter_ops orri_resp_waiter_ops;
 static inline bool orri_resp_idle(const struct orri_resp_conn *c) { return c->queue.n == 0; }
 static inline unsigned char *orri_resp_bytes(struct orri_resp_item *item) { return (unsigned char *)(item + 1); }
+
+/* walk.c. One step of the walk that the item asks for; true: it is answered. */
+bool orri_resp_walk(struct orri_resp_conn *c, struct orri_resp_item *item, const struct orr_at *at);
+void orri_resp_walk_clear(struct orri_resp_conn *c);
 
 /* service.c */
 void orri_resp_give_up(struct orri_resp_conn *c);                   /* no memory: closes it */
@@ -140,7 +156,7 @@ void orri_resp_syntax(struct orri_resp_conn *c);
 void orri_resp_wrong_arity(struct orri_resp_conn *c, const char *name);
 extern const char orri_resp_not_integer[];
 
-/* keys.c, strings.c, server.c, info.c */
+/* strings.c, walk.c, server.c, info.c */
 void orri_resp_plain(struct orri_resp_conn *c, const struct orri_resp_command *cmd);     /* the arguments as they are */
 void orri_resp_mset(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
 void orri_resp_set(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
@@ -151,6 +167,7 @@ void orri_resp_getrange(struct orri_resp_conn *c, const struct orri_resp_command
 void orri_resp_setrange(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
 void orri_resp_expire(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
 void orri_resp_scan(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
+void orri_resp_keys(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
 void orri_resp_flush(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
 void orri_resp_ping(struct orri_resp_conn *c, const struct orri_resp_command *cmd);
 void orri_resp_echo(struct orri_resp_conn *c, const struct orri_resp_command *cmd);

@@ -39,7 +39,8 @@ static bool too_much_waits(const struct orri_resp_conn *c) {
 
 void orri_resp_drained(struct orri_resp_conn *c) {
     bool half = c->queue.n <= PENDING_MAX / 2 && c->queue.to - c->queue.from <= PENDING_BYTES_MAX / 2;
-    if (!c->paused || !half) return;
+    if (orri_resp_idle(c)) c->walking = false;
+    if (!c->paused || !half || c->walking) return;
     c->paused = false;
     orri_conn_pause(c->conn, false);
     orri_conn_soon(c->conn);        /* what was kept meanwhile is offered then */
@@ -73,7 +74,7 @@ static int64_t on_data(void *state, struct orr_slice data, size_t *want) {
         if (orri_resp_n(c) > 0) orri_resp_dispatch(c);
         used += c->parser.at;
         orri_resp_parser_next(&c->parser);
-        if (!too_much_waits(c)) continue;
+        if (!too_much_waits(c) && !c->walking) continue;
         c->paused = true;
         orri_conn_pause(c->conn, true);
     }
@@ -95,6 +96,7 @@ static void on_close(void *state) {
     struct orri_resp_conn *c = state;
     orri_group_forget(c->group, &c->waiter);
     orri_resp_parser_clear(&c->parser);
+    orri_resp_walk_clear(c);
     orri_resp_queue_clear(c);
     if (c->name) c->alloc->fn(c->alloc->ud, c->name, c->name_size, 0);
     c->alloc->fn(c->alloc->ud, c, sizeof *c, 0);
