@@ -33,6 +33,7 @@ struct fake_conn {
     size_t n_in, n_out, cap_out, want;
     bool open, closing, paused, soon, crowded;
     uint64_t serial;
+    orr_time alarm;
 };
 struct fake {
     struct orr_group group;         /* first: what the service is given */
@@ -251,6 +252,7 @@ void orri_conn_wrote(struct orri_conn *c, size_t size) { fake_of(c)->n_out += si
 bool orri_conn_crowded(const struct orri_conn *c) { return fake_of(c)->crowded; }
 void orri_conn_pause(struct orri_conn *c, bool on) { fake_of(c)->paused = on; }
 void orri_conn_soon(struct orri_conn *c) { fake_of(c)->soon = true; }
+void orri_conn_alarm(struct orri_conn *c, orr_time at) { fake_of(c)->alarm = at; }
 void orri_conn_close(struct orri_conn *c, bool flush) {
     (void)flush;
     fake_of(c)->closing = true;

@@ -422,6 +422,28 @@ static void a_client_that_leaves_is_forgotten(void **state) {
     rig_free(&r);
 }
 
+static void a_busy_queue_keeps_its_block_and_one_at_rest_has_none(void **state) {
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    struct orri_resp_conn *c = r.c->conn.state;
+    for (int i = 0; i < 100; i++) say(r.c, "GET seeded\r\n");
+    fake_turn(&r.f);
+    assert_int_equal(count(out(r.c), "$1\r\n1\r\n"), 100);
+    const unsigned char *block = c->queue.bytes;
+    assert_non_null(block);
+    say(r.c, "GET seeded\r\n");
+    fake_turn(&r.f);
+    assert_ptr_equal(c->queue.bytes, block);
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(c->queue.bytes);
+        orr_resp_service.tick(c, r.c->alarm);
+    }
+    assert_null(c->queue.bytes);
+    OUT(r.c, "$1\r\n1\r\n");
+    rig_free(&r);
+}
+
 static void quit_and_broken_streams_close_behind_what_is_older(void **state) {
     (void)state;
     struct rig r;
@@ -611,6 +633,7 @@ int main(void) {
         cmocka_unit_test(what_the_group_refuses_is_answered_in_its_place),
         cmocka_unit_test(reads_wait_for_room_but_not_behind_a_write),
         cmocka_unit_test(a_client_that_leaves_is_forgotten),
+        cmocka_unit_test(a_busy_queue_keeps_its_block_and_one_at_rest_has_none),
         cmocka_unit_test(quit_and_broken_streams_close_behind_what_is_older),
         cmocka_unit_test(the_protocol_changes_in_its_place),
         cmocka_unit_test(replies_can_be_switched_off),

@@ -20,8 +20,8 @@
  *
  * An op or question names at most ORR_KV_KEYS_MAX keys: each is done in one go, on every node, and nothing else moves
  * meanwhile. Nothing may follow. What can't be read, or breaks a limit, is answered with ORR_EINVALID and changes
- * nothing. Times are milliseconds by log time; a relative one counts from the log time at which the op is applied. A key
- * is gone from the millisecond on in which its time has come, whether or not it has been removed yet.
+ * nothing. Times are milliseconds by log time; a relative one counts from the log time at which the op is applied. A
+ * key is gone from the millisecond on in which its time has come, whether or not it has been removed yet.
  *
  * The version of a key is the log index of its last change. A missing key has one too: the index of the last removal
  * among the keys that share its slot (4096 of them), so a key that came and went is never taken for untouched. */

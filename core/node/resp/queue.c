@@ -22,7 +22,7 @@
 #include "base/assert.h"
 #include "node/resp/resp.h"
 
-enum { QUEUE_KEPT = 1024, QUEUE_FIRST = 512, ALIGN = 8 };
+enum { QUEUE_KEPT = 64 << 10, QUEUE_FIRST = 512, ALIGN = 8 };
 
 /* -- The bytes ----------------------------------------------------------------------------------------------------- */
 

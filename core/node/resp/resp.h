@@ -59,6 +59,7 @@ struct orri_resp_conn {
     struct orri_resp_queue queue;
     struct orri_resp_walk walk;
     uint64_t turn, tag;             /* this turn; the last tag given */
+    uint64_t rest_from;             /* the turn since which its rest is timed, 0: it isn't */
     uint64_t fresh;                 /* reads up to this tag may be served as soon as all before them is answered, */
     orr_time fresh_time;            /* at this log time at least */
     uint64_t last_read;             /* tags of this turn's last read and write, 0: none */

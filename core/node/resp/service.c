@@ -12,6 +12,7 @@ enum {
     PENDING_MAX = 16384, PENDING_BYTES_MAX = 4 << 20,
     COMMAND_SLACK = 512 << 10       /* what a command in RESP may take beyond the largest op: the node keeps no more */
 };
+#define REST ORR_SECOND             /* without a command: then a connection keeps no buffer */
 
 static int on_open(void *ud, struct orri_conn *conn, void **state) {
     const struct orr_alloc *alloc = orri_conn_node(conn)->alloc;
@@ -90,7 +91,22 @@ static void on_ended(void *state) {
     orri_resp_end(c, ORRI_RESP_CLOSE);
 }
 
-static void on_turn(void *state) { orri_resp_queue_turn(state); }
+/* A queue that is busy keeps its block; one at rest has none. */
+static void on_turn(void *state) {
+    struct orri_resp_conn *c = state;
+    orri_resp_queue_turn(c);
+    if (c->queue.cap == 0 || c->rest_from) return;
+    c->rest_from = c->turn;
+    orri_conn_alarm(c->conn, orri_conn_now(c->conn) + REST);
+}
+
+static void on_tick(void *state, orr_time now) {
+    struct orri_resp_conn *c = state;
+    bool rested = orri_resp_idle(c) && c->turn == c->rest_from;
+    if (rested) orri_resp_queue_clear(c);
+    c->rest_from = rested ? 0 : c->turn;
+    if (!rested) orri_conn_alarm(c->conn, now + REST);
+}
 
 static void on_close(void *state) {
     struct orri_resp_conn *c = state;
@@ -103,6 +119,6 @@ static void on_close(void *state) {
 }
 
 const struct orr_service orr_resp_service = {
-    .name = "resp", .open = on_open, .data = on_data, .turn = on_turn, .close = on_close,
+    .name = "resp", .open = on_open, .data = on_data, .turn = on_turn, .close = on_close, .tick = on_tick,
     .ended = on_ended,
 };
