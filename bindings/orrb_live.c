@@ -34,8 +34,8 @@ static int live_close(lua_State *L) {
     return 0;
 }
 
-/* Each client is a descriptor, and most systems start a program with few of the many that it may have. A process that is
- * a node's alone (it has the signals) takes them all. */
+/* Each client is a descriptor, and most systems start a program with few of the many that it may have. A process that
+ * is a node's alone (it has the signals) takes them all. */
 static void raise_descriptors(struct orr_world *w) {
     enum { BESIDES = 256 };         /* clients: the log, snapshots, peers, strangers */
     struct orr_node_config node;
@@ -47,7 +47,8 @@ static void raise_descriptors(struct orr_world *w) {
     limit.rlim_cur = limit.rlim_max;
     if (before < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
     if (limit.rlim_cur >= wanted) return;
-    int n = snprintf(line, sizeof line, "at most %llu descriptors may be open, %u clients need %llu: raise the hard limit",
+    int n = snprintf(line, sizeof line,
+                     "at most %llu descriptors may be open, %u clients need %llu: raise the hard limit",
                      (unsigned long long)limit.rlim_cur, node.connections_max, (unsigned long long)wanted);
     w->ops->log(w, ORR_LOG_WARN, line, (size_t)n);
 }
