@@ -8,7 +8,8 @@
  *
  * So neither side says anything else before it is sure of the other, and before what it now knows of the other survives
  * a power loss. Whoever says no says why, in a REFUSED frame; where that costs the other side its vote, it has said
- * HELLO before, so that the other side can tell who it is. A side that is half-open, slow or talks garbage is closed. */
+ * HELLO before, so that the other side can tell who it is. A side that is half-open, slow or talks garbage is
+ * closed. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
