@@ -1,6 +1,6 @@
 #!/bin/sh
-# sim.sh - the simulator's speed on one core, oracles and digest on: events a second of the key-value example under load, with faults and without,
-# and how long a virtual hour of an idle five-node cluster takes.
+# sim.sh - the simulator's speed on one core, oracles and digest on: events a second of the key-value example under
+# load, with faults and without, and how long a virtual hour of an idle five-node cluster takes.
 #
 #   spec/bench/sim.sh [SEEDS]       default 20 seeds of 30 virtual seconds, each measured three times; the medians count
 #
@@ -19,12 +19,14 @@ fields() { sed 's/.*"events":\([0-9]*\),.*"wall_s":\([0-9.]*\),.*/\1 \2/'; }
 
 rate() {                            # FAULTS: the median of three rates
     for _ in 1 2 3; do
-        $pin "$orrery" sim examples/kv/cluster.lua --seeds "1:$seeds" --for 30 --faults "$1" --json >"$tmp/out" || exit 1
+        $pin "$orrery" sim examples/kv/cluster.lua --seeds "1:$seeds" --for 30 --faults "$1" --json >"$tmp/out" ||
+            exit 1
         fields <"$tmp/out" | awk '{ e += $1; s += $2 } END { printf "%.0f\n", e / s }'
     done | median
 }
 compare() {                         # NAME FIGURE UNIT HOW BAR
-    if awk -v a="$2" -v b="$5" -v how="$4" 'BEGIN { exit !(how == "least" ? a >= b : a <= b) }'; then met=met; else met=MISSED missed=1; fi
+    met=met
+    awk -v a="$2" -v b="$5" -v how="$4" 'BEGIN { exit !(how == "least" ? a >= b : a <= b) }' || met=MISSED missed=1
     printf '%-44s %10s %s   (at %s %s: %s)\n' "$1" "$2" "$3" "$4" "$5" $met
 }
 

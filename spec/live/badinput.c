@@ -1,9 +1,9 @@
-/* badinput.c - what strangers, broken clients and greedy ones do to a live cluster: it closes or answers, and goes on.
+/* badinput.c - what strangers, broken clients and greedy ones do to a live cluster: it closes or answers.
  *
  *     badinput PROGRAM [NAME...]          all attacks, or those whose name holds one of the words
  *
- * Three nodes, and one attack after another on both of their ports. After each of them every node must still be the process that it was,
- * answer a write and a read within a second, and hold no more memory than the attack explains. */
+ * Three nodes, and one attack after another on both of their ports. After each of them every node must still be the
+ * process that it was, answer a write and a read within a second, and hold no more memory than the attack explains. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <inttypes.h>
@@ -61,7 +61,8 @@ static void protocol_errors(void) {
 
 static void endless_lines(void) {
     const char *begins[] = { "", "*", "*1\r\n$" };
-    const char *replies[] = { "ERR Protocol error: too big inline request", "ERR Protocol error: too big mbulk count string",
+    const char *replies[] = { "ERR Protocol error: too big inline request",
+                              "ERR Protocol error: too big mbulk count string",
                               "ERR Protocol error: too big bulk count string" };
     char *many = malloc(200000);
     if (!many) live_die("memory");
@@ -69,10 +70,11 @@ static void endless_lines(void) {
     for (size_t i = 0; i < 3; i++) {
         struct live_conn c;
         bool sent = live_dial(&c, l.nodes[i].resp, PATIENCE) && say(&c, begins[i]);
-        (void)live_send(&c, many, 200000, PATIENCE);    /* it may be closed on us half-way, and the answer be lost with that */
+        (void)live_send(&c, many, 200000, PATIENCE);    /* it may be closed half-way, and the answer lost with that */
         struct live_reply r = live_reply(&c, PATIENCE);
         bool told = r.type == 'x' || live_is(&r, '-', replies[i]);
-        live_check(sent && told && live_closed(&c, PATIENCE), "a line without an end is not waited for: %s", replies[i] + 20);
+        live_check(sent && told && live_closed(&c, PATIENCE), "a line without an end is not waited for: %s",
+                   replies[i] + 20);
         live_hang_up(&c);
     }
     free(many);
@@ -94,7 +96,8 @@ static void garbage(void) {
         for (size_t i = 0; i < 60; i++) {
             const struct live_node *n = &l.nodes[orri_rng_below(&chance, l.n)];
             if (!live_dial(&conns[i], round % 2 ? n->at : n->resp, PATIENCE)) continue;
-            for (int piece = 0; piece < 4; piece++) (void)live_send(&conns[i], bytes, random_bytes(bytes, sizeof bytes, piece % 2), 0);
+            for (int piece = 0; piece < 4; piece++)
+                (void)live_send(&conns[i], bytes, random_bytes(bytes, sizeof bytes, piece % 2), 0);
         }
         for (size_t i = 0; i < 60; i++) live_hang_up(&conns[i]);
     }
@@ -126,7 +129,8 @@ static void half_commands(void) {
     struct live_reply r = live_ask(&l.nodes[0], PROMPT, "PING", NULL);
     size_t after = live_rss(&l.nodes[0]);
     live_check(live_is(&r, '+', "PONG") && after < before + 32 * MIB,
-               "commands that stop half-way hold up nobody, nor do they get the memory that they announce (%.0f MiB before, %.0f after)",
+               "commands that stop half-way hold up nobody, nor do they get the memory that they announce (%.0f MiB "
+               "before, %.0f after)",
                mib(before), mib(after));
     for (size_t i = 0; i < 100; i += 2) live_hang_up(&conns[i]);
 }
@@ -135,11 +139,12 @@ static void huge_counts(void) {
     struct live_conn conns[50];
     size_t before = live_rss(&l.nodes[2]);
     for (size_t i = 0; i < 50; i++)
-        if (live_dial(&conns[i], l.nodes[2].resp, PATIENCE)) (void)say(&conns[i], "*1048576\r\n$4\r\nMGET\r\n$1\r\nk\r\n");
+        if (live_dial(&conns[i], l.nodes[2].resp, PATIENCE))
+            (void)say(&conns[i], "*1048576\r\n$4\r\nMGET\r\n$1\r\nk\r\n");
     struct live_reply r = live_ask(&l.nodes[2], PROMPT, "PING", NULL);
     size_t after = live_rss(&l.nodes[2]);
-    live_check(live_is(&r, '+', "PONG") && after < before + 16 * MIB, "an announced million of words takes no memory (%.0f MiB, then %.0f)",
-               mib(before), mib(after));
+    live_check(live_is(&r, '+', "PONG") && after < before + 16 * MIB,
+               "an announced million of words takes no memory (%.0f MiB, then %.0f)", mib(before), mib(after));
     for (size_t i = 0; i < 50; i++) live_hang_up(&conns[i]);
 }
 
@@ -195,13 +200,15 @@ static void never_reads(void) {
                READERS * GETS / 1024, mib(most - before));
     live_check(slowest < PROMPT, "meanwhile others are answered (at worst after %.0f ms)", (double)slowest / 1e6);
     struct live_reply first = live_reply(&readers[0], PATIENCE), second = live_reply(&readers[0], PATIENCE);
-    live_check(first.type == '$' && second.type == '$' && second.n == (int64_t)MIB, "when it reads at last, it gets on");
+    live_check(first.type == '$' && second.type == '$' && second.n == (int64_t)MIB,
+               "when it reads at last, it gets on");
     for (size_t i = 0; i < READERS; i++) live_hang_up(&readers[i]);
     live_hang_up(&c);
     live_ask(n, PATIENCE, "DEL", "mib", NULL);
 }
 
-/* A short command whose one answer is a gigabyte, and a pipeline of the like before a write, which must be answered in order. */
+/* A short command whose one answer is a gigabyte, and a pipeline of the like before a write, which must be answered
+ * in order. */
 static void huge_answers(void) {
     enum { TIMES = 1000 };
     struct live_conn c;
@@ -218,7 +225,8 @@ static void huge_answers(void) {
         bool closed = live_dial(&c, n->resp, PATIENCE) && live_send(&c, packet, (size_t)(at - packet), PATIENCE)
                       && live_closed(&c, 10 * ORR_SECOND);
         size_t after = live_rss(n);
-        live_check(closed && after < before + 400 * MIB, "%s is not kept in memory: closed (%.0f MiB before, %.0f after)",
+        live_check(closed && after < before + 400 * MIB,
+                   "%s is not kept in memory: closed (%.0f MiB before, %.0f after)",
                    way ? "a gigabyte before a write" : "one answer of a gigabyte", mib(before), mib(after));
         live_hang_up(&c);
     }
@@ -237,8 +245,9 @@ static size_t frame(unsigned char *at, enum orri_frame_kind kind, const void *pa
 /* A HELLO as `id` of the right cluster would say it, from another data directory. */
 static size_t forged_hello(unsigned char *at, const char *id, uint64_t cluster, uint16_t newest) {
     unsigned char payload[ORRI_HELLO_MAX];
-    struct orri_hello h = { .oldest = newest, .newest = newest, .cluster = cluster, .id = orr_id_of(id), .incarnation = 1000,
-                            .nonce = 7 };
+    struct orri_hello h = {
+        .oldest = newest, .newest = newest, .cluster = cluster, .id = orr_id_of(id), .incarnation = 1000, .nonce = 7
+    };
     memset(h.birth.b, 'x', sizeof h.birth.b);
     snprintf(h.name, sizeof h.name, "%s", id);
     return frame(at, ORRI_FRAME_HELLO, payload, orri_hello_write(&h, payload));
@@ -287,7 +296,8 @@ static void silent_strangers(void) {
     struct live_conn conns[300];
     size_t open = 0, closed = 0, before = live_rss(&l.nodes[0]);
     for (size_t i = 0; i < 300; i++) open += live_dial(&conns[i], l.nodes[0].at, PATIENCE);
-    live_check(live_write_works(&l.nodes[0], PATIENCE, "among", "strangers"), "%zu silent connections on the peers' port: writes go on", open);
+    live_check(live_write_works(&l.nodes[0], PATIENCE, "among", "strangers"),
+               "%zu silent connections on the peers' port: writes go on", open);
     orr_time until = live_now() + 5 * ORR_SECOND;
     for (size_t i = 0; i < 300; i++) {
         closed += conns[i].fd < 0 || live_closed(&conns[i], until - live_now());
@@ -330,8 +340,8 @@ static void idle_clients(void) {
     size_t after = live_rss(n);
     live_check(open == MANY && answered == MANY, "%zu clients connect, %zu are answered", open, answered);
     live_check(after < before + 100 * MIB, "idle, they take %.1f MiB", mib(after - before));
-    live_check(times[10] < 50 * ORR_MS, "among them PING is answered after %.2f ms (the median; at worst %.2f)", (double)times[10] / 1e6,
-               (double)times[20] / 1e6);
+    live_check(times[10] < 50 * ORR_MS, "among them PING is answered after %.2f ms (the median; at worst %.2f)",
+               (double)times[10] / 1e6, (double)times[20] / 1e6);
     live_check(live_write_works(n, PROMPT, "among", "many"), "and a write works");
     for (size_t i = 0; i < MANY; i++) live_hang_up(&conns[i]);
     free(conns);
@@ -346,7 +356,8 @@ static uint64_t cpu_ticks(const struct live_node *n) {
     snprintf(path, sizeof path, "/proc/%d/stat", (int)n->pid);
     FILE *f = fopen(path, "r");
     if (f && fgets(line, sizeof line, f) && strrchr(line, ')'))
-        sscanf(strrchr(line, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &user, &system);
+        sscanf(strrchr(line, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &user,
+               &system);
     if (f) fclose(f);
     return user + system;
 }
@@ -367,7 +378,7 @@ static void no_descriptors(void) {
     live_check(live_is(&r, '+', "PONG"), "each of them");
     uint64_t ticks = cpu_ticks(n);
     orr_time from = live_now();
-    while (live_now() < from + ORR_SECOND) live_pause();        /* the one wait for time itself: what does it do in a second? */
+    while (live_now() < from + ORR_SECOND) live_pause();    /* a wait for time itself: what does it do in a second? */
     double share = (double)(cpu_ticks(n) - ticks) / (double)sysconf(_SC_CLK_TCK);
     live_check(share < 0.3, "accepting pauses: the node is at rest (%.0f %% of a processor)", 100 * share);
     for (size_t i = 0; i < MANY; i++) live_hang_up(&conns[i]);
@@ -409,8 +420,10 @@ static void both_write(void) {
         int status;
         waitpid(writers[i], &status, 0);
     }
-    live_check(answered == EACH * l.n, "%zu of %zu values of 6 MiB, written on all nodes at once, are there after %.1f s: nodes that "
-               "write to each other don't block", answered, EACH * l.n, (double)(live_now() - from) / 1e9);
+    live_check(answered == EACH * l.n,
+               "%zu of %zu values of 6 MiB, written on all nodes at once, are there after %.1f s: nodes that "
+               "write to each other don't block",
+               answered, EACH * l.n, (double)(live_now() - from) / 1e9);
     live_ask(&l.nodes[0], PATIENCE, "FLUSHALL", NULL);
 }
 
@@ -441,7 +454,8 @@ static void still_well(const char *after, const pid_t *pids) {
         prompt = prompt && live_write_works(n, PROMPT, "after", after) && live_serves(n, PROMPT);
         if (live_rss(n) > most) most = live_rss(n);
     }
-    if (!live_check(same && prompt && most < 600 * MIB, "after %s all nodes are up and answer within a second (%.0f MiB at most)", after, mib(most)))
+    if (!live_check(same && prompt && most < 600 * MIB,
+                    "after %s all nodes are up and answer within a second (%.0f MiB at most)", after, mib(most)))
         live_die("no use to go on");
 }
 
@@ -465,7 +479,8 @@ static void attack(size_t i) {
     still_well(attacks[i].name, pids);
     if (!attacks[i].syncs) {
         slow = slow < 0 ? -1 : slow_turns() - slow;
-        live_check(slow >= 0 && slow <= 5, "no turn of the loop took long (%" PRId64 " above 16 ms; other programs run here, too)", slow);
+        live_check(slow >= 0 && slow <= 5,
+                   "no turn of the loop took long (%" PRId64 " above 16 ms; other programs run here, too)", slow);
     }
 }
 

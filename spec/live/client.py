@@ -1,4 +1,4 @@
-"""client.py - Python's redis library against the nodes whose ports are given: what it says on connecting, replies as values, pipelines."""
+"""client.py - Python's redis library against the nodes whose ports are given: connecting, values, pipelines, errors."""
 import sys
 
 import redis
@@ -15,7 +15,8 @@ assert first.set("python", "x", nx=True) is None
 assert first.set("python", "y", get=True).decode() == "värde ☃"
 assert last.incrby("count", 5) == 5 and first.decr("count") == 4
 assert first.mset({"m1": "1", "m2": "2"}) and last.mget("m1", "none", "m2") == [b"1", None, b"2"]
-assert last.expire("m1", 100) is True and 90 < first.ttl("m1") <= 100 and last.persist("m1") is True and first.ttl("m1") == -1
+assert last.expire("m1", 100) is True and 90 < first.ttl("m1") <= 100
+assert last.persist("m1") is True and first.ttl("m1") == -1
 assert first.append("m1", "23") == 3 and last.strlen("m1") == 3 and first.type("m1") == b"string"
 assert sorted(last.scan_iter(match="m*")) == [b"m1", b"m2"]
 

@@ -1,5 +1,5 @@
-/* cluster.c - a cluster for scripts: `cluster PROGRAM N` prints a line `node ID resp PORT` for each node, then `ready`, and stays until it is
- * told to stop. Ports are free ones, the folder goes with it. */
+/* cluster.c - a cluster for scripts: `cluster PROGRAM N` prints a line `node ID resp PORT` for each node, then
+ * `ready`, and stays until it is told to stop. Ports are free ones, the folder goes with it. */
 #include <signal.h>
 #include <stdlib.h>
 

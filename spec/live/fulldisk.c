@@ -3,7 +3,8 @@
  *     fulldisk PROGRAM [NAME...]          with mounts of its own: unshare -m (or -rm)
  *
  * The data of a node lie on a tmpfs that is too small, and then grows. What must hold: an answer to every writer, a
- * refusal or an acknowledgement; nothing acknowledged lost; votes and reads while there is no room; recovery when there is. */
+ * refusal or an acknowledgement; nothing acknowledged lost; votes and reads while there is no room; recovery when
+ * there is. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -48,7 +49,8 @@ static char put(struct live_node *n, size_t size, unsigned keys, char text[128])
     written++;
     struct live_conn c;
     struct live_reply r = { .type = 'x', .text = "" };
-    if (live_dial(&c, n->resp, ORR_SECOND) && live_set_big(&c, key, fill, size, 10 * ORR_SECOND)) r = live_reply(&c, 10 * ORR_SECOND);
+    if (live_dial(&c, n->resp, ORR_SECOND) && live_set_big(&c, key, fill, size, 10 * ORR_SECOND))
+        r = live_reply(&c, 10 * ORR_SECOND);
     snprintf(text, 128, "%s", r.text);
     if (r.type == '+') last[i] = fill;
     else if (r.type != '-' || strncmp(r.text, "UNKNOWN", 7) == 0) last[i] = 1;
@@ -57,8 +59,10 @@ static char put(struct live_node *n, size_t size, unsigned keys, char text[128])
     return type;
 }
 
-/* Writes until `n` says that its disk is full; false when `mib` MiB have been written before. Counts what was not acknowledged. */
-static bool fill_up(struct live_node *through, struct live_node *n, unsigned mib, unsigned keys, unsigned *refused, unsigned *mute) {
+/* Writes until `n` says that its disk is full; false when `mib` MiB have been written before. Counts what was not
+ * acknowledged. */
+static bool fill_up(struct live_node *through, struct live_node *n, unsigned mib, unsigned keys, unsigned *refused,
+                    unsigned *mute) {
     char text[128];
     for (unsigned i = 0; i < mib; i++) {
         char type = put(through, MIB, keys, text);
@@ -90,7 +94,7 @@ static bool applied_all(struct live_node *n) {
 }
 
 static bool leads(struct live_node *n) {
-    for (int i = 0; i < 20; i++) {          /* killed, not stopped: who stops hands over, and maybe always to the same */
+    for (int i = 0; i < 20; i++) { /* killed, not stopped: who stops hands over, and maybe always to the same */
         struct live_node *leader = live_leader(&l, 10 * ORR_SECOND);
         if (leader == n) return true;
         if (!leader) return false;
@@ -117,7 +121,8 @@ static void of_a_follower(void) {
     live_check(done == 20, "and go on (%u of 20)", done);
     live_kill(&l.nodes[2]);
     live_start(&l.nodes[2]);
-    live_check(live_logged(&l.nodes[2], "start number", 15 * ORR_SECOND) && !live_ended(&l.nodes[2], 0), "it starts with a full disk");
+    live_check(live_logged(&l.nodes[2], "start number", 15 * ORR_SECOND) && !live_ended(&l.nodes[2], 0),
+               "it starts with a full disk");
     more_room(&l.nodes[2]);
     LIVE_WITHIN(ok, 30 * ORR_SECOND, applied_all(&l.nodes[2]));
     live_check(ok, "with room again it catches up");
@@ -136,12 +141,14 @@ static void of_the_leader(void) {
     live_check(mute == 0, "every writer had an answer (%u refusals)", refused);
     char type = put(&l.nodes[1], 1000, 50, text);
     live_check(type == '+' || type == '-', "then writers on the others are served or refused: %s", text);
-    live_check(live_serves(&l.nodes[0], 2 * ORR_SECOND) && live_serves(&l.nodes[1], 2 * ORR_SECOND), "reads are answered");
+    live_check(live_serves(&l.nodes[0], 2 * ORR_SECOND) && live_serves(&l.nodes[1], 2 * ORR_SECOND),
+               "reads are answered");
     live_kill(&l.nodes[0]);
     LIVE_WITHIN(ok, 10 * ORR_SECOND, put(&l.nodes[1], 1000, 50, text) == '+');
     live_check(ok, "without it the others take writes");
     live_start(&l.nodes[0]);
-    live_check(live_logged(&l.nodes[0], "start number", 15 * ORR_SECOND) && !live_ended(&l.nodes[0], 0), "it starts with a full disk");
+    live_check(live_logged(&l.nodes[0], "start number", 15 * ORR_SECOND) && !live_ended(&l.nodes[0], 0),
+               "it starts with a full disk");
     more_room(&l.nodes[0]);
     LIVE_WITHIN(ok, 30 * ORR_SECOND, applied_all(&l.nodes[0]) && put(&l.nodes[0], 1000, 50, text) == '+');
     live_check(ok, "with room again it catches up, and takes writes");
@@ -198,7 +205,9 @@ static void of_a_snapshot(void) {
 static const struct {
     const char *name;
     void (*run)(void);
-} tests[] = { { "follower", of_a_follower }, { "leader", of_the_leader }, { "all", of_all }, { "snapshot", of_a_snapshot } };
+} tests[] = {
+    { "follower", of_a_follower }, { "leader", of_the_leader }, { "all", of_all }, { "snapshot", of_a_snapshot }
+};
 
 int main(int argc, char **argv) {
     if (argc < 2) return fprintf(stderr, "usage: fulldisk PROGRAM [NAME...]\n"), 2;

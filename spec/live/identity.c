@@ -87,7 +87,8 @@ static void some_writes(struct live_node *n, const char *prefix, unsigned count)
     char key[64];
     for (unsigned i = 0; i < count; i++) {
         snprintf(key, sizeof key, "%s%u", prefix, i);
-        if (!live_write_works(n, 5 * ORR_SECOND, key, "a value that takes some room in the log")) live_die("a write does not work");
+        if (!live_write_works(n, 5 * ORR_SECOND, key, "a value that takes some room in the log"))
+            live_die("a write does not work");
     }
 }
 
@@ -105,28 +106,37 @@ static void locked(void) {
     snprintf(second, sizeof second, "%.400s/second.lua", l.dir);
     live_write(&other, second, l.n);
     int status = RUN(out, "run", second, "--node", "a", "--data", l.nodes[0].data);
-    live_check(status == 2 && lines_of(out) == 1 && strstr(out, "another process"), "a second process on a directory: exit %d: %s", status,
-               out);
+    live_check(status == 2 && lines_of(out) == 1 && strstr(out, "another process"),
+               "a second process on a directory: exit %d: %s", status, out);
     status = RUN(out, "run", l.nodes[0].cluster, "--node", "a", "--data", "/nonexistent");
-    live_check(status == 2 && lines_of(out) == 1 && strstr(out, "cluster.lua:"), "an address in use: exit %d: %s", status, out);
+    live_check(status == 2 && lines_of(out) == 1 && strstr(out, "cluster.lua:"), "an address in use: exit %d: %s",
+               status, out);
     live_check(live_serves(&l.nodes[0], ORR_SECOND), "the first one goes on");
     live_stop(&l.nodes[2]);
-    shell("mv '%s/c' '%s/kept' && cp -a '%s/b' '%s/c'", l.nodes[2].data, l.nodes[2].data, l.nodes[2].data, l.nodes[2].data);
+    shell("mv '%s/c' '%s/kept' && cp -a '%s/b' '%s/c'", l.nodes[2].data, l.nodes[2].data, l.nodes[2].data,
+          l.nodes[2].data);
     live_start(&l.nodes[2]);
     bool ended = live_ended(&l.nodes[2], 10 * ORR_SECOND), said = live_line(&l.nodes[2], "node b's", out, sizeof out);
-    live_check(ended && l.nodes[2].status == 2 && said, "another node's directory: exit %d: %s", l.nodes[2].status, out);
+    live_check(ended && l.nodes[2].status == 2 && said, "another node's directory: exit %d: %s", l.nodes[2].status,
+               out);
 }
 
 static const struct {
     const char *name, *text, *expected;
 } mistakes[] = {
     { "an unknown field", "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodez = {},\n}\n", "nearest" },
-    { "a duplicate id", "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodes = { { id = 'a', at = '127.0.0.1:1' },\n"
-      "    { id = 'a', at = '127.0.0.1:2' } },\n}\n", "id" },
-    { "a missing script", "return orrery.cluster {\n  name = 'x', node = 'missing.lua',\n  nodes = { { id = 'a', at = '127.0.0.1:1' } },\n}\n",
+    { "a duplicate id",
+      "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodes = { { id = 'a', at = '127.0.0.1:1' },\n"
+      "    { id = 'a', at = '127.0.0.1:2' } },\n}\n",
+      "id" },
+    { "a missing script",
+      "return orrery.cluster {\n  name = 'x', node = 'missing.lua',\n  nodes = { { id = 'a', at = '127.0.0.1:1' } "
+      "},\n}\n",
       "missing.lua" },
     { "a syntax error", "return orrery.cluster {\n  name = ,\n}\n", "symbol" },
-    { "a bad address", "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodes = { { id = 'a', at = 'here' } },\n}\n", "at" },
+    { "a bad address",
+      "return orrery.cluster {\n  name = 'x', node = 'node.lua',\n  nodes = { { id = 'a', at = 'here' } },\n}\n",
+      "at" },
 };
 
 static void wrong_files(void) {
@@ -139,8 +149,9 @@ static void wrong_files(void) {
         fputs(mistakes[i].text, f);
         fclose(f);
         int status = RUN(out, "up", path, "--data", l.nodes[0].data);
-        live_check(status == 2 && lines_of(out) == 1 && strstr(out, "mistake.lua:") && strstr(out, mistakes[i].expected), "%s: exit %d: %s",
-                   mistakes[i].name, status, out);
+        live_check(status == 2 && lines_of(out) == 1 && strstr(out, "mistake.lua:") &&
+                       strstr(out, mistakes[i].expected),
+                   "%s: exit %d: %s", mistakes[i].name, status, out);
     }
 }
 
@@ -150,12 +161,15 @@ static void founding(void) {
     live_start(&l.nodes[0]);
     live_check(nobody_leads(&l.nodes[0], 2 * ORR_SECOND), "one of three founds nothing");
     live_start(&l.nodes[1]);
-    live_check(live_serves(&l.nodes[0], 10 * ORR_SECOND) && live_serves(&l.nodes[1], 10 * ORR_SECOND), "two of three do");
+    live_check(live_serves(&l.nodes[0], 10 * ORR_SECOND) && live_serves(&l.nodes[1], 10 * ORR_SECOND),
+               "two of three do");
     some_writes(&l.nodes[1], "early", 20);
     live_start(&l.nodes[2]);
-    live_check(live_serves(&l.nodes[2], 10 * ORR_SECOND) && has_key(&l.nodes[2], "early19"), "the third one comes later, and has all");
+    live_check(live_serves(&l.nodes[2], 10 * ORR_SECOND) && has_key(&l.nodes[2], "early19"),
+               "the third one comes later, and has all");
     live_kill(&l.nodes[0]);
-    live_check(live_write_works(&l.nodes[2], 10 * ORR_SECOND, "late", "1"), "and counts: without the first, the others go on");
+    live_check(live_write_works(&l.nodes[2], 10 * ORR_SECOND, "late", "1"),
+               "and counts: without the first, the others go on");
 }
 
 static void files_differ(void) {
@@ -166,7 +180,8 @@ static void files_differ(void) {
     snprintf(l.nodes[2].cluster, LIVE_PATH, "%s", four);
     for (size_t i = 0; i < 3; i++) live_start(&l.nodes[i]);
     live_check(live_serves(&l.nodes[0], 10 * ORR_SECOND), "two nodes of one file work together");
-    bool told = live_logged(&l.nodes[0], "efused", 5 * ORR_SECOND) && live_line(&l.nodes[0], "efused", line, sizeof line);
+    bool told =
+        live_logged(&l.nodes[0], "efused", 5 * ORR_SECOND) && live_line(&l.nodes[0], "efused", line, sizeof line);
     live_check(told, "the one with another file is refused: %s", line);
     told = live_logged(&l.nodes[2], "efused", 5 * ORR_SECOND) && live_line(&l.nodes[2], "efused", line, sizeof line);
     live_check(told, "and is told: %s", line);
@@ -184,11 +199,13 @@ static void scripts_differ(void) {
     live_up(&l);
     live_stop(&l.nodes[2]);
     snprintf(other, sizeof other, "%.400s/other", l.dir);
-    shell("mkdir '%s' && cp '%s' '%s/cluster.lua' && { cat '%s/node.lua'; echo 'node.log:info \"another script\"'; } >'%s/node.lua'", other,
-          l.nodes[2].cluster, other, l.dir, other);
+    shell("mkdir '%s' && cp '%s' '%s/cluster.lua' && { cat '%s/node.lua'; echo 'node.log:info \"another script\"'; } "
+          ">'%s/node.lua'",
+          other, l.nodes[2].cluster, other, l.dir, other);
     snprintf(l.nodes[2].cluster, LIVE_PATH, "%.400s/cluster.lua", other);
     live_start(&l.nodes[2]);
-    bool told = live_logged(&l.nodes[2], "other scripts", 5 * ORR_SECOND) && live_line(&l.nodes[2], "other scripts", line, sizeof line);
+    bool told = live_logged(&l.nodes[2], "other scripts", 5 * ORR_SECOND) &&
+                live_line(&l.nodes[2], "other scripts", line, sizeof line);
     live_check(told, "a node with another script is refused: %s", line);
     live_check(live_write_works(&l.nodes[0], 5 * ORR_SECOND, "k", "v"), "the others go on");
 }
@@ -210,15 +227,18 @@ static void drift(void) {
     bool told = live_line(&l.nodes[0], "founded with", line, sizeof line);
     live_check(told, "it says so: %.160s...", line);
     live_kill(&l.nodes[2]);
-    live_check(live_write_works(&l.nodes[0], 10 * ORR_SECOND, "two of", "three"), "two of the three are a majority, as before");
+    live_check(live_write_works(&l.nodes[0], 10 * ORR_SECOND, "two of", "three"),
+               "two of the three are a majority, as before");
 }
 
 /* -- Lost memory --------------------------------------------------------------------------------------------------- */
-/* `forgetful` is back with less than it had. It must say so, and with `gone` killed too there is no majority that elects. */
+/* `forgetful` is back with less than it had. It must say so, and with `gone` killed too there is no majority that
+ * elects. */
 static void votes_for_nobody(struct live_node *forgetful, const char *what) {
     char line[1024] = "";
     struct live_node *leader = live_leader_but(&l, forgetful, 10 * ORR_SECOND);
-    bool told = live_logged(forgetful, "votes for nobody", 8 * ORR_SECOND) && live_line(forgetful, "votes for nobody", line, sizeof line);
+    bool told = live_logged(forgetful, "votes for nobody", 8 * ORR_SECOND) &&
+                live_line(forgetful, "votes for nobody", line, sizeof line);
     live_check(told, "a voter with %s says so: %s", what, line);
     if (!leader) live_die("no leader");
     live_check(live_write_works(leader, 5 * ORR_SECOND, "k", "v"), "the others go on");
@@ -231,7 +251,8 @@ static void votes_for_nobody(struct live_node *forgetful, const char *what) {
     live_start(forgetful);
     live_check(nobody_leads(last, 2 * ORR_SECOND), "nor when it has been started once more");
     live_start(leader);
-    live_check(live_write_works(last, 10 * ORR_SECOND, "k", "w") && has_key(last, "newest9"), "when that one is back the cluster works, and has all");
+    live_check(live_write_works(last, 10 * ORR_SECOND, "k", "w") && has_key(last, "newest9"),
+               "when that one is back the cluster works, and has all");
 }
 
 static void empty_disk(void) {
@@ -259,7 +280,8 @@ static void older_disk(void) {
     votes_for_nobody(n, "an older disk");
 }
 
-/* The older disk is started several times while nobody hears of it: its start number has caught up with the one that they know. */
+/* The older disk is started several times while nobody hears of it: its start number has caught up with the one that
+ * they know. */
 static void older_disk_unseen(void) {
     live_up(&l);
     struct live_node *n = live_follower(&l);
@@ -322,13 +344,14 @@ static void orphans(void) {
     pid_t pids[3] = { 0 };
     int status = 0;
     live_write(&l, l.nodes[0].cluster, 3);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);       /* so that killed grandchildren can be reaped here, not by whoever is process 1 */
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* so that killed grandchildren can be reaped here, not by whoever is process 1 */
     pid_t up = spawn_up(log);
     bool ready = up_said(log, "ready", 20 * ORR_SECOND);
     size_t n = children(log, pids);
     live_check(ready && n == 3, "up says a line for each node, then ready");
     kill(pids[1], SIGKILL);
-    live_check(up_said(log, "node b", ORR_SECOND) && up_said(log, "died", 5 * ORR_SECOND), "it tells when a node has died");
+    live_check(up_said(log, "node b", ORR_SECOND) && up_said(log, "died", 5 * ORR_SECOND),
+               "it tells when a node has died");
     live_check(live_write_works(&l.nodes[0], 10 * ORR_SECOND, "k", "v"), "and goes on");
     kill(up, SIGKILL);
     waitpid(up, &status, 0);
@@ -341,7 +364,8 @@ static void orphans(void) {
     kill(up, SIGTERM);
     bool ended;
     LIVE_WITHIN(ended, 15 * ORR_SECOND, waitpid(up, &status, WNOHANG) == up);
-    live_check(ready && ended && WIFEXITED(status) && WEXITSTATUS(status) == 0 && all_gone(pids, n), "told to stop, it stops them all, and ends with 0");
+    live_check(ready && ended && WIFEXITED(status) && WEXITSTATUS(status) == 0 && all_gone(pids, n),
+               "told to stop, it stops them all, and ends with 0");
     for (size_t i = 0; i < 3; i++) l.nodes[i].pid = 0;
 }
 
@@ -404,14 +428,17 @@ static void damaged_log(void) {
     bool ended = live_ended(n, 10 * ORR_SECOND);
     snprintf(word, sizeof word, "%s", strrchr(path, '/') + 1);
     bool told = live_line(n, word, line, sizeof line);
-    live_check(ended && n->status == 3, "a byte in the middle of the log is wrong: the node doesn't start (exit %d)", n->status);
-    live_check(told && strpbrk(strstr(line, word) + strlen(word), "0123456789"), "it names the segment, the place, the choices: %s", line);
+    live_check(ended && n->status == 3, "a byte in the middle of the log is wrong: the node doesn't start (exit %d)",
+               n->status);
+    live_check(told && strpbrk(strstr(line, word) + strlen(word), "0123456789"),
+               "it names the segment, the place, the choices: %s", line);
     live_check(strstr(line, "not older than its last start") && strstr(line, "refuse it"),
                "it advises what works: a good copy, not an emptied directory");
     live_check(live_write_works(live_leader(&l, 5 * ORR_SECOND), 5 * ORR_SECOND, "k", "v"), "the others go on");
     change(path, 4096 + (end - 4096) / 2, 'x', 1);
     live_start(n);
-    live_check(live_serves(n, 10 * ORR_SECOND) && has_key(n, "newest299"), "with the byte put right it starts, and nothing was changed meanwhile");
+    live_check(live_serves(n, 10 * ORR_SECOND) && has_key(n, "newest299"),
+               "with the byte put right it starts, and nothing was changed meanwhile");
 }
 
 static void torn_tail(void) {
@@ -424,7 +451,8 @@ static void torn_tail(void) {
     newest_segment(n, path, &end);
     change(path, (end + 7) & ~7L, 'r', 300);            /* the beginning of a batch that never became whole */
     live_start(n);
-    live_check(live_serves(n, 10 * ORR_SECOND) && has_key(n, "newest99"), "a torn write at the end is cut off, and the node starts");
+    live_check(live_serves(n, 10 * ORR_SECOND) && has_key(n, "newest99"),
+               "a torn write at the end is cut off, and the node starts");
     live_kill(n);
     newest_segment(n, path, &end);
     change(path, end - 10, '0', 10);                    /* the last batch, which was whole: it looks just so */

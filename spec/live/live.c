@@ -1,4 +1,4 @@
-/* live.c - clusters of real processes for tests (live.h).                                                              */
+/* live.c - clusters of real processes for tests (live.h). */
 #define _GNU_SOURCE
 #include "live.h"
 
@@ -99,7 +99,9 @@ bool live_dial_at(struct live_conn *c, const char *host, uint16_t port, orr_time
     return false;
 }
 
-bool live_dial(struct live_conn *c, uint16_t port, orr_time patience) { return live_dial_at(c, "127.0.0.1", port, patience); }
+bool live_dial(struct live_conn *c, uint16_t port, orr_time patience) {
+    return live_dial_at(c, "127.0.0.1", port, patience);
+}
 
 void live_hang_up(struct live_conn *c) {
     if (c->fd >= 0) close(c->fd);
@@ -209,7 +211,9 @@ uint16_t live_port(void) {
     if (!next) next = 10000 + (unsigned)getpid() * 37 % 20000;
     for (int tries = 0; tries < 20000; tries++) {
         next = next >= 30000 ? 10000 : next + 1;
-        struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)next), .sin_addr.s_addr = htonl(INADDR_ANY) };
+        struct sockaddr_in at = { .sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)next),
+                                  .sin_addr.s_addr = htonl(INADDR_ANY) };
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         bool free_now = fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0;
         if (fd >= 0) close(fd);
@@ -228,7 +232,8 @@ void live_init(struct live *l, const char *program, size_t n) {
     if (!mkdtemp(l->dir)) live_die("mkdtemp");
     for (size_t i = 0; i < n; i++) {
         struct live_node *node = &l->nodes[i];
-        *node = (struct live_node){ .all = l, .host = "127.0.0.1", .at = live_port(), .resp = live_port(), .talk.fd = -1 };
+        *node =
+            (struct live_node){ .all = l, .host = "127.0.0.1", .at = live_port(), .resp = live_port(), .talk.fd = -1 };
         snprintf(node->id, sizeof node->id, "%c", (char)('a' + i));
         snprintf(node->data, sizeof node->data, "%.400s/data", l->dir);
         snprintf(node->cluster, sizeof node->cluster, "%.400s/cluster.lua", l->dir);
@@ -247,8 +252,8 @@ void live_write(struct live *l, const char *path, size_t n) {
     if (!f) live_die(path);
     fprintf(f, "return orrery.cluster {\n  name = \"live\",\n  node = \"node.lua\",\n  %s\n  nodes = {\n", l->extra);
     for (size_t i = 0; i < n; i++)
-        fprintf(f, "    { id = \"%s\", at = \"%s:%u\", resp = \"%s:%u\" },\n", l->nodes[i].id, l->nodes[i].host, l->nodes[i].at,
-                l->nodes[i].host, l->nodes[i].resp);
+        fprintf(f, "    { id = \"%s\", at = \"%s:%u\", resp = \"%s:%u\" },\n", l->nodes[i].id, l->nodes[i].host,
+                l->nodes[i].at, l->nodes[i].host, l->nodes[i].resp);
     fputs("  },\n}\n", f);
     fclose(f);
 }
@@ -338,8 +343,8 @@ void live_stop(struct live_node *n) {
     kill(n->pid, SIGTERM);
     bool ended = live_ended(n, 15 * ORR_SECOND);
     if (!ended) live_kill(n);
-    live_check(ended && n->status == 0, "node %s leaves when it is told to (%s %d)", n->id, ended ? "status" : "had to be killed:",
-               n->status);
+    live_check(ended && n->status == 0, "node %s leaves when it is told to (%s %d)", n->id,
+               ended ? "status" : "had to be killed:", n->status);
 }
 
 void live_up(struct live *l) {

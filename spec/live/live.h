@@ -1,4 +1,5 @@
-/* live.h - what the tests of real processes share: a cluster of them in a folder of its own, clients that ask, checks.
+/* live.h - what the tests of real processes share: a cluster of them in a folder of its own, clients that ask,
+ * checks.
  *
  *     struct live l;
  *     live_init(&l, argv[1], 3);                      // the program; a folder, free ports; fields may be changed now
@@ -7,8 +8,8 @@
  *     live_check(live_is(&r, '+', "OK"), "a write is acknowledged");
  *     return live_end(&l);                            // stops all, removes the folder, prints `N passed, N failed`
  *
- * Nothing here sleeps for its own sake: everything waits for something, up to a deadline. Nodes die with the test (their
- * parent-death signal), so that no way of ending it leaves processes behind. */
+ * Nothing here sleeps for its own sake: everything waits for something, up to a deadline. Nodes die with the test
+ * (their parent-death signal), so that no way of ending it leaves processes behind. */
 #ifndef LIVE_H
 #define LIVE_H
 
@@ -76,7 +77,7 @@ void live_kill(struct live_node *n);                                   /* SIGKIL
 void live_stop(struct live_node *n);                                   /* SIGTERM; checks that it leaves with 0 */
 void live_up(struct live *l);
 void live_done(struct live *l);                                         /* stops all that runs, removes the folder */
-int live_end(struct live *l);                                          /* and prints the closing line; the exit status */
+int live_end(struct live *l); /* and prints the closing line; the exit status */
 
 /* One command on the node's own connection, dialed when need be. */
 struct live_reply live_ask(struct live_node *n, orr_time patience, const char *word, ...);

@@ -1,4 +1,5 @@
-/* nosync.c - a library (LD_PRELOAD, before powerloss.so) under which nothing is ever synced: what the interposer must catch. */
+/* nosync.c - a library (LD_PRELOAD, before powerloss.so) under which nothing is ever synced: what the interposer must
+ * catch. */
 int fdatasync(int fd);
 int fsync(int fd);
 

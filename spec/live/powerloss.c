@@ -1,12 +1,14 @@
 /* powerloss.c - an interposer (LD_PRELOAD) that makes kill -9 as bad as a power loss.
  *
- * After kill -9 the kernel still writes what the process had written, so killing processes proves nothing about fsync.
- * Under this library, writes to files below $POWERLOSS_DIR stay in the process's memory until fdatasync or fsync of that
- * file, and names (created, renamed, removed) until fsync of their folder: SIGKILL drops the rest. Now and then some sectors
- * of a write go to the file early, as the kernel's write-back would do it, so that unsynced data is torn and not just gone.
+ * After kill -9 the kernel still writes what the process had written, so killing processes proves nothing about
+ * fsync. Under this library, writes to files below $POWERLOSS_DIR stay in the process's memory until fdatasync or
+ * fsync of that file, and names (created, renamed, removed) until fsync of their folder: SIGKILL drops the rest. Now
+ * and then some sectors of a write go to the file early, as the kernel's write-back would do it, so that unsynced
+ * data is torn and not just gone.
  *
- * A created file has the name .unsynced.N.NAME until its folder is synced; the harness removes those after a kill, and the
- * interposed process doesn't see them in a listing. mkdir and fallocate take effect at once, which a power loss allows. */
+ * A created file has the name .unsynced.N.NAME until its folder is synced; the harness removes those after a kill,
+ * and the interposed process doesn't see them in a listing. mkdir and fallocate take effect at once, which a power
+ * loss allows. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -57,7 +59,8 @@ static uint64_t chance;
 __attribute__((constructor)) static void begin(void) {
     const char *dir = getenv("POWERLOSS_DIR");
     if (dir && dir[0] == '/') snprintf(root, sizeof root, "%s", dir);
-    else if (dir && getcwd(root, sizeof root - 1)) snprintf(root + strlen(root), sizeof root - strlen(root), "/%s", dir);
+    else if (dir && getcwd(root, sizeof root - 1))
+        snprintf(root + strlen(root), sizeof root - strlen(root), "/%s", dir);
     chance = (uint64_t)getpid() * 0x9E3779B97F4A7C15u;
 }
 static uint64_t draw(void) {
@@ -192,7 +195,8 @@ static struct pending *later(struct file *f, off_t at, size_t size, size_t room)
     f->last = &p->next;
     return p;
 }
-/* As write-back would: some sectors reach the file before anybody asked. They are written again, in order, by the sync. */
+/* As write-back would: some sectors reach the file before anybody asked. They are written again, in order, by the
+ * sync. */
 static void leak_early(int fd, const struct pending *p) {
     if (draw() % 8) return;
     for (size_t from = 0; from < p->size; from += SECTOR) {
@@ -241,7 +245,8 @@ static int do_open(int at, const char *path, int flags, mode_t mode) {
     int fd;
     if (!exists && flags & O_CREAT && !(flags & O_DIRECTORY)) {
         const char *slash = strrchr(full, '/');
-        snprintf(fresh, sizeof fresh, "%.*s/.unsynced.%d.%u.%s", (int)(slash - full), full, (int)getpid(), serial++, slash + 1);
+        snprintf(fresh, sizeof fresh, "%.*s/.unsynced.%d.%u.%s", (int)(slash - full), full, (int)getpid(), serial++,
+                 slash + 1);
         fd = real_open(fresh, flags, mode);
         if (fd >= 0) put_name(full, fresh);
     } else if (!exists) {
@@ -310,7 +315,9 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int n, off64_t at) { return
 ssize_t pwritev2(int fd, const struct iovec *parts, int n, off_t at, int flags) {
     return do_write(fd, parts, n, at, (flags & (RWF_DSYNC | RWF_SYNC)) != 0);
 }
-ssize_t pwritev64v2(int fd, const struct iovec *parts, int n, off64_t at, int flags) { return pwritev2(fd, parts, n, at, flags); }
+ssize_t pwritev64v2(int fd, const struct iovec *parts, int n, off64_t at, int flags) {
+    return pwritev2(fd, parts, n, at, flags);
+}
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) {
     struct iovec part = { (void *)(uintptr_t)bytes, size };
     return do_write(fd, &part, 1, at, false);

@@ -1,10 +1,12 @@
-/* silence.c - nodes that fall silent without a word: stopped (SIGSTOP), or cut off from the network with their connections half-open.
+/* silence.c - nodes that fall silent without a word: stopped (SIGSTOP), or cut off from the network with their
+ * connections half-open.
  *
  *     silence PROGRAM [NAME...]           in a network of its own: unshare -n (or -rn), with iproute2 there
  *
- * Every node is on a network of its own, joined to the others' by a bridge; to cut one off its port is taken out of the bridge, so
- * that packets vanish and nobody is told. The others must go on, a new leader come, what was acknowledged be there afterwards on all
- * three, and a node that slept must not answer a read from what it knew before. */
+ * Every node is on a network of its own, joined to the others' by a bridge; to cut one off its port is taken out of
+ * the bridge, so that packets vanish and nobody is told. The others must go on, a new leader come, what was
+ * acknowledged be there afterwards on all three, and a node that slept must not answer a read from what it knew
+ * before. */
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <sched.h>
@@ -38,8 +40,10 @@ static int between[LIVE_NODES_MAX][2][2];       /* pipes: the child has its netw
 static void own_network(struct live_node *n) {
     size_t i = (size_t)(n - l.nodes);
     char byte = 0, command[512];
-    if (unshare(CLONE_NEWNET) < 0 || write(between[i][0][1], &byte, 1) != 1 || read(between[i][1][0], &byte, 1) != 1) _exit(126);
-    snprintf(command, sizeof command, "ip link set lo up && ip addr add %s/24 dev e%zu && ip link set e%zu up", n->host, i, i);
+    if (unshare(CLONE_NEWNET) < 0 || write(between[i][0][1], &byte, 1) != 1 || read(between[i][1][0], &byte, 1) != 1)
+        _exit(126);
+    snprintf(command, sizeof command, "ip link set lo up && ip addr add %s/24 dev e%zu && ip link set e%zu up", n->host,
+             i, i);
     if (system(command) != 0) _exit(126);
 }
 
@@ -59,7 +63,8 @@ static void cut(const struct live_node *n) { shell("ip link set p%zu nomaster", 
 static void join(const struct live_node *n) { shell("ip link set p%zu master br0", (size_t)(n - l.nodes)); }
 
 static void network_up(void) {
-    shell("ip link set lo up && ip link add br0 type bridge forward_delay 0 && ip addr add 10.77.0.100/24 dev br0 && ip link set br0 up");
+    shell("ip link set lo up && ip link add br0 type bridge forward_delay 0 && ip addr add 10.77.0.100/24 dev br0 && "
+          "ip link set br0 up");
     for (size_t i = 0; i < l.n; i++) snprintf(l.nodes[i].host, sizeof l.nodes[i].host, "10.77.0.%zu", i + 1);
     live_write(&l, l.nodes[0].cluster, l.n);
     for (size_t i = 0; i < l.n; i++) start(&l.nodes[i]);
@@ -104,7 +109,8 @@ static void all_kept(const char *when) {
     }
     bool same = true;
     for (size_t k = 0; k < l.n; k++) same = same && kept[k] == all;
-    live_check(same && all > 0, "%s every node has what was acknowledged (%zu; a %zu, b %zu, c %zu)", when, all, kept[0], kept[1], kept[2]);
+    live_check(same && all > 0, "%s every node has what was acknowledged (%zu; a %zu, b %zu, c %zu)", when, all,
+               kept[0], kept[1], kept[2]);
 }
 
 static bool caught_up(struct live_node *behind, struct live_node *leader) {
@@ -145,10 +151,12 @@ static void silent_follower(const struct way *way) {
         if (live_rss(leader) > most) most = live_rss(leader);
     }
     live_hang_up(&c);
-    live_check(done == 60 && big == 60, "the others go on: %u of 60 writes and %u of 60 values of 2 MiB (the slowest write %.0f ms)", done,
-               big, (double)slowest / 1e6);
+    live_check(done == 60 && big == 60,
+               "the others go on: %u of 60 writes and %u of 60 values of 2 MiB (the slowest write %.0f ms)", done, big,
+               (double)slowest / 1e6);
     live_check(slowest < ORR_SECOND, "nobody waits for it");
-    live_check(most < before + 96 * MIB, "120 MiB that it does not take are not kept in memory for it (%.0f MiB, then %.0f)",
+    live_check(most < before + 96 * MIB,
+               "120 MiB that it does not take are not kept in memory for it (%.0f MiB, then %.0f)",
                (double)before / (double)MIB, (double)most / (double)MIB);
     way->wake(silent);
     bool ok;
@@ -182,7 +190,8 @@ static void behind_a_snapshot(void) {
     live_check(done == VALUES, "%u of %u MiB are written meanwhile", done, VALUES);
     live_check(live_info_number(leader, "orrery_first") > 1, "the log's beginning is gone (it begins at %lld)",
                (long long)live_info_number(leader, "orrery_first"));
-    live_check(most < 500 * MIB, "%u MiB of values never took more than %.0f MiB of memory", KEYS, (double)most / (double)MIB);
+    live_check(most < 500 * MIB, "%u MiB of values never took more than %.0f MiB of memory", KEYS,
+               (double)most / (double)MIB);
     start(away);
     bool ok;
     LIVE_WITHIN(ok, 60 * ORR_SECOND, caught_up(away, leader));
@@ -207,22 +216,25 @@ static void silent_leader(const struct way *way) {
     struct live_conn to_old;
     live_say("-- the leader is %s", way->name);
     write_some(old, 50);
-    if (!live_write_works(old, 2 * ORR_SECOND, "stale", "before") || !live_dial_at(&to_old, old->host, old->resp, 2 * ORR_SECOND))
+    if (!live_write_works(old, 2 * ORR_SECOND, "stale", "before") ||
+        !live_dial_at(&to_old, old->host, old->resp, 2 * ORR_SECOND))
         live_die("dial");
     way->silence(old);
     orr_time from = live_now();
     struct live_node *new = live_leader_but(&l, old, 10 * ORR_SECOND);
-    if (!live_check(new != NULL, "the others elect a new one (after %.2f s)", (double)(live_now() - from) / 1e9)) live_die("no use to go on");
+    if (!live_check(new != NULL, "the others elect a new one (after %.2f s)", (double)(live_now() - from) / 1e9))
+        live_die("no use to go on");
     bool written = live_write_works(third, 5 * ORR_SECOND, "stale", "after");
     unsigned done = write_some(third, 50);
     live_check(written && done == 50, "and go on: %u of 50 writes", done);
-    /* What a client asked the old one meanwhile is the first that it finds when it wakes: before any message of the new leader's. */
+    /* What a client asked the old one meanwhile is the first that it finds when it wakes: before any message of the
+     * new leader's. */
     if (way == &stopped) (void)live_command(&to_old, "GET", "stale", NULL);
     way->wake(old);
     if (way != &stopped) (void)live_command(&to_old, "GET", "stale", NULL);
     struct live_reply r = live_reply(&to_old, 10 * ORR_SECOND);
-    live_check(live_is(&r, '$', "after") || r.type == '-' || r.type == 'x', "awake again, the old one gives no old answer (%c%s)",
-               r.type ? r.type : '0', r.text);
+    live_check(live_is(&r, '$', "after") || r.type == '-' || r.type == 'x',
+               "awake again, the old one gives no old answer (%c%s)", r.type ? r.type : '0', r.text);
     live_hang_up(&to_old);
     bool ok;
     LIVE_WITHIN(ok, 20 * ORR_SECOND, caught_up(old, new));
@@ -239,7 +251,8 @@ static void lonely_leader(void) {
         if (&l.nodes[i] != old) live_signal(&l.nodes[i], SIGSTOP);
     orr_time from = live_now();
     struct live_reply r = live_ask(old, 10 * ORR_SECOND, "SET", "lonely", "1", NULL);
-    live_check(r.type == '-', "a write is answered with an error in time: %s (after %.1f s)", r.text, (double)(live_now() - from) / 1e9);
+    live_check(r.type == '-', "a write is answered with an error in time: %s (after %.1f s)", r.text,
+               (double)(live_now() - from) / 1e9);
     from = live_now();
     r = live_ask(old, 10 * ORR_SECOND, "GET", "lonely", NULL);
     live_check(r.type == '-', "a read, too: %s (after %.1f s)", r.text, (double)(live_now() - from) / 1e9);

@@ -1,11 +1,13 @@
-/* torture.c - real processes under kill -9: starts a cluster, lets clients write while nodes die, and judges what they saw.
+/* torture.c - real processes under kill -9: starts a cluster, lets clients write while nodes die, and judges what
+ * they saw.
  *
  *     torture PROGRAM [--seconds 20] [--seed 1] [--nodes 3] [--clients 4] [--calm] [--preload LIBRARY]
  *
  * Every second a random node gets SIGKILL and comes back after a while; with --preload its process runs under the
- * interposer (powerloss.c), so that what it didn't sync is gone as after a power loss. Four clients read, write and compare-
- * and-set few keys, a new set of keys every few seconds, and each write of a key of its own is noted. In the end every node
- * must have every acknowledged key, and the history must be linearizable. Exit 0 only then; the closing line counts checks. */
+ * interposer (powerloss.c), so that what it didn't sync is gone as after a power loss. Four clients read, write and
+ * compare- and-set few keys, a new set of keys every few seconds, and each write of a key of its own is noted. In the
+ * end every node must have every acknowledged key, and the history must be linearizable. Exit 0 only then; the
+ * closing line counts checks. */
 #include <errno.h>
 #include <inttypes.h>
 #include <orrery/check.h>
@@ -81,7 +83,9 @@ static void dial(struct client *c) {
 
 static void ask(struct client *c, uint64_t round) {
     if (n_ops >= OPS_MAX) return;
-    struct orr_operation op = { .process = (uint32_t)(c - clients), .outcome = ORR_OUTCOME_INFO, .returned = ORR_NEVER };
+    struct orr_operation op = { .process = (uint32_t)(c - clients),
+                                .outcome = ORR_OUTCOME_INFO,
+                                .returned = ORR_NEVER };
     uint64_t slot = orri_rng_below(&c->rng, KEYS), luck = orri_rng_below(&c->rng, 10);
     char key[32], value[24], expected[24];
     c->own = luck >= 8;
@@ -166,20 +170,24 @@ static void judge(void) {
         unknown += ops[i].outcome == ORR_OUTCOME_INFO;
         swapped += ops[i].outcome == ORR_OUTCOME_OK && ops[i].call == ORR_CALL_CAS && ops[i].got;
     }
-    live_say("%zu operations: %" PRIu64 " done, %" PRIu64 " of unknown fate; %u kills; longest time without an answer %.0f ms", n_ops, ok,
-             unknown, deaths, (double)longest_gap / 1e6);
+    live_say("%zu operations: %" PRIu64 " done, %" PRIu64
+             " of unknown fate; %u kills; longest time without an answer %.0f ms",
+             n_ops, ok, unknown, deaths, (double)longest_gap / 1e6);
     for (size_t i = 0; i < l.n; i++) {
         bool up = live_serves(&l.nodes[i], 20 * ORR_SECOND);
         size_t missing = up ? missing_on(&l.nodes[i]) : acked;
-        live_check(up && missing == 0, "node %s has %" PRIu64 " of %" PRIu64 " acknowledged keys", l.nodes[i].id, acked - missing, acked);
+        live_check(up && missing == 0, "node %s has %" PRIu64 " of %" PRIu64 " acknowledged keys", l.nodes[i].id,
+                   acked - missing, acked);
     }
     struct orr_verdict v;
-    if (orr_check_linearizable(ops, n_ops, &(struct orr_check_config){ .steps_max = 500000000 }, &v) < 0) live_die("no memory to judge");
+    if (orr_check_linearizable(ops, n_ops, &(struct orr_check_config){ .steps_max = 500000000 }, &v) < 0)
+        live_die("no memory to judge");
     char line[200] = "";
     if (v.result == ORR_VERDICT_VIOLATED) orr_operation_show(&ops[v.operation], line, sizeof line);
     live_check(v.result == ORR_VERDICT_OK, "the history is %s%s", v.result == ORR_VERDICT_OK ? "linearizable"
                : v.result == ORR_VERDICT_VIOLATED ? "not linearizable: " : "undecided", line);
-    live_check(ok >= 1000 && swapped >= 20, "enough was done to prove something (%" PRIu64 " compare-and-sets among it)", swapped);
+    live_check(ok >= 1000 && swapped >= 20,
+               "enough was done to prove something (%" PRIu64 " compare-and-sets among it)", swapped);
 }
 
 static void prepare(const char *program, size_t n_nodes, const char *preload, uint64_t seed) {

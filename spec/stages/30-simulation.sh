@@ -1,5 +1,6 @@
 #!/bin/sh
-# 30-simulation.sh - fixed seeds and fresh ones under faults; the same seeds twice with the same digests; a quiet hour of five nodes.
+# 30-simulation.sh - fixed seeds and fresh ones under faults; the same seeds twice with the same digests; a quiet hour
+# of five nodes.
 #
 #   ORR_LONG=1      1000 seeds, and more fresh ones
 set -u
@@ -27,16 +28,16 @@ digests() { sed -n 's/.*"seed":\([0-9]*\),.*"digest":"\([0-9a-f]*\)".*/\1 \2/p' 
 if [ "${ORR_LONG:-}" ]; then last=1000 more=300; else last=300 more=100; fi
 check "seeds 1 to $last under faults violate nothing" seeds fixed 1 $last default $kv 30
 operations=$(sum fixed operations) reads=$(sum fixed reads) overlapping=$(sum fixed overlapping_reads)
-echo "$operations operations, $reads reads, $overlapping of them overlap a write of their key; $(sum fixed elections) elections," \
-    "$(sum fixed restarts) restarts, $(sum fixed claims) claims compared with the disks"
+echo "$operations operations, $reads reads, $overlapping of them overlap a write of their key;" \
+    "$(sum fixed elections) elections, $(sum fixed restarts) restarts, $(sum fixed claims) claims held against the disks"
 check "30 % of the reads overlap a write of their key" [ $((overlapping * 100)) -ge $((reads * 30)) ]
 check "enough was done" [ "$operations" -ge $((last * 500)) ]
 sed 's/.*"faults":{\([^}]*\)}.*/\1/' $tmp/fixed | tr ',' '\n' | tr -d '"' |
     awk -F: '{n[$1] += $2} END {for (k in n) print k, n[k]}' | sort >$tmp/kinds
 echo "how often each fault struck: $(tr '\n' ',' <$tmp/kinds | sed 's/,$//; s/,/, /g')"
-for kind in delay reset stall slow cut cut_one_way partition crash crash_submitted crash_written crash_synced crash_process \
-    crash_silent pause write_error sync_error sync_hang disk_full sector_lost sector_kept clock_step clock_drift read_error \
-    name_lost turn_cut short_read rare; do
+for kind in delay reset stall slow cut cut_one_way partition crash crash_submitted crash_written crash_synced \
+    crash_process crash_silent pause write_error sync_error sync_hang disk_full sector_lost sector_kept clock_step \
+    clock_drift read_error name_lost turn_cut short_read rare; do
     check "the fault $kind struck" grep -q "^$kind " $tmp/kinds
 done
 
@@ -49,7 +50,8 @@ check "different seeds give different ones" [ "$(digests fixed | cut -d' ' -f2 |
 
 fresh=$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 fresh=$((fresh + 100000))
-check "fresh seeds $fresh to $((fresh + more - 1)) violate nothing" seeds fresh $fresh $((fresh + more - 1)) default $kv 30
+until=$((fresh + more - 1))
+check "fresh seeds $fresh to $until violate nothing" seeds fresh $fresh $until default $kv 30
 check "without faults ten seeds are quiet" seeds quiet 1 10 none $kv 10
 
 cp examples/kv/node.lua $tmp/node.lua

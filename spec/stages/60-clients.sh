@@ -19,10 +19,12 @@ if ! check "a cluster is up" grep -qs '^ready' "$work/out"; then cat "$work/out"
 ports=($(sed -n 's/^node [a-z]* resp \([0-9]*\)$/\1/p' "$work/out"))
 
 benchmark() {                       # every line a rate, and none of them an error
-    redis-benchmark -p "$1" -t ping,set,get,incr,mset -n 20000 -r 1000 -c "$2" -P "$3" -d "$4" --csv >"$work/benchmark" 2>"$work/errors"
+    redis-benchmark -p "$1" -t ping,set,get,incr,mset -n 20000 -r 1000 -c "$2" -P "$3" -d "$4" --csv \
+        >"$work/benchmark" 2>"$work/errors"
     local status=$?
     awk -F'"' 'NR > 1 { printf "   %s: %.0f a second\n", $2, $4 }' "$work/benchmark"
-    [ $status -eq 0 ] && [ "$(grep -c '^"' "$work/benchmark")" -ge 6 ] && ! grep -qi 'err' "$work/benchmark" "$work/errors"
+    [ $status -eq 0 ] && [ "$(grep -c '^"' "$work/benchmark")" -ge 6 ] &&
+        ! grep -qi 'err' "$work/benchmark" "$work/errors"
 }
 check "redis-benchmark works on the first node" benchmark "${ports[0]}" 50 16 64
 check "on the second, without pipelining" benchmark "${ports[1]}" 10 1 1000

@@ -1,6 +1,7 @@
 #!/bin/sh
-# 70-fuzz.sh - each decoder under its corpus, with sanitizers and checksums left out, and how many of its lines that reaches; then, where clang
-# is, a bounded number of new inputs from a fixed seed. An input that breaks something is left in build/spec/fuzz.
+# 70-fuzz.sh - each decoder under its corpus, with sanitizers and checksums left out, and how many of its lines that
+# reaches; then, where clang is, a bounded number of new inputs from a fixed seed. An input that breaks something is
+# left in build/spec/fuzz.
 #
 #   ORR_LONG=1      a hundred times as many
 set -u
@@ -25,8 +26,11 @@ decoders() {
 }
 
 core() {                            # NAME COMPILER FLAGS: liborrery.a of build/spec/fuzz/NAME
-    cmake -S . -B "$work/$1" -G Ninja -DCMAKE_C_COMPILER="$2" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS="$3" -DCMAKE_C_FLAGS_DEBUG=-g \
-        -DBUILD_TESTING=OFF -DORR_CHECKS=ON >"$work/$1.log" 2>&1 && cmake --build "$work/$1" --target orrery_static >>"$work/$1.log" 2>&1 && return
+    {
+        cmake -S . -B "$work/$1" -G Ninja -DCMAKE_C_COMPILER="$2" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS="$3" \
+            -DCMAKE_C_FLAGS_DEBUG=-g -DBUILD_TESTING=OFF -DORR_CHECKS=ON &&
+            cmake --build "$work/$1" --target orrery_static
+    } >"$work/$1.log" 2>&1 && return
     tail -n 20 "$work/$1.log"
     return 1
 }
@@ -38,20 +42,21 @@ lines() {                           # FILE: "97.2 % of 72" as the last program r
 
 replay() {                          # NAME
     find $work/gcc -name '*.gcda' -delete
-    gcc -g -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -DORR_FUZZING -DORR_CHECKS -Icore/include -Icore -Ispec \
-        -o "$work/$1" "spec/fuzz/$1_fuzz.c" spec/fuzz/replay.c $work/gcc/liborrery.a --coverage -lxxhash -lpthread &&
+    gcc -g -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -DORR_FUZZING -DORR_CHECKS \
+        -Icore/include -Icore -Ispec -o "$work/$1" "spec/fuzz/$1_fuzz.c" spec/fuzz/replay.c $work/gcc/liborrery.a \
+        --coverage -lxxhash -lpthread &&
         spec/asan timeout -k 5 120 "$work/$1" "spec/fuzz/corpus/$1"
 }
 
-reached() {                         # FILE: a fuzzer that has gone blind reaches next to nothing (what encodes is not its business)
+reached() {                         # FILE: a fuzzer that has gone blind reaches next to nothing
     set -- "$1" $(lines "$1")
     echo "   core/$1: ${2:-0} % of ${3:-0} lines"
     awk -v percent="${2:-0}" 'BEGIN { exit !(percent >= 40) }'
 }
 
 fuzz() {                            # NAME
-    clang -g -O1 -fsanitize=fuzzer,address,undefined -DORR_FUZZING -DORR_CHECKS -Icore/include -Icore -Ispec -o "$work/$1-clang" \
-        "spec/fuzz/$1_fuzz.c" $work/clang/liborrery.a -lxxhash -lpthread || return 1
+    clang -g -O1 -fsanitize=fuzzer,address,undefined -DORR_FUZZING -DORR_CHECKS -Icore/include -Icore -Ispec \
+        -o "$work/$1-clang" "spec/fuzz/$1_fuzz.c" $work/clang/liborrery.a -lxxhash -lpthread || return 1
     rm -rf "$work/$1-found" && mkdir "$work/$1-found"
     spec/asan timeout -k 5 900 "$work/$1-clang" -runs=$runs -seed=1 -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$work/$1-broken-" "$work/$1-found" "spec/fuzz/corpus/$1" >"$work/$1-clang.log" 2>&1 && return
