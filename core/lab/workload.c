@@ -3,7 +3,8 @@
  * Each written value is unique (the number of its operation in the history, plus one), so a value names its write. A
  * client is closed-loop: a packet of 1 to pipeline_max commands, then their replies, then a pause. Commands of one
  * packet are separate processes of the history, for they overlap. What a broken connection leaves open is of unknown
- * fate; an error reply says itself whether the command was surely not done. */
+ * fate; an error reply says itself whether the command was surely not done. Now and then a client shuts its sending
+ * side behind a packet: it is owed the replies all the same. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "lab_internal.h"
 
 enum { PACKET_MAX = 16, REPLY_MAX = 512 };
+#define HALF_CLOSED 0.02            /* chance that a packet is a connection's last, and its end follows at once */
 #define PATIENCE (5 * ORR_SECOND)   /* a client that hears nothing for so long hangs up */
 
 struct lab_client {
@@ -31,6 +33,7 @@ struct lab_client {
     size_t n_reply;
     uint64_t *seen;                 /* by key: the last value read or written here */
     bool quiet, probe, done, ticking;
+    bool ended;                     /* the packet under way is this connection's last: the server closes it */
     unsigned probe_step;            /* 0: the write is owed, 1: the read */
 };
 
@@ -93,6 +96,7 @@ static void send_packet(struct lab_client *c) {
     c->state = BUSY;
     c->since = orr_sim_now(c->lab->sim);
     if (orr_sim_client_send(c->end, packet, (size_t)size) < 0) orr_sim_client_close(c->end);
+    else if (!c->probe && orri_rng_chance(&c->rng, HALF_CLOSED)) c->ended = orr_sim_client_end(c->end) == 0;
 }
 
 /* -- Replies ------------------------------------------------------------------------------------------------------- */
@@ -158,7 +162,7 @@ static void on_data(void *ud, const void *bytes, size_t size) {
             return;
         }
     }
-    if (c->n_answered < c->n_waiting || c->state != BUSY) return;
+    if (c->n_answered < c->n_waiting || c->state != BUSY || c->ended) return;
     c->state = IDLE;
     if (c->probe || orri_rng_chance(&c->rng, 0.02)) orr_sim_client_close(c->end);      /* try another node */
 }
@@ -170,13 +174,16 @@ static void on_connected(void *ud) {
 }
 static void on_closed(void *ud, int status) {
     struct lab_client *c = ud;
-    (void)status;
+    if (c->ended && !c->lab->cfg->faults && (c->n_answered < c->n_waiting || status != 0))
+        lab_violate(c->lab, "liveness", "client %u had its end answered by %d after %u of %u replies", c->number,
+                    status, c->n_answered, c->n_waiting);
     for (; c->n_answered < c->n_waiting; c->n_answered++) {
         struct orr_operation *op = &c->lab->ops[c->waiting[c->n_answered]];
         op->outcome = op->call == ORR_CALL_GET ? ORR_OUTCOME_FAIL : ORR_OUTCOME_INFO;
         op->returned = orr_sim_now(c->lab->sim);
     }
     c->n_waiting = c->n_answered = 0;
+    c->ended = false;
     c->state = AWAY;
 }
 static const struct orr_sim_client_ops client_ops = { on_connected, on_data, on_closed };

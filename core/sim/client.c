@@ -78,11 +78,22 @@ int orr_sim_client_connect(struct orr_sim_client *client, const char *address) {
 
 int orr_sim_client_send(struct orr_sim_client *client, const void *bytes, size_t size) {
     struct orri_end *end = client->end;
-    if (!end || end->closing) return -ENOTCONN;
+    if (!end || end->closing || end->ending) return -ENOTCONN;
     if (end->over) return 0;
     if (end->queue[1].bytes > client->sim->config.stream_bytes_max) return ORR_EOVERLOADED;
     struct orr_slice part = orr_borrow(bytes, size);
     orri_end_send(end, 1, &part, 1);
+    client->calling = true;
+    orri_wire_pump(end);
+    client->calling = false;
+    return 0;
+}
+
+int orr_sim_client_end(struct orr_sim_client *client) {
+    struct orri_end *end = client->end;
+    if (!end || end->closing || end->ending) return -ENOTCONN;
+    end->ending = true;
+    client->sim->counts[ORR_SIM_HALF_CLOSE]++;
     client->calling = true;
     orri_wire_pump(end);
     client->calling = false;
@@ -94,7 +105,9 @@ void orr_sim_client_close(struct orr_sim_client *client) {
     if (!end || end->closing) return;
     end->closing = true;
     client->calling = true;
-    if (end->opened) {
+    if (end->finished) {
+        orri_client_news(end);
+    } else if (end->opened) {
         orri_wire_pump(end);
     } else {
         end->finished = true;

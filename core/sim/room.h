@@ -167,8 +167,11 @@ struct orri_end {
     bool touched, paused, refused;  /* refused: a send was, so ROOM is due */
     bool opened, told;              /* open; and the owner has been told */
     bool room;
-    bool over;                      /* FIN or RST came from there */
+    bool over;                      /* nothing more comes from there, and nothing goes: FIN or RST */
+    bool fin, ended;                /* FIN came, to a node that may want to go on; and it was told ENDED */
+    bool ending;                    /* a client says no more, but listens */
     bool closing, finished;         /* close() was called; FIN or RST was put on the wire */
+    bool reset;                     /* ... RST, for bytes that nobody here wants */
 };
 struct orri_conn {
     struct orr_sim *sim;

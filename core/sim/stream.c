@@ -2,7 +2,7 @@
  *
  * An end lies at most once in its node's ready queue; what it has to tell is found when it is taken: first that it is
  * open, then ROOM, then DATA as long as bytes have arrived (so bytes of many pieces come as one DATA, cut at any
- * byte), then CLOSED. */
+ * byte), then ENDED, where the node asked for it, or CLOSED. */
 #include <errno.h>
 #include <string.h>
 
@@ -17,7 +17,9 @@ static unsigned news_of(const struct orri_end *end) {
     if (end->opened && !end->told) return end->listener ? ORR_OP_ACCEPTED : ORR_OP_CONNECTED;
     if (end->over && end->status != 0) return ORR_OP_CLOSED;
     if (end->room && !end->over) return ORR_OP_ROOM;
-    if (end->inbox.bytes > 0) return end->paused ? NOTHING : (unsigned)ORR_OP_DATA;
+    if (end->paused && (end->inbox.bytes > 0 || end->fin)) return NOTHING;
+    if (end->inbox.bytes > 0) return ORR_OP_DATA;
+    if (end->fin && !end->ended) return end->face.half ? ORR_OP_ENDED : ORR_OP_CLOSED;
     return end->over ? (unsigned)ORR_OP_CLOSED : NOTHING;
 }
 
@@ -60,7 +62,10 @@ static void tell_closed(struct orri_end *end, struct orr_stream_event *event) {
 }
 
 struct orr_req *orri_end_take(struct orri_end *end) {
-    static const char *const words[] = { "ACCEPTED", "CONNECTED", "DATA", "ROOM", "CLOSED" };
+    static const char *const words[] = {
+        [ORR_OP_ACCEPTED] = "ACCEPTED", [ORR_OP_CONNECTED] = "CONNECTED", [ORR_OP_DATA] = "DATA",
+        [ORR_OP_ROOM] = "ROOM", [ORR_OP_CLOSED] = "CLOSED", [ORR_OP_ENDED] = "ENDED",
+    };
     struct orri_node *node = end->node;
     unsigned op = node ? news_of(end) : NOTHING;
     if (op == NOTHING) return NULL;
@@ -76,12 +81,13 @@ struct orr_req *orri_end_take(struct orri_end *end) {
     case ORR_OP_CONNECTED: end->told = true; break;
     case ORR_OP_ROOM: end->room = false; break;
     case ORR_OP_DATA: tell_data(end, event); break;
+    case ORR_OP_ENDED: end->ended = true; break;
     case ORR_OP_CLOSED: tell_closed(end, event); break;
     default: break;
     }
     if (end->node && news_of(end) != NOTHING) orri_node_ready(node, &end->ready);
     orri_sim_deliver(node->sim, node->index, op, event->req.status, event->data.at, event->data.size);
-    ORRI_SAY(node->sim, node->name, "%s #%llu %zu %d", words[op - ORR_OP_ACCEPTED],
+    ORRI_SAY(node->sim, node->name, "%s #%llu %zu %d", words[op],
              (unsigned long long)end->face.serial, event->data.size, event->req.status);
     return &event->req;
 }
@@ -160,7 +166,7 @@ int orri_world_send(struct orr_world *w, struct orr_stream *s, unsigned cls, con
     struct orri_end *end = end_of(w, s);
     ORR_ASSERT(end->node->in_turn && cls <= 1);
     ORR_ASSERT(!end->closing);
-    if (end->over) return 0;        /* it went to nobody; CLOSED is on its way */
+    if (end->over || (end->fin && !end->face.half)) return 0;        /* it went to nobody; CLOSED is on its way */
     if (orri_world_queued(w, s) > end->conn->sim->config.stream_bytes_max) {
         end->refused = true;
         return ORR_EOVERLOADED;

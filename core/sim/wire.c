@@ -193,7 +193,7 @@ void orri_wire_pump(struct orri_end *end) {
         if (at == 0 || slow) at = arrival(end, piece->size);
         fly(end, piece, at);
     }
-    if (end->closing && queued(end) == 0) {
+    if ((end->closing || end->ending) && queued(end) == 0) {
         end->finished = true;
         orri_wire_put(end, ORRI_FIN, 0);
         orri_end_news(end);
@@ -265,14 +265,25 @@ static void accept_syn(struct orri_end *end) {
 static void bytes_arrive(struct orri_end *end, struct orri_piece *piece) {
     if (!owned(end)) {
         orri_piece_free(end->conn->sim, piece);
-        if (!end->finished) orri_wire_put(end, ORRI_RST, -ECONNRESET);
-        end->finished = true;
+        if (!end->reset) orri_wire_put(end, ORRI_RST, -ECONNRESET);
+        end->reset = end->finished = true;
     } else if (end->over || end->closing) {
         orri_piece_free(end->conn->sim, piece);
     } else {
         orri_pieces_push(&end->inbox, piece);
         orri_end_news(end);
     }
+}
+
+/* To a node that goes on sending after it (orr_stream.half) a FIN ends one direction only. Until it has been told of
+ * the stream it can't have said which. */
+static void fin_arrives(struct orri_end *end) {
+    if (!end->node || (end->told && !end->face.half)) {
+        end_over(end, 0);
+        return;
+    }
+    end->fin = true;
+    orri_end_news(end);
 }
 
 static void piece_arrives(struct orri_end *end, struct orri_piece *piece) {
@@ -291,7 +302,7 @@ static void piece_arrives(struct orri_end *end, struct orri_piece *piece) {
         orri_end_news(end);
         orri_wire_pump(end);
         break;
-    case ORRI_FIN: end_over(end, 0); break;
+    case ORRI_FIN: fin_arrives(end); break;
     case ORRI_RST: end_over(end, status); break;
     case ORRI_BYTES: break;
     }

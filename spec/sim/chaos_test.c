@@ -166,6 +166,7 @@ static void every_kind_strikes_within_the_budget_and_all_is_healed(void **state)
         cluster_free(c);
     }
     for (int i = 0; i < ORR_SIM_KINDS; i++) {
+        if (i == ORR_SIM_HALF_CLOSE) continue;      /* of clients only, which these nodes have none of */
         if (counts[i] == 0) print_message("never struck: %s\n", orr_sim_fault_name((enum orr_sim_fault)i));
         assert_true(counts[i] > 0);
     }

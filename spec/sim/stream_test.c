@@ -500,6 +500,67 @@ static void a_client_talks_to_a_node_and_each_may_hang_up(void **state) {
     orr_sim_free(sim);
 }
 
+/* Takes an end as the end of one direction: answers it with what it got, once more, and closes. */
+static void twice(struct probe *p, struct orr_req *req) {
+    static char got[8];
+    static size_t n;
+    struct orr_stream_event *e = (struct orr_stream_event *)(void *)req;
+    struct orr_slice all = orr_borrow(got, sizeof got);
+    unsigned *ended = p->ud;
+    if (req->op == ORR_OP_ACCEPTED) {
+        n = 0;
+        e->stream->half = true;
+    } else if (req->op == ORR_OP_DATA) {
+        assert_true(n + e->data.size <= sizeof got);
+        memcpy(got + n, e->data.at, e->data.size);
+        n += e->data.size;
+        assert_int_equal(p->w->ops->send(p->w, e->stream, 0, &e->data, 1), 0);
+    } else if (req->op == ORR_OP_ENDED) {
+        ++*ended;
+        assert_int_equal(n, 4);                     /* all bytes came before it */
+        assert_int_equal(p->w->ops->send(p->w, e->stream, 0, &(struct orr_slice){ NULL, all.at, n }, 1), 0);
+        p->w->ops->close(p->w, e->stream, true);
+    }
+}
+
+static void a_client_that_has_said_all_still_hears_all(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct orr_sim_config cfg;
+        struct orr_sim *sim;
+        unsigned ended = 0;
+        struct probe p = { .on_event = twice, .ud = &ended };
+        orr_sim_config_init(&cfg);
+        cfg.seed = seed;
+        cfg.faults.rate[ORR_SIM_SHORT_READ] = 0.5;
+        assert_int_equal(orr_sim_new(&sim, &cfg), 0);
+        assert_int_equal(probe_add(sim, &p, "n1", "n1:80"), 0);
+        struct user u = { 0 };
+        assert_int_equal(orr_sim_client_new(sim, &u.client, "c1", &user_ops, &u), 0);
+        assert_int_equal(orr_sim_client_end(u.client), -ENOTCONN);
+        assert_int_equal(orr_sim_client_connect(u.client, "n1:80"), 0);
+        while (u.connected == 0) assert_true(orr_sim_step(sim));
+        assert_int_equal(orr_sim_client_end(u.client), 0);
+        assert_int_equal(orr_sim_client_end(u.client), -ENOTCONN);
+        assert_int_equal(orr_sim_client_send(u.client, "x", 1), -ENOTCONN);
+        orr_sim_run(sim, ORR_SECOND);
+        assert_int_equal(ended, 1);
+        assert_int_equal(u.n_got, 8);
+        assert_memory_equal(u.got, "pingping", 8);
+        assert_true(u.closed == 1 && u.status == 0);
+        assert_int_equal(orr_sim_counts(sim)[ORR_SIM_HALF_CLOSE], 1);
+        u = (struct user){ .client = u.client };    /* ended while it connects, and gone before the answer */
+        assert_int_equal(orr_sim_client_connect(u.client, "n1:80"), 0);
+        while (u.connected == 0) assert_true(orr_sim_step(sim));
+        assert_int_equal(orr_sim_client_end(u.client), 0);
+        orr_sim_client_close(u.client);
+        orr_sim_run(sim, 2 * ORR_SECOND);
+        assert_int_equal(ended, 2);
+        assert_true(u.closed == 1 && u.n_got == 0);
+        orr_sim_free(sim);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_arrive_in_order_however_they_are_cut),
@@ -517,6 +578,7 @@ int main(void) {
         cmocka_unit_test(peers_of_a_dead_process_hear_of_it_and_those_of_a_silent_host_do_not),
         cmocka_unit_test(datagrams_are_lost_and_doubled_as_often_as_counted),
         cmocka_unit_test(a_client_talks_to_a_node_and_each_may_hang_up),
+        cmocka_unit_test(a_client_that_has_said_all_still_hears_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

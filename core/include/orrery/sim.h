@@ -81,7 +81,9 @@ struct orr_sim_client;
     X(ORR_SIM_ALLOC, "alloc", OP)                     /* an allocation fails */                                        \
     X(ORR_SIM_TURN_CUT, "turn_cut", OP)               /* take() ends a turn's batch early; the rest comes next turn */ \
     X(ORR_SIM_SHORT_READ, "short_read", OP)           /* DATA ends at a random byte of what has arrived */             \
-    X(ORR_SIM_RARE, "rare", OP)                       /* ORR_RARE is taken (about: each name of each node differs) */
+    X(ORR_SIM_RARE, "rare", OP)                       /* ORR_RARE is taken (about: each name of each node differs) */  \
+    /* clients */                                                                                                      \
+    X(ORR_SIM_HALF_CLOSE, "half_close", COUNT)        /* one has said all, and listens: orr_sim_client_end */
 
 enum orr_sim_fault {
 #define ORR_X(fault, name, unit) fault,
@@ -209,6 +211,9 @@ ORR_API void orr_sim_client_free(struct orr_sim_client *client);         /* clos
 ORR_API int orr_sim_client_connect(struct orr_sim_client *client, const char *address);
 /* copied; -ENOTCONN, ORR_EOVERLOADED */
 ORR_API int orr_sim_client_send(struct orr_sim_client *client, const void *bytes, size_t size);
+/* Shuts its sending side behind what was sent, and goes on listening, until the other side closes or this one does.
+ * -ENOTCONN: not connected, nor connecting, or said already. */
+ORR_API int orr_sim_client_end(struct orr_sim_client *client);
 ORR_API void orr_sim_client_close(struct orr_sim_client *client);  /* what was sent still goes out; then closed() */
 
 /* -- Links. A name may be ORR_SIM_CLIENTS (all clients together) or NULL (every end but `the other`). ------------ */
