@@ -143,6 +143,33 @@ static void snapshot(uint64_t keys) {
     free(sets);
 }
 
+/* Commands that name as many keys as one may, far apart: each is one go. */
+static void widest(const char *what, unsigned code, uint64_t keys) {
+    enum { MANY = ORR_KV_KEYS_MAX, TIMES = 20, PAIR = 2 };
+    static char names[MANY][24], value[VALUE];
+    static struct orr_slice args[PAIR * MANY];
+    int64_t took[TIMES];
+    size_t step = code == ORR_KV_MSET ? PAIR : 1, cap = (size_t)MANY * 128;
+    unsigned char *bytes = malloc(cap);
+    for (int t = 0; t < TIMES; t++) {
+        for (size_t i = 0; i < MANY; i++) {
+            size_t size = (size_t)snprintf(names[i], sizeof names[i], "key:%012llu",
+                                           (unsigned long long)orri_rng_below(&rng, keys));
+            args[i * step] = orr_borrow(names[i], size);
+            if (step == PAIR) args[i * step + 1] = orr_borrow(value, sizeof value);
+        }
+        struct orr_kv_call call = { .code = code, .args = args, .n_args = MANY * step };
+        struct orr_slice op = orr_borrow(bytes, orr_kv_encode(bytes, cap, &call));
+        if (op.size == 0) exit(1);
+        int64_t begin = now_ns();
+        at.index++;
+        if ((code < 64 ? kv->apply : kv->query)(machine, &at, op, &sink) < 0) exit(1);
+        took[t] = now_ns() - begin;
+    }
+    told(what, took, TIMES);
+    free(bytes);
+}
+
 int main(int argc, char **argv) {
     uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000000;
     struct orr_machine_config cfg = { 7, &orr_alloc_libc, orr_chunks_new(&orr_alloc_libc) };
@@ -165,6 +192,10 @@ int main(int argc, char **argv) {
     printf("%-34s SET %.0f ns, GET %.0f ns\n", "fetched ahead", cost(ORR_KV_SET, keys, 1000000, true),
            cost(ORR_KV_GET, keys, 1000000, true));
     snapshot(keys);
+    widest("MSET of as many keys as may be", ORR_KV_MSET, keys);
+    widest("MGET of as many", ORR_KV_MGET, keys);
+    widest("EXISTS of as many", ORR_KV_COUNT, keys);
+    widest("DEL of as many", ORR_KV_DEL, keys);
     each("DEL, the table shrinking", ORR_KV_DEL, keys);
     kv->destroy(machine);
     orr_chunks_free(cfg.chunks);

@@ -96,6 +96,9 @@ static inline struct orri_kv_entry *orri_kv_at(const struct orri_kv_spot *spot) 
 }
 
 bool orri_kv_is_due(const struct orri_kv *m, const struct orri_kv_entry *e, int64_t now_ms);
+/* For ops and questions of many keys, with the reader before argument i, each `step`-th of which is a key: fetches what
+ * the next ones are found by into the cache, all at once and not one after the other. */
+void orri_kv_warm(const struct orri_kv *m, const struct orri_kv_args *args, size_t i, size_t step);
 /* Asks: an entry that is alive, or NULL. */
 const struct orri_kv_entry *orri_kv_peek(const struct orri_kv *m, const struct orr_at *at, struct orr_slice key);
 /* For a change: a key whose time has come is removed first. */

@@ -70,6 +70,7 @@ static bool all_absent(struct orri_kv *m, const struct orr_at *at, struct orri_k
     bool absent = true;
     for (size_t i = 0; i < args.n; i += 2) {
         struct orri_kv_spot spot;
+        orri_kv_warm(m, &args, i, 2);
         orri_kv_look(m, at, orri_kv_next_arg(&args), &spot);
         (void)orri_kv_next_arg(&args);
         if (spot.link) absent = false;
@@ -81,6 +82,7 @@ static int do_mset(struct orri_kv *m, const struct orr_at *at, struct orri_kv_ar
     if ((args->flags & ORR_KV_NX) && !all_absent(m, at, *args)) return orri_kv_integer(sink, 0);
     for (size_t i = 0; i < args->n; i += 2) {
         struct orri_kv_spot spot;
+        orri_kv_warm(m, args, i, 2);
         orri_kv_look(m, at, orri_kv_next_arg(args), &spot);
         if (orri_kv_store(m, at, &spot, orri_kv_next_arg(args), 0) < 0) return -ENOMEM;
     }
@@ -168,6 +170,7 @@ static int do_del(struct orri_kv *m, const struct orr_at *at, struct orri_kv_arg
     int64_t n = 0;
     for (size_t i = 0; i < args->n; i++) {
         struct orri_kv_spot spot;
+        orri_kv_warm(m, args, i, 1);
         orri_kv_look(m, at, orri_kv_next_arg(args), &spot);
         if ((args->flags & ORR_KV_WITH_GET) && i == 0) orri_kv_value_or_nil(sink, orri_kv_at(&spot));
         if (!spot.link) continue;

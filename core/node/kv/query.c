@@ -27,7 +27,10 @@ static int ask_get(struct orri_kv *m, const struct orr_at *at, struct orri_kv_ar
 
 static int ask_mget(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
     sink->ops->array(sink, args->n);
-    for (size_t i = 0; i < args->n; i++) orri_kv_value_or_nil(sink, orri_kv_peek(m, at, orri_kv_next_arg(args)));
+    for (size_t i = 0; i < args->n; i++) {
+        orri_kv_warm(m, args, i, 1);
+        orri_kv_value_or_nil(sink, orri_kv_peek(m, at, orri_kv_next_arg(args)));
+    }
     return 0;
 }
 
@@ -49,7 +52,10 @@ static int ask_range(struct orri_kv *m, const struct orr_at *at, struct orri_kv_
 
 static int ask_count(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
     int64_t n = 0;
-    for (size_t i = 0; i < args->n; i++) n += orri_kv_peek(m, at, orri_kv_next_arg(args)) != NULL;
+    for (size_t i = 0; i < args->n; i++) {
+        orri_kv_warm(m, args, i, 1);
+        n += orri_kv_peek(m, at, orri_kv_next_arg(args)) != NULL;
+    }
     return orri_kv_integer(sink, n);
 }
 

@@ -41,6 +41,20 @@ const struct orri_kv_entry *orri_kv_peek(const struct orri_kv *m, const struct o
     return link && !orri_kv_is_due(m, *link, orri_kv_ms(at)) ? *link : NULL;
 }
 
+void orri_kv_warm(const struct orri_kv *m, const struct orri_kv_args *args, size_t i, size_t step) {
+    enum { AHEAD = 16 };
+    if (i % (AHEAD * step) != 0 || args->n <= step) return;
+    uint64_t hashes[AHEAD];
+    size_t n = 0;
+    for (struct orri_kv_args rest = *args; n < AHEAD && i < args->n; i += step) {
+        hashes[n++] = orri_kv_hash(m, orri_kv_next_arg(&rest));
+        if (step == 2) (void)orri_kv_next_arg(&rest);
+    }
+    for (unsigned phase = 0; phase < 2; phase++) {
+        for (size_t k = 0; k < n; k++) orri_kv_prefetch(m->live, hashes[k], phase);
+    }
+}
+
 uint64_t orri_kv_version(const struct orri_kv *m, const struct orr_at *at, struct orr_slice key) {
     const struct orri_kv_entry *e = orri_kv_peek(m, at, key);
     return e ? e->version : m->slots[orri_kv_hash(m, key) >> (64 - ORRI_KV_SLOT_BITS)];
