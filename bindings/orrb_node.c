@@ -116,11 +116,15 @@ static int host_replicate(lua_State *L) {
     return 1;
 }
 
-/* host.listen(name, address, group): the group's RESP service */
+/* host.listen(name, address, group, client or nil, clients or nil): the group's RESP service; bytes they may hold */
 static int host_listen(lua_State *L) {
     const char *name = luaL_checkstring(L, 1), *address = luaL_checkstring(L, 2);
+    lua_Integer client = luaL_optinteger(L, 4, 0), clients = luaL_optinteger(L, 5, 0);
     luaL_checktype(L, 3, LUA_TLIGHTUSERDATA);
+    luaL_argcheck(L, client >= 0, 4, "a size expected");
+    luaL_argcheck(L, clients >= 0, 5, "a size expected");
     int rc = orr_node_listen(self(L)->node, name, address, &orr_resp_service, lua_touserdata(L, 3));
+    if (rc == 0) rc = orr_node_limit(self(L)->node, name, (size_t)client, (size_t)clients);
     if (rc < 0) return refuse(L, rc, lua_pushfstring(L, "listen %s at %s", name, address));
     return 0;
 }

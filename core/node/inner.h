@@ -165,7 +165,7 @@ struct orri_conn {
     struct orr_slice *parts;        /* full, not sent */
     uint32_t n_parts, cap_parts;
     size_t parts_bytes;
-    size_t charged;                 /* its share of the node's clients_bytes */
+    size_t charged;                 /* its share of the listener's clients_bytes */
     bool dirty;                     /* in the node's list of those that this turn has to do with */
     bool soon;                      /* wants its service's turn */
     bool blocked;                   /* the stream took nothing more: no reading until there is room */
@@ -173,6 +173,7 @@ struct orri_conn {
     bool at_end;                    /* the client says no more, which the service is told behind what is kept */
     bool closing, flush;            /* no more input; what is written is still sent */
     bool closed;                    /* the world's close was called, the service was told */
+    enum orri_shed shed;            /* why it is being closed, where that is to be said */
     struct orri_alarm alarm;
 };
 struct orri_listener {
@@ -181,6 +182,8 @@ struct orri_listener {
     const struct orr_service *service;
     void *ud;
     uint32_t number;                /* from 1; 0 is the peers' */
+    size_t client_bytes_max, clients_bytes_max;
+    size_t clients_bytes;           /* kept input and queued output, as of when each was last looked at */
     struct orri_conn *conns;
     struct orri_listener *next;
 };
@@ -217,7 +220,6 @@ struct orr_node {
     struct orr_slice *spare_parts;  /* of the connection that was flushed last, for the next one to fill */
     uint32_t cap_spare_parts;
     size_t n_conns;
-    size_t clients_bytes;           /* kept input and queued output, as of when each was last looked at */
     uint64_t clients_shed;
     struct orr_slice *parts;        /* of the frame being sent */
     size_t cap_parts;

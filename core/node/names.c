@@ -20,6 +20,7 @@ void orr_node_config_init(struct orr_node_config *cfg) {
         .heartbeat = 50 * ORR_MS,
         .segment_bytes = 64 << 20,
         .snapshot_bytes = 256 << 20,
+        .client_bytes_max = 256 << 20,
         .clients_bytes_max = 256 << 20,
     };
 }

@@ -380,8 +380,8 @@ void orr_node_status(const struct orr_node *n, struct orr_node_status *out) {
                                      .frames_bad = n->frames_bad,
                                      .bytes_in = n->bytes_in,
                                      .bytes_out = n->bytes_out,
-                                     .clients_bytes = n->clients_bytes,
                                      .clients_shed = n->clients_shed };
+    for (const struct orri_listener *l = n->listeners; l; l = l->next) out->clients_bytes += l->clients_bytes;
     for (size_t i = 0; i < n->n_groups; i++) out->ready = out->ready && orri_group_ready(n->groups[i]);
     for (size_t i = 0; i < n->n_peers; i++) out->peers_up += n->peers[i].up != NULL;
 }

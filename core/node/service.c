@@ -11,7 +11,7 @@
 
 enum {
     OUT_FIRST = 4 << 10, OUT_NEXT = 16 << 10,       /* blocks of output in one turn */
-    OUT_TURN = 1 << 20, OUT_MAX = 256 << 20, /* what a turn should write to a client; and what it may, in one answer */
+    OUT_TURN = 1 << 20,                             /* what a turn should write to a client */
     COPY_MAX = 1 << 10,                             /* larger slices are held, not copied */
     SPARE_PARTS_MAX = 1 << 10,
     IN_MIN = 512,
@@ -22,12 +22,28 @@ enum {
 static void on_event(struct orri_endpoint *end, const struct orr_stream_event *ev);
 
 /* -- Life ---------------------------------------------------------------------------------------------------------- */
+static void set_limits(struct orri_listener *l, size_t client, size_t clients) {
+    size_t least = l->node->cfg.op_bytes_max + IN_SLACK;            /* one command always fits */
+    l->clients_bytes_max = clients > least ? clients : least;
+    l->client_bytes_max = client > least ? client : least;
+    if (l->client_bytes_max > l->clients_bytes_max) l->client_bytes_max = l->clients_bytes_max;
+}
+
+int orr_node_limit(struct orr_node *n, const char *listener, size_t client, size_t clients) {
+    struct orri_listener *l = n->listeners;
+    while (l && (!listener || strcmp(l->name, listener) != 0)) l = l->next;
+    if (n->phase != ORRI_NODE_NEW || !l || (client && clients && client > clients)) return ORR_EINVALID;
+    set_limits(l, client ? client : n->cfg.client_bytes_max, clients ? clients : n->cfg.clients_bytes_max);
+    return 0;
+}
+
 int orr_node_listen(struct orr_node *n, const char *name, const char *address, const struct orr_service *service,
                     void *ud) {
     if (n->phase != ORRI_NODE_NEW || !name || !address || !service) return ORR_EINVALID;
     struct orri_listener *l = orri_node_resize(n, NULL, 0, sizeof *l);
     if (!l) return -ENOMEM;
     *l = (struct orri_listener){ .node = n, .service = service, .ud = ud, .number = n->n_listeners + 1 };
+    set_limits(l, n->cfg.client_bytes_max, n->cfg.clients_bytes_max);
     l->name = orri_node_copy(n, name);
     l->address = orri_node_copy(n, address);
     l->next = n->listeners;
@@ -98,9 +114,10 @@ static void drop_parts(struct orri_conn *c) {
 static size_t written(const struct orri_conn *c) { return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0); }
 
 static void charge(struct orri_conn *c) {
-    struct orr_node *n = c->listener->node;
-    size_t now = c->closed ? 0 : (c->in ? c->in->cap : 0) + written(c) + n->w->ops->queued(n->w, c->stream);
-    n->clients_bytes = n->clients_bytes - c->charged + now;
+    struct orri_listener *l = c->listener;
+    struct orr_world *w = l->node->w;
+    size_t now = c->closed ? 0 : (c->in ? c->in->cap : 0) + written(c) + w->ops->queued(w, c->stream);
+    l->clients_bytes = l->clients_bytes - c->charged + now;
     c->charged = now;
 }
 
@@ -124,33 +141,46 @@ static void finish(struct orri_conn *c, bool flush) {
     n->w->ops->close(n->w, c->stream, flush);
 }
 
+/* Behind a queue that the client doesn't read it would be one thing more that is held. What this turn wrote is not
+ * sent: it is what is too much. */
+static bool say_why(struct orri_conn *c) {
+    struct orr_world *w = c->listener->node->w;
+    const struct orr_service *service = c->listener->service;
+    if (!service->shed || !c->state || w->ops->queued(w, c->stream) > 0) return false;
+    const char *text = service->shed(c->state, c->shed, written(c) > 0);
+    struct orr_slice whole = orr_borrow(text, strlen(text));
+    return w->ops->send(w, c->stream, 0, &whole, 1) == 0;
+}
+
+static void shed_now(struct orri_conn *c) {
+    c->listener->node->clients_shed++;
+    finish(c, say_why(c));
+}
+
 /* Who holds most, each looked at anew: some have read since. */
-static struct orri_conn *heaviest(struct orr_node *n, const struct orri_conn *asks, size_t more) {
+static struct orri_conn *heaviest(const struct orri_listener *l, const struct orri_conn *asks, size_t more) {
     struct orri_conn *most = NULL;
     size_t most_held = 0;
-    for (struct orri_listener *l = n->listeners; l; l = l->next) {
-        for (struct orri_conn *c = l->conns; c; c = c->next) {
-            charge(c);
-            size_t held = c->charged + (c == asks ? more : 0);
-            if (held > most_held) most = c, most_held = held;
-        }
+    for (struct orri_conn *c = l->conns; c; c = c->next) {
+        charge(c);
+        size_t held = c->charged + (c == asks ? more : 0);
+        if (held > most_held) most = c, most_held = held;
     }
     return most;
 }
 
 /* Makes room for `more` bytes that `asks` wants, at the cost of those that hold most: that may be itself. */
-static void shed(struct orr_node *n, const struct orri_conn *asks, size_t more) {
-    size_t least = n->cfg.op_bytes_max + IN_SLACK;
-    size_t max = n->cfg.clients_bytes_max > least ? n->cfg.clients_bytes_max : least;
-    while (n->clients_bytes + more > max) {
-        struct orri_conn *c = heaviest(n, asks, more);
-        if (!c || n->clients_bytes + more <= max) return;
-        n->clients_shed++;
+static void shed(struct orri_listener *l, const struct orri_conn *asks, size_t more) {
+    struct orr_node *n = l->node;
+    while (l->clients_bytes + more > l->clients_bytes_max) {
+        struct orri_conn *c = heaviest(l, asks, more);
+        if (!c || l->clients_bytes + more <= l->clients_bytes_max) return;
         n->again = true;                            /* others may have been told of it, and have something to say */
         orri_node_log_rarely(n, &n->note_client, ORR_LOG_WARN,
                              "%s: closed a client, who held most: all clients hold %zu bytes, with %zu more to come",
-                             c->listener->name, n->clients_bytes, more);
-        finish(c, false);
+                             l->name, l->clients_bytes, more);
+        c->shed = ORRI_SHED_TOGETHER;
+        shed_now(c);
         if (c == asks) return;
     }
 }
@@ -246,6 +276,12 @@ static void too_much(struct orri_conn *c, const char *what) {
     orri_conn_close(c, false);
 }
 
+/* More than one client may hold: said and done at the turn's end, for its service may be in the middle of an answer. */
+static void too_much_held(struct orri_conn *c, const char *what) {
+    if (!c->closing) c->shed = ORRI_SHED_ALONE;
+    too_much(c, what);
+}
+
 /* Keeps `rest` and `more` behind it as one block. */
 static void keep(struct orri_conn *c, struct orr_slice rest, struct orr_slice more) {
     struct orr_node *n = c->listener->node;
@@ -257,7 +293,8 @@ static void keep(struct orri_conn *c, struct orr_slice rest, struct orr_slice mo
     }
     size_t cap = more.size || c->want > size ? 2 * size : size;
     if (c->want >= size && cap > c->want) cap = c->want;
-    shed(n, c, cap);
+    if (cap > c->listener->client_bytes_max) cap = c->listener->client_bytes_max;
+    shed(c->listener, c, cap);
     if (c->closing) return;
     struct orr_chunk *chunk = n->w->chunks->get(n->w->chunks, cap < IN_MIN ? IN_MIN : cap);
     if (!chunk) {
@@ -341,6 +378,12 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
 /* -- Out ----------------------------------------------------------------------------------------------------------- */
 bool orri_conn_crowded(const struct orri_conn *c) { return c->blocked || written(c) >= OUT_TURN; }
 
+static bool may_hold(struct orri_conn *c, size_t more) {
+    if (written(c) + more <= c->listener->client_bytes_max) return true;
+    too_much_held(c, "its answers are above what a client may hold");
+    return false;
+}
+
 static int add_part(struct orri_conn *c, struct orr_slice held) {
     if (!c->parts) take_spare(c);
     if (c->n_parts == c->cap_parts) {
@@ -375,10 +418,7 @@ unsigned char *orri_conn_room(struct orri_conn *c, size_t size) {
     struct orr_chunks *chunks = c->listener->node->w->chunks;
     if (c->closing) return NULL;
     if (c->out && c->out_to + size <= c->out->cap) return c->out->at + c->out_to;
-    if (written(c) + size > OUT_MAX) {
-        too_much(c, "an answer above the limit");
-        return NULL;
-    }
+    if (!may_hold(c, size)) return NULL;
     size_t cap = c->out || c->n_parts ? OUT_NEXT : OUT_FIRST;
     if (seal(c) < 0) return NULL;
     c->out = chunks->get(chunks, size < cap ? cap : size);
@@ -398,6 +438,7 @@ void orri_conn_wrote(struct orri_conn *c, size_t size) {
 
 int orri_conn_write(struct orri_conn *c, struct orr_slice bytes) {
     if (bytes.chunk && bytes.size > COPY_MAX && !c->closing) {
+        if (!may_hold(c, bytes.size)) return ORR_ECLOSED;
         int rc = seal(c);
         mark(c);
         return rc < 0 ? rc : add_part(c, orr_hold(bytes));
@@ -412,6 +453,10 @@ int orri_conn_write(struct orri_conn *c, struct orr_slice bytes) {
 static void flush(struct orri_conn *c) {
     struct orr_node *n = c->listener->node;
     if (c->closed || c->blocked) return;
+    if (c->shed) {
+        shed_now(c);
+        return;
+    }
     if (seal(c) == 0 && c->n_parts) {
         int rc = n->w->ops->send(n->w, c->stream, 0, c->parts, c->n_parts);
         if (rc == 0) {
@@ -465,7 +510,7 @@ void orri_services_flush(struct orr_node *n) {
     }
     n->dirty = stay;
     n->dirty_last = last;
-    shed(n, NULL, 0);
+    for (struct orri_listener *l = n->listeners; l; l = l->next) shed(l, NULL, 0);
 }
 
 /* -- What a service may do ----------------------------------------------------------------------------------------- */
@@ -500,4 +545,9 @@ void orri_conn_close(struct orri_conn *c, bool flush_first) {
 
 uint64_t orri_conn_serial(const struct orri_conn *c) { return c->stream->serial; }
 orr_time orri_conn_now(const struct orri_conn *c) { return c->listener->node->now; }
+void orri_conn_limits(const struct orri_conn *c, size_t *held, size_t *client_max, size_t *clients_max) {
+    *held = c->listener->clients_bytes;
+    *client_max = c->listener->client_bytes_max;
+    *clients_max = c->listener->clients_bytes_max;
+}
 struct orr_node *orri_conn_node(const struct orri_conn *c) { return c->listener->node; }

@@ -10,6 +10,9 @@
 
 struct orri_conn;
 
+/* Why a client is closed that has done nothing wrong: it holds too much memory, or all do and it the most of them. */
+enum orri_shed { ORRI_SHED_NOT, ORRI_SHED_ALONE, ORRI_SHED_TOGETHER };
+
 struct orr_service {
     const char *name;
     /* A connection opened: *state is the service's own for it. < 0 closes it. */
@@ -25,6 +28,9 @@ struct orr_service {
     /* The client says no more, but may still listen: close when what is owed was written. NULL: it is closed at once.
      * In some worlds `close` comes instead. */
     void (*ended)(void *state);
+    /* What is said to a client before it is closed for `why`: static text. unsaid: answers that it does not get were
+     * given up. NULL: nothing. Said where its stream has taken all that came before, so always between two sends. */
+    const char *(*shed)(void *state, enum orri_shed why, bool unsaid);
 };
 
 /* Room for `size` bytes of output, to be filled at once; NULL when memory is out or the connection is closing. */
@@ -43,5 +49,7 @@ void orri_conn_close(struct orri_conn *c, bool flush);
 uint64_t orri_conn_serial(const struct orri_conn *c);
 orr_time orri_conn_now(const struct orri_conn *c);
 struct orr_node *orri_conn_node(const struct orri_conn *c);
+/* What this client's listener has, and lets a client and all clients hold. */
+void orri_conn_limits(const struct orri_conn *c, size_t *held, size_t *client_max, size_t *clients_max);
 
 #endif

@@ -108,7 +108,14 @@ local function warn_beyond(self, what, address)
   self.host.log("warn", warning:format(what, address))
 end
 
-local function listen(self, name, service)
+-- Bytes that a client, and all clients of the listener together, may hold; what isn't given is the node's own.
+local listen_options = {
+  limits = { "table", default = {}, fields = {
+    client = { "integer", min = 1 << 20, max = 1 << 40 }, clients = { "integer", min = 1 << 20, max = 1 << 40 },
+  } },
+}
+
+local function listen(self, name, service, opts)
   local what = "node:listen"
   local known = options.keys(self.own.listen)
   if type(name) ~= "string" or not self.own.listen[name] then
@@ -122,10 +129,17 @@ local function listen(self, name, service)
   if type(service) ~= "table" or service.service ~= "resp" or not self.handles[service.group] then
     error(("%s %s: the service must be group:resp() (got %s)"):format(what, name, options.got(service)), 3)
   end
-  if self.listening[name] then error(("%s %s: listens already"):format(what, name), 3) end
+  what = what .. " " .. name
+  local limits = options.check(opts == nil and {} or opts, listen_options, what, 3).limits
+  local clients = limits.clients or 1 << 28
+  if limits.client and limits.client > clients then
+    local complaint = "%s: 'limits.client' must be at most 'limits.clients' (got %d > %d)"
+    error(complaint:format(what, limits.client, clients), 3)
+  end
+  if self.listening[name] then error(what .. ": listens already", 3) end
   self.listening[name] = true
   warn_beyond(self, name, self.own.listen[name])
-  self.host.listen(name, self.own.listen[name], self.handles[service.group])
+  self.host.listen(name, self.own.listen[name], self.handles[service.group], limits.client, limits.clients)
 end
 
 -- -- The node object ------------------------------------------------------------------------------------------------

@@ -184,9 +184,19 @@ function node:role(name) end
 ---@return orrery.Group group
 function node:replicate(name, spec) end
 
+---What clients may hold of this node's memory. Who holds more is closed, and told why where he reads.
+---@class orrery.ListenLimits
+---@field client? integer              bytes of one client, 2^20 to 2^40: 2^28, or `clients` if that is less
+---@field clients? integer             bytes of all clients of the listener together: 2^28
+
+---@class orrery.ListenOptions
+---@field limits? orrery.ListenLimits
+
 ---Serves the listener of that name in the cluster file.
 ---
 ---    node:listen("resp", kv:resp())
+---    node:listen("resp", kv:resp(), { limits = { clients = 64 << 20 } })
 ---@param name string
 ---@param service orrery.Service
-function node:listen(name, service) end
+---@param options? orrery.ListenOptions
+function node:listen(name, service, options) end

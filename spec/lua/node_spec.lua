@@ -42,6 +42,7 @@ local function logged(script, id, sets)
   return table.concat(lines, "\n")
 end
 
+local listens = "local kv = node:replicate('kv', { machine = 'kv' })\nnode:listen('resp', kv:resp(), "
 local quiet = "\nnode:listen('resp', node:replicate('quiet', { machine = 'kv' }):resp())"
 
 describe("a node script", function()
@@ -51,6 +52,8 @@ describe("a node script", function()
       node:listen("resp", kv:resp())]])
     assert.same({ { "replicate", "kv", 1, 0.1, { "a", "b" } } }, of(calls, "replicate"))
     assert.same({ { "listen", "resp", "127.0.0.1:11", "handle of kv" } }, of(calls, "listen"))
+    calls = assert(boot(listens .. "{ limits = { clients = 1 << 26 } })"))
+    assert.same({ { "listen", "resp", "127.0.0.1:11", "handle of kv", nil, 1 << 26 } }, of(calls, "listen"))
     local new = of(calls, "new")[1][2]
     assert.equal("kv", new.cluster)
     assert.equal("a", new.id)
@@ -180,6 +183,16 @@ describe("a node script", function()
     { "node:listen('resp', 1)", "n.lua:1: node:listen resp: the service must be group:resp() (got 1)" },
     { "node:listen('resp', print)",
       "n.lua:1: node:listen resp: a function is not available as a service in this version of Orrery (0.1.0); group:resp() is" },
+    { listens .. "7)", "n.lua:2: node:listen resp: options must be a table (got 7)" },
+    { listens .. "{ limit = {} })", "n.lua:2: node:listen resp: 'limit' is unknown (nearest: 'limits')" },
+    { listens .. "{ limits = { client = 'x' } })",
+      [[n.lua:2: node:listen resp: 'limits.client' must be an integer from 1048576 to 1099511627776 (got "x")]] },
+    { listens .. "{ limits = { clients = 100 } })",
+      "n.lua:2: node:listen resp: 'limits.clients' must be an integer from 1048576 to 1099511627776 (got 100)" },
+    { listens .. "{ limits = { clients = 1 << 21, client = 1 << 22 } })",
+      "n.lua:2: node:listen resp: 'limits.client' must be at most 'limits.clients' (got 4194304 > 2097152)" },
+    { listens .. "{ limits = { client = 1 << 29 } })",
+      "n.lua:2: node:listen resp: 'limits.client' must be at most 'limits.clients' (got 536870912 > 268435456)" },
     { "local s = node:replicate('kv', { machine = 'kv' }):resp()\nnode:listen('resp', s)\nnode:listen('resp', s)",
       "n.lua:3: node:listen resp: listens already" },
     { "require 'nothing'",

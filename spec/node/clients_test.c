@@ -1,5 +1,5 @@
-/* clients_test.c - Redis clients of a whole node in the simulator: who shuts his sending side is answered all the same.
- * */
+/* clients_test.c - Redis clients of a whole node in the simulator: who shuts his sending side is answered all the
+ * same; who holds too much is told so.                                                                               */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -41,6 +41,7 @@ static int boot(void *ud, struct orr_world *w, const char *name) {
     struct orr_group_spec spec = { .order = &orr_raft_order, .machine = &orr_kv_machine };
     if (rc == 0) rc = orr_node_replicate(r->node, "kv", &spec, &group);
     if (rc == 0) rc = orr_node_listen(r->node, "resp", "10.0.0.1:7500", &orr_resp_service, group);
+    if (rc == 0) rc = orr_node_limit(r->node, "resp", 10 << 20, 11 << 20);
     return rc == 0 ? orr_node_start(r->node) : rc;
 }
 static void halt(void *ud) {
@@ -176,11 +177,58 @@ static void who_ends_and_goes_leaves_nothing_behind(void **state) {
     }
 }
 
+static size_t figure(const struct rig *r, const char *name) {
+    const char *at = strstr(r->got, name);
+    assert_non_null(at);
+    return strtoul(at + strlen(name), NULL, 10);
+}
+static void info(struct rig *r) {
+    r->n_got = 0;
+    say(r, "INFO clients\r\n");
+    run(r, ORR_SECOND);
+    r->got[r->n_got] = '\0';
+}
+
+/* Two that send one long value each, and never its end: the second one's growth is too much for all. */
+static void who_holds_most_is_told_why(void **state) {
+    (void)state;
+    struct rig *r = rig_new(3);
+    struct rig other = { .got = malloc(GOT_MAX) };
+    char *part = calloc(1, 6 << 20);
+    const char *head = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$8000000\r\n";
+    assert_int_equal(orr_sim_client_new(r->sim, &other.client, "d", &client_ops, &other), 0);
+    assert_int_equal(orr_sim_client_connect(other.client, "10.0.0.1:7500"), 0);
+    connect(r);
+    info(r);
+    assert_true(figure(r, "client_bytes_max:") == 10 << 20 && figure(r, "clients_bytes_max:") == 11 << 20);
+    assert_true(figure(r, "clients_shed:") == 0 && figure(r, "clients_bytes:") < 1 << 20);
+    struct rig *both[] = { &other, r };
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(orr_sim_client_send(both[i]->client, head, strlen(head)), 0);
+        for (size_t sent = 0; sent < (i ? 5u << 20 : 6u << 20); sent += 1 << 20) {
+            both[i]->n_got = 0;
+            assert_int_equal(orr_sim_client_send(both[i]->client, part, 1 << 20), 0);
+            run(r, 100 * ORR_MS);
+            if (both[i]->closed || (i && other.closed)) break;
+        }
+    }
+    struct rig *shed = other.closed ? &other : r;
+    const char *why = "-ERR closed: all clients together hold too much memory here, this one the most\r\n";
+    run(r, ORR_SECOND);
+    assert_true(other.closed != r->closed && shed->status == 0);
+    assert_int_equal(shed->n_got, strlen(why));
+    assert_memory_equal(shed->got, why, strlen(why));
+    free(part);
+    free(other.got);
+    rig_free(r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_came_before_the_end_is_answered),
         cmocka_unit_test(long_answers_are_finished_after_the_end),
         cmocka_unit_test(who_ends_and_goes_leaves_nothing_behind),
+        cmocka_unit_test(who_holds_most_is_told_why),
     };
     return cmocka_run_group_tests_name("node.clients", tests, NULL, NULL);
 }

@@ -259,6 +259,11 @@ void orri_conn_close(struct orri_conn *c, bool flush) {
 }
 uint64_t orri_conn_serial(const struct orri_conn *c) { return fake_of(c)->serial; }
 orr_time orri_conn_now(const struct orri_conn *c) { return fake_of(c)->fake->at.time; }
+void orri_conn_limits(const struct orri_conn *c, size_t *held, size_t *client_max, size_t *clients_max) {
+    (void)c;
+    *held = 0;
+    *client_max = *clients_max = 256 << 20;
+}
 struct orr_node *orri_conn_node(const struct orri_conn *c) { return &fake_of(c)->fake->node; }
 
 #endif

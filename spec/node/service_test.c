@@ -22,8 +22,9 @@ struct rig {
     size_t n;
 };
 static unsigned char piece[WANT];
+static char heard[64];              /* what a client was told last, where it is short */
 
-/* -- The service: 'w' is answered at length, anything else begins something that never ends ------------------------- */
+/* -- The service: 'w' is answered at length, 'W' longer yet, anything else begins something that never ends --------- */
 static int hold_open(void *ud, struct orri_conn *c, void **state) {
     (void)ud;
     *state = c;
@@ -31,13 +32,20 @@ static int hold_open(void *ud, struct orri_conn *c, void **state) {
 }
 static int64_t hold_data(void *state, struct orr_slice data, size_t *want) {
     *want = WANT;
-    if (data.at[0] != 'w') return 0;
+    if (data.at[0] != 'w' && data.at[0] != 'W') return 0;
     *want = 0;
-    for (size_t i = 0; i < ANSWER / 1024; i++) (void)orri_conn_write(state, orr_borrow(piece, 1024));
+    for (size_t i = 0; i < (data.at[0] == 'w' ? ANSWER : 3 * ANSWER) / 1024; i++) (void)orri_conn_write(state, orr_borrow(piece, 1024));
     return (int64_t)data.size;
 }
 static void hold_close(void *state) { (void)state; }
-static const struct orr_service hold = { .name = "hold", .open = hold_open, .data = hold_data, .close = hold_close };
+static const char *hold_shed(void *state, enum orri_shed why, bool unsaid) {
+    (void)state;
+    if (unsaid) return why == ORRI_SHED_ALONE ? "alone, unsaid" : "together, unsaid";
+    return why == ORRI_SHED_ALONE ? "alone" : "together";
+}
+static const struct orr_service hold = {
+    .name = "hold", .open = hold_open, .data = hold_data, .close = hold_close, .shed = hold_shed,
+};
 
 /* -- The rig ------------------------------------------------------------------------------------------------------- */
 static int boot(void *ud, struct orr_world *w, const char *name) {
@@ -53,6 +61,9 @@ static int boot(void *ud, struct orr_world *w, const char *name) {
     cfg.clients_bytes_max = BUDGET;
     int rc = orr_node_new(&r->node, w, &cfg, &(const char *){ NULL });
     if (rc == 0) rc = orr_node_listen(r->node, "hold", "10.0.0.1:7500", &hold, NULL);
+    if (rc == 0 && orr_node_limit(r->node, "hole", 0, 0) != ORR_EINVALID) rc = -1;
+    if (rc == 0 && orr_node_limit(r->node, "hold", 3 << 20, 2 << 20) != ORR_EINVALID) rc = -1;
+    if (rc == 0) rc = orr_node_limit(r->node, "hold", 1400 << 10, 0);
     return rc == 0 ? orr_node_start(r->node) : rc;
 }
 static void halt(void *ud) {
@@ -62,7 +73,12 @@ static void halt(void *ud) {
 }
 static void run(struct rig *r, orr_time for_ns) { orr_sim_run(r->sim, orr_sim_now(r->sim) + for_ns); }
 static void on_connected(void *ud) { *(bool *)ud = true; }
-static void on_data(void *ud, const void *bytes, size_t size) { (void)ud, (void)bytes, (void)size; }
+static void on_data(void *ud, const void *bytes, size_t size) {
+    (void)ud;
+    if (size >= sizeof heard) return;
+    memcpy(heard, bytes, size);
+    heard[size] = '\0';
+}
 static void on_closed(void *ud, int status) {
     (void)status;
     *(bool *)ud = false;
@@ -126,6 +142,7 @@ static void who_holds_most_is_closed_first(void **state) {
     say(r, 1, 13, piece, 40 << 10);
     run(r, ORR_SECOND);
     assert_false(r->up[0]);
+    assert_string_equal(heard, "together");
     assert_int_equal(ups(r), 12);
     assert_true(status_of(r).clients_shed == 1 && status_of(r).clients_bytes <= BUDGET);
     for (size_t i = 1; i < 13; i++) orr_sim_client_close(r->clients[i]);
@@ -162,12 +179,28 @@ static void output_that_is_not_read_counts_too(void **state) {
     rig_free(r);
 }
 
+static void who_is_owed_more_than_one_may_hold_is_told_and_closed(void **state) {
+    (void)state;
+    struct rig *r = rig_new(2);
+    say(r, 0, 1, "w", 1);
+    run(r, ORR_SECOND);
+    assert_true(ups(r) == 2 && status_of(r).clients_shed == 0);
+    heard[0] = '\0';
+    say(r, 0, 1, "W", 1);
+    run(r, ORR_SECOND);
+    assert_string_equal(heard, "alone, unsaid");
+    assert_true(!r->up[0] && r->up[1]);
+    assert_true(status_of(r).clients_shed == 1 && status_of(r).clients_bytes == 0);
+    rig_free(r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_announced_costs_nothing),
         cmocka_unit_test(who_holds_most_is_closed_first),
         cmocka_unit_test(many_together_hold_no_more_than_the_limit),
         cmocka_unit_test(output_that_is_not_read_counts_too),
+        cmocka_unit_test(who_is_owed_more_than_one_may_hold_is_told_and_closed),
     };
     return cmocka_run_group_tests_name("node.service", tests, NULL, NULL);
 }

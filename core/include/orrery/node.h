@@ -47,9 +47,10 @@ struct orr_node_config {
     orr_time election, heartbeat;   /* defaults of groups */
     uint64_t segment_bytes;         /* of the log */
     uint64_t snapshot_bytes;        /* log bytes since the last snapshot that ask for the next one */
-    /* What all clients together may hold here: input that is no whole command yet, output that they don't read. Who
-     * holds most is closed first. One command always fits. */
-    size_t clients_bytes_max;
+    /* What a client, and all clients of a listener together, may hold here: input that is no whole command yet, output
+     * that they don't read (of one client's, what its stream has taken does not count). Who is above, or holds most, is
+     * closed, and told why where he can be. One command always fits. A listener may have its own: orr_node_limit. */
+    size_t client_bytes_max, clients_bytes_max;
 };
 ORR_API void orr_node_config_init(struct orr_node_config *cfg);
 
@@ -75,6 +76,10 @@ struct orr_service;
 ORR_API extern const struct orr_service orr_resp_service;   /* ud: the struct orr_group * whose machine is "kv" */
 ORR_API int orr_node_listen(struct orr_node *node, const char *name, const char *address,
                             const struct orr_service *service, void *ud);
+/* Before start: what the clients of that listener may hold, instead of the config's (0: as there). ORR_EINVALID: no
+ * such listener, or a client may hold more than all together. */
+ORR_API int orr_node_limit(struct orr_node *node, const char *listener, size_t client_bytes_max,
+                           size_t clients_bytes_max);
 
 /* Opens the directory (ORR_EBUSY), starts recovery. What fails later stops the node through the world's stop with a
  * code (2: wrong use or another's directory, 3: damaged data, 4: disk) and a text that says what to do. */
@@ -93,8 +98,8 @@ struct orr_node_status {
     uint64_t cluster;               /* hash of the founding configuration */
     size_t peers_up, clients;
     uint64_t frames_in, frames_out, frames_bad, bytes_in, bytes_out;
-    size_t clients_bytes;           /* what clients hold: clients_bytes_max */
-    uint64_t clients_shed;          /* closed because that was too much */
+    size_t clients_bytes;           /* what clients hold, of all listeners */
+    uint64_t clients_shed;          /* closed because that was too much, one's own or all together */
 };
 ORR_API void orr_node_status(const struct orr_node *node, struct orr_node_status *out);
 ORR_API struct orr_group *orr_node_group(struct orr_node *node, const char *name);      /* NULL: none */

@@ -41,8 +41,12 @@ static void server(struct orri_resp_conn *c, struct text *t) {
 
 static void clients(struct orri_resp_conn *c, struct text *t) {
     struct orr_node_status s;
+    size_t held, client_max, clients_max;
     orr_node_status(orri_conn_node(c->conn), &s);
-    add(t, "connected_clients:%zu\r\n", s.clients);
+    orri_conn_limits(c->conn, &held, &client_max, &clients_max);
+    add(t, "connected_clients:%zu\r\nclients_shed:%" PRIu64 "\r\nclients_bytes:%zu\r\n"
+        "clients_bytes_max:%zu\r\nclient_bytes_max:%zu\r\n",
+        s.clients, s.clients_shed, held, clients_max, client_max);
 }
 
 static void memory(struct orri_resp_conn *c, struct text *t) {

@@ -91,6 +91,20 @@ static void on_ended(void *state) {
     orri_resp_end(c, ORRI_RESP_CLOSE);
 }
 
+/* An error that stands where an answer was owed says no more than is known of that command. */
+static const char *on_shed(void *state, enum orri_shed why, bool unsaid) {
+    const struct orri_resp_conn *c = state;
+    bool owes = unsaid || !orri_resp_idle(c);
+    if (why == ORRI_SHED_ALONE) {
+        return owes ? "-UNKNOWN closed: this client holds more memory here than it may; what was not answered may or "
+                      "may not have happened\r\n"
+                    : "-ERR closed: this client holds more memory here than it may\r\n";
+    }
+    return owes ? "-UNKNOWN closed: all clients together hold too much memory here, this one the most; what was not "
+                  "answered may or may not have happened\r\n"
+                : "-ERR closed: all clients together hold too much memory here, this one the most\r\n";
+}
+
 /* A queue that is busy keeps its block; one at rest has none. */
 static void on_turn(void *state) {
     struct orri_resp_conn *c = state;
@@ -120,5 +134,5 @@ static void on_close(void *state) {
 
 const struct orr_service orr_resp_service = {
     .name = "resp", .open = on_open, .data = on_data, .turn = on_turn, .close = on_close, .tick = on_tick,
-    .ended = on_ended,
+    .ended = on_ended, .shed = on_shed,
 };
