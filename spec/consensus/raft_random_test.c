@@ -36,6 +36,7 @@ static struct net_options draw(uint64_t seed) {
     o.compact = strength(&rng, 0.3);
     o.lost = strength(&rng, 0.2);
     o.full = orri_rng_chance(&rng, 0.3) ? orri_rng_unit(&rng) * 0.1 : 0;
+    o.hang = orri_rng_chance(&rng, 0.3) ? orri_rng_unit(&rng) * 0.2 : 0;
     o.window_entries = orri_rng_chance(&rng, 0.5) ? 16 : 200;
     o.window_bytes = orri_rng_chance(&rng, 0.5) ? 500 : 5000;
     return o;
@@ -59,6 +60,7 @@ static void run_seed(uint64_t seed) {
     total.cuts += r->cuts;
     total.pauses += r->pauses;
     total.refused += r->refused;
+    total.hangs += r->hangs;
     if (net_breach(net)) fail_msg("seed %llu (%zu nodes) %s", (unsigned long long)seed, o.n_nodes, net_breach(net));
     if (!live) fail_msg("seed %llu (%zu nodes): healed, but doesn't come to rest", (unsigned long long)seed, o.n_nodes);
     net_free(net);
@@ -71,14 +73,15 @@ static void many_seeds(void **state) {
     if (range) sscanf(range, "%llu:%llu", &first, &last);
     for (unsigned long long seed = first; seed <= last; seed++) run_seed(seed);
     print_message("%llu events, %llu committed, %llu elections, %llu crashes, %llu cuts, %llu pauses, %llu stores "
-                  "refused, %llu snapshots, %llu reads, %llu fetches\n",
+                  "refused, %llu hangs, %llu snapshots, %llu reads, %llu fetches\n",
                   (unsigned long long)total.events, (unsigned long long)total.committed,
                   (unsigned long long)total.elections, (unsigned long long)total.crashes,
                   (unsigned long long)total.cuts, (unsigned long long)total.pauses, (unsigned long long)total.refused,
-                  (unsigned long long)total.snapshots, (unsigned long long)total.reads,
+                  (unsigned long long)total.hangs, (unsigned long long)total.snapshots, (unsigned long long)total.reads,
                   (unsigned long long)total.fetches);
     if (range) return;
     assert_true(total.committed > 50000 && total.elections > 2000 && total.crashes > 1000 && total.cuts > 1000);
+    assert_true(total.hangs > 500);
     assert_true(total.snapshots > 200 && total.reads > 10000 && total.fetches > 5000);      /* a floor of work */
 }
 

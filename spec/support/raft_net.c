@@ -201,6 +201,8 @@ static int finish_store(struct net *net, struct node *n) {
     }
     for (struct pending *p = n->pending; p; p = p->next) p->refused = p->n > 0;
     drop_store(n);
+    orr_time room = n->full_until > net->now ? n->full_until : net->now;    /* a hang may bring this after it */
+    push(net, (struct event){ .at = room + 1, .kind = ROOM, .node = (size_t)(n - net->nodes) });
     net->report.refused++;
     return ORR_EFULL;
 }
@@ -654,6 +656,10 @@ static void do_chaos(struct net *net) {
     if (chance(net, net->o.compact)) compact(net, a);
     if (chance(net, net->o.lost) && a != b) orr_raft_peer_lost(n->r, net->now, net->nodes[b].id);
     if (chance(net, net->o.full) && n->full_until < net->now) fill(net, a);
+    if (chance(net, net->o.hang) && n->disk_free_at < net->now) {
+        n->disk_free_at = net->now + up_to(net, 20 * net->o.election);
+        net->report.hangs++;
+    }
     drive(net, a);
     check_matching(net);
 }

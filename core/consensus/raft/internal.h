@@ -7,6 +7,7 @@
  *   raft_read.c       reads: rounds of confirmation, forwarding
  *   raft_snapshot.c   sending and receiving snapshots, compaction
  *   raft_store.c      stores, what is durable, commits to apply, fetches for them
+ *   raft_ailing.c     a disk that is full or sick: others should lead
  *   raft_log.c        the window of entries in memory, the terms of all the others
  *   raft_config.c     members;  raft_time.c  log time;  raft_quorum.c  majorities;  raft_check.c  invariants
  *   raft_codec.c      messages as bytes;  raft_order.c  the table for the driver
@@ -110,6 +111,7 @@ struct orri_raft_peer {             /* a member; this node is one, too */
     struct orri_raft_sent *sent;    /* ring of inflight_messages */
     size_t sent_first, n_sent, sent_bytes;
     orr_time heard, sent_at, moved_at;   /* a reply; an append; match, or a first append under way */
+    orr_time declined_until;        /* it would not, or did not, take leadership over: not asked before then */
     uint64_t round;                 /* acknowledged */
     uint64_t fetch;                 /* under way for it, or 0 */
     struct orri_raft_batch *batch;  /* fetched, to be sent next */
@@ -125,6 +127,7 @@ struct orri_raft_queued {
 };
 struct orri_raft_stored {           /* a store under way */
     uint64_t id;
+    orr_time since;                 /* when it was handed out */
     orr_term term;
     orr_id vote;
     orr_index last;                 /* lowered when the log is cut: then it no longer speaks of this log */
@@ -163,6 +166,8 @@ struct orr_raft {
     bool mute;                      /* takes no part: disenfranchised, or its disk failed */
     int error;                      /* why */
     bool full;
+    orr_time last_took;             /* the last store done */
+    orr_time well_at;               /* a store took too long: not quite trusted until then */
 
     struct orri_raft_log log;
     struct orri_raft_time time;
@@ -186,6 +191,7 @@ struct orr_raft {
     uint64_t queued_bytes;
     orr_time heartbeat_at;
     orr_id transfer;                /* being handed over to */
+    bool transfer_any;              /* when that one declines: the next */
     orr_time transfer_until;
 
     struct orri_raft_read *reads;   /* ring */
@@ -272,7 +278,16 @@ void orri_raft_send(struct orr_raft *r, struct orri_raft_peer *p);
 void orri_raft_probe(struct orri_raft_peer *p, orr_index next);
 void orri_raft_matched(struct orr_raft *r, struct orri_raft_peer *p, orr_index match, orr_index agreed);
 int orri_raft_on_append_reply(struct orr_raft *r, struct orri_raft_peer *p, const struct orr_raft_msg *m);
+void orri_raft_declined(struct orr_raft *r, struct orri_raft_peer *p);
 orr_index orri_raft_evict_through(const struct orr_raft *r);
+
+/* raft_ailing.c */
+const struct orri_raft_stored *orri_raft_stalled(const struct orr_raft *r, orr_time at);
+bool orri_raft_ails(const struct orr_raft *r, orr_time at);
+void orri_raft_took(struct orr_raft *r, const struct orri_raft_stored *s);
+orr_time orri_raft_may_stand(const struct orr_raft *r, orr_time at);
+bool orri_raft_others_should_lead(const struct orr_raft *r);
+bool orri_raft_decline(struct orr_raft *r, orr_id leader);
 
 /* raft_follow.c */
 void orri_raft_follow(struct orr_raft *r, orr_id leader);    /* heard from the term's leader */

@@ -87,6 +87,7 @@ int orr_raft_config_check(const struct orr_raft_config *cfg, const char **field)
     else if (o->n_voters == 0 || orri_raft_config_members(cfg, &members) != 0) bad = "voters";
     else if (o->heartbeat <= 0 || o->heartbeat > ORR_SECOND * 3600) bad = "heartbeat";
     else if (o->election <= o->heartbeat || o->election > ORR_SECOND * 86400) bad = "election";
+    else if (o->stall < 0 || o->stall > ORR_SECOND * 86400) bad = "stall";
     else if (o->window_entries < 2 || o->window_entries > (size_t)1 << 24) bad = "window_entries";
     else if (o->window_bytes == 0) bad = "window_bytes";
     else if (o->inflight_messages == 0 || o->inflight_messages > 65536) bad = "inflight_messages";
@@ -205,6 +206,7 @@ int orr_raft_new(struct orr_raft **out, const struct orr_raft_config *cfg, const
     r->cfg = *cfg;
     r->alloc = *cfg->order.alloc;
     r->cfg.order.alloc = &r->alloc;
+    if (cfg->order.stall == 0) r->cfg.order.stall = 4 * cfg->order.election;
     r->now = now;
     orri_rng_init(&r->rng, cfg->order.seed ^ (cfg->order.self * 0x9e3779b97f4a7c15u) ^ (uint64_t)now);
     rc = start(r, boot ? boot : &nothing);
@@ -485,7 +487,8 @@ static int dispatch(struct orr_raft *r, struct orri_raft_peer *p, const struct o
     case ORR_RAFT_READ: orri_raft_on_read(r, m); break;
     case ORR_RAFT_READ_REPLY: orri_raft_on_read_reply(r, m); break;
     case ORR_RAFT_TIMEOUT_NOW:
-        if (m->from == r->leader && orri_raft_is_voter(r)) orri_raft_stand(r, false, true);
+        if (m->from == r->leader && orri_raft_is_voter(r) && !orri_raft_decline(r, m->from))
+            orri_raft_stand(r, false, true);
         break;
     }
     return 0;
@@ -574,6 +577,7 @@ void orr_raft_status(const struct orr_raft *r, struct orr_order_status *out) {
         .id = r->cfg.order.self, .leader = r->leader, .vote = r->vote, .role = r->role, .term = r->term,
         .first = r->log.first, .last = r->log.last, .stored = r->stored, .commit = r->commit, .applied = r->applied,
         .snapshot = r->snapshot.index, .window_bytes = r->log.bytes, .queued_bytes = r->queued_bytes, .error = r->error,
+        .ailing = orri_raft_ails(r, r->now),
     };
 }
 

@@ -24,7 +24,8 @@ static void draw_timeout(struct orr_raft *r) {
 }
 
 orr_time orri_raft_election_at(const struct orr_raft *r) {
-    return r->mute || r->role == ORR_LEADER || !orri_raft_is_voter(r) ? ORR_NEVER : r->heard + r->timeout;
+    if (r->mute || r->role == ORR_LEADER || !orri_raft_is_voter(r)) return ORR_NEVER;
+    return orri_raft_may_stand(r, r->heard + r->timeout);
 }
 
 /* Does this node hear a leader, so that it wants no election? */
@@ -154,6 +155,7 @@ void orri_raft_on_prevote(struct orr_raft *r, const struct orr_raft_msg *m) {
 }
 
 void orri_raft_on_prevote_reply(struct orr_raft *r, struct orri_raft_peer *p, const struct orr_raft_msg *m) {
+    if (r->role == ORR_LEADER && !m->granted) orri_raft_declined(r, p);
     if (r->role != ORR_PRECANDIDATE || m->term > r->term + 1 || (m->granted && m->term != r->term + 1)) return;
     p->ballot = m->granted ? ORRI_YES : ORRI_NO;
     if (count(r) == ORRI_WON) stand_for_vote(r);

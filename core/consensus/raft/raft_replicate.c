@@ -12,6 +12,8 @@
  * because the followers' clients wait for it, too. */
 #include "internal.h"
 
+enum { DECLINED = 10 };            /* times `election`: so long nobody who declined leadership is asked again */
+
 /* -- Leading ----------------------------------------------------------------------------------------------------- */
 orr_index orri_raft_evict_through(const struct orr_raft *r) {
     if (r->role != ORR_LEADER) return r->stored;
@@ -32,6 +34,7 @@ static void start_peer(struct orr_raft *r, struct orri_raft_peer *p) {
     p->probing = p->poke = false;
     p->n_sent = p->sent_first = p->sent_bytes = 0;
     p->heard = p->sent_at = p->moved_at = r->now;
+    p->declined_until = r->now;
     p->round = 0;
 }
 
@@ -247,6 +250,47 @@ int orri_raft_on_append_reply(struct orr_raft *r, struct orri_raft_peer *p, cons
     return 0;
 }
 
+/* -- Hand-over --------------------------------------------------------------------------------------------------- */
+/* The one with the longest log of those who are there and have not just declined. */
+static struct orri_raft_peer *successor(const struct orr_raft *r) {
+    struct orri_raft_peer *best = NULL;
+    for (size_t i = 0; i < r->n_peers; i++) {
+        struct orri_raft_peer *p = &r->peers[i];
+        bool able = p != r->me && (p->seats & ORR_RAFT_VOTER) && !p->lost && p->progress != ORRI_SNAPSHOT;
+        if (!able || r->now < p->declined_until || r->now - p->heard >= r->cfg.order.election) continue;
+        if (!best || p->match > best->match) best = p;
+    }
+    return best;
+}
+
+static void offer(struct orr_raft *r, const struct orri_raft_peer *p, bool any) {
+    r->transfer = p ? p->id : ORR_NOBODY;
+    r->transfer_any = any;
+    r->transfer_until = r->now + r->cfg.order.election;
+    if (p) try_hand_over(r, p);
+}
+
+void orri_raft_declined(struct orr_raft *r, struct orri_raft_peer *p) {
+    if (p->id != r->transfer) return;
+    p->declined_until = r->now + DECLINED * r->cfg.order.election;
+    offer(r, r->transfer_any ? successor(r) : NULL, r->transfer_any);
+}
+
+static void unanswered(struct orr_raft *r) {
+    orri_raft_peer(r, r->transfer)->declined_until = r->now + DECLINED * r->cfg.order.election;
+    r->transfer = ORR_NOBODY;
+}
+
+int orr_raft_hand_over(struct orr_raft *r, orr_time now, orr_id to) {
+    if (r->mute || r->role != ORR_LEADER) return ORR_ENOLEADER;
+    orri_raft_begin(r, now);
+    for (size_t i = 0; i < r->n_peers; i++) r->peers[i].declined_until = r->now;    /* the operator asks all anew */
+    const struct orri_raft_peer *p = to == ORR_NOBODY ? successor(r) : orri_raft_peer(r, to);
+    if (!p || p == r->me || !(p->seats & ORR_RAFT_VOTER)) return orri_raft_end(r, ORR_EUNAVAILABLE);
+    offer(r, p, to == ORR_NOBODY);
+    return orri_raft_end(r, 0);
+}
+
 /* -- Time -------------------------------------------------------------------------------------------------------- */
 static void heartbeat(struct orr_raft *r, struct orri_raft_peer *p) {
     if (r->now - p->sent_at >= r->cfg.order.heartbeat / 2) p->poke = true;
@@ -258,7 +302,7 @@ static void heartbeat(struct orr_raft *r, struct orri_raft_peer *p) {
 }
 
 void orri_raft_leader_tick(struct orr_raft *r) {
-    if (r->transfer != ORR_NOBODY && r->now >= r->transfer_until) r->transfer = ORR_NOBODY;
+    if (r->transfer != ORR_NOBODY && r->now >= r->transfer_until) unanswered(r);
     if (r->now < r->heartbeat_at || r->n_peers == 1) return;
     orr_time heard = (orr_time)orri_raft_reached(r, heard_from);
     if (r->cfg.check_quorum && r->now - heard >= r->cfg.order.election) {
@@ -267,28 +311,6 @@ void orri_raft_leader_tick(struct orr_raft *r) {
     }
     for (size_t i = 0; i < r->n_peers; i++)
         if (&r->peers[i] != r->me) heartbeat(r, &r->peers[i]);
+    if (r->transfer == ORR_NOBODY && orri_raft_others_should_lead(r)) offer(r, successor(r), false);
     r->heartbeat_at = r->now + r->cfg.order.heartbeat;
-}
-
-/* -- Hand-over --------------------------------------------------------------------------------------------------- */
-static struct orri_raft_peer *best_successor(struct orr_raft *r) {
-    struct orri_raft_peer *best = NULL;
-    for (size_t i = 0; i < r->n_peers; i++) {
-        struct orri_raft_peer *p = &r->peers[i];
-        bool able = p != r->me && (p->seats & ORR_RAFT_VOTER) && !p->lost && p->progress != ORRI_SNAPSHOT;
-        if (!able || r->now - p->heard >= r->cfg.order.election) continue;
-        if (!best || p->match > best->match) best = p;
-    }
-    return best;
-}
-
-int orr_raft_hand_over(struct orr_raft *r, orr_time now, orr_id to) {
-    if (r->mute || r->role != ORR_LEADER) return ORR_ENOLEADER;
-    orri_raft_begin(r, now);
-    struct orri_raft_peer *p = to == ORR_NOBODY ? best_successor(r) : orri_raft_peer(r, to);
-    if (!p || p == r->me || !(p->seats & ORR_RAFT_VOTER)) return orri_raft_end(r, ORR_EUNAVAILABLE);
-    r->transfer = p->id;
-    r->transfer_until = now + r->cfg.order.election;
-    try_hand_over(r, p);
-    return orri_raft_end(r, 0);
 }

@@ -48,7 +48,8 @@ static void make_store(struct orr_raft *r) {
         r->cut = false;
         r->submitted += out->n_entries;
     }
-    *s = (struct orri_raft_stored){ .id = out->id, .term = r->term, .vote = r->vote, .last = r->submitted };
+    *s = (struct orri_raft_stored){ .id = out->id, .since = r->now, .term = r->term, .vote = r->vote,
+                                     .last = r->submitted };
     if (r->dirty) {                         /* the bytes lie here until it is reported */
         orr_raft_state_encode(s->state, r->term, r->vote);
         out->state = orr_borrow(s->state, sizeof s->state);
@@ -91,6 +92,7 @@ static void roll_back(struct orr_raft *r) {
 
 static void done(struct orr_raft *r, const struct orri_raft_stored *s) {
     r->done_store = s->id;
+    orri_raft_took(r, s);
     r->term_stored = s->term;
     r->vote_stored = s->vote;
     r->stored = orri_max(r->stored, s->last);

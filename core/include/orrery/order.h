@@ -129,6 +129,7 @@ struct orr_order_status {
     uint64_t queued_bytes;          /* proposed, not committed */
     int error;                      /* why it takes no part any more: a failed store's status, ORR_EDENIED:
                                      * disenfranchised; else 0 */
+    bool ailing;                    /* its disk is full, or takes longer than `stall`: it would rather not lead */
 };
 
 /* What the disk knew at start. Everything is borrowed during new(). */
@@ -153,6 +154,8 @@ struct orr_order_config {
                                          * written as entry 1 where the disk is empty */
     size_t n_voters;
     orr_time election, heartbeat;       /* ns; an election starts after 1 to 2 times `election` without a leader */
+    orr_time stall;                     /* ns; a store under way for so long: this disk is sick, and others should
+                                         * lead. 0: four times `election` */
     uint64_t seed;
     size_t window_bytes, window_entries;     /* entries kept in memory */
     size_t inflight_bytes, inflight_messages;/* to one peer, not yet acknowledged */

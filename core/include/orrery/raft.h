@@ -43,7 +43,8 @@ enum { ORR_RAFT_ENTRIES_MAX = 256 };    /* in one message; also: commits handed 
 
 enum orr_raft_type {
     ORR_RAFT_PREVOTE = 1,           /* last_log_*, forced. term: the one it would stand for */
-    ORR_RAFT_PREVOTE_REPLY,         /* granted. term: as asked when granted, else the voter's */
+    ORR_RAFT_PREVOTE_REPLY,         /* granted. term: as asked when granted, else the voter's. Refused, to the leader:
+                                     * it declines the TIMEOUT_NOW, since its disk is full or sick */
     ORR_RAFT_VOTE,                  /* last_log_*, forced */
     ORR_RAFT_VOTE_REPLY,            /* granted, time */
     ORR_RAFT_APPEND,                /* prev_log_*, entries (heartbeat: none), leader_commit, round, want_reply, time */
@@ -130,7 +131,8 @@ ORR_API int orr_raft_compacted(struct orr_raft *r, orr_time now, const struct or
                                orr_index keep_after);
 ORR_API int orr_raft_greet(struct orr_raft *r, orr_time now, orr_id peer, orr_term term, orr_index last);
 ORR_API int orr_raft_peer_lost(struct orr_raft *r, orr_time now, orr_id peer);
-/* ORR_ENOLEADER: not the leader; ORR_EUNAVAILABLE: nobody to hand over to. Gives up after `election`. */
+/* ORR_ENOLEADER: not the leader; ORR_EUNAVAILABLE: nobody to hand over to. Gives up after `election`. To ORR_NOBODY in
+ * particular: who declines is passed over for the next. */
 ORR_API int orr_raft_hand_over(struct orr_raft *r, orr_time now, orr_id to);
 ORR_API void orr_raft_disenfranchise(struct orr_raft *r, orr_time now);
 ORR_API int orr_raft_full(struct orr_raft *r, orr_time now, bool full);
