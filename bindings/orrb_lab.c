@@ -1,7 +1,7 @@
 /* orrb_lab.c - core.lab: one run of the laboratory over a cluster file's nodes.
  *
- * Each start of a simulated node gets a new Lua state. The laboratory tells nobody of a crash in terms of names, so the
- * old state is closed when its node starts again, or at the end of the run; in between nobody calls it.             */
+ * Each start of a simulated node gets a new Lua state, which is closed when it halts: by a crash or a stop, or at the
+ * end of the run.                                                                                                    */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,18 +25,27 @@ struct run {
 #define EVENTS "orrery.events"
 
 /* -- Nodes -------------------------------------------------------------------------------------------------------- */
+static struct sim_node *node_named(struct run *run, const char *name) {
+    for (size_t i = 0; i < run->n_nodes; i++) {
+        if (strcmp(run->nodes[i].script.id, name) == 0) return &run->nodes[i];
+    }
+    return NULL;
+}
+
 static int start_node(void *ud, struct orr_world *w, const char *name) {
     struct run *run = ud;
-    for (size_t i = 0; i < run->n_nodes; i++) {
-        struct sim_node *n = &run->nodes[i];
-        if (strcmp(n->script.id, name) != 0) continue;
-        orrb_node_free(n->node, true);
-        char why[sizeof run->why] = "";
-        int rc = orrb_node_boot(&n->node, w, &n->script, why, sizeof why);
-        if (rc < 0 && !run->why[0]) snprintf(run->why, sizeof run->why, "%s", why);
-        return rc;
-    }
-    return -ENOENT;
+    struct sim_node *n = node_named(run, name);
+    if (!n) return -ENOENT;
+    char why[sizeof run->why] = "";
+    int rc = orrb_node_boot(&n->node, w, &n->script, why, sizeof why);
+    if (rc < 0 && !run->why[0]) snprintf(run->why, sizeof run->why, "%s", why);
+    return rc;
+}
+
+static void halt_node(void *ud, const char *name) {
+    struct sim_node *n = node_named(ud, name);
+    orrb_node_free(n->node, true);
+    n->node = NULL;
 }
 
 /* Small logs, so that segments are filled and recycled and snapshots are taken within a run's few thousand operations;
@@ -176,10 +185,9 @@ static int lab_run(lua_State *L) {
     run.events = open_events(L);
     if (run.events) cfg.event = write_event;
     if (lua_getfield(L, 1, "verbose") == LUA_TBOOLEAN && lua_toboolean(L, -1)) cfg.log = write_log;
-    cfg.boot = (struct orr_sim_boot){ .start = start_node, .ud = &run };
+    cfg.boot = (struct orr_sim_boot){ .start = start_node, .halt = halt_node, .ud = &run };
     cfg.ud = &run;
     int rc = orr_lab_run(&cfg, &result);
-    for (size_t i = 0; i < run.n_nodes; i++) orrb_node_free(run.nodes[i].node, true);
     if (run.events) fflush(run.events);
     if (rc == 0) {
         push_result(L, &result);

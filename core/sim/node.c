@@ -324,7 +324,7 @@ void orri_node_end(struct orri_node *node, enum orri_end_how how, bool silent, i
     snprintf(reason, sizeof reason, "%s", why);
     node->state = ORR_SIM_DOWN;
     orri_files_cut(node);
-    if (node->boot.halt && node->started) node->boot.halt(node->boot.ud);
+    if (node->boot.halt && node->started) node->boot.halt(node->boot.ud, node->name);
     node->started = false;
     node->silent = silent;
     unready(node);

@@ -42,7 +42,8 @@ static void slow_down(struct orr_world *w) {
     w->ops = &t.ops;
 }
 
-static void halt(void *ud) {
+static void halt(void *ud, const char *name) {
+    (void)name;
     (void)ud;
     orr_node_free(t.node);
     t.node = NULL;
@@ -65,7 +66,7 @@ static int boot(void *ud, struct orr_world *w, const char *name) {
     rc = orr_node_replicate(t.node, "count", &spec, &t.group);
     if (rc == 0) rc = orr_node_listen(t.node, "counter", "10.0.0.1:7500", &counter_service, t.group);
     if (rc == 0) rc = orr_node_start(t.node);
-    if (rc < 0) halt(ud);
+    if (rc < 0) halt(ud, name);
     return rc;
 }
 

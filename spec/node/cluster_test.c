@@ -58,8 +58,9 @@ struct cluster {
 };
 
 /* -- Nodes --------------------------------------------------------------------------------------------------------- */
-static void halt(void *ud) {
+static void halt(void *ud, const char *name) {
     struct member *m = ud;
+    assert_string_equal(name, m->name);
     orr_node_free(m->node);
     m->node = NULL;
     m->group = NULL;
@@ -90,7 +91,6 @@ static int boot(void *ud, struct orr_world *w, const char *name) {
     if (m->forged) return boot_impostor(m, w);
     struct orr_node_config cfg;
     const char *why;
-    (void)name;
     orr_node_config_init(&cfg);
     cfg.cluster = "test";
     cfg.id = m->name;
@@ -105,7 +105,7 @@ static int boot(void *ud, struct orr_world *w, const char *name) {
     rc = orr_node_replicate(m->node, "count", &spec, &m->group);
     if (rc == 0) rc = orr_node_listen(m->node, "counter", m->service, &counter_service, m->group);
     if (rc == 0) rc = orr_node_start(m->node);
-    if (rc < 0) halt(m);
+    if (rc < 0) halt(m, name);
     return rc;
 }
 static bool verbose;

@@ -66,7 +66,8 @@ static int boot(void *ud, struct orr_world *w, const char *name) {
     if (rc == 0) rc = orr_node_limit(r->node, "hold", 1400 << 10, 0);
     return rc == 0 ? orr_node_start(r->node) : rc;
 }
-static void halt(void *ud) {
+static void halt(void *ud, const char *name) {
+    (void)name;
     struct rig *r = ud;
     orr_node_free(r->node);
     r->node = NULL;

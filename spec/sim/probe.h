@@ -10,6 +10,7 @@
 #include <orrery/sim.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct probe {
@@ -66,8 +67,9 @@ static inline int probe_start(void *ud, struct orr_world *w, const char *name) {
     return 0;
 }
 
-static inline void probe_halt(void *ud) {
+static inline void probe_halt(void *ud, const char *name) {
     struct probe *p = ud;
+    if (strcmp(p->name, name) != 0) abort();
     p->halts++;
     p->w = NULL;
 }

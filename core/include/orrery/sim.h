@@ -176,7 +176,7 @@ struct orr_sim_boot {
     /* The node has crashed or stopped: throw away what belongs to it outside its world (a Lua state). No call of
      * world.h, but w->alloc may still be given memory back. All that the world's alloc gave is freed afterwards. May
      * be NULL. */
-    void (*halt)(void *ud);
+    void (*halt)(void *ud, const char *name);
     void *ud;
     const char *dir;  /* name of its directory; NULL: its own. Two nodes may name the same one: ORR_EBUSY */
 };
