@@ -249,9 +249,18 @@ static void report_refused(struct orr_group *g) {
 
 static const char *const role_names[] = { "follower", "precandidate", "candidate", "leader", "learner" };
 
+static void refresh_status(struct orr_group *g) {
+    bool ailed = g->status.ailing;
+    g->order->status(g->x, &g->status);
+    if (g->status.ailing == ailed) return;
+    orri_node_log(g->node, ORR_LOG_WARN, "group %s: %s", g->name,
+                  ailed ? "the disk takes writes as it should again"
+                        : "the disk is full, or takes too long for a write: others should lead");
+}
+
 static void status_changed(struct orr_group *g) {
     struct orr_order_status was = g->status;
-    g->order->status(g->x, &g->status);
+    refresh_status(g);
     orri_trace(g, ORR_TRACE_STATUS, &g->status, sizeof g->status);
     if (was.role == g->status.role && was.leader == g->status.leader && was.term == g->status.term) return;
     const char *leader = g->status.leader == ORR_NOBODY ? "nobody" : orri_names_name(g->node, g->status.leader);
@@ -368,7 +377,7 @@ void orri_group_turn(struct orr_group *g) {
     }
     orri_apply_reads(g);
     orri_snapshot_step(g);
-    g->order->status(g->x, &g->status);
+    refresh_status(g);
     stop_if_broken(g);
     if (unfinished) n->again = true;
     orr_time at = g->order->deadline(g->x);
@@ -514,7 +523,8 @@ static int may_work(const struct orr_group *g) {
 unsigned char *orri_group_room(struct orr_group *g, size_t max, int *status) {
     *status = may_work(g);
     if (*status == 0 && max > g->node->cfg.op_bytes_max) *status = ORR_EINVALID;
-    if (*status == 0 && g->node->disk_full && g->status.role == ORR_LEADER) *status = ORR_EFULL;
+    /* Whoever leads: this node would never apply it, so not learn its result. */
+    if (*status == 0 && g->node->disk_full) *status = ORR_EFULL;
     return *status == 0 ? orri_origin_room(&g->origin, g->node->now, max, status) : NULL;
 }
 

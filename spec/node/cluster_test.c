@@ -614,6 +614,100 @@ static void a_sync_that_fails_ends_the_node(void **state) {
     cluster_free(c);
 }
 
+static orr_term term_of(const struct member *m) {
+    struct orr_order_status s = { 0 };
+    if (m->node) (void)orr_group_status(m->group, &s);
+    return s.term;
+}
+static void sync_takes(struct cluster *c, const struct member *m, orr_time ns) {
+    struct orr_sim_config cfg;
+    orr_sim_config_init(&cfg);
+    cfg.disk.sync = ns > 0 ? ns : cfg.disk.sync;
+    assert_int_equal(orr_sim_disk_speed(c->sim, m->name, &cfg.disk), 0);
+}
+
+static void a_leader_whose_disk_hangs_gives_way(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 12);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, ORR_SECOND);
+    struct member *m = leader_of(c);
+    orr_term term = term_of(m);
+    sync_takes(c, m, 20 * ORR_SECOND);
+    run(c, 1250 * ORR_MS);                          /* four election timeouts, and a heartbeat */
+    assert_true(leader_of(c) != m);
+    assert_int_equal(term_of(leader_of(c)), term + 1);
+    size_t done = c->done;
+    run(c, ORR_SECOND);
+    assert_true(c->done > done + 100);              /* clients of the others are served */
+    sync_takes(c, m, 0);
+    run(c, 25 * ORR_SECOND);
+    assert_int_equal(term_of(leader_of(c)), term + 1);      /* and there leadership stays */
+    check_promises(c);
+    cluster_free(c);
+}
+
+static void a_leader_whose_disk_is_full_gives_way(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 14);
+    struct orr_node_status s = { 0 };
+    counter_pad = 200;
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    run(c, ORR_SECOND);
+    struct member *m = leader_of(c);
+    orr_term term = term_of(m);
+    orr_sim_disk_room(c->sim, m->name, 1 << 20);
+    for (int i = 0; i < 600 && !s.disk_full; i++) {
+        run(c, 50 * ORR_MS);
+        orr_node_status(m->node, &s);
+    }
+    assert_true(s.disk_full);
+    run(c, ORR_SECOND);
+    assert_true(leader_of(c) && leader_of(c) != m);
+    assert_true(term_of(leader_of(c)) <= term + 2);
+    term = term_of(leader_of(c));
+    size_t done = c->done;
+    run(c, ORR_SECOND);
+    assert_true(c->done > done + 100 && c->not_done > 0);   /* its own clients are told that it is full */
+    orr_sim_kill(c->sim, leader_of(c)->name);       /* then one of two is full; the other one leads */
+    run(c, 2 * ORR_SECOND);
+    assert_true(leader_of(c) && leader_of(c) != m);
+    orr_sim_disk_room(c->sim, m->name, UINT64_C(1) << 30);
+    for (size_t i = 0; i < c->n; i++)
+        if (!c->members[i].node) assert_int_equal(orr_sim_start(c->sim, c->members[i].name), 0);
+    check_promises(c);
+    cluster_free(c);
+}
+
+static void slow_disks_everywhere_are_no_reason_to_change(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 15);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    start_clients(c);
+    orr_term term = term_of(leader_of(c));
+    for (size_t i = 0; i < c->n; i++) sync_takes(c, &c->members[i], 1500 * ORR_MS);      /* six election timeouts */
+    run(c, 10 * ORR_SECOND);
+    size_t done = c->done + c->unknown;
+    run(c, 30 * ORR_SECOND);
+    assert_true(c->done + c->unknown > done + 100);
+    assert_true(term_of(leader_of(c)) <= term + 1);
+    struct member *m = leader_of(c);
+    term = term_of(m);
+    orr_sim_kill(c->sim, m->name);
+    run(c, 15 * ORR_SECOND);
+    assert_non_null(leader_of(c));
+    assert_true(term_of(leader_of(c)) <= term + 2);
+    for (size_t i = 0; i < c->n; i++) sync_takes(c, &c->members[i], 0);
+    assert_int_equal(orr_sim_start(c->sim, m->name), 0);
+    check_promises(c);
+    cluster_free(c);
+}
+
 static void chaos(uint64_t seed) {
     struct cluster *c = cluster_new(3 + 2 * (seed % 2), seed);
     struct orr_sim_faults rates;
@@ -657,6 +751,9 @@ int main(void) {
         cmocka_unit_test(an_allocation_that_fails_costs_no_promise),
         cmocka_unit_test(a_full_disk_refuses_writes_and_recovers),
         cmocka_unit_test(a_sync_that_fails_ends_the_node),
+        cmocka_unit_test(a_leader_whose_disk_hangs_gives_way),
+        cmocka_unit_test(a_leader_whose_disk_is_full_gives_way),
+        cmocka_unit_test(slow_disks_everywhere_are_no_reason_to_change),
         cmocka_unit_test(any_faults_leave_every_promise_standing),
     };
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
