@@ -18,6 +18,10 @@ static bool same(uint64_t a, uint64_t b) { return a == b; }
 #endif
 
 /* -- Heads --------------------------------------------------------------------------------------------------------- */
+static bool counts(uint64_t segment, uint64_t number) {
+    return segment >= 1 && segment <= UINT32_MAX && number >= 1 && number <= ORRI_WAL_NUMBER_MAX;
+}
+
 void orri_wal_put_header(unsigned char out[ORRI_WAL_HEADER], const struct orri_wal_header *header) {
     struct orr_writer w = orri_writer(out, ORRI_WAL_HEADER);
     orri_write_bytes(&w, MAGIC_SEGMENT, 8);
@@ -43,7 +47,7 @@ int orri_wal_get_header(const unsigned char at[ORRI_WAL_HEADER], uint64_t log, s
         .oldest = orri_get_le(at + 48, 8),
     };
     if (out->version != ORRI_WAL_VERSION) return ORR_EINVALID;
-    if (!same(out->log, log) || out->segment == 0 || out->segment > UINT32_MAX || out->number == 0) return ORR_ECORRUPT;
+    if (!same(out->log, log) || !counts(out->segment, out->number)) return ORR_ECORRUPT;
     return 0;
 }
 
@@ -73,7 +77,7 @@ int orri_wal_get_head(const unsigned char at[ORRI_WAL_HEAD], uint64_t log, struc
         .chain = orri_get_le(at + 56, 8),
     };
     if (!same(orri_hash64(at, 56, log), out->chain)) return ORR_ECORRUPT;
-    if (out->segment == 0 || out->segment > UINT32_MAX || out->number == 0 || (out->size & 7) != 0) return ORR_ECORRUPT;
+    if (!counts(out->segment, out->number) || (out->size & 7) != 0) return ORR_ECORRUPT;
     return 0;
 }
 

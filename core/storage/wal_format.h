@@ -41,6 +41,7 @@
 #include "base/codec.h"
 #include <orrery/order.h>
 
+#define ORRI_WAL_NUMBER_MAX (UINT64_MAX / 2)   /* above it a number is damage: numbers never wrap round */
 enum {
     ORRI_WAL_VERSION = 1,
     ORRI_WAL_PAGE = 4096,           /* where a segment's first batch begins */

@@ -268,6 +268,10 @@ static void test_the_bytes_of_the_log(void **state) {
         assert_int_equal(orri_wal_check(7, &head, orr_borrow(at, (size_t)(w.at - at))), ORR_ECORRUPT);
         at[i] ^= 1;
     }
+    /* What no log can have counted to would make the next batch's number one that nobody can read. */
+    head.number = UINT64_MAX;
+    orri_wal_put_head(bytes, 7, &head);
+    assert_int_equal(orri_wal_get_head(bytes, 7, &back), ORR_ECORRUPT);
 }
 
 static void test_the_bytes_of_a_snapshot(void **state) {
