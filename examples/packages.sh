@@ -32,7 +32,8 @@ packages_install() {
     echo "installing$missing"
     log=$(mktemp)
     if $as_root apt-get update >"$log" 2>&1 </dev/null &&
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >>"$log" 2>&1 </dev/null
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing \
+            >>"$log" 2>&1 </dev/null
     then
         rm -f "$log"
     else

@@ -61,7 +61,7 @@ for room in base consensus storage loop; do echo "$room /dev/null" >>build/objec
 grep -rn BAD core | cut -d: -f1,2 | sort >expected
 grep -o '^core/[^:]*:[0-9]*' out | sort >seen
 diff expected seen
-for line in 'x.o: calls getenv' 'x.o: calls rand' 'x.o: calls time' 'liborrery.so: shows' 'liborrery.so: may be unloaded' \
-    'core/attic is in no layer'; do
+for line in 'x.o: calls getenv' 'x.o: calls rand' 'x.o: calls time' 'liborrery.so: shows' \
+    'liborrery.so: may be unloaded' 'core/attic is in no layer'; do
     grep -q "$line" out || { echo "not seen: $line"; cat out; exit 1; }
 done

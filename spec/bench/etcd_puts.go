@@ -1,4 +1,5 @@
-// etcd_puts: puts of 64 bytes to random keys of 100,000, a fixed number in flight, for so many seconds; prints puts a second.
+// etcd_puts: puts of 64 bytes to random keys of 100,000, a fixed number in flight, for so many seconds; prints puts a
+// second.
 //
 //	etcd_puts ENDPOINT IN_FLIGHT SECONDS
 package main

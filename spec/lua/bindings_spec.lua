@@ -64,7 +64,8 @@ describe("a nursery", function()
 
   it("fails to start what isn't there: the child's status is 127", function()
     local nursery <close> = assert(core.process.nursery())
-    assert.same({ { out = "", err = "" }, "exit", 127 }, { follow(nursery, assert(nursery:spawn { "/no/such/program" })) })
+    assert.same({ { out = "", err = "" }, "exit", 127 },
+      { follow(nursery, assert(nursery:spawn { "/no/such/program" })) })
   end)
 
   it("closes once, and refuses afterwards", function()
@@ -80,7 +81,8 @@ describe("a nursery", function()
 
   it("checks its arguments", function()
     local nursery <close> = assert(core.process.nursery())
-    assert.has_error(function() nursery:spawn {} end, "bad argument #1 to 'spawn' (an array of 1 to 999 strings expected)")
+    assert.has_error(function() nursery:spawn {} end,
+      "bad argument #1 to 'spawn' (an array of 1 to 999 strings expected)")
     assert.has_error(function() nursery:wait(-1) end, "bad argument #1 to 'wait' (seconds must not be negative)")
   end)
 end)
@@ -91,7 +93,8 @@ local function lonely(script)
     local kv = node:replicate("kv", { machine = "kv" })
     node:listen("resp", kv:resp())]])
   local port = 30000 + core.process.pid() % 2000
-  local value = assert(cluster.load(folder:write("c.lua", ([[return orrery.cluster { name = "one", node = "n.lua", nodes = {
+  local value = assert(cluster.load(folder:write("c.lua", ([[
+    return orrery.cluster { name = "one", node = "n.lua", nodes = {
     { id = "a", at = "127.0.0.1:%d", resp = "127.0.0.1:%d" } } }]]):format(port, port + 2000))))
   return plan.text(value, assert(plan.bundle(value)), "a")
 end

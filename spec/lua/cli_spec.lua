@@ -129,8 +129,8 @@ describe("wrong use", function()
     is_wrong("other.lua:2: node.replicat is unknown (nearest: 'replicate')", "up c.lua")
     is_wrong("other.lua:2: node.replicat is unknown (nearest: 'replicate')", "sim c.lua")
     os.remove(folder.path .. "/other.lua")
-    is_wrong("c.lua:4: orrery.cluster: 'nodes[2].node' must be a script that can be read (other.lua: No such file or directory)",
-      "up c.lua")
+    is_wrong("c.lua:4: orrery.cluster: 'nodes[2].node' must be a script that can be read " ..
+      "(other.lua: No such file or directory)", "up c.lua")
     write_cluster()
   end)
 
@@ -177,7 +177,8 @@ describe("wrong use", function()
       { id = "x", at = "127.0.0.1:]] .. p[4] .. [[" } } }]])
     folder:write("empty.lua", "")
     local nursery <close> = assert(core.process.nursery())
-    local pid = assert(nursery:spawn { program, "run", folder.path .. "/blocker.lua", "--node", "x", "--data", folder.path .. "/d" })
+    local pid = assert(nursery:spawn {
+      program, "run", folder.path .. "/blocker.lua", "--node", "x", "--data", folder.path .. "/d" })
     for _ = 1, 600 do                                           -- until it listens
       if not core.process.can_listen("127.0.0.1", tostring(p[4])) then break end
       nursery:wait(0.05)
@@ -191,8 +192,8 @@ describe("wrong use", function()
       { id = "x", at = "192.0.2.1:80" }, { id = "y", at = "somewhere.example:80" } } }]])
     is_wrong("far.lua:2: orrery.cluster: 'nodes[1].at' is 192.0.2.1:80, which is no address of this machine",
       "run far.lua --node x")
-    is_wrong("far.lua:2: orrery.cluster: 'nodes[2].at' is somewhere.example:80, which is no IP address, and names are not looked up",
-      "run far.lua --node y")
+    is_wrong("far.lua:2: orrery.cluster: 'nodes[2].at' is somewhere.example:80, which is no IP address, and names are " ..
+      "not looked up", "run far.lua --node y")
   end)
 
   it("of a data directory is one line", function()
@@ -254,9 +255,9 @@ print(arg[0], #arg, arg[1], ...) print(require "orrery".version)]])
   it("sees no globals of ours", function()
     folder:write("s.lua", [[
       local stock = {}
-      for name in ([=[_G _VERSION arg assert collectgarbage coroutine debug dofile error getmetatable io ipairs load loadfile
-        math next os package pairs pcall print rawequal rawget rawlen rawset require select setmetatable string table tonumber
-        tostring type utf8 warn xpcall]=]):gmatch "%S+" do stock[name] = true end
+      for name in ([=[_G _VERSION arg assert collectgarbage coroutine debug dofile error getmetatable io ipairs load
+        loadfile math next os package pairs pcall print rawequal rawget rawlen rawset require select setmetatable string
+        table tonumber tostring type utf8 warn xpcall]=]):gmatch "%S+" do stock[name] = true end
       for name in pairs(_G) do if not stock[name] then print(name) end end]])
     assert.equal("", select(2, orrery "s.lua"))
   end)

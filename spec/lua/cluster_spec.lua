@@ -13,11 +13,12 @@ local function complaint(text)
 end
 
 local head = 'return orrery.cluster {\n  name = "kv",\n  node = "node.lua",\n'
-local good_nodes = '  nodes = {\n    { id = "a", at = "127.0.0.1:7401" },\n    { id = "b", at = "127.0.0.1:7402" },\n  },\n'
+local first_node = '  nodes = {\n    { id = "a", at = "127.0.0.1:7401" },\n'
+local good_nodes = first_node .. '    { id = "b", at = "127.0.0.1:7402" },\n  },\n'
 
 -- About a node whose fields are these; it stands on line 6.
 local function of_node(fields)
-  return complaint(head .. '  nodes = {\n    { id = "a", at = "127.0.0.1:7401" },\n    { ' .. fields .. " },\n  },\n}\n")
+  return complaint(head .. first_node .. "    { " .. fields .. " },\n  },\n}\n")
 end
 
 -- About a field of the cluster; it stands on line 8.
@@ -38,15 +39,19 @@ describe("a cluster file", function()
     assert.same({}, value.config)
     assert.same({}, value.secrets)
     assert.same({ "b" }, value.links:peers({ "a", "b" }, "a"))
-    assert.same({ id = "a", at = "127.0.0.1:7401", zone = "", roles = {}, weight = 1, config = {}, listen = {} }, value.nodes[1])
+    assert.same({ id = "a", at = "127.0.0.1:7401", zone = "", roles = {}, weight = 1, config = {}, listen = {} },
+      value.nodes[1])
     assert.equal("orrery.cluster(kv 2 nodes)", tostring(value))
   end)
 
   it("takes every field", function()
     local value = assert(cluster.load(folder:write("c.lua", [[
       local ids = {}
-      for i = 1, 3 do ids[i] = { id = "n" .. i, at = ("[::1]:%d"):format(7400 + i), zone = "z", roles = { "store" }, weight = 2,
-        config = { shelf = { 1, 2 } }, node = "other.lua", resp = "localhost:" .. 7500 + i, listen = { http = "0.0.0.0:80" } } end
+      for i = 1, 3 do
+        ids[i] = { id = "n" .. i, at = ("[::1]:%d"):format(7400 + i), zone = "z", roles = { "store" }, weight = 2,
+          config = { shelf = { 1, 2 } }, node = "other.lua", resp = "localhost:" .. 7500 + i,
+          listen = { http = "0.0.0.0:80" } }
+      end
       return orrery.cluster {
         name = "all", nodes = ids, links = orrery.topology.ring(), config = { rate = 1.5, deep = { { true } } },
         secrets = { key = "env:KEY", cert = "file:/etc/x", test = "sim:y" },
@@ -72,15 +77,20 @@ end)
 describe("a mistake in a cluster file", function()
   local cases = {
     { "an unknown field", "adress = 1", "c.lua:8: orrery.cluster: 'adress' is unknown" },
-    { "an unknown field near a known one", 'link = 1', "c.lua:8: orrery.cluster: 'link' is unknown (nearest: 'links')" },
-    { "a wrong links", "links = 7", "c.lua:8: orrery.cluster: 'links' must be a topology (orrery.topology.mesh() and so on) (got 7)" },
+    { "an unknown field near a known one", 'link = 1',
+      "c.lua:8: orrery.cluster: 'link' is unknown (nearest: 'links')" },
+    { "a wrong links", "links = 7",
+      "c.lua:8: orrery.cluster: 'links' must be a topology (orrery.topology.mesh() and so on) (got 7)" },
     { "links to nobody", 'links = orrery.topology.links{ { "a", "bb" } }',
       [[c.lua:8: orrery.cluster: 'links' must link nodes of this file (got "bb" (nearest: 'b'))]] },
     { "a config that isn't plain", "config = { a = { f = type } }",
-      "c.lua:8: orrery.cluster: 'config.a.f' must be plain data: true, false, numbers, strings, tables of these (got a function)" },
-    { "a config that is no table", 'config = "x"', [[c.lua:8: orrery.cluster: 'config' must be a table of plain data (got "x")]] },
+      "c.lua:8: orrery.cluster: 'config.a.f' must be plain data: true, false, numbers, strings, tables of these " ..
+        "(got a function)" },
+    { "a config that is no table", 'config = "x"',
+      [[c.lua:8: orrery.cluster: 'config' must be a table of plain data (got "x")]] },
     { "a secret that is written", 'secrets = { key = "hunter2" }',
-      [[c.lua:8: orrery.cluster: 'secrets.key' must be "env:VAR" or "file:PATH": a secret is named here, never written (got "something else")]] },
+      [[c.lua:8: orrery.cluster: 'secrets.key' must be "env:VAR" or "file:PATH": a secret is named here, ]] ..
+        [[never written (got "something else")]] },
     { "a limit of no size", "limits = { op = 0 }",
       "c.lua:8: orrery.cluster: 'limits.op' must be an integer from 64 to 1073741824 (got 0)" },
     { "a limit that no node can keep to", "limits = { message = 1 }",
@@ -106,14 +116,20 @@ describe("a mistake in a cluster file", function()
   end
 
   local node_cases = {
-    { "no id", 'at = "127.0.0.1:1"', "'nodes[2].id' is missing, must be an id: [a-z][a-z0-9_-]*, at most 32 characters" },
-    { "a capital id", 'id = "B", at = "127.0.0.1:1"', [['nodes[2].id' must be an id: [a-z][a-z0-9_-]*, at most 32 characters (got "B")]] },
+    { "no id", 'at = "127.0.0.1:1"',
+      "'nodes[2].id' is missing, must be an id: [a-z][a-z0-9_-]*, at most 32 characters" },
+    { "a capital id", 'id = "B", at = "127.0.0.1:1"',
+      [['nodes[2].id' must be an id: [a-z][a-z0-9_-]*, at most 32 characters (got "B")]] },
     { "a long id", 'id = ("b"):rep(33), at = "127.0.0.1:1"',
-      [['nodes[2].id' must be an id: [a-z][a-z0-9_-]*, at most 32 characters (got "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")]] },
+      [['nodes[2].id' must be an id: [a-z][a-z0-9_-]*, at most 32 characters ]] ..
+        [[(got "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")]] },
     { "no address", 'id = "b"', [['nodes[2].at' is missing, must be "host:port"]] },
-    { "an address without a port", 'id = "b", at = "localhost"', [['nodes[2].at' must be "host:port" (got "localhost")]] },
-    { "a port beyond 65535", 'id = "b", at = "127.0.0.1:65536"', [['nodes[2].at' must be "host:port" (got "127.0.0.1:65536")]] },
-    { "an octet beyond 255", 'id = "b", at = "127.0.0.256:1"', [['nodes[2].at' must be "host:port" (got "127.0.0.256:1")]] },
+    { "an address without a port", 'id = "b", at = "localhost"',
+      [['nodes[2].at' must be "host:port" (got "localhost")]] },
+    { "a port beyond 65535", 'id = "b", at = "127.0.0.1:65536"',
+      [['nodes[2].at' must be "host:port" (got "127.0.0.1:65536")]] },
+    { "an octet beyond 255", 'id = "b", at = "127.0.0.256:1"',
+      [['nodes[2].at' must be "host:port" (got "127.0.0.256:1")]] },
     { "an address that is a number", 'id = "b", at = 7402', [['nodes[2].at' must be "host:port" (got 7402)]] },
     { "an address that nobody can dial", 'id = "b", at = "0.0.0.0:7402"',
       [['nodes[2].at' must be "host:port" that others can dial (got "0.0.0.0:7402")]] },
@@ -128,7 +144,8 @@ describe("a mistake in a cluster file", function()
     { "a listener with a bad name", 'id = "b", at = "127.0.0.1:7402", listen = { ["h t"] = "127.0.0.1:1" }',
       [['nodes[2].listen["h t"]' must be a listener's name: [a-z][a-z0-9_-]*, at most 32 (got "h t")]] },
     { "an unknown field of a node", 'id = "b", at = "127.0.0.1:1", adress = 7', "'nodes[2].adress' is unknown" },
-    { "a misspelt field of a node", 'id = "b", at = "127.0.0.1:1", role = { "x" }', "'nodes[2].role' is unknown (nearest: 'roles')" },
+    { "a misspelt field of a node", 'id = "b", at = "127.0.0.1:1", role = { "x" }',
+      "'nodes[2].role' is unknown (nearest: 'roles')" },
     { "roles that are no array", 'id = "b", at = "127.0.0.1:1", roles = "store"',
       [['nodes[2].roles' must be an array of names (got "store")]] },
     { "a role that is no name", 'id = "b", at = "127.0.0.1:1", roles = { "x", 7 }',
@@ -151,7 +168,8 @@ describe("a mistake in a cluster file", function()
 
   it("is told: no nodes", function()
     assert.equal("c.lua:1: orrery.cluster: 'nodes' is missing, must be an array of nodes", complaint(head .. "}"))
-    assert.equal("c.lua:4: orrery.cluster: 'nodes' must have 1 to 10000 elements (got 0)", complaint(head .. "nodes = {} }"))
+    assert.equal("c.lua:4: orrery.cluster: 'nodes' must have 1 to 10000 elements (got 0)",
+      complaint(head .. "nodes = {} }"))
   end)
 
   it("is told: no script", function()
@@ -194,7 +212,8 @@ return orrery.cluster { name = "kv", node = "n.lua", nodes = list }]])
   end)
 
   it("is told: what orrery has not", function()
-    assert.equal("c.lua:1: orrery.topology.rings is unknown (nearest: 'ring')", complaint "local r = orrery.topology.rings()")
+    assert.equal("c.lua:1: orrery.topology.rings is unknown (nearest: 'ring')",
+      complaint "local r = orrery.topology.rings()")
     assert.equal("c.lua:1: orrery.clutser is unknown (nearest: 'cluster')", complaint "return orrery.clutser {}")
   end)
 
@@ -241,7 +260,8 @@ describe("a cluster's scripts", function()
 
   it("are missing: told with the line", function()
     local _, message = bundle('return orrery.cluster { name = "kv",\n node = "nosuch.lua",\n' .. nodes)
-    assert.matches("c.lua:2: orrery.cluster: 'node' must be a script that can be read %(.*nosuch.lua: No such file", message)
+    assert.matches("c.lua:2: orrery.cluster: 'node' must be a script that can be read %(.*nosuch.lua: No such file",
+      message)
   end)
 
   it("are a bundle with what they require, hashed", function()

@@ -25,7 +25,8 @@ end
 
 describe("options", function()
   it("get their defaults", function()
-    assert.same({ timeout = 2, name = "x", inner = { depth = 3 } }, options.check({ name = "x", inner = {} }, spec, "f"))
+    assert.same({ timeout = 2, name = "x", inner = { depth = 3 } },
+      options.check({ name = "x", inner = {} }, spec, "f"))
   end)
 
   it("take whole floats for integers", function()
@@ -36,7 +37,8 @@ describe("options", function()
     local function f(opts) return (options.check(opts, spec, "f")) end
     local ok, message = pcall(function() local x = f {} return x end)
     assert.is_false(ok)
-    assert.matches("^spec/lua/options_spec.lua:" .. debug.getinfo(1, "l").currentline - 2 .. ": f: 'name' is missing", message)
+    assert.matches("^spec/lua/options_spec.lua:" .. debug.getinfo(1, "l").currentline - 2 .. ": f: 'name' is missing",
+      message)
   end)
 
   local cases = {
@@ -50,13 +52,16 @@ describe("options", function()
     { "out of range", { name = "x", size = 10 }, "f: 'size' must be an integer from 1 to 9 (got 10)" },
     { "no integer", { name = "x", size = 1.5 }, "f: 'size' must be an integer from 1 to 9 (got 1.5)" },
     { "not above", { name = "x", rate = 0 }, "f: 'rate' must be a number above 0 (got 0)" },
-    { "not a number", { name = "x", rate = 0 / 0 }, "f: 'rate' must be a number above 0 (got " .. tostring(0 / 0) .. ")" },
-    { "infinite", { name = "x", timeout = math.huge }, "f: 'timeout' must be a number of seconds above 0 and at most 86400 (got inf)" },
+    { "not a number", { name = "x", rate = 0 / 0 },
+      "f: 'rate' must be a number above 0 (got " .. tostring(0 / 0) .. ")" },
+    { "infinite", { name = "x", timeout = math.huge },
+      "f: 'timeout' must be a number of seconds above 0 and at most 86400 (got inf)" },
     { "no choice", { name = "x", mode = "fsat" }, [[f: 'mode' must be "fast" or "safe" (got "fsat")]] },
     { "no boolean", { name = "x", flag = 1 }, "f: 'flag' must be true or false (got 1)" },
     { "an element", { name = "x", list = { 1, "b" } }, [[f: 'list[2]' must be an integer (got "b")]] },
     { "too many elements", { name = "x", list = { 1, 2, 3 } }, "f: 'list' must have 1 to 2 elements (got 3)" },
-    { "an array with a name", { name = "x", list = { 1, a = 2 } }, "f: 'list.a' is no index of an array (an array of integers)" },
+    { "an array with a name", { name = "x", list = { 1, a = 2 } },
+      "f: 'list.a' is no index of an array (an array of integers)" },
     { "one inside", { name = "x", inner = { depht = 1 } }, "f: 'inner.depht' is unknown (nearest: 'depth')" },
     { "a table", { name = {} }, "f: 'name' must be a string (got a table)" },
   }
@@ -83,7 +88,8 @@ describe("show", function()
   it("reads well and always the same", function()
     assert.equal('{ "set", by = 1, key = "a\\n" }', show.show { "set", key = "a\n", by = 1 })
     assert.equal("{}", show.show {})
-    assert.equal('{ [0] = 1, [1.5] = 2, ["a b"] = 3, [true] = 4 }', show.show { [0] = 1, [true] = 4, ["a b"] = 3, [1.5] = 2 })
+    assert.equal('{ [0] = 1, [1.5] = 2, ["a b"] = 3, [true] = 4 }',
+      show.show { [0] = 1, [true] = 4, ["a b"] = 3, [1.5] = 2 })
     local cyclic = {}
     cyclic.self = cyclic
     assert.equal("{ self = {...} }", show.show(cyclic))
@@ -95,8 +101,8 @@ describe("show", function()
     assert.equal(('{\n  "%s",\n  "%s",\n}'):format(("x"):rep(60), ("y"):rep(60)), text)
   end)
   it("has a form that loads back, integers and floats apart", function()
-    local value = { 1, 1.0, -0.0, math.mininteger, math.maxinteger, 0.1, 1 / 0, -1 / 0, "a\0b\"\\\n\200", true, { x = { y = {} } },
-      [-1] = "m", [2^53] = "f", ["end"] = 1 }
+    local value = { 1, 1.0, -0.0, math.mininteger, math.maxinteger, 0.1, 1 / 0, -1 / 0, "a\0b\"\\\n\200", true,
+      { x = { y = {} } }, [-1] = "m", [2^53] = "f", ["end"] = 1 }
     local back = load("return " .. show.literal(value))()
     assert.same(value, back)
     for key, v in pairs(value) do assert.equal(math.type(v), math.type(back[key])) end

@@ -79,7 +79,8 @@ links of 1
     { function() topology.links { { "a", "a" } } end, [[topology.links: '[1]' must be two nodes (got "a" twice)]] },
     { function() topology.links { { "a", "b", loss = 2 } } end,
       "topology.links: '[1].loss' must be a number from 0 to 1 (got 2)" },
-    { function() topology.links { { "a", "b", dely = 2 } } end, "topology.links: '[1].dely' is unknown (nearest: 'delay')" },
+    { function() topology.links { { "a", "b", dely = 2 } } end,
+      "topology.links: '[1].dely' is unknown (nearest: 'delay')" },
     { function() return topology.ring() + 1 end, "topology +: operand 2 must be an orrery.topology (got 1)" },
   }
   for _, case in ipairs(cases) do

@@ -10,7 +10,8 @@ teardown(function() folder:remove() end)
 -- The globals of types.lua, and the classes that it keeps to itself.
 local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
-  local text = file:read "a" .. "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology }"
+  local text = file:read "a" ..
+    "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
 end
@@ -33,7 +34,8 @@ local function real()
       table.sort(names)
       print(name, table.concat(names, ","))
     end]])
-  local value = assert(cluster.load(folder:write("c.lua", [[return orrery.cluster { name = "kv", node = "n.lua", nodes = {
+  local value = assert(cluster.load(folder:write("c.lua", [[
+    return orrery.cluster { name = "kv", node = "n.lua", nodes = {
     { id = "a", at = "127.0.0.1:1", resp = "127.0.0.1:2" } } }]])))
   local had = {}
   local host = { new = print, status = print, listen = function() end, replicate = function() return 1 end,

@@ -6,13 +6,15 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 module=build/release/lua/orrery/core.so
-check "the module shows luaopen_orrery_core only" [ "$(nm -D --defined-only $module | awk '{print $3}')" = luaopen_orrery_core ]
+check "the module shows luaopen_orrery_core only" \
+    [ "$(nm -D --defined-only $module | awk '{print $3}')" = luaopen_orrery_core ]
 check "it stays when its host unloads it" sh -c "readelf -d $module | grep -q NODELETE"
 check "it brings no Lua of its own" sh -c "! readelf -d $module | grep -q liblua"
 check "neither does the library know of any" sh -c "! nm -D build/release/liborrery.so | grep -q ' lua'"
 
 plain() {
-    LUA_PATH="$PWD/build/release/lua/?.lua;$PWD/build/release/lua/?/init.lua" LUA_CPATH="$PWD/build/release/lua/?.so" lua5.4 "$@"
+    local at=$PWD/build/release/lua
+    LUA_PATH="$at/?.lua;$at/?/init.lua" LUA_CPATH="$at/?.so" lua5.4 "$@"
 }
 cat >"$work/try.lua" <<'END'
 local orrery = require "orrery"

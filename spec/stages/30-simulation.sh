@@ -29,7 +29,8 @@ if [ "${ORR_LONG:-}" ]; then last=1000 more=300; else last=300 more=100; fi
 check "seeds 1 to $last under faults violate nothing" seeds fixed 1 $last default $kv 30
 operations=$(sum fixed operations) reads=$(sum fixed reads) overlapping=$(sum fixed overlapping_reads)
 echo "$operations operations, $reads reads, $overlapping of them overlap a write of their key;" \
-    "$(sum fixed elections) elections, $(sum fixed restarts) restarts, $(sum fixed claims) claims held against the disks"
+    "$(sum fixed elections) elections, $(sum fixed restarts) restarts," \
+    "$(sum fixed claims) claims held against the disks"
 check "30 % of the reads overlap a write of their key" [ $((overlapping * 100)) -ge $((reads * 30)) ]
 check "enough was done" [ "$operations" -ge $((last * 500)) ]
 sed 's/.*"faults":{\([^}]*\)}.*/\1/' $tmp/fixed | tr ',' '\n' | tr -d '"' |

@@ -14,26 +14,21 @@ trap 'kill -KILL $pids 2>/dev/null; rm -rf "$work"' EXIT
 # A file of three nodes, with ports below those that the system gives out.
 ports=$((150 + $$ % 80))
 cluster() {
-    sed "s/127\.0\.0\.1:740/127.0.0.1:${ports}1/; s/127\.0\.0\.1:750/127.0.0.1:${ports}2/; ${2-}" examples/kv/cluster.lua >"$work/$1"
+    sed "s/127\.0\.0\.1:740/127.0.0.1:${ports}1/; s/127\.0\.0\.1:750/127.0.0.1:${ports}2/; ${2-}" \
+        examples/kv/cluster.lua >"$work/$1"
 }
 cluster cluster.lua
 cp examples/kv/node.lua "$work/"
 
-# up NAME [OPTION]...: in the background, as $up; out and err in NAME.out, NAME.err.
-up() {
-    local name=$1
-    shift
-    "$under" "$program" up "$work/cluster.lua" "$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null &
-    up=$!
-    pids="$pids $up"
+# up NAME [OPTION]..., run NAME [OPTION]...: in the background, as $up, $run; out and err in NAME.out, NAME.err.
+begin() {
+    local command=$1 name=$2
+    shift 2
+    "$under" "$program" "$command" "$work/cluster.lua" "$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null &
+    pids="$pids $!"
 }
-run() {
-    local name=$1
-    shift
-    "$under" "$program" run "$work/cluster.lua" "$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null &
-    run=$!
-    pids="$pids $run"
-}
+up() { begin up "$@" && up=$!; }
+run() { begin run "$@" && run=$!; }
 said() { grep -qsE "$1" "$work/$2"; }
 pid_of() { sed -n "s/^node $1 pid \([0-9]*\) .*/\1/p" "$work/$2.out"; }
 resp_of() { sed -n "s/^node $1 .* resp 127\.0\.0\.1:\([0-9]*\)$/\1/p" "$work/$2.out"; }
@@ -64,7 +59,8 @@ ends_with() {
 # redis PORT LINE: one inline command, the first line of its reply.
 redis() {
     local answer
-    { exec 9<>"/dev/tcp/127.0.0.1/$1" && printf '%s\r\n' "$2" >&9 && IFS= read -r -t 5 -u 9 answer; } 2>/dev/null || return 1
+    { exec 9<>"/dev/tcp/127.0.0.1/$1" && printf '%s\r\n' "$2" >&9 && IFS= read -r -t 5 -u 9 answer; } 2>/dev/null ||
+        return 1
     exec 9>&-
     echo "${answer%$'\r'}"
 }
@@ -72,7 +68,8 @@ redis() {
 # -- A cluster comes up, says so, loses a node, gets it back, stops ---------------------------------------------------
 up first --data "$work/data"
 check "up says ready" within 30 said '^ready$' first.out
-check "a line for each node" [ "$(grep -cE '^node [abc] pid [0-9]+ at 127\.0\.0\.1:[0-9]+ resp 127\.0\.0\.1:[0-9]+$' "$work/first.out")" = 3 ]
+place='127\.0\.0\.1:[0-9]+'
+check "a line for each node" [ "$(grep -cE "^node [abc] pid [0-9]+ at $place resp $place\$" "$work/first.out")" = 3 ]
 check "ready comes after the nodes" [ "$(tail -n 1 "$work/first.out")" = ready ]
 check "its data are in DIR/ID" [ -d "$work/data/a" ] && [ -d "$work/data/c" ]
 a=$(pid_of a first) b=$(pid_of b first) c=$(pid_of c first)
@@ -87,7 +84,8 @@ check "the others go on" [ "$(redis "$(resp_of a first)" 'SET x 2')" = +OK ]
 
 run taken --node a --data "$work/data"
 check "an address in use is status 2" ends_with 2 $run
-check "and one line with its place" said "^orrery: .*cluster\.lua:6: orrery\.cluster: 'nodes\[1\]\.at' is 127\.0\.0\.1:[0-9]*, which is in use$" taken.err
+check "and one line with its place" \
+    said "^orrery: .*cluster\.lua:6: orrery\.cluster: 'nodes\[1\]\.at' is $place, which is in use\$" taken.err
 check "no more than that" [ "$(wc -l <"$work/taken.err")" = 1 ]
 
 run b --node b --data "$work/data"
@@ -96,7 +94,8 @@ check "in that order" [ "$(sed 's/pid [0-9]* //' "$work/b.out" | head -n 1 | cut
 check "what was written is there" [ "$(redis "$(resp_of b first)" 'GET x')" = '$1' ]
 
 cluster moved.lua 's/127\.0\.0\.1:\([0-9]*\)/127.0.0.2:\1/g'
-"$under" "$program" run "$work/moved.lua" --node b --data "$work/data" >"$work/locked.out" 2>"$work/locked.err" </dev/null
+"$under" "$program" run "$work/moved.lua" --node b --data "$work/data" \
+    >"$work/locked.out" 2>"$work/locked.err" </dev/null
 check "a directory in use is status 2" [ $? = 2 ]
 check "and is told" said "data/b is in use by another process$" locked.err
 

@@ -57,7 +57,9 @@ static void end_with_reads_under_way(unsigned turns) {
     UNTIL(&n, n_told, 1);
     store_entries(&n);
     for (unsigned i = 0; i < 32; i++) {
-        struct orr_fetch fetch = { .id = i, .kind = ORR_FETCH_ENTRIES, .from = 1 + i, .through = 32, .bytes_max = 4000 };
+        struct orr_fetch fetch = {
+            .id = i, .kind = ORR_FETCH_ENTRIES, .from = 1 + i, .through = 32, .bytes_max = 4000
+        };
         assert_int_equal(orri_storage_fetch(storage, 1, &fetch), 0);
     }
     for (unsigned i = 0; i < turns; i++) orr_loop_step(n.loop, 0);
