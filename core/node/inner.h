@@ -225,7 +225,7 @@ struct orr_node {
     size_t cap_parts;
     bool disk_full, disk_failed;
     struct orri_alarm leaving;
-    orr_time leave_until;
+    orr_time leave_until, linger_until;
     bool closing;                   /* leaving, and everything is being closed */
     bool stop_asked;
     int stop_code;                  /* failed: what the world's stop gets at the end of the turn */
@@ -319,6 +319,7 @@ void orri_services_accepted(struct orr_node *n, struct orr_stream *s, uint32_t l
 bool orri_services_turn(struct orr_node *n);                /* false: no service had anything to do */
 void orri_services_flush(struct orr_node *n);
 void orri_services_stop(struct orr_node *n);
+bool orri_services_flushed(const struct orr_node *n);       /* nothing that is for a client waits here any more */
 void orri_services_free(struct orr_node *n);
 
 #endif

@@ -14,6 +14,9 @@
 
 enum { STRANGERS_MAX = 64, TIMERS_A_TURN = 10000, PASSES_MAX = 3 };
 #define ALARM_SLACK (50 * ORR_US)
+/* Leaving: what is written is given this long to get out, and who has it all so long to close its side. */
+#define FLUSH (1 * ORR_SECOND)
+#define LINGER (50 * ORR_MS)
 
 static void turn(void *ud);
 
@@ -214,21 +217,33 @@ static bool groups_at_rest(const struct orr_node *n) {
     return true;
 }
 
+/* Has the system all that was said to anybody? */
+static bool all_said(const struct orr_node *n) {
+    for (const struct orri_link *l = n->links; l; l = l->next) {
+        if (n->w->ops->queued(n->w, l->stream) > 0) return false;
+    }
+    return orri_services_flushed(n);
+}
+
+/* Somebody who has heard all and stays connected (an idle client in its pool) doesn't hold this node up. */
 static void leave(struct orr_node *n) {
     if (!n->closing && (groups_at_rest(n) || n->now >= n->leave_until)) {
         n->closing = true;
-        n->leave_until = n->now + ORR_SECOND;
+        n->leave_until = n->now + FLUSH;
+        n->linger_until = n->now + LINGER;
         for (size_t i = 0; i < n->n_groups; i++) orri_group_abandon(n->groups[i], ORR_EUNAVAILABLE);
         orri_services_stop(n);
         orri_services_flush(n);
         orri_peers_stop(n);
     }
-    bool quiet = n->n_conns == 0 && !n->links && (!n->storage || orri_storage_idle(n->storage));
+    bool alone = n->n_conns == 0 && !n->links, linger = n->closing && n->now >= n->linger_until;
+    bool quiet = (alone || (linger && all_said(n))) && (!n->storage || orri_storage_idle(n->storage));
     if (n->closing && (quiet || n->now >= n->leave_until)) {
         orri_node_fail(n, 0, "left");
         return;
     }
-    orri_node_alarm(n, &n->leaving, n->leave_until);
+    if (linger) n->linger_until = n->now + LINGER;
+    orri_node_alarm(n, &n->leaving, n->closing && n->linger_until < n->leave_until ? n->linger_until : n->leave_until);
 }
 
 /* The node ends: whoever waits is told what can still be told. */

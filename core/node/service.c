@@ -239,6 +239,15 @@ void orri_services_stop(struct orr_node *n) {
     }
 }
 
+bool orri_services_flushed(const struct orr_node *n) {
+    for (const struct orri_listener *l = n->listeners; l; l = l->next) {
+        for (const struct orri_conn *c = l->conns; c; c = c->next) {
+            if (!c->closed || n->w->ops->queued(n->w, c->stream) > 0) return false;
+        }
+    }
+    return true;
+}
+
 void orri_services_free(struct orr_node *n) {
     for (struct orri_listener *l = n->listeners, *next; l; l = next) {
         next = l->next;
