@@ -38,7 +38,42 @@ static void a_snapshot_may_be_of_a_later_term_than_the_state(void **state) {
     orr_chunks_free((struct orr_chunks *)cfg.order.chunks);
 }
 
+/* What the caller knows to be committed is handed out to be applied, as far as the disk has it. */
+static void what_is_known_to_be_committed_is_applied(void **state) {
+    (void)state;
+    struct orr_member voters[] = { { 1, "a" }, { 2, "b" }, { 3, "c" } };
+    unsigned char stored[ORR_RAFT_STATE_SIZE];
+    orr_raft_state_encode(stored, 2, 0);
+    struct orr_term_run runs[] = { { 1, 1 }, { 3, 2 } };
+    struct orr_boot boot = { .state = orr_borrow(stored, sizeof stored), .first = 1, .last = 4, .runs = runs,
+                             .n_runs = 2 };
+    struct orr_raft_config cfg;
+    struct orr_raft *r;
+    struct orr_order_status s;
+    orr_raft_config_init(&cfg);
+    cfg.order.self = 1;
+    cfg.order.voters = voters;
+    cfg.order.n_voters = 3;
+    cfg.order.chunks = orr_chunks_new(&orr_alloc_libc);
+    const struct {
+        orr_index known, commit;
+    } cases[] = { { 0, 0 }, { 3, 3 }, { 9, 4 } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cfg.commit = cases[i].known;
+        assert_int_equal(orr_raft_new(&r, &cfg, &boot, 0), 0);
+        orr_raft_status(r, &s);
+        assert_int_equal(s.commit, cases[i].commit);
+        assert_int_equal(s.applied, 0);
+        const struct orr_raft_ready *rd = orr_raft_ready(r);
+        assert_int_equal(rd ? rd->io.n_fetches : 0, cases[i].commit ? 1 : 0);      /* entries to be applied */
+        if (rd) assert_int_equal(rd->io.fetches[0].through, cases[i].commit);
+        orr_raft_free(r);
+    }
+    orr_chunks_free(cfg.order.chunks);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(a_snapshot_may_be_of_a_later_term_than_the_state) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_snapshot_may_be_of_a_later_term_than_the_state),
+                                        cmocka_unit_test(what_is_known_to_be_committed_is_applied) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -271,7 +271,7 @@ static void configurations(void **state) {
     unsigned char bytes[ORR_CONFIG_MAX];
     size_t size;
     struct orri_raft_members m;
-    assert_int_equal(orri_raft_config_encode(&cfg, bytes, &size), 0);
+    assert_int_equal(orr_raft_config_encode(&cfg, bytes, &size), 0);
     assert_int_equal(orri_raft_config_decode(orr_borrow(bytes, size), &m), 0);
     assert_int_equal(m.n, 4);
     assert_true(m.at[0].id == 11 && m.at[1].id == 15 && m.at[2].id == 22 && m.at[3].id == 33);

@@ -324,8 +324,6 @@ struct orri_raft_members {
         unsigned seats;
     } at[ORRI_RAFT_MEMBERS_MAX];
 };
-/* out: ORR_CONFIG_MAX bytes */
-int orri_raft_config_encode(const struct orr_raft_config *cfg, unsigned char *out, size_t *size);
 int orri_raft_config_decode(struct orr_slice config, struct orri_raft_members *out);
 int orri_raft_config_members(const struct orr_raft_config *cfg, struct orri_raft_members *out);
 

@@ -148,7 +148,7 @@ static int found(struct orr_raft *r) {
     unsigned char bytes[ORR_CONFIG_MAX];
     struct orr_entry e = { .index = 1, .term = 1, .kind = ORR_ENTRY_CONFIG };
     size_t size;
-    int rc = orri_raft_config_encode(&r->cfg, bytes, &size);
+    int rc = orr_raft_config_encode(&r->cfg, bytes, &size);
     if (rc == 0) rc = orri_raft_keep(r, orr_borrow(bytes, size), &e.data);
     if (rc) return rc;
     orri_raft_log_append(&r->log, &e);
@@ -175,7 +175,8 @@ static int load(struct orr_raft *r, const struct orr_boot *boot) {
     if (orri_raft_log_last_term(&r->log) > r->term) return ORR_ECORRUPT;
     r->submitted = r->stored = r->log.last;
     r->cut = boot->last > r->log.last;      /* what the snapshot made void may lie there still */
-    r->commit = r->handed = r->applied = r->snapshot.index;
+    r->handed = r->applied = r->snapshot.index;
+    r->commit = orri_max(r->snapshot.index, orri_min(r->cfg.commit, r->log.last));
     orri_raft_time_init(&r->time, boot->time > boot->snapshot.time ? boot->time : boot->snapshot.time, r->now);
     if (r->cfg.found && is_empty(boot)) return found(r);
     if (r->cfg.found && r->log.last >= 1) r->commit = orri_max(r->commit, 1);

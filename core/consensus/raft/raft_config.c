@@ -42,7 +42,7 @@ static const char *name_of(const struct orr_raft_config *cfg, orr_id id) {
     return NULL;
 }
 
-int orri_raft_config_encode(const struct orr_raft_config *cfg, unsigned char *out, size_t *size) {
+int orr_raft_config_encode(const struct orr_raft_config *cfg, unsigned char *out, size_t *size) {
     struct orri_raft_members members;
     int rc = orri_raft_config_members(cfg, &members);
     if (rc) return rc;

@@ -123,6 +123,7 @@ static bool take_part(struct orr_raft *r, const struct orr_raft_msg *m) {
     in->part = ++r->last_id;
     in->part_size = m->data.size;
     in->done = m->done;
+    if (m->done) in->snapshot.size = m->snapshot.size;          /* who sends it may not have known before */
     r->part = (struct orr_part){ in->part, in->snapshot, m->offset, r->part.data, m->done };
     r->part_out = true;
     return true;

@@ -34,6 +34,7 @@ struct orr_raft_config {
     struct orr_order_config order;
     const struct orr_member *learners;   /* follow, but don't vote; sorted by id */
     size_t n_learners;
+    orr_index commit;               /* what somebody knows to be committed already, of what the disk has; 0 else */
     bool found;                     /* on an empty disk write the configuration as entry 1 (see raft_config.c) */
     bool pre_vote;                  /* thesis 9.6: ask whether it could win before it raises its term */
     bool check_quorum;              /* thesis 6.2: a leader that hears no quorum for `election` steps down */
@@ -100,6 +101,8 @@ struct orr_raft_ready {             /* borrowed until the next input or _ready; 
 ORR_API void orr_raft_config_init(struct orr_raft_config *cfg);
 /* 0, or ORR_EINVALID and the bad field's name (static). */
 ORR_API int orr_raft_config_check(const struct orr_raft_config *cfg, const char **field);
+/* cfg's voters and learners as a snapshot's `config`; out: ORR_CONFIG_MAX bytes. */
+ORR_API int orr_raft_config_encode(const struct orr_raft_config *cfg, unsigned char *out, size_t *size);
 /* boot: NULL for an empty disk; borrowed. cfg: copied, but alloc and chunks are borrowed for the object's life.
  * ORR_EINVALID: a bad config; ORR_ECORRUPT: a boot that no disk of ours can hold. */
 ORR_API int orr_raft_new(struct orr_raft **out, const struct orr_raft_config *cfg, const struct orr_boot *boot,
