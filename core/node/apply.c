@@ -132,11 +132,13 @@ static int apply_entry(struct orr_group *g, const struct orr_entry *e, size_t *o
     if (e->kind == ORR_ENTRY_CONFIG && e->data.size <= sizeof g->config) {
         memcpy(g->config, e->data.at, e->data.size);
         g->config_size = e->data.size;
-    } else if (e->kind == ORR_ENTRY_DATA) {
+    } else if (e->kind == ORR_ENTRY_DATA && !g->machine_broken) {
         rc = apply_batch(g, e->data, ops);
         if (rc == 0) g->machine_ops->advance(g->machine, &g->at);
     }
-    if (rc == 0 && orri_traced(g)) {
+    if (rc < 0 || g->machine_broken) return rc;
+    orri_agree_applied(g);
+    if (orri_traced(g)) {
         struct orr_trace_apply done = { e->index, e->term, orri_apply_digest(g) };
         orri_trace(g, ORR_TRACE_APPLY, &done, sizeof done);
     }

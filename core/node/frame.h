@@ -23,7 +23,7 @@ enum { ORRI_FRAME_HEAD = 20, ORRI_FRAME_VERSION = 1 };
 enum orri_frame_kind {
     ORRI_FRAME_HELLO = 1,           /* handshake.h: the first frame of each side */
     ORRI_FRAME_REFUSED,             /* handshake.h: and the last one */
-    ORRI_FRAME_PING,                /* empty: I am here */
+    ORRI_FRAME_PING,                /* I am here; empty, or with a group: agree.c */
     ORRI_FRAME_ORDER,               /* a message of the group's protocol */
     ORRI_FRAME_FORWARD,             /* forward.h: a batch, to the leader */
     ORRI_FRAME_RESEND,              /* forward.h: the leader did not take it */

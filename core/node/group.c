@@ -335,7 +335,7 @@ static bool work(struct orr_group *g) {
     bool changed = false;
     for (int round = 0; round < ROUNDS_MAX; round++) {
         aim(g);
-        orri_origin_push(&g->origin, now);
+        if (!g->corrupt) orri_origin_push(&g->origin, now);
         orri_reads_push(&g->reads, now);
         changed = pull(g);
         if (!changed) break;
@@ -375,14 +375,16 @@ void orri_group_turn(struct orr_group *g) {
         (void)g->order->applied(g->x, n->now, g->at.index);
         unfinished = true;
     }
+    orri_agree_turn(g);
     orri_apply_reads(g);
     orri_snapshot_step(g);
     refresh_status(g);
     stop_if_broken(g);
     if (unfinished) n->again = true;
     orr_time at = g->order->deadline(g->x);
-    orr_time others[3] = { orri_origin_deadline(&g->origin), orri_reads_deadline(&g->reads), nudge_due(g) };
-    for (size_t i = 0; i < 3; i++) at = others[i] < at ? others[i] : at;
+    orr_time others[] = { g->corrupt ? ORR_NEVER : orri_origin_deadline(&g->origin), orri_reads_deadline(&g->reads),
+                          nudge_due(g), orri_agree_deadline(g) };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) at = others[i] < at ? others[i] : at;
     orri_node_alarm(n, &g->alarm, at);
 }
 
@@ -436,7 +438,10 @@ static void on_forward(struct orr_group *g, struct orri_link *l, struct orr_slic
 void orri_group_frame(struct orr_group *g, struct orri_link *l, const struct orri_frame *f) {
     struct orri_resend r;
     if (!g->x) return;
-    if (f->kind == ORRI_FRAME_ORDER) {
+    if (f->kind == ORRI_FRAME_PING) {
+        size_t voter = voter_of(g, l->peer->id);
+        if (voter < g->n_voters) orri_agree_report(g, voter, f->payload);
+    } else if (f->kind == ORRI_FRAME_ORDER) {
         if (g->order->recv(g->x, g->node->now, l->peer->id, f->payload) == ORR_EINVALID)
             bad_frame(g, l, "a message that can't be read");
     } else if (f->kind == ORRI_FRAME_FORWARD) {
@@ -516,6 +521,7 @@ void orri_group_abandon(struct orr_group *g, int status) {
 
 /* -- What services and others see ---------------------------------------------------------------------------------- */
 static int may_work(const struct orr_group *g) {
+    if (g->corrupt) return ORR_ECORRUPT;
     if (!g->x || g->node->phase != ORRI_NODE_RUNNING || g->machine_broken) return ORR_EUNAVAILABLE;
     return 0;
 }
@@ -538,6 +544,7 @@ int orri_group_read(struct orr_group *g, struct orri_waiter *w, uint64_t tag) {
 }
 
 int orri_group_query(struct orr_group *g, const struct orr_at *at, struct orr_slice question, struct orr_sink *sink) {
+    if (g->corrupt) return ORR_ECORRUPT;
     if (!g->x || g->restoring.on || g->machine_broken) return ORR_EUNAVAILABLE;
     return g->machine_ops->query(g->machine, at, question, sink);
 }
@@ -561,8 +568,9 @@ const char *orr_group_leader(const struct orr_group *g) {
 }
 
 uint64_t orr_group_digest(const struct orr_group *g) { return g->x && !g->restoring.on ? orri_apply_digest(g) : 0; }
+bool orr_group_corrupt(const struct orr_group *g) { return g->corrupt; }
 
 bool orri_group_ready(const struct orr_group *g) {
     if (!g->here) return true;
-    return g->x && !g->restoring.on && g->status.leader != ORR_NOBODY && g->at.term == g->status.term;
+    return g->x && !g->restoring.on && !g->corrupt && g->status.leader != ORR_NOBODY && g->at.term == g->status.term;
 }

@@ -4,6 +4,7 @@
  *   peer.c       who dials whom, which connection stays    link.c       one connection: handshake, frames
  *   group.c      a group's turn: the driver                apply.c      commits into the machine
  *   snapshot.c   taking and restoring                      service.c    listeners and clients
+ *   agree.c      do the replicas have the same state?
  *   origin.c, forward.c, reads.c, waiters.c                what is under way
  *   frame.c, handshake.c, batch.c, filter.c, identity.c    values and formats
  *   note.c       logging
@@ -17,6 +18,7 @@
 #include "base/assert.h"
 #include "base/heap.h"
 #include "base/rng.h"
+#include "node/agree.h"
 #include "node/filter.h"
 #include "node/frame.h"
 #include "node/group.h"
@@ -123,7 +125,9 @@ struct orr_group {
     bool here;                      /* this node has a replica */
 
     void *x, *machine;
-    bool machine_broken;            /* half restored: asks no more */
+    bool machine_broken;            /* half restored, or corrupt: asks no more, and sees no more entries */
+    bool corrupt;                   /* its state is not what a majority has: agree.c */
+    struct orri_agree agree;
     struct orri_filter filter;
     struct orri_origin origin;
     struct orri_reads reads;
@@ -295,6 +299,12 @@ void orri_group_disenfranchise(struct orr_group *g);
 void orri_group_abandon(struct orr_group *g, int status);
 bool orri_group_ready(const struct orr_group *g);
 void orri_group_delete(struct orr_group *g);
+/* agree.c */
+void orri_agree_applied(struct orr_group *g);               /* an entry was */
+void orri_agree_report(struct orr_group *g, size_t voter, struct orr_slice payload);
+void orri_agree_turn(struct orr_group *g);
+orr_time orri_agree_deadline(const struct orr_group *g);
+void orri_agree_restored(struct orr_group *g);              /* a snapshot was: nothing of before counts */
 /* apply.c */
 int orri_commits_push(struct orr_group *g, const struct orr_entry *e);
 void orri_commits_clear(struct orr_group *g);

@@ -258,7 +258,7 @@ static void on_frame(struct orri_link *l, const struct orri_frame *f) {
     } else {
         if (l->state == ORRI_LINK_READY) orri_peer_up(l);
         if (l->state == ORRI_LINK_UP) orri_peer_heard(l->peer);
-        if (l->state == ORRI_LINK_UP && f->kind != ORRI_FRAME_PING) on_group_frame(l, f);
+        if (l->state == ORRI_LINK_UP && (f->kind != ORRI_FRAME_PING || f->payload.size)) on_group_frame(l, f);
     }
 }
 

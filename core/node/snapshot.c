@@ -41,7 +41,7 @@ void orri_snapshot_abort(struct orr_group *g) {
 }
 
 static bool due(const struct orr_group *g) {
-    return g->taking.state == ORRI_TAKING_NOT && g->node->phase == ORRI_NODE_RUNNING &&
+    return g->taking.state == ORRI_TAKING_NOT && !g->agree.open.index && g->node->phase == ORRI_NODE_RUNNING &&
            g->node->now >= g->taking.not_before && g->config_size && g->status.stored >= g->at.index &&
            orri_storage_log_bytes(g->node->storage, g->number) >= g->node->cfg.snapshot_bytes;
 }
@@ -246,6 +246,7 @@ static void restored(struct orr_group *g) {
     struct orr_node *n = g->node;
     g->restoring.on = false;
     g->at = (struct orr_at){ s->index, s->term, s->time };
+    orri_agree_restored(g);
     while (g->queue.n && g->queue.ring[g->queue.first].index <= s->index) {
         orr_drop(g->queue.ring[g->queue.first].data);
         g->queue.first = (g->queue.first + 1) & (g->queue.cap - 1);

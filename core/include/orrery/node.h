@@ -107,6 +107,9 @@ ORR_API struct orr_group *orr_node_group(struct orr_node *node, const char *name
 ORR_API bool orr_group_status(const struct orr_group *g, struct orr_order_status *out);
 ORR_API const char *orr_group_leader(const struct orr_group *g); /* name of the leader as this node knows it, or NULL */
 ORR_API uint64_t orr_group_digest(const struct orr_group *g);         /* of the state here, at applied */
+/* Is the state here not what a majority has at the same index, or does no majority have the same? Then requests are
+ * answered ORR_ECORRUPT here. */
+ORR_API bool orr_group_corrupt(const struct orr_group *g);
 
 #ifdef __cplusplus
 }

@@ -76,7 +76,8 @@ static void replication(struct orri_resp_conn *c, struct text *t) {
     add(t, "orrery_first:%" PRIu64 "\r\norrery_last:%" PRIu64 "\r\norrery_stored:%" PRIu64 "\r\n"
         "orrery_snapshot:%" PRIu64 "\r\n",
         s.first, s.last, s.stored, s.snapshot);
-    add(t, "orrery_digest:%016" PRIx64 "\r\n", orr_group_digest(c->group));
+    add(t, "orrery_digest:%016" PRIx64 "\r\norrery_corrupt:%d\r\n", orr_group_digest(c->group),
+        orr_group_corrupt(c->group));
 }
 
 static void orrery(struct orri_resp_conn *c, struct text *t) {

@@ -116,6 +116,7 @@ const char *orri_resp_failure(int status) {
     case ORR_EOVERLOADED: return "OVERLOADED too much is waiting already; the command was not done";
     case ORR_EFULL: return "FULL the disk is full; the write was not done";
     case ORR_EUNAVAILABLE: return "UNAVAILABLE this node can't answer now; the command was not done";
+    case ORR_ECORRUPT: return "CORRUPT this replica's state is not the others'; the command was not done";
     case ORR_EINVALID: return "ERR the command is larger than the cluster's limit for one op";
     default: return "FAILED the command was not done";
     }
