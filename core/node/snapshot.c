@@ -213,31 +213,48 @@ static int take_part(struct orr_group *g, struct orr_slice data) {
     return rc;
 }
 
-/* The newest one is damaged: at start the one before it will do, if the log reaches back to it. */
-static void restore_failed(struct orr_group *g, int status) {
-    struct orr_snapshot newest, older = { 0 }, failed = g->restoring.snapshot;
-    struct orr_boot boot;
-    orri_storage_snapshots(g->node->storage, g->number, &newest, &older);
-    orri_storage_boot(g->node->storage, g->number, &boot);
+/* All of the log is there: no snapshot is needed. */
+static void begin_without(struct orr_group *g) {
+    struct orr_node *n = g->node;
+    struct orr_machine_config cfg = { n->w->ops->seed(n->w, g->name), n->alloc, n->w->chunks };
+    g->machine_ops->destroy(g->machine);
+    g->machine = NULL;
+    prefix_drop(g);
+    orri_filter_clear(&g->filter);
+    g->config_size = 0;
+    int rc = g->machine_ops->create(&g->machine, &cfg);
+    if (rc < 0) orri_node_fail(n, 4, "group %s: %s", g->name, orr_strerror(rc));
+    else orri_group_begin(g, NULL);
+}
+
+/* The newest one is damaged: at start the one before it will do, if the log reaches back to it; or the log alone. */
+static void restore_failed(struct orr_group *g, int status, const char *file) {
+    struct orr_snapshot failed = g->restoring.snapshot, older = { 0 };
+    struct orr_node *n = g->node;
+    struct orr_boot boot = { .first = UINT64_MAX };
     g->restoring.on = false;
-    if (!g->x && older.index && older.index < failed.index && boot.first <= older.index + 1 &&
-        boot.last >= older.index) {
-        orri_node_log(
-            g->node, ORR_LOG_WARN,
-            "group %s: its snapshot at %llu can't be loaded (%s): taking the one at %llu and the log behind it",
-            g->name, (unsigned long long)failed.index, orr_strerror(status), (unsigned long long)older.index);
-        orri_snapshot_restore(g, &older);
+    if (!g->x) {
+        orri_storage_snapshot_damaged(n->storage, g->number);
+        orri_storage_snapshots(n->storage, g->number, &older, NULL);
+        orri_storage_boot(n->storage, g->number, &boot);
+    }
+    if (boot.first <= older.index + 1 && boot.last >= older.index) {
+        orri_node_log(n, ORR_LOG_WARN, "group %s: %s can't be loaded (%s): taking the snapshot at %llu and the log "
+                      "behind it", g->name, file, orr_strerror(status), (unsigned long long)older.index);
+        if (older.index) orri_snapshot_restore(g, &older);
+        else begin_without(g);
         return;
     }
     g->machine_broken = true;
     if (status == ORR_ECORRUPT)
         orri_node_fail(
-            g->node, 3,
-            "group %s: its snapshot at %llu is damaged. Put back an undamaged copy of this node's data directory, not "
-            "older than its last start; without one, form the cluster anew (with an emptied one its peers refuse it)",
-            g->name, (unsigned long long)failed.index);
+            n, 3,
+            "group %s: %s, at or before byte %llu of its image: the snapshot is damaged, and the log doesn't reach "
+            "back to an older one. Put back an undamaged copy of this node's data directory, not older than its last "
+            "start; without one, form the cluster anew (with an emptied one its peers refuse it)",
+            g->name, file, (unsigned long long)g->restoring.offset);
     else
-        orri_node_fail(g->node, 4, "group %s: its snapshot at %llu can't be read: %s", g->name,
+        orri_node_fail(n, 4, "group %s: its snapshot at %llu can't be read: %s", g->name,
                        (unsigned long long)failed.index, orr_strerror(status));
 }
 
@@ -266,7 +283,7 @@ void orri_snapshot_fetched(struct orr_group *g, const struct orri_storage_done *
     if (!r->on || d->id != (ORRI_FETCH_OURS | r->offset)) return;      /* of one that was given up */
     int rc = d->status < 0 ? d->status : d->data.size == 0 ? ORR_ECORRUPT : take_part(g, d->data);
     if (rc == -ENOMEM) orri_node_fail(g->node, 4, "group %s: no memory for its snapshot", g->name);
-    else if (rc < 0) restore_failed(g, rc);
+    else if (rc < 0) restore_failed(g, rc, d->text ? d->text : "its snapshot");
     else if (r->offset >= r->snapshot.size) restored(g);
     else fetch_next(g);
 }

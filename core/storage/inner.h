@@ -137,9 +137,10 @@ struct orri_kept {                  /* a snapshot with its file */
     struct orri_errand e;           /* open, close, remove */
     struct orr_file *file;          /* NULL: not open */
     struct orri_queue reads;        /* wait for the open */
-    struct orri_kept *next;         /* in s->retired */
+    struct orri_kept *next;         /* in s->retired, or of its group's damaged ones */
     unsigned readers;
     bool dropped, remove;           /* dropped: to be closed when nobody reads, and removed where it says so */
+    bool damaged;                   /* its removal is synced: come back, it would stand in a good one's place */
     struct orri_sum *sum;           /* of what was read in a row from the beginning */
     uint64_t summed;
     char name[ORRI_SNAPSHOT_NAME];
@@ -167,6 +168,7 @@ struct orri_group {
     orr_index plan_first, plan_last;
     size_t plan_n;
     struct orri_kept *newest, *older;
+    struct orri_kept *damaged;      /* not to be used; by `next`; they go when the next snapshot is there */
     struct orri_writer *writer, *receiver;
     struct orri_result room;
 };

@@ -165,12 +165,14 @@ static bool reconcile(struct orri_recovery *r, struct orri_group *g) {
     orr_index reach = snapshot ? snapshot->index : 0;
     const struct orri_segment *last = orri_segment_last(r->s);
     const char *name = last ? last->name : "the directory";
-    char what[160];
+    char what[160], prefix[16];
     if (reach + 1 < g->first) {
+        (void)snprintf(prefix, sizeof prefix, "snap-%08x-", g->id);
+        bool damaged = strncmp(r->damaged, prefix, strlen(prefix)) == 0;
         (void)snprintf(what, sizeof what,
-                       "the log of group %u begins at entry %llu, and no whole snapshot reaches up to it", g->id,
-                       (unsigned long long)g->first);
-        orri_recover_damage(r, name, 0, ORR_ECORRUPT, what);
+                       "%sthe log of group %u begins at entry %llu, and no whole snapshot reaches up to it",
+                       damaged ? "this snapshot is damaged; " : "", g->id, (unsigned long long)g->first);
+        orri_recover_damage(r, damaged ? r->damaged : name, 0, ORR_ECORRUPT, what);
         return false;
     }
     bool inside = reach >= g->known && reach <= g->last;
@@ -232,8 +234,10 @@ static void snapshot_read(struct orri_errand *e, int status) {
         return;
     }
     if (!good) {                                /* it is left where it is; what matters is whether it is missed */
-        static const char text[] = "a snapshot's file is damaged and is not used";
-        r->s->w->ops->log(r->s->w, ORR_LOG_WARN, text, sizeof text - 1);
+        char text[160];
+        (void)snprintf(r->damaged, sizeof r->damaged, "%s", r->name);
+        int size = snprintf(text, sizeof text, "%s, offset 0: this snapshot is damaged and is not used", r->name);
+        r->s->w->ops->log(r->s->w, ORR_LOG_WARN, text, (size_t)size);
     }
     orri_errand_file(e, ORR_OP_CLOSE, r->snapshot_file, 0, 0, snapshot_closed);
 }

@@ -36,6 +36,7 @@ struct orri_recovery {
     uint64_t search_at, search_segment, search_number;
     void (*search_over)(struct orri_recovery *r, bool found);
     char removing[ORRI_SNAPSHOT_NAME];
+    char damaged[ORRI_SNAPSHOT_NAME];   /* a snapshot that can't be used; empty: none */
     uint64_t cut;                   /* bytes of an unfinished batch that was cut off; 0: none was seen */
 };
 /* Ends the recovery with a status; the text stands in s->text. */

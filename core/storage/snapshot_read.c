@@ -13,6 +13,7 @@ struct fetch {
     struct orri_kept *kept;
     uint64_t offset;
     size_t size;
+    char name[ORRI_SNAPSHOT_NAME];  /* of its file, which may be gone when this is told */
 };
 
 /* -- Which are kept ------------------------------------------------------------------------------------------------ */
@@ -44,7 +45,7 @@ bool orri_snapshot_later(const struct orri_kept *a, const struct orri_kept *b) {
                                                   : a->snapshot.term > b->snapshot.term;
 }
 
-static void removed(struct orri_errand *e, int status) {
+static void gone(struct orri_errand *e, int status) {
     struct orri_kept *kept = e->owner;
     (void)status;                   /* the next start sees three of them and sweeps */
     struct orri_kept **link = &e->s->retired;
@@ -53,12 +54,18 @@ static void removed(struct orri_errand *e, int status) {
     orri_kept_free(e->s, kept);
 }
 
+static void removed(struct orri_errand *e, int status) {
+    const struct orri_kept *kept = e->owner;
+    if (kept->damaged) orri_errand_name(e, ORR_OP_SYNC_DIR, NULL, NULL, gone);
+    else gone(e, status);
+}
+
 static void closed(struct orri_errand *e, int status) {
     struct orri_kept *kept = e->owner;
     (void)status;
     kept->file = NULL;
     if (kept->remove) orri_errand_name(e, ORR_OP_REMOVE, kept->name, NULL, removed);
-    else removed(e, 0);
+    else gone(e, 0);
 }
 
 static void go_if_unread(struct orri_kept *kept) {
@@ -75,8 +82,28 @@ static void retire(struct orr_storage *s, struct orri_kept *kept, bool remove) {
     go_if_unread(kept);
 }
 
+void orri_storage_snapshot_damaged(struct orr_storage *s, uint32_t group) {
+    struct orri_group *g = orri_group_find(s, group);
+    if (!g || !g->newest) return;
+    g->newest->damaged = true;
+    g->newest->next = g->damaged;
+    g->damaged = g->newest;
+    g->newest = g->older;
+    g->older = NULL;
+    orri_index_measure(g);
+}
+
+/* A file of the same name is the new one's. */
+static void drop_damaged(struct orr_storage *s, struct orri_group *g, const struct orri_kept *now) {
+    for (struct orri_kept *kept; (kept = g->damaged);) {
+        g->damaged = kept->next;
+        retire(s, kept, strcmp(kept->name, now->name) != 0);
+    }
+}
+
 void orri_snapshot_keep(struct orr_storage *s, struct orri_group *g, struct orri_kept *kept) {
     struct orri_kept *out = g->older;
+    drop_damaged(s, g, kept);
     if (g->newest && strcmp(g->newest->name, kept->name) == 0) {
         retire(s, g->newest, false);            /* the same name again: the file is the new one's */
         g->newest = kept;
@@ -159,7 +186,11 @@ int orri_snapshot_fetch(struct orr_storage *s, uint32_t group, const struct orr_
     f->offset = fetch->offset;
     uint64_t left = f->kept && f->offset < f->kept->snapshot.size ? f->kept->snapshot.size - f->offset : 0;
     f->size = fetch->bytes_max < left ? fetch->bytes_max : (size_t)left;
-    if (f->kept) f->kept->readers++;
+    if (f->kept) {
+        f->kept->readers++;
+        memcpy(f->name, f->kept->name, sizeof f->name);
+        f->f.result.done.text = f->name;
+    }
     if (f->size == 0) {
         tell(f, f->kept ? 0 : ORR_EUNAVAILABLE);
     } else if (f->kept->file) {

@@ -74,7 +74,7 @@ enum orri_storage_kind {
     ORR_TAKE_STORED,        /* group, id, status */
     ORR_TAKE_PART,          /* group, id, status */
     ORR_TAKE_FETCHED,       /* group, id, status, entries: borrowed until the next take (their slices: hold) */
-    ORR_TAKE_FETCHED_PART,  /* group, id, status, data: likewise */
+    ORR_TAKE_FETCHED_PART,  /* group, id, status, data: likewise; text: the file's name */
     ORR_TAKE_SNAPSHOT,      /* group, status, snapshot */
     ORR_TAKE_ROOM,          /* group: snapshot_room is above 0 again */
     ORR_TAKE_FULL,          /* status ORR_EFULL: the disk is full, proposals should be refused; 0: there is room again.
@@ -100,6 +100,10 @@ void orri_storage_boot(struct orr_storage *s, uint32_t group, struct orr_boot *o
 /* The newest complete snapshot of a group, index 0: none; the one before it in *older (may be NULL). */
 void orri_storage_snapshots(const struct orr_storage *s, uint32_t group, struct orr_snapshot *newest,
                             struct orr_snapshot *older);
+
+/* The newest one can't be loaded: the one before it takes its place (index 0: there is none), and the log is measured
+ * from there. The file goes when the next snapshot has its name; until then the next start tries it once more. */
+void orri_storage_snapshot_damaged(struct orr_storage *s, uint32_t group);
 
 struct orri_storage_stats {
     uint64_t bytes_log;             /* in segments in use */

@@ -45,6 +45,10 @@ void orri_group_free(struct orr_storage *s, struct orri_group *g) {
     orri_index_forget_configs(s, g, 0, UINT64_MAX);
     orri_kept_free(s, g->newest);
     orri_kept_free(s, g->older);
+    for (struct orri_kept *kept; (kept = g->damaged);) {
+        g->damaged = kept->next;
+        orri_kept_free(s, kept);
+    }
     orri_put(s, g->configs, g->cap_configs * sizeof *g->configs);
     orri_put(s, g->state, g->state_cap);
     orri_put(s, g->places, g->cap_places * sizeof *g->places);

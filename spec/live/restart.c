@@ -1,13 +1,17 @@
-/* restart.c - going and coming back: leaving soon whoever is connected, and the replay of a long log.
+/* restart.c - going and coming back: leaving soon whoever is connected, the replay of a long log, damaged snapshots.
  *
  *     restart PROGRAM [NAME...]           all, or those whose name holds one of the words
  *
  * ORR_LONG=1 replays three million writes. Times are generous, for others may use the machine; what they guard against
  * is a wait for a timeout, or work that grows with the log in one turn. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "live.h"
 
@@ -156,6 +160,127 @@ static void replay(void) {
     one_replays(live_follower(&l), last);
 }
 
+/* -- Damaged snapshots --------------------------------------------------------------------------------------------- */
+/* The `which`-th of the node's snapshots, from the newest; their names sort by index. */
+static bool snapshot_file(const struct live_node *n, size_t which, char *out, size_t size) {
+    struct dirent **names;
+    char dir[LIVE_PATH];
+    snprintf(dir, sizeof dir, "%.480s/%s", n->data, n->id);
+    int count = scandir(dir, &names, NULL, alphasort);
+    bool found = false;
+    for (int i = count - 1; i >= 0; i--) {
+        bool is = strncmp(names[i]->d_name, "snap-", 5) == 0 && !strstr(names[i]->d_name, ".tmp");
+        if (is && which-- == 0) found = snprintf(out, size, "%s/%s", dir, names[i]->d_name) > 0;
+        free(names[i]);
+    }
+    if (count >= 0) free(names);
+    return found;
+}
+
+/* Writes and overwrites until the node has taken one more snapshot. Each round leaves a mark. */
+static void until_snapshot(struct live_node *n, unsigned *marks) {
+    int64_t before = live_info_number(n, "orrery_snapshot");
+    for (orr_time until = live_now() + 120 * ORR_SECOND; live_now() < until;) {
+        char key[32];
+        for (unsigned i = 0; i < 16; i++) {
+            snprintf(key, sizeof key, "big%u", i);
+            struct live_conn *c = &n->talk;
+            if (!live_set_big(c, key, (char)('a' + i), 500000, 10 * ORR_SECOND)) live_die("a write is not taken");
+        }
+        for (unsigned i = 0; i < 16; i++) {
+            struct live_reply r = live_reply(&n->talk, 10 * ORR_SECOND);
+            if (!live_is(&r, '+', "OK")) live_die("a large write fails");
+        }
+        snprintf(key, sizeof key, "mark%u", (*marks)++);
+        if (!live_write_works(n, 5 * ORR_SECOND, key, "1")) live_die("a write does not work");
+        if (live_info_number(n, "orrery_snapshot") > before) return;
+    }
+    live_die("no snapshot is taken");
+}
+
+static bool has_marks(struct live_node *n, unsigned marks) {
+    for (unsigned i = 0; i < marks; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "mark%u", i);
+        struct live_reply r = live_ask(n, 5 * ORR_SECOND, "EXISTS", key, NULL);
+        if (r.type != ':' || r.n != 1) return false;
+    }
+    return true;
+}
+
+static void flip(const char *path) {
+    unsigned char byte = 0;
+    int fd = open(path, O_RDWR);
+    off_t middle = lseek(fd, 0, SEEK_END) / 2;
+    bool ok = fd >= 0 && pread(fd, &byte, 1, middle) == 1;
+    byte ^= 0x20;
+    if (!ok || pwrite(fd, &byte, 1, middle) != 1) live_die(path);
+    close(fd);
+}
+static void cut(const char *path) {
+    int fd = open(path, O_RDWR);
+    if (fd < 0 || ftruncate(fd, lseek(fd, 0, SEEK_END) / 2) < 0) live_die(path);
+    close(fd);
+}
+static void empty(const char *path) {
+    if (truncate(path, 0) < 0) live_die(path);
+}
+
+/* A start that falls back takes a new snapshot soon: each begins with the directory as it was. */
+static void copy(const struct live_node *n, const char *from, const char *to) {
+    char command[4 * LIVE_PATH];
+    snprintf(command, sizeof command, "cd '%.400s' && rm -rf '%s/%s' && cp -a '%s/%s' '%s'", l.dir, to, n->id, from,
+             n->id, to);
+    if (system(command) != 0) live_die(command);
+}
+
+static void snapshots(void) {
+    static const struct {
+        const char *what;
+        void (*damage)(const char *path);
+    } ways[] = { { "a byte flipped", flip }, { "cut in its middle", cut }, { "emptied", empty } };
+    struct live_node *n = &l.nodes[0];
+    char newest[2 * LIVE_PATH], older[2 * LIVE_PATH], line[1024] = "";
+    unsigned marks = 0;
+    live_up(&l);
+    until_snapshot(n, &marks);
+    live_stop(n);
+    if (!snapshot_file(n, 0, newest, sizeof newest)) live_die("no snapshot is there");
+    flip(newest);
+    live_start(n);
+    bool all = live_serves(n, 30 * ORR_SECOND) && has_marks(n, marks);
+    live_check(all && live_line(n, strrchr(newest, '/') + 1, line, sizeof line),
+               "its only snapshot with a byte flipped: the log gives all: %s", line);
+    until_snapshot(n, &marks);
+    until_snapshot(n, &marks);
+    if (!live_write_works(n, 5 * ORR_SECOND, "mark0", "again")) live_die("a write does not work");
+    live_stop(n);
+    bool two = snapshot_file(n, 0, newest, sizeof newest) && snapshot_file(n, 1, older, sizeof older);
+    if (!live_check(two, "a node has two snapshots")) return;
+    copy(n, "data", ".");
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        ways[i].damage(newest);
+        live_start(n);
+        bool up = live_serves(n, 30 * ORR_SECOND) && has_marks(n, marks);
+        bool told = live_line(n, strrchr(newest, '/') + 1, line, sizeof line);
+        live_check(up && told, "its newest snapshot %s: the older one and the log give all: %s", ways[i].what, line);
+        live_stop(n);
+        copy(n, ".", "data");
+    }
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        ways[i].damage(newest);
+        ways[i].damage(older);
+        live_start(n);
+        bool ended = live_ended(n, 20 * ORR_SECOND);
+        bool told = live_line(n, "stopping", line, sizeof line) && strstr(line, "snap-") && strstr(line, "Put back");
+        live_check(ended && n->status == 3 && told, "both %s: it refuses (exit %d): %s", ways[i].what, n->status,
+                   line);
+        copy(n, ".", "data");
+    }
+    live_start(n);
+    live_check(live_serves(n, 30 * ORR_SECOND) && has_marks(n, marks), "put right, it has all");
+}
+
 /* -- The whole ----------------------------------------------------------------------------------------------------- */
 static const struct {
     const char *name;
@@ -164,6 +289,7 @@ static const struct {
 } tests[] = {
     { "leaving", leaving, 3 },
     { "replay", replay, 3 },
+    { "snapshots", snapshots, 1 },
 };
 
 int main(int argc, char **argv) {

@@ -42,7 +42,7 @@ static void *count(void *ud, void *ptr, size_t old_size, size_t new_size) {
 }
 
 static void keep(struct fixture *f, const struct orri_storage_done *d) {
-    if (d->text) (void)snprintf(f->text, sizeof f->text, "%s", d->text);
+    if (d->text && d->status < 0) (void)snprintf(f->text, sizeof f->text, "%s", d->text);
     if (d->kind == ORR_TAKE_OPENED) {
         f->opened = true;
         f->status = d->status;
@@ -588,6 +588,77 @@ static void test_damage_in_a_snapshot(void **state) {
     done(f);
 }
 
+enum damage { FLIPPED, CUT, EMPTIED };
+
+static void damage(struct fixture *f, const char *name, enum damage how) {
+    if (how == FLIPPED) {
+        assert_int_equal(orr_sim_disk_rot(f->sim, "a", name, ORRI_SNAPSHOT_HEAD + sizeof picture / 10 * 9), 0);
+        return;
+    }
+    struct probe_req open = { .op = ORR_OP_OPEN, .u.open.path = name };
+    assert_int_equal(probe_run(&f->probe, &open), 0);
+    struct probe_req cut = { .op = ORR_OP_TRUNCATE, .u.file = { .file = open.u.open.file } };
+    if (how == CUT) cut.u.file.at = open.u.open.size / 2;
+    assert_int_equal(probe_run(&f->probe, &cut), 0);
+    struct probe_req sync = { .op = ORR_OP_SYNC, .u.file = { .file = open.u.open.file } };
+    assert_int_equal(probe_run(&f->probe, &sync), 0);
+}
+
+/* The newest of two is damaged: the one before it is used, and is not given up for one that can't be. */
+static void a_damaged_snapshot(enum damage how) {
+    struct fixture *f = fixture(0);
+    struct orr_snapshot newest, older;
+    assert_int_equal(store(f, 1, "s", 1, 12, ORR_ENTRY_DATA, 100, false), 0);
+    run(f, 20 * ORR_MS);
+    own_snapshot(f, 3);
+    own_snapshot(f, 6);
+    orri_storage_release(f->s, 1, 3);
+    assert_int_equal(store(f, 1, "t", 0, 0, 0, 0, false), 0);
+    run(f, 20 * ORR_MS);
+    uint64_t after_six = orri_storage_log_bytes(f->s, 1);
+    char bad[ORRI_SNAPSHOT_NAME];
+    snprintf(bad, sizeof bad, "%s", name_of(f, "snap-", 1));
+    damage(f, bad, how);
+    restart(f, true);
+    assert_int_equal(f->status, 0);
+    if (how == FLIPPED) {
+        assert_int_equal(read_all(f, 6), ORR_ECORRUPT);
+        assert_string_equal(f->text, bad);
+        orri_storage_snapshot_damaged(f->s, 1);
+    }
+    orri_storage_snapshots(f->s, 1, &newest, &older);
+    assert_int_equal(newest.index, 3);
+    assert_int_equal(older.index, 0);
+    assert_true(orri_storage_log_bytes(f->s, 1) > after_six);
+    assert_int_equal(read_all(f, 3), 0);
+    own_snapshot(f, 9);
+    orri_storage_snapshots(f->s, 1, &newest, &older);
+    assert_int_equal(newest.index, 9);
+    assert_int_equal(older.index, 3);               /* not the damaged one */
+    restart(f, true);
+    orri_storage_snapshots(f->s, 1, &newest, &older);
+    assert_int_equal(newest.index, 9);
+    assert_int_equal(older.index, 3);
+    assert_int_equal(read_all(f, 3), 0);
+    /* The next one is damaged, too, and the log reaches back no farther than to it. */
+    orri_storage_release(f->s, 1, 9);
+    assert_int_equal(store(f, 1, "u", 0, 0, 0, 0, false), 0);
+    run(f, 20 * ORR_MS);
+    orri_storage_snapshots(f->s, 1, &newest, NULL);
+    orri_snapshot_name(bad, 1, &newest);
+    damage(f, bad, how == FLIPPED ? CUT : how);
+    restart(f, true);
+    assert_int_equal(f->status, ORR_ECORRUPT);
+    assert_non_null(strstr(f->text, bad));
+    assert_non_null(strstr(f->text, "offset 0"));
+    assert_non_null(strstr(f->text, "group 1"));
+    assert_non_null(strstr(f->text, "Put back"));
+    done(f);
+}
+static void test_a_flipped_byte_in_the_newest_snapshot(void **state) { (void)state, a_damaged_snapshot(FLIPPED); }
+static void test_the_newest_snapshot_cut(void **state) { (void)state, a_damaged_snapshot(CUT); }
+static void test_the_newest_snapshot_emptied(void **state) { (void)state, a_damaged_snapshot(EMPTIED); }
+
 static void test_all_memory_is_given_back(void **state) {
     (void)state;
     struct fixture *f = fixture(0);
@@ -675,6 +746,9 @@ int main(void) {
         cmocka_unit_test(test_all_memory_is_given_back),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_damage_in_a_snapshot),
+        cmocka_unit_test(test_a_flipped_byte_in_the_newest_snapshot),
+        cmocka_unit_test(test_the_newest_snapshot_cut),
+        cmocka_unit_test(test_the_newest_snapshot_emptied),
         cmocka_unit_test(test_a_snapshot_from_a_peer),
     };
     return cmocka_run_group_tests_name("storage", tests, NULL, NULL);
