@@ -134,20 +134,35 @@ static bool take_batch(struct lab *lab, struct disk *d, size_t node) {
     return true;
 }
 
+/* The segment that a slot holds: by its header, or by its first batch where that is of a later one, since of the write
+ * that began it a power loss may have kept that batch alone. */
+static bool claim_at(struct lab *lab, size_t node, const char *path, uint64_t log, struct orri_wal_header *out) {
+    unsigned char header[ORRI_WAL_HEADER], first[ORRI_WAL_HEAD];
+    struct orri_wal_head head;
+    if (!read_at(lab, node, path, 0, header, sizeof header)) return false;
+    if (orri_wal_get_header(header, log, out) < 0) *out = (struct orri_wal_header){ .log = log };
+    bool begun = read_at(lab, node, path, ORRI_WAL_PAGE, first, sizeof first);
+    if (begun && orri_wal_get_head(first, log, &head) == 0 && head.segment > out->segment) {
+        out->segment = head.segment;
+        out->number = head.number;
+        out->chain = head.before;
+    }
+    return out->segment > 0;
+}
+
 /* The segment to go on with: of those behind the present one whose first batch is there (a slot may still bear a header
  * whose segment never began), the least, and of equals the one that goes on where this one ends. */
 static bool find_segment(struct lab *lab, size_t node, const struct disk *d, struct orri_wal_header *best, char *path) {
     bool found = false, follows = false;
     const char *name;
     for (size_t i = 0; (name = orr_sim_disk_durable_name(lab->sim, lab->names[node], i)) != NULL; i++) {
-        unsigned char bytes[ORRI_WAL_HEADER];
         uint64_t log;
         uint32_t slot;
         struct orri_wal_header h;
         struct orri_wal_head head;
         struct orr_slice body;
-        if (!orri_wal_name_read(name, &log, &slot) || !read_at(lab, node, name, 0, bytes, sizeof bytes)) continue;
-        if (orri_wal_get_header(bytes, log, &h) < 0 || (d->open && h.segment <= d->next.segment)) continue;
+        if (!orri_wal_name_read(name, &log, &slot) || !claim_at(lab, node, name, log, &h)) continue;
+        if (d->open && h.segment <= d->next.segment) continue;
         if (found && (h.segment > best->segment || (h.segment == best->segment && follows))) continue;
         if (!batch_at(lab, node, name, ORRI_WAL_PAGE, &h, &head, &body)) continue;
         *best = h;
