@@ -23,7 +23,9 @@ static inline struct orr_writer orri_writer(void *at, size_t cap) {
     return (struct orr_writer){ (unsigned char *)at, (unsigned char *)at + cap, false };
 }
 static inline struct orr_reader orri_reader(const void *at, size_t size) {
-    return (struct orr_reader){ (const unsigned char *)at, (const unsigned char *)at + size, false };
+    static const unsigned char nothing;     /* an empty slice may be nowhere, and NULL is not to be added to */
+    const unsigned char *from = size ? (const unsigned char *)at : &nothing;
+    return (struct orr_reader){ from, from + size, false };
 }
 static inline size_t orri_left(const struct orr_reader *r) { return (size_t)(r->end - r->at); }
 

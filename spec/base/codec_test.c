@@ -152,6 +152,15 @@ static void no_input_is_read_past_its_end(void **state) {
     }
 }
 
+static void what_is_empty_may_be_nowhere(void **state) {
+    (void)state;
+    struct orr_reader r = orri_reader(NULL, 0);
+    assert_non_null(r.at);
+    assert_int_equal(orri_left(&r), 0);
+    assert_int_equal(orri_read_u8(&r), 0);
+    assert_true(r.failed);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_are_little_endian),
@@ -161,6 +170,7 @@ int main(void) {
         cmocka_unit_test(a_varint_has_one_form_only),
         cmocka_unit_test(blobs_keep_to_their_limit),
         cmocka_unit_test(no_input_is_read_past_its_end),
+        cmocka_unit_test(what_is_empty_may_be_nowhere),
     };
     return cmocka_run_group_tests_name("base.codec", tests, NULL, NULL);
 }
