@@ -7,8 +7,8 @@
  * `corrupt`, takes no snapshot and hands leadership over, but goes on voting and storing, for its log is as good as
  * ever; its machine no longer sees what is committed. Where all have answered and no digest has a majority, or three
  * disputes in a row could not be settled, nobody can tell who is right, and it stops, too. A snapshot that comes from
- * the leader is a state of others, and ends it; so does a new start, if the snapshot on the disk is older than the
- * damage.
+ * the leader is a state of others, and ends it; so does a new start, from the last snapshot, which was named only when
+ * a majority had agreed with its state or a later one (snapshot.c).
  *
  * A report is a PING with a group and a payload, which a peer that does not know of it takes as a PING:
  *   byte  size  field (little-endian)
@@ -162,7 +162,7 @@ static void settle(struct orr_group *g) {
     }
 }
 
-static void dispute(struct orr_group *g, struct orri_mark ours) {
+static void dispute(struct orr_group *g, struct orri_mark ours, struct orri_mark said, size_t voter) {
     struct orri_agree *a = &g->agree;
     if (a->open.index || ours.index <= a->settled) return;
     a->open = ours;
@@ -171,6 +171,7 @@ static void dispute(struct orr_group *g, struct orri_mark ours) {
     for (size_t i = 0; i < g->n_voters; i++) {
         if (a->said[i].index == ours.index) a->votes[i] = a->said[i];
     }
+    a->votes[voter] = said;
     tell_all(g, ours, true);
 }
 
@@ -178,8 +179,10 @@ static void dispute(struct orr_group *g, struct orri_mark ours) {
 static void compare(struct orr_group *g, size_t voter) {
     struct orri_mark said = g->agree.said[voter], ours = said;
     if (said.index == 0 || said.index > g->at.index) return;
-    if (known(g, said.index, &ours.digest) && ours.digest != said.digest) dispute(g, ours);
     g->agree.said[voter].index = 0;
+    if (!known(g, said.index, &ours.digest)) return;
+    if (ours.digest == said.digest) g->agree.same[voter] = said.index;
+    else dispute(g, ours, said, voter);
 }
 
 static void answer(struct orr_group *g, size_t voter) {
@@ -196,6 +199,12 @@ void orri_agree_report(struct orr_group *g, size_t voter, struct orr_slice paylo
     a->said[voter] = r.mark;
     if (r.mark.index == a->open.index) a->votes[voter] = r.mark;
     if (r.asks) a->asked[voter] = r.mark.index;
+}
+
+bool orri_agree_holds(const struct orr_group *g, orr_index index) {
+    size_t n = 1;
+    for (size_t i = 0; i < g->n_voters; i++) n += g->agree.same[i] >= index;
+    return n >= g->n_voters / 2 + 1;
 }
 
 /* -- The turn ------------------------------------------------------------------------------------------------------ */

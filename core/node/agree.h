@@ -17,6 +17,7 @@ struct orri_agree {
     struct orri_mark marks[ORRI_AGREE_MARKS];       /* our own, at multiples of the step */
     struct orri_mark recent[ORRI_AGREE_RECENT];     /* and at the last ones */
     struct orri_mark said[ORRI_AGREE_VOTERS];       /* by each voter last, not compared yet */
+    orr_index same[ORRI_AGREE_VOTERS];              /* the last at which each voter had what we have */
     orr_index asked[ORRI_AGREE_VOTERS];             /* what each voter asks for: answered once it is applied here */
     struct orri_mark votes[ORRI_AGREE_VOTERS];      /* on the open dispute */
     struct orri_mark open;          /* the dispute: our own mark. index 0: none */

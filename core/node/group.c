@@ -383,7 +383,8 @@ void orri_group_turn(struct orr_group *g) {
     if (unfinished) n->again = true;
     orr_time at = g->order->deadline(g->x);
     orr_time others[] = { g->corrupt ? ORR_NEVER : orri_origin_deadline(&g->origin), orri_reads_deadline(&g->reads),
-                          nudge_due(g), orri_agree_deadline(g) };
+                          nudge_due(g), orri_agree_deadline(g),
+                          g->taking.state == ORRI_TAKING_HELD ? g->taking.held_until : ORR_NEVER };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) at = others[i] < at ? others[i] : at;
     orri_node_alarm(n, &g->alarm, at);
 }

@@ -93,11 +93,14 @@ struct orri_commits {                 /* entries handed out as committed, not ap
     struct orr_entry *ring;
     size_t first, n, cap;           /* cap: a power of two */
 };
-enum orri_taking_state { ORRI_TAKING_NOT, ORRI_TAKING_PREFIX, ORRI_TAKING_PIECES, ORRI_TAKING_FINISH };
+enum orri_taking_state {
+    ORRI_TAKING_NOT, ORRI_TAKING_PREFIX, ORRI_TAKING_PIECES, ORRI_TAKING_HELD /* for agree.c */, ORRI_TAKING_FINISH
+};
 struct orri_taking {                /* a snapshot of our own */
     enum orri_taking_state state;
     struct orr_snapshot snapshot;
     orr_time not_before;            /* after a failure */
+    orr_time held_until;            /* HELD: at the latest */
 };
 struct orri_restoring {             /* a snapshot goes into the machine */
     bool on, prefix_done;
@@ -305,6 +308,7 @@ void orri_agree_report(struct orr_group *g, size_t voter, struct orr_slice paylo
 void orri_agree_turn(struct orr_group *g);
 orr_time orri_agree_deadline(const struct orr_group *g);
 void orri_agree_restored(struct orr_group *g);              /* a snapshot was: nothing of before counts */
+bool orri_agree_holds(const struct orr_group *g, orr_index index);  /* a majority has had our state there, or later */
 /* apply.c */
 int orri_commits_push(struct orr_group *g, const struct orr_entry *e);
 void orri_commits_clear(struct orr_group *g);

@@ -24,12 +24,14 @@ enum {
     FETCH = 256 << 10               /* read at a time */
 };
 #define PAUSE (5 * ORR_SECOND)      /* after a snapshot that failed */
+#define HOLD (30 * ORR_SECOND)      /* for the others' word on it */
 
 static const unsigned char magic[4] = { 'O', 'G', 'R', 'P' };
 
 /* -- Taking -------------------------------------------------------------------------------------------------------- */
 static void taken_not(struct orr_group *g) {
-    if (g->taking.state != ORRI_TAKING_NOT) g->machine_ops->unfreeze(g->machine);
+    bool frozen = g->taking.state == ORRI_TAKING_PREFIX || g->taking.state == ORRI_TAKING_PIECES;
+    if (frozen) g->machine_ops->unfreeze(g->machine);
     g->taking.state = ORRI_TAKING_NOT;
 }
 
@@ -90,6 +92,12 @@ static int write_piece(struct orr_group *g, size_t room) {
     return rc < 0 ? rc : more;
 }
 
+/* A snapshot of a state that has come apart from the others' would keep it so over a new start: it gets its name when a
+ * majority is known to have the same. Where the others are silent, or room is short, it can't wait for that. */
+static bool may_name(const struct orr_group *g) {
+    return orri_agree_holds(g, g->taking.snapshot.index) || g->node->disk_full || g->node->now >= g->taking.held_until;
+}
+
 void orri_snapshot_step(struct orr_group *g) {
     int rc = 0;
     if (g->restoring.on || g->machine_broken) return;
@@ -105,9 +113,14 @@ void orri_snapshot_step(struct orr_group *g) {
         if (rc == 1) {
             g->node->again = true;
         } else if (rc == 0) {
-            g->taking.state = ORRI_TAKING_FINISH;
-            rc = orri_storage_snapshot_finish(g->node->storage, g->number);
+            g->machine_ops->unfreeze(g->machine);
+            g->taking.state = ORRI_TAKING_HELD;
+            g->taking.held_until = g->node->now + HOLD;
         }
+    }
+    if (g->taking.state == ORRI_TAKING_HELD && may_name(g)) {
+        g->taking.state = ORRI_TAKING_FINISH;
+        rc = orri_storage_snapshot_finish(g->node->storage, g->number);
     }
     if (rc < 0) {
         orri_node_log_rarely(g->node, &g->note, ORR_LOG_WARN, "group %s: no snapshot now: %s", g->name,

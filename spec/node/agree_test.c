@@ -20,7 +20,7 @@ enum { NODES_MAX = 5, IDS = 1000 };
 struct cluster;
 struct member {
     struct cluster *cluster;
-    char name[16], at[32], service[32];
+    char name[32], at[48], service[48];
     struct orr_node *node;
     struct orr_group *group;
     struct orr_sim_client *client;
@@ -36,6 +36,7 @@ struct cluster {
     struct orr_node_member file[NODES_MAX];
     uint64_t next;
     bool quiet;
+    uint64_t snapshot_bytes;
     unsigned said_corrupt;          /* log lines that say so */
 };
 
@@ -56,6 +57,7 @@ static int boot(void *ud, struct orr_world *w, const char *name) {
     cfg.nodes = m->cluster->file;
     cfg.n_nodes = m->cluster->n;
     cfg.segment_bytes = 1 << 20;
+    cfg.snapshot_bytes = m->cluster->snapshot_bytes;
     int rc = orr_node_new(&m->node, w, &cfg, &(const char *){ NULL });
     struct orr_group_spec spec = { .order = &orr_raft_order, .machine = &counter_machine };
     if (rc == 0) rc = orr_node_replicate(m->node, "count", &spec, &m->group);
@@ -102,7 +104,7 @@ static void beat(void *ud) {
 }
 
 /* -- The cluster --------------------------------------------------------------------------------------------------- */
-static struct cluster *cluster_new(size_t n, uint64_t seed) {
+static struct cluster *cluster_with(size_t n, uint64_t seed, uint64_t snapshot_bytes) {
     struct cluster *c = calloc(1, sizeof *c);
     struct orr_sim_config cfg;
     orr_sim_config_init(&cfg);
@@ -110,6 +112,7 @@ static struct cluster *cluster_new(size_t n, uint64_t seed) {
     cfg.log = on_log;
     cfg.ud = c;
     c->n = n;
+    c->snapshot_bytes = snapshot_bytes;
     counter_pad = 0;
     assert_int_equal(orr_sim_new(&c->sim, &cfg), 0);
     for (size_t i = 0; i < n; i++) {
@@ -132,6 +135,7 @@ static struct cluster *cluster_new(size_t n, uint64_t seed) {
     for (size_t i = 0; i < n; i++) assert_true(c->m[i].done > 50);
     return c;
 }
+static struct cluster *cluster_new(size_t n, uint64_t seed) { return cluster_with(n, seed, 64 << 20); }
 static void cluster_free(struct cluster *c) {
     orr_sim_free(c->sim);
     free(c);
@@ -258,6 +262,25 @@ static void who_has_been_away_is_not_wrong(void **state) {
     cluster_free(c);
 }
 
+static void no_snapshot_keeps_what_is_wrong(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct cluster *c = cluster_with(3, seed, 64 << 10);
+        struct member *wrong = &c->m[seed % 3];
+        struct orr_order_status s;
+        run(c, 3 * ORR_SECOND + (orr_time)seed * 130 * ORR_MS);
+        assert_true(orr_group_status(wrong->group, &s) && s.snapshot > 0);
+        lead_astray(wrong, IDS + 1);
+        run(c, BOUND);
+        assert_true(corrupt(c) == 1 && orr_group_corrupt(wrong->group));
+        assert_int_equal(orr_sim_restart(c->sim, wrong->name, ORR_SIM_KEPT), 0);
+        run(c, BOUND);
+        assert_true(corrupt(c) == 0 && serves(c, wrong));
+        assert_int_equal(counter_of(wrong->group, IDS + 1), 0);
+        cluster_free(c);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reports_read_as_written_and_nothing_else_does),
@@ -267,6 +290,7 @@ int main(void) {
         cmocka_unit_test(without_a_majority_all_stop),
         cmocka_unit_test(two_that_differ_stop_when_the_third_is_away_for_long),
         cmocka_unit_test(who_has_been_away_is_not_wrong),
+        cmocka_unit_test(no_snapshot_keeps_what_is_wrong),
     };
     return cmocka_run_group_tests_name("node.agree", tests, NULL, NULL);
 }
