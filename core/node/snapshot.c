@@ -12,7 +12,10 @@
  *
  * Taking is spread over turns: the machine is frozen once, then gives pieces as the disk has room. It is begun when the
  * log has grown by enough bytes. Two snapshots are kept, and the log from the older one on: should the newest be
- * damaged, the older one and the log still give the state; the same tail serves followers that are slow.             */
+ * damaged, the older one and the log still give the state; the same tail serves followers that are slow.
+ *
+ * A node's groups share one log, which is given up from its beginning: a group at rest would keep, with a few old
+ * entries, all that the others write. One that holds too much of it takes a snapshot, and keeps no log before that.  */
 #include <string.h>
 
 #include "base/codec.h"
@@ -42,16 +45,32 @@ void orri_snapshot_abort(struct orr_group *g) {
     g->taking.not_before = g->node->now + PAUSE;
 }
 
+/* Busy groups, each with the log behind its older snapshot, stay well below. */
+static bool holds_too_much(const struct orr_group *g) {
+    const struct orr_node *n = g->node;
+    uint64_t segments = 3 * n->n_groups * (n->cfg.snapshot_bytes / n->cfg.segment_bytes + 1);
+    return orri_storage_segments_held(n->storage, g->number) > segments;
+}
+
 static bool due(const struct orr_group *g) {
     return g->taking.state == ORRI_TAKING_NOT && !g->agree.open.index && g->node->phase == ORRI_NODE_RUNNING &&
            g->node->now >= g->taking.not_before && g->config_size && g->status.stored >= g->at.index &&
-           orri_storage_log_bytes(g->node->storage, g->number) >= g->node->cfg.snapshot_bytes;
+           (orri_storage_log_bytes(g->node->storage, g->number) >= g->node->cfg.snapshot_bytes || holds_too_much(g));
+}
+
+static void compact(struct orr_group *g, const struct orr_snapshot *newest, orr_index keep_after) {
+    if (g->order->compacted(g->x, g->node->now, newest, keep_after) == 0)
+        orri_storage_release(g->node->storage, g->number, keep_after);
 }
 
 static void begin(struct orr_group *g) {
     struct orr_snapshot newest;
     orri_storage_snapshots(g->node->storage, g->number, &newest, NULL);
-    if (g->at.index <= newest.index || g->machine_ops->freeze(g->machine) < 0) return;
+    if (g->at.index <= newest.index) {      /* nothing since: what it still holds is the log behind the older one */
+        if (newest.index >= g->status.first) compact(g, &newest, newest.index);
+        return;
+    }
+    if (g->machine_ops->freeze(g->machine) < 0) return;
     struct orr_slice config = orr_borrow(g->config, g->config_size);
     g->taking.snapshot =
         (struct orr_snapshot){ .index = g->at.index, .term = g->at.term, .time = g->at.time, .config = config };
@@ -141,11 +160,10 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
     }
     struct orr_snapshot newest, older = { 0 };
     orri_storage_snapshots(n->storage, g->number, &newest, &older);
-    orr_index keep_after = n->disk_full ? newest.index : older.index;
+    orr_index keep_after = n->disk_full || holds_too_much(g) ? newest.index : older.index;
     orri_node_log(n, ORR_LOG_INFO, "group %s: snapshot at %llu, %llu bytes; the log is kept after %llu", g->name,
              (unsigned long long)newest.index, (unsigned long long)newest.size, (unsigned long long)keep_after);
-    if (g->order->compacted(g->x, n->now, &newest, keep_after) == 0)
-        orri_storage_release(n->storage, g->number, keep_after);
+    compact(g, &newest, keep_after);
 }
 
 /* -- Restoring ----------------------------------------------------------------------------------------------------- */

@@ -197,6 +197,14 @@ uint64_t orri_storage_log_bytes(const struct orr_storage *s, uint32_t group) {
     return g && !g->reset ? g->bytes : 0;
 }
 
+uint64_t orri_storage_segments_held(const struct orr_storage *s, uint32_t group) {
+    const struct orri_group *g = orri_group_find(s, group);
+    const struct orri_segment *last = orri_segment_last(s);
+    orr_index oldest = !g ? 0 : g->release >= g->first ? g->release + 1 : g->first;
+    if (!last || !g || g->reset || oldest > g->last) return 0;
+    return last->sequence - orri_index_place(g, oldest)->segment + 1;
+}
+
 void orri_storage_stats(const struct orr_storage *s, struct orri_storage_stats *out) {
     *out = s->stats;
     out->full = s->full;

@@ -115,5 +115,8 @@ struct orri_storage_stats {
 void orri_storage_stats(const struct orr_storage *s, struct orri_storage_stats *out);
 /* Bytes that a group's entries take in the log since its newest snapshot: the trigger of the next one. */
 uint64_t orri_storage_log_bytes(const struct orr_storage *s, uint32_t group);
+/* Segments from that of the group's oldest entry to the log's end: none of them can be given up meanwhile, whichever
+ * group fills them. 0: it has no entries. */
+uint64_t orri_storage_segments_held(const struct orr_storage *s, uint32_t group);
 
 #endif
