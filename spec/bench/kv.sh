@@ -3,9 +3,9 @@
 #
 #   spec/bench/kv.sh [redis] [etcd] [latency]       default: all
 #
-# Needs redis-server, redis-tools; for etcd: etcd-server, golang-go, golang-etcd-server-dev (left out, and said so, where
-# they are missing).
-# Prints a line for each comparison: medians of three runs, their ratio and the bar; exit 1 when one is missed.
+# Needs redis-server, redis-tools; for etcd: etcd-server, golang-go, golang-etcd-server-dev (left out, and said so,
+# where they are missing). Prints a line for each comparison: medians of three runs, their ratio and the bar; exit 1
+# when one is missed.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 orrery=$PWD/build/release/orrery

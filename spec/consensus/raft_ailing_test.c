@@ -206,7 +206,9 @@ struct slow_disk {
     size_t n;                       /* stores in this write */
 };
 
-static orr_time duration(struct orr_rng *rng, orr_time least) { return orri_rng_between(rng, least, least + least / 4); }
+static orr_time duration(struct orr_rng *rng, orr_time least) {
+    return orri_rng_between(rng, least, least + least / 4);
+}
 
 /* One write at a time; what comes in meanwhile is the next. */
 static void turn_disk(struct hand *h, size_t i, struct slow_disk *d, struct orr_rng *rng, orr_time least) {

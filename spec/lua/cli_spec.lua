@@ -192,8 +192,8 @@ describe("wrong use", function()
       { id = "x", at = "192.0.2.1:80" }, { id = "y", at = "somewhere.example:80" } } }]])
     is_wrong("far.lua:2: orrery.cluster: 'nodes[1].at' is 192.0.2.1:80, which is no address of this machine",
       "run far.lua --node x")
-    is_wrong("far.lua:2: orrery.cluster: 'nodes[2].at' is somewhere.example:80, which is no IP address, and names are " ..
-      "not looked up", "run far.lua --node y")
+    is_wrong("far.lua:2: orrery.cluster: 'nodes[2].at' is somewhere.example:80, which is no IP address, and names " ..
+      "are not looked up", "run far.lua --node y")
   end)
 
   it("of a data directory is one line", function()

@@ -65,8 +65,9 @@ describe("a node script", function()
 
   it("finds who it is", function()
     assert.equal("info: a z true nil 2 kv 9 b store a,b c", logged([[
-      node.log:info(node.id, node.zone, node.roles.store, node.roles.page, node.config.rate, node.config.name, node.config.x,
-        table.concat(node.peers, ","), node.cluster.nodes[1].roles[1], table.concat(node:role "store", ","), node:role("page")[2])
+      node.log:info(node.id, node.zone, node.roles.store, node.roles.page, node.config.rate, node.config.name,
+        node.config.x, table.concat(node.peers, ","), node.cluster.nodes[1].roles[1],
+        table.concat(node:role "store", ","), node:role("page")[2])
     ]] .. quiet, "a", { x = 9 }))
   end)
 
@@ -78,16 +79,17 @@ describe("a node script", function()
       end
       local _, first = next(node.peers)
       for i, id in ipairs(node.peers) do first = id end
-      node.log:info(#node.peers, node.peers[1], first, #{ table.unpack(node.peers) }, table.concat(keys, ","), #node.cluster.nodes[2].roles,
-        node.cluster.nodes == node.cluster.nodes, next(node.cluster.secrets))]] .. quiet))
+      node.log:info(#node.peers, node.peers[1], first, #{ table.unpack(node.peers) }, table.concat(keys, ","),
+        #node.cluster.nodes[2].roles, node.cluster.nodes == node.cluster.nodes, next(node.cluster.secrets))]] .. quiet))
     assert.equal('info: { name = "kv", rate = 2 } { "b" } { "store", "page" } orrery.cluster(kv 3 nodes)', logged([[
       node.log:info(node.config, node.peers, node.cluster.nodes[2].roles, tostring(node.cluster))]] .. quiet))
     assert.equal("info: 2 3 a line() + mesh()", logged([[
       local t = node.cluster.links
-      node.log:info(#t:list { "a", "b", "c" }, #(t + orrery.topology.mesh()):list { "a", "b", "c" }, t:list({ "a", "b" })[1][1],
-        tostring(t + orrery.topology.mesh()):match "^[^\n]*")]] .. quiet))
+      node.log:info(#t:list { "a", "b", "c" }, #(t + orrery.topology.mesh()):list { "a", "b", "c" },
+        t:list({ "a", "b" })[1][1], tostring(t + orrery.topology.mesh()):match "^[^\n]*")]] .. quiet))
     assert.equal("info: a b", logged([[
-      local kv = node:replicate("kv", { machine = "kv", on = node.cluster.nodes[2].config.on or { node.id, node.peers[1] } })
+      local on = node.cluster.nodes[2].config.on or { node.id, node.peers[1] }
+      local kv = node:replicate("kv", { machine = "kv", on = on })
       node.log:info(node.id, node.peers[1])]] .. quiet))
   end)
 
@@ -117,7 +119,8 @@ describe("a node script", function()
     assert.equal('warn: nobody listens on resp (127.0.0.1:11): the script has no node:listen("resp", ...)', logged "")
     local before = file
     file = file:gsub("127.0.0.1:11", "0.0.0.0:11")
-    assert.equal("warn: resp is 0.0.0.0:11, which may be reached from beyond this machine; this version has no TLS", logged(quiet))
+    assert.equal("warn: resp is 0.0.0.0:11, which may be reached from beyond this machine; this version has no TLS",
+      logged(quiet))
     file = before
   end)
 
@@ -147,7 +150,8 @@ describe("a node script", function()
     { "orrery.raft {}", "n.lua:1: orrery.raft is not available in this version of Orrery (0.1.0)" },
     { "orrery.ratf {}", "n.lua:1: orrery.ratf is unknown (nearest: 'raft')" },
     { "node.replicate('kv', {})", "n.lua:1: node.replicate must be called as a method: node:replicate(...)" },
-    { "node:replicate('Kv', {})", [[n.lua:1: node:replicate: the group's name must be [a-z][a-z0-9_-]*, at most 32 (got "Kv")]] },
+    { "node:replicate('Kv', {})",
+      [[n.lua:1: node:replicate: the group's name must be [a-z][a-z0-9_-]*, at most 32 (got "Kv")]] },
     { "node:replicate('kv')", "n.lua:1: node:replicate kv: options must be a table (got nothing)" },
     { "node:replicate('kv', {})", [[n.lua:1: node:replicate kv: 'machine' is missing, must be "kv"]] },
     { "node:replicate('kv', { machine = 'kvv' })", [[n.lua:1: node:replicate kv: 'machine' must be "kv" (got "kvv")]] },
@@ -169,20 +173,24 @@ describe("a node script", function()
       [[n.lua:1: node:replicate kv: 'on[2]' must be a node of the cluster (got "d")]] },
     { "node:replicate('kv', { machine = 'kv', on = { 'a', 'a' } })",
       [[n.lua:1: node:replicate kv: 'on[2]' must be named once (got "a" twice)]] },
-    { "node:replicate('kv', { machine = 'kv', on = {} })", "n.lua:1: node:replicate kv: 'on' must be 1 to 7 nodes (got 0)" },
+    { "node:replicate('kv', { machine = 'kv', on = {} })",
+      "n.lua:1: node:replicate kv: 'on' must be 1 to 7 nodes (got 0)" },
     { "node:replicate('kv', { machine = 'kv', on = 7 })",
       "n.lua:1: node:replicate kv: 'on' must be a role or an array of ids (got 7)" },
     { "node:replicate('kv', { machine = 'kv' })\nnode:replicate('kv', { machine = 'kv' })",
       "n.lua:2: node:replicate kv: a group of that name is declared already" },
     { "local kv = node:replicate('kv', { machine = 'kv' })\nkv:set('a', 1)",
       "n.lua:2: group kv:set is not available in this version of Orrery (0.1.0)" },
-    { "local kv = node:replicate('kv', { machine = 'kv' })\nkv:ste('a', 1)", "n.lua:2: group kv:ste is unknown (nearest: 'set')" },
+    { "local kv = node:replicate('kv', { machine = 'kv' })\nkv:ste('a', 1)",
+      "n.lua:2: group kv:ste is unknown (nearest: 'set')" },
     { "node:role(1)", "n.lua:1: node:role: a name is expected (got 1)" },
     { "node:listen('http', 1)", [[n.lua:1: node:listen: node a has no listener "http" in the cluster file]] },
-    { "node:listen('rsep', 1)", [[n.lua:1: node:listen: node a has no listener "rsep" in the cluster file (nearest: 'resp')]] },
+    { "node:listen('rsep', 1)",
+      [[n.lua:1: node:listen: node a has no listener "rsep" in the cluster file (nearest: 'resp')]] },
     { "node:listen('resp', 1)", "n.lua:1: node:listen resp: the service must be group:resp() (got 1)" },
     { "node:listen('resp', print)",
-      "n.lua:1: node:listen resp: a function is not available as a service in this version of Orrery (0.1.0); group:resp() is" },
+      "n.lua:1: node:listen resp: a function is not available as a service in this version of Orrery (0.1.0); " ..
+        "group:resp() is" },
     { listens .. "7)", "n.lua:2: node:listen resp: options must be a table (got 7)" },
     { listens .. "{ limit = {} })", "n.lua:2: node:listen resp: 'limit' is unknown (nearest: 'limits')" },
     { listens .. "{ limits = { client = 'x' } })",

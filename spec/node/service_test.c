@@ -24,7 +24,7 @@ struct rig {
 static unsigned char piece[WANT];
 static char heard[64];              /* what a client was told last, where it is short */
 
-/* -- The service: 'w' is answered at length, 'W' longer yet, anything else begins something that never ends --------- */
+/* -- The service: 'w' is answered at length, 'W' longer yet, anything else begins something that never ends -------- */
 static int hold_open(void *ud, struct orri_conn *c, void **state) {
     (void)ud;
     *state = c;
@@ -34,7 +34,8 @@ static int64_t hold_data(void *state, struct orr_slice data, size_t *want) {
     *want = WANT;
     if (data.at[0] != 'w' && data.at[0] != 'W') return 0;
     *want = 0;
-    for (size_t i = 0; i < (data.at[0] == 'w' ? ANSWER : 3 * ANSWER) / 1024; i++) (void)orri_conn_write(state, orr_borrow(piece, 1024));
+    for (size_t i = 0; i < (data.at[0] == 'w' ? ANSWER : 3 * ANSWER) / 1024; i++)
+        (void)orri_conn_write(state, orr_borrow(piece, 1024));
     return (int64_t)data.size;
 }
 static void hold_close(void *state) { (void)state; }

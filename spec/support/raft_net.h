@@ -1,8 +1,8 @@
 /* support/raft_net.h - Raft cores on virtual time: a network and disks that do what they may, and oracles that watch.
  *
  * Messages travel as frames, with delay, loss, duplicates, cuts of many shapes; nodes pause; disks are slow, and a
- * crash loses what wasn't reported stored (or some of it), and they may be full, or hang, for a while; a turn has one input
- * or several. After each event: one leader a term; a leader has all that was committed before its term; what is
+ * crash loses what wasn't reported stored (or some of it), and they may be full, or hang, for a while; a turn has one
+ * input or several. After each event: one leader a term; a leader has all that was committed before its term; what is
  * committed never changes and is applied equally everywhere; each message's claims are on its sender's disk; a
  * read's index is no less than what was committed when it was asked; now and then the logs of all are compared.
  * The first breach is kept as text, with its time; the run then stands still. */
