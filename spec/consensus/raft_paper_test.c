@@ -457,6 +457,18 @@ static void check_quorum(void **state) {
     hand_free(h);
 }
 
+/* At the very end of the time it has not elapsed yet: a leader that is ticked then asks once more. */
+static void check_quorum_to_the_point(void **state) {
+    (void)state;
+    for (orr_time late = 0; late <= 1; late++) {
+        struct hand *h = hand_new(3, NULL);
+        hand_elect(h, 0);
+        orr_raft_tick(h->r[0], T + late);
+        assert_int_equal(hand_status(h, 0).role, late ? ORR_FOLLOWER : ORR_LEADER);
+        hand_free(h);
+    }
+}
+
 /* A node whose term has got ahead says so when the leader speaks to it, or it would stay out for ever. */
 static void higher_term_is_told(void **state) {
     (void)state;
@@ -753,6 +765,7 @@ int main(void) {
         cmocka_unit_test(old_terms_are_not_counted),
         cmocka_unit_test(pre_vote_disturbs_nobody),
         cmocka_unit_test(check_quorum),
+        cmocka_unit_test(check_quorum_to_the_point),
         cmocka_unit_test(higher_term_is_told),
         cmocka_unit_test(read_index),
         cmocka_unit_test(a_read_is_no_later_than_the_entries_behind_it),

@@ -305,7 +305,7 @@ void orri_raft_leader_tick(struct orr_raft *r) {
     if (r->transfer != ORR_NOBODY && r->now >= r->transfer_until) unanswered(r);
     if (r->now < r->heartbeat_at || r->n_peers == 1) return;
     orr_time heard = (orr_time)orri_raft_reached(r, heard_from);
-    if (r->cfg.check_quorum && r->now - heard >= r->cfg.order.election) {
+    if (r->cfg.check_quorum && r->now - heard > r->cfg.order.election) {
         orri_raft_become_follower(r, r->term, ORR_NOBODY);
         return;
     }
