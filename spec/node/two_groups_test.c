@@ -230,19 +230,29 @@ static size_t segments(const struct rig *r, const char *node) {
     return n;
 }
 
-static void a_group_at_rest_does_not_keep_the_log_of_the_other(void **state) {
-    (void)state;
-    struct rig *r = rig_new(1, 12);
+static bool all_let_go(const struct rig *r) {
+    for (size_t i = 0; i < r->n; i++) {
+        struct orr_order_status s;
+        if (!orr_group_status(r->members[i].group[REST], &s)) return false;
+        if (s.first == 1 || s.snapshot == 0 || segments(r, r->members[i].name) > 20) return false;
+    }
+    return true;
+}
+
+static void a_group_at_rest(size_t nodes) {
+    struct rig *r = rig_new(nodes, 12);
     counter_pad = 4000;
     wants(r, REST, 5);
     run_until_done(r);
     for (size_t round = 0; round < 3; round++) {
         wants(r, BUSY, 3000);               /* 12 MB, of 256 KiB segments */
         run_until_done(r);
-        struct orr_order_status s;
-        assert_true(orr_group_status(r->members[0].group[REST], &s));
-        assert_true(s.first > 1 && s.snapshot > 0);
-        assert_in_range(segments(r, "n1"), 1, 20);
+        /* A snapshot may wait for the others' word on it; and segments are given up behind a later write. */
+        for (orr_time until = orr_sim_now(r->sim) + 40 * ORR_SECOND; !all_let_go(r) && orr_sim_now(r->sim) < until;) {
+            wants(r, BUSY, 1);
+            run(r, 100 * ORR_MS);
+        }
+        assert_true(all_let_go(r));
         assert_int_equal(orr_sim_kill(r->sim, "n1"), 0);
         assert_int_equal(orr_sim_start(r->sim, "n1"), 0);
         check_all(r);
@@ -252,11 +262,14 @@ static void a_group_at_rest_does_not_keep_the_log_of_the_other(void **state) {
     assert_int_equal(r->clients[REST].n_done, 20);
     rig_free(r);
 }
+static void a_group_at_rest_does_not_keep_the_log_of_the_other(void **state) { (void)state, a_group_at_rest(1); }
+static void nor_on_three_nodes(void **state) { (void)state, a_group_at_rest(3); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_come_through_crashes),
         cmocka_unit_test(a_group_at_rest_does_not_keep_the_log_of_the_other),
+        cmocka_unit_test(nor_on_three_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
