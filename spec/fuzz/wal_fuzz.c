@@ -1,7 +1,8 @@
 /* wal_fuzz.c - any bytes as the files of a data directory: the storage recovers from them, or says why not.
  *
- * Input: files, one after another: a byte (0: a segment, 1: a snapshot), a 3-byte size, the content. What was opened is
- * read back, written to, begun anew and compared. Built with ORR_FUZZING, every checksum matches.
+ * Input: files, one after another: a byte (0: a segment, 1: a snapshot, 2: a segment of another log, 3: a snapshot that
+ * was never finished, 4: a file whose name stands in its first 32 bytes), a 3-byte size, the content. What was opened
+ * is read back, written to, begun anew and compared. Built with ORR_FUZZING, every checksum matches.
  * With -DORR_FUZZ_SEEDS it is a program that writes the corpus: wal_fuzz FOLDER.                                     */
 #include <errno.h>
 #include <stdint.h>
@@ -191,6 +192,22 @@ static void start(struct world *w, struct life *l) {
     run(w, l);
 }
 
+/* A snapshot of its own, and one that comes from a peer, behind the log's end. */
+static void snapshots(struct world *w, struct life *l, uint32_t g, const struct orr_boot *boot) {
+    struct orr_snapshot own = { .index = boot->last, .term = 9, .config = orr_borrow("us", 2) };
+    if (own.index > boot->snapshot.index && orri_storage_snapshot_begin(l->s, g, &own) == 0) {
+        if (orri_storage_snapshot_write(l->s, g, orr_borrow("an image", 8)) < 0) abort();
+        if (orri_storage_snapshot_finish(l->s, g) < 0) abort();
+        run(w, l);
+    }
+    if (g != 3) return;
+    struct orr_part part = { .id = 3, .data = orr_borrow("abc", 3), .done = true };
+    part.snapshot = (struct orr_snapshot){ .index = boot->last + 9, .term = 9, .size = 3,
+                                           .checksum = 0x78af5f94892f3950, .config = orr_borrow("x", 1) };
+    if (orri_storage_part(l->s, g, &part) < 0) abort();
+    run(w, l);
+}
+
 static void use(struct world *w, struct life *l) {
     for (uint32_t g = 0; g < 4; g++) {
         struct orr_boot boot;
@@ -218,6 +235,8 @@ static void use(struct world *w, struct life *l) {
         if (boot.last < UINT64_MAX - 4 && orri_storage_store(l->s, g, &store) < 0) abort();
         orri_storage_release(l->s, g, boot.snapshot.index);
         run(w, l);
+        orri_storage_boot(l->s, g, &boot);
+        if (g && boot.last < UINT64_MAX - 20) snapshots(w, l, g, &boot);
     }
 }
 
@@ -225,15 +244,20 @@ static void add_file(struct world *w, unsigned kind, uint32_t slot, const uint8_
     struct orr_file *f = find(&w->w, "");
     if (!f || resize(f, size) < 0) return;
     if (size) memcpy(f->bytes, at, size);
-    uint32_t group;
-    struct orr_snapshot snapshot;
-    if (kind == 0) {
-        orri_wal_name(f->name, 0x0707070707070707, slot);
-    } else if (orri_snapshot_get_head(orr_borrow(f->bytes, size), &group, &snapshot) == 0) {
-        char name[ORRI_SNAPSHOT_NAME];
+    uint32_t group = 1;
+    struct orr_snapshot snapshot = { .index = slot + 1 };
+    char name[ORRI_SNAPSHOT_NAME] = { 0 };
+    switch (kind) {
+    case 0: orri_wal_name(name, 0x0707070707070707, slot); break;
+    case 1:                                         /* where it has no head that can be read, any name will do */
+        (void)orri_snapshot_get_head(orr_borrow(f->bytes, size), &group, &snapshot);
         orri_snapshot_name(name, group, &snapshot);
-        if (!find(&w->w, name)) memcpy(f->name, name, sizeof name);
+        break;
+    case 2: orri_wal_name(name, 0x0abcdef707070707, slot); break;
+    case 3: orri_snapshot_tmp_name(name, slot); break;
+    default: memcpy(name, at, size < 32 ? size : 32);
     }
+    if (!find(&w->w, name)) memcpy(f->name, name, sizeof name);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -243,7 +267,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t at = 0;
     for (uint32_t slot = 0; slot < 8 && at + 4 <= size; slot++) {
         size_t content = (size_t)orri_get_le(data + at + 1, 3);
-        unsigned kind = data[at] & 1;
+        unsigned kind = data[at] & 7;
         at += 4;
         if (content > size - at) content = size - at;
         add_file(&w, kind, slot, data + at, content);
