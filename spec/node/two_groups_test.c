@@ -18,7 +18,7 @@ enum { NODES = 3, GROUPS = 2, REST = 0, BUSY = 1, WINDOW = 16 };
 struct rig;
 struct member {
     struct rig *rig;
-    char name[8], at[32], service[GROUPS][32];
+    char name[32], at[48], service[GROUPS][64];
     struct orr_node *node;
     struct orr_group *group[GROUPS];
 };
