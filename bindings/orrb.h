@@ -17,6 +17,7 @@ int orrb_open_process(lua_State *L);
 int orrb_open_live(lua_State *L);
 int orrb_open_lab(lua_State *L);
 int orrb_open_memory(lua_State *L);
+int orrb_open_raft(lua_State *L);
 ORR_API int luaopen_orrery_core(lua_State *L);
 
 /* nil, "WHAT: text", code */

@@ -59,6 +59,7 @@ int luaopen_orrery_core(lua_State *L) {
         { "live", orrb_open_live },
         { "lab", orrb_open_lab },
         { "memory", orrb_open_memory },
+        { "raft", orrb_open_raft },
     };
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
         lua_pushcfunction(L, rooms[i].open);

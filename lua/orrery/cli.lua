@@ -25,7 +25,7 @@ local function help()
   for _, name in ipairs(commands) do
     lines[#lines + 1] = ("  %-6s %s"):format(name, require("orrery.cli." .. name).about)
   end
-  lines[#lines + 1] = "  FILE   runs a Lua script with require \"orrery\" at hand, as lua5.4 would"
+  lines[#lines + 1] = "  FILE   runs a Lua script as lua5.4 would, with orrery = require \"orrery\" done"
   lines[#lines + 1] = ""
   lines[#lines + 1] = "orrery COMMAND --help says more; orrery --version which this is."
   print(table.concat(lines, "\n"))

@@ -6,5 +6,6 @@ return later.guard("orrery", {
   version = later.version,
   cluster = cluster.new,
   topology = require "orrery.topology",
+  raft = require "orrery.raft".new,
   show = require "orrery.show".show,
 }, later.orrery)

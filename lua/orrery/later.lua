@@ -10,7 +10,7 @@ local function set_of(text)
   return set
 end
 
-later.orrery = set_of [[sim connect start raft paxos ring clock hlc job lines array records placement jump map pack
+later.orrery = set_of [[sim connect start paxos ring clock hlc job lines array records placement jump map pack
   unpack hash resp recipes bench workload]]
 later.node = set_of [[members clock state on call cast scatter from left spawn sleep after every channel now time save
   load secret shard register ring transaction lock singleton stop]]

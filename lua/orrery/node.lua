@@ -9,6 +9,7 @@ local environment = require "orrery.environment"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
+local raft = require "orrery.raft"
 local show = require "orrery.show".show
 local view = require "orrery.view"
 
@@ -221,6 +222,7 @@ local function new_environment(self)
   local env = environment.script()
   env.orrery = later.guard("orrery", {
     version = later.version, cluster = cluster.new, topology = cluster.topology(), show = show,
+    raft = raft.new,
   }, later.orrery)
   env.node, env.next = new_node(self), view.next
   env.print = function(...) self.host.log("info", text_of(...)) end

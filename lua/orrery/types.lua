@@ -113,6 +113,219 @@ function orrery.topology.tree(opts) end
 ---@return orrery.Topology
 function orrery.topology.links(list) end
 
+-- -- Bare Raft -------------------------------------------------------------------------------------------------------
+---What one Raft core starts from. `n1` and the like are names: letters, digits, `_`, `.`, `-`, at most 32.
+---@class orrery.RaftOptions
+---@field id string                     one of `voters`
+---@field voters string[]               1 to 64
+---@field learners? string[]            must be empty: not available yet
+---@field election_timeout? seconds     1.0 by default: who hears no leader for once to twice that, stands
+---@field heartbeat? seconds            0.1 by default; less than `election_timeout`
+---@field pre_vote? boolean             true by default: asks whether it could win before it raises its term
+---@field check_quorum? boolean         true by default: a leader that hears no quorum for `election_timeout` steps down
+---@field seed? integer                 of its chance, 1 by default: the timeouts
+---@field boot? orrery.RaftBoot         what its disk has; {} by default: nothing
+---@field now? seconds                  0 by default
+
+---@class orrery.RaftBoot
+---@field term? integer                 the last entry's by default
+---@field vote? string                  whom it voted for in `term`
+---@field commit? integer               known to be committed: handed out again to be applied; the snapshot's by default
+---@field entries? orrery.RaftEntry[]   `index` may be left out: they follow each other
+---@field snapshot? orrery.RaftSnapshot
+
+---@class orrery.RaftEntry
+---@field index integer                 from 1
+---@field term integer
+---@field kind "data"|"noop"            of a leader's own first entry: "noop"; in `commits` also "snapshot": load `data`
+---@field data string                   "" for a noop
+
+---@class orrery.RaftSnapshot           of everything through `index`
+---@field index integer
+---@field term integer
+---@field voters? string[]              this node's by default, and instead of them at boot
+---@field learners? string[]            {}
+---@field data? string                  "" by default
+
+---@alias orrery.RaftMessageType
+---| "prevote"|"prevote_reply"|"vote"|"vote_reply"|"append"|"append_reply"|"snapshot"|"snapshot_reply"
+---| "read"|"read_reply"|"timeout_now"
+
+---One message, as the paper has it; `type` says which fields there are. Fields of ours are there where they say what
+---their absence wouldn't, and may be left out of a message made by hand: `forced` (no stickiness), `round` (of the
+---confirmation of reads), `want_reply` (true by default), a reply's `prev_log_index`, a refusal's hints. What a table
+---has beyond them is ignored.
+---@class orrery.RaftMessage
+---@field type orrery.RaftMessageType
+---@field from string
+---@field to string
+---@field term integer                  a prevote's and its granted reply's: the one that it would stand for
+---@field last_log_index? integer       prevote, vote
+---@field last_log_term? integer
+---@field forced? boolean
+---@field granted? boolean              prevote_reply, vote_reply
+---@field prev_log_index? integer       append
+---@field prev_log_term? integer
+---@field entries? orrery.RaftEntry[]   append; a heartbeat has none
+---@field leader_commit? integer
+---@field round? integer
+---@field want_reply? boolean
+---@field success? boolean              append_reply
+---@field match_index? integer          what of the leader's log is on this disk
+---@field hint_index? integer           refused: the logs agree no later than here,
+---@field hint_term? integer            where this log has this term
+---@field last_index? integer           snapshot, snapshot_reply
+---@field last_term? integer
+---@field offset? integer               of `data`; in the reply: bytes that have come
+---@field data? string
+---@field done? boolean                 the last part
+---@field size? integer                 of the whole
+---@field voters? string[]
+---@field learners? string[]
+---@field tag? integer                  read, read_reply: which reads
+---@field read_index? integer
+
+---To be made durable, all of it, then `r:stored(now, write.id)`. `term` and `vote` replace what was there.
+---@class orrery.RaftWrite
+---@field id integer
+---@field term integer
+---@field vote? string
+---@field entries orrery.RaftEntry[]
+---@field truncate_after? integer       first cut the log off after this index
+---@field snapshot? orrery.RaftSnapshot in the place of the whole log
+
+---@class orrery.RaftRead: { tag: any, index?: integer, message?: string, code?: string }
+
+---@class orrery.RaftReady
+---@field write? orrery.RaftWrite
+---@field messages orrery.RaftMessage[] whatever they claim is durable: send at once, or late, twice, never
+---@field commits orrery.RaftEntry[]    to be applied in order, then `r:applied`
+---@field reads orrery.RaftRead[]       may be served once applied through `index`; none: refused, `message`, `code`
+
+---@class orrery.RaftProgress: { match: integer, next: integer, snapshot: boolean }
+
+---@class orrery.RaftStatus
+---@field id string
+---@field role "follower"|"precandidate"|"candidate"|"leader"|"learner"
+---@field term integer
+---@field vote? string
+---@field leader? string                as this node knows it
+---@field commit integer
+---@field applied integer
+---@field first integer                 of the log
+---@field last integer
+---@field stored integer                the log is on the disk up to here
+---@field voters string[]
+---@field voters_outgoing string[]      {}
+---@field learners string[]             {}
+---@field progress? table<string, orrery.RaftProgress>  a leader's view of the others
+---@field error? string                 why it takes no part any more: a write failed
+
+---One Raft core by hand: no tasks, no waiting, no clock, no disk. What happens to messages and writes is the script's
+---choice: carried, late, twice, in another order, never. Entries that the core wants back from its log it keeps in
+---memory itself, as they were in `write`. Wrong use raises; what cannot be done gives nil, message, code.
+---
+---    local r = orrery.raft { id = "n1", voters = { "n1", "n2", "n3" } }
+---@param options orrery.RaftOptions
+---@return orrery.Raft? r
+---@return string? message
+---@return string? code
+function orrery.raft(options) end
+
+---@class orrery.Raft
+local Raft = {}
+
+---Time goes on; what is due is done. Late and early calls do no harm.
+---
+---    r:tick(r:deadline())
+---@param now seconds                    0 to 1e9; time that goes back stands still
+---@return true
+function Raft:tick(now) end
+
+---When to call tick next; math.huge: never. A node whose vote is not stored yet has none.
+---
+---    now = math.min(a:deadline(), b:deadline())
+---@return seconds at
+function Raft:deadline() end
+
+---Stands for the next term at once: no pre-vote, and voters don't mind that they hear a leader.
+---
+---    r:campaign(0)
+---@param now seconds
+---@return true? ok
+---@return string? message
+---@return string? code                  "denied": a write failed, it takes no part
+function Raft:campaign(now) end
+
+---A message came.
+---
+---    r:recv(0, { type = "vote", from = "n2", to = "n1", term = 1, last_log_index = 0, last_log_term = 0 })
+---@param now seconds
+---@param message orrery.RaftMessage
+---@return true? ok
+---@return string? message
+---@return string? code                  "invalid", "corrupt": nobody who keeps to the protocol sends it
+function Raft:recv(now, message) end
+
+---Appends to the log. At most a thousand entries wait for their commit.
+---
+---    local index, message, code = r:propose(1, "x = 1")
+---@param now seconds
+---@param bytes string
+---@return integer? index
+---@return string? message
+---@return string? code                  "no_leader", "overloaded"
+function Raft:propose(now, bytes) end
+
+---Asks for a read; on any node. The answer is in `reads`, sooner or later.
+---
+---    r:read_index(1, "my read")
+---@param now seconds
+---@param tag any                        not nil; given back
+---@return true? ok
+---@return string? message
+---@return string? code                  "no_leader", "overloaded"
+function Raft:read_index(now, tag) end
+
+---All that there is to do, each thing once; nil: nothing. Whatever depends on a write that isn't reported waits for it.
+---
+---    local rd = r:ready()
+---    if rd and rd.write then r:stored(now, rd.write.id) end
+---@return orrery.RaftReady? ready
+function Raft:ready() end
+
+---A write is durable; they are reported in the order of their ids. With an error it has failed: then this node takes no
+---part any more, until one is made from what its disk has. A snapshot alone that failed is asked for anew.
+---
+---    r:stored(1, rd.write.id)
+---    r:stored(1, rd.write.id, "disk on fire")
+---@param now seconds
+---@param id integer
+---@param error? string
+---@return true? ok
+---@return string? message
+---@return string? code                  "invalid": not the oldest write under way
+function Raft:stored(now, id, error) end
+
+---Commits through `index` are applied. At most 256 are handed out ahead of that.
+---
+---    r:applied(1, rd.commits[#rd.commits].index)
+---@param now seconds
+---@param index integer
+---@return true? ok
+---@return string? message
+---@return string? code                  "invalid": it wasn't handed out
+function Raft:applied(now, index) end
+
+---    assert(r:status().role == "leader")
+---@return orrery.RaftStatus status
+function Raft:status() end
+
+---Gives its memory back at once. Twice is once; what is called afterwards raises.
+---
+---    local r <close> = orrery.raft { id = "a", voters = { "a" } }
+function Raft:close() end
+
 -- -- Node scripts ----------------------------------------------------------------------------------------------------
 ---@class orrery.GroupSpec
 ---@field machine "kv"                  the replicated state machine

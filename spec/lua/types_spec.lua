@@ -11,7 +11,8 @@ teardown(function() folder:remove() end)
 local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
   local text = file:read "a" ..
-    "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology }"
+    "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology,\n" ..
+    "Raft = Raft }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
 end
@@ -61,6 +62,17 @@ describe("types.lua", function()
     local topology = require "orrery.topology"
     for _, name in ipairs(functions_of(types.orrery.topology)) do assert.is_function(topology[name]) end
     for _, name in ipairs(functions_of(types.Topology)) do assert.is_function(topology.mesh()[name]) end
+  end)
+
+  it("has every method of a bare Raft, each with an example", function()
+    local methods = getmetatable(require "orrery".raft { id = "a", voters = { "a" } }).__index
+    assert.same(functions_of(methods), functions_of(types.Raft))
+    local before
+    for line in text:gmatch "[^\n]+" do
+      local name = line:match "^function (Raft:%w+)" or line:match "^function (orrery%.raft)%("
+      if name then assert.is_truthy(before, name .. " has no example") end
+      before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
+    end
   end)
 
   it("has every field of node", function()

@@ -1,4 +1,4 @@
--- script.lua - orrery FILE.lua [ARG...]: a plain script, as lua5.4 runs it.
+-- script.lua - orrery FILE.lua [ARG...]: a plain script, as lua5.4 runs it; it finds the global `orrery`.
 local function handler(message)
   if type(message) == "string" then return debug.traceback(message, 2) end
   local mt = getmetatable(message)
@@ -10,7 +10,7 @@ return function(argv)
   local path = argv[1]
   local arg = {}
   for i = 0, #argv do arg[i - 1] = argv[i] end
-  _G.arg = arg
+  _G.arg, _G.orrery = arg, require "orrery"
   local chunk, message = loadfile(path)
   if not chunk then
     io.stderr:write("orrery: ", message, "\n")
