@@ -1,5 +1,5 @@
-/* agree_test.c - replicas whose states differ: whole nodes in the simulator, one of whose machines is led astray by an op
- * that is in no log. */
+/* agree_test.c - replicas whose states differ: whole nodes in the simulator, one of whose machines is led astray by an
+ * op that is in no log. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
