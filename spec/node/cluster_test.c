@@ -289,6 +289,20 @@ static void run_until_ready(struct cluster *c, orr_time at_most) {
     assert_true(all_ready(c));
 }
 
+static struct cluster *ready_cluster(size_t n, uint64_t seed) {
+    struct cluster *c = cluster_new(n, seed);
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    return c;
+}
+/* With clients, who have been at it for a second. */
+static struct cluster *busy_cluster(size_t n, uint64_t seed) {
+    struct cluster *c = ready_cluster(n, seed);
+    start_clients(c);
+    run(c, ORR_SECOND);
+    return c;
+}
+
 /* Has everybody applied what the furthest has? (A disk may have hung for a while.) */
 static bool all_even(struct cluster *c) {
     orr_index most = 0, least = UINT64_MAX;
@@ -334,9 +348,7 @@ static void check_promises(struct cluster *c) {
 /* -- Tests --------------------------------------------------------------------------------------------------------- */
 static void one_node_alone_serves(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(1, 1);
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
+    struct cluster *c = ready_cluster(1, 1);
     start_clients(c);
     run(c, 2 * ORR_SECOND);
     check_promises(c);
@@ -346,9 +358,7 @@ static void one_node_alone_serves(void **state) {
 
 static void three_nodes_serve_on_every_node(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(3, 2);
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
+    struct cluster *c = ready_cluster(3, 2);
     start_clients(c);
     run(c, 2 * ORR_SECOND);
     check_promises(c);
@@ -372,9 +382,7 @@ static void the_same_seed_is_the_same_run(void **state) {
 
 static void leaders_are_killed_again_and_again(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(3, 3);
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
+    struct cluster *c = ready_cluster(3, 3);
     start_clients(c);
     for (int i = 0; i < 10; i++) {
         run(c, ORR_SECOND);
@@ -391,9 +399,7 @@ static void leaders_are_killed_again_and_again(void **state) {
 
 static void links_are_cut_and_mended(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(5, 4);
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
+    struct cluster *c = ready_cluster(5, 4);
     start_clients(c);
     for (int i = 0; i < 12; i++) {
         run(c, 500 * ORR_MS);
@@ -436,11 +442,7 @@ static void snapshots_let_the_log_go_and_bring_a_late_node_up(void **state) {
 
 static void a_node_that_leaves_hands_over_first(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(3, 6);
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
-    start_clients(c);
-    run(c, ORR_SECOND);
+    struct cluster *c = busy_cluster(3, 6);
     struct member *m = leader_of(c);
     orr_time before = orr_sim_now(c->sim);
     unsigned char leave[COUNTER_REQUEST] = { 'Q' };
@@ -460,12 +462,8 @@ static void a_node_that_leaves_hands_over_first(void **state) {
 
 static void an_emptied_disk_votes_for_nobody(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(3, 7);
+    struct cluster *c = busy_cluster(3, 7);
     struct orr_node_status s;
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
-    start_clients(c);
-    run(c, ORR_SECOND);
     orr_sim_restart(c->sim, "n2", ORR_SIM_EMPTY);
     run(c, 3 * ORR_SECOND);
     orr_node_status(c->members[1].node, &s);
@@ -483,12 +481,8 @@ static void an_emptied_disk_votes_for_nobody(void **state) {
 
 static void an_older_disk_votes_for_nobody(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(3, 8);
+    struct cluster *c = busy_cluster(3, 8);
     struct orr_node_status s;
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
-    start_clients(c);
-    run(c, ORR_SECOND);
     orr_sim_restart(c->sim, "n2", ORR_SIM_OLD);
     run(c, 3 * ORR_SECOND);
     orr_node_status(c->members[1].node, &s);
@@ -599,11 +593,7 @@ static void a_full_disk_refuses_writes_and_recovers(void **state) {
 
 static void a_sync_that_fails_ends_the_node(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(3, 11);
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
-    start_clients(c);
-    run(c, ORR_SECOND);
+    struct cluster *c = busy_cluster(3, 11);
     struct member *m = leader_of(c);
     orr_sim_arm(c->sim, m->name, ORR_SIM_SYNC_ERROR, 1);
     run(c, 2 * ORR_SECOND);
@@ -628,11 +618,7 @@ static void sync_takes(struct cluster *c, const struct member *m, orr_time ns) {
 
 static void a_leader_whose_disk_hangs_gives_way(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(3, 12);
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
-    start_clients(c);
-    run(c, ORR_SECOND);
+    struct cluster *c = busy_cluster(3, 12);
     struct member *m = leader_of(c);
     orr_term term = term_of(m);
     sync_takes(c, m, 20 * ORR_SECOND);
@@ -685,9 +671,7 @@ static void a_leader_whose_disk_is_full_gives_way(void **state) {
 
 static void slow_disks_everywhere_are_no_reason_to_change(void **state) {
     (void)state;
-    struct cluster *c = cluster_new(3, 15);
-    start_all(c);
-    run_until_ready(c, 5 * ORR_SECOND);
+    struct cluster *c = ready_cluster(3, 15);
     start_clients(c);
     orr_term term = term_of(leader_of(c));
     for (size_t i = 0; i < c->n; i++) sync_takes(c, &c->members[i], 1500 * ORR_MS);      /* six election timeouts */
