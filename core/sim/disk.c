@@ -452,6 +452,13 @@ int orr_sim_disk_room(struct orr_sim *sim, const char *node, uint64_t bytes) {
     return 0;
 }
 
+int orr_sim_disk_used(const struct orr_sim *sim, const char *node, uint64_t *bytes) {
+    const struct orri_node *n = orri_node_find(sim, node);
+    if (!n) return -ENOENT;
+    *bytes = n->disk->used;
+    return 0;
+}
+
 int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, uint64_t at) {
     struct orri_inode *inode = durable_inode(sim, node, path);
     unsigned char byte;

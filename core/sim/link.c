@@ -44,6 +44,19 @@ bool orri_link_passes(const struct orr_sim *sim, unsigned from, unsigned to, orr
     return to == ORRI_SITE_CLIENTS || to > sim->n_nodes || !sim->nodes[to - 1]->silent;
 }
 
+/* A fault of the link's own; no draw where it has none. */
+static bool link_strikes(struct orr_sim *sim, struct orri_link *link, double rate, enum orr_sim_fault kind) {
+    if (!(rate > 0) || !orri_rng_chance(&link->rng, rate)) return false;
+    orri_sim_count(sim, kind);
+    return true;
+}
+
+orr_time orri_link_again(struct orr_sim *sim, unsigned from, unsigned to) {
+    struct orri_link *link = orri_link_of(sim, from, to);
+    if (!link_strikes(sim, link, link->p.loss, ORR_SIM_LOSS)) return 0;
+    return orri_rng_between(&link->rng, ORR_MS, 200 * ORR_MS);
+}
+
 /* -- Datagrams --------------------------------------------------------------------------------------------------- */
 void orri_gram_free(struct orr_sim *sim, struct orri_gram *gram) {
     orri_sim_unset(sim, &gram->tick);
@@ -92,11 +105,13 @@ int orri_world_datagram(struct orr_world *w, orr_id to, struct orr_slice data) {
     struct orri_listener *l = orri_listener_find(sim, address);
     orr_time again;
     if (!l || !l->open || !orri_link_passes(sim, node->site, l->node->site, &again)) return 0;
-    if (orri_strike(node, ORR_SIM_LOSS)) return 0;
+    struct orri_link *link = orri_link_of(sim, node->site, l->node->site);
+    if (orri_strike(node, ORR_SIM_LOSS) || link_strikes(sim, link, link->p.loss, ORR_SIM_LOSS)) return 0;
     orr_time at = orri_link_arrival(sim, node->site, l->node->site, data.size);
-    if (orri_strike(node, ORR_SIM_REORDER)) at += orri_rng_between(&node->ends_rng, 0, 20 * ORR_MS);
+    if (orri_strike(node, ORR_SIM_REORDER) || link_strikes(sim, link, link->p.reorder, ORR_SIM_REORDER))
+        at += orri_rng_between(&node->ends_rng, 0, 20 * ORR_MS);
     gram_send(node, l->node, data, at);
-    if (orri_strike(node, ORR_SIM_DUPLICATE)) {
+    if (orri_strike(node, ORR_SIM_DUPLICATE) || link_strikes(sim, link, link->p.duplicate, ORR_SIM_DUPLICATE)) {
         gram_send(node, l->node, data, orri_link_arrival(sim, node->site, l->node->site, data.size));
     }
     return 0;
@@ -166,8 +181,20 @@ static int command(struct orr_sim *sim, const char *from, const char *to, const 
 }
 
 int orr_sim_link(struct orr_sim *sim, const char *from, const char *to, const struct orr_sim_link *link) {
-    if (link->delay < 0 || link->jitter < 0) return ORR_EINVALID;
+    bool rates = link->loss >= 0 && link->loss <= 1 && link->duplicate >= 0 && link->duplicate <= 1 &&
+                 link->reorder >= 0 && link->reorder <= 1;
+    if (link->delay < 0 || link->jitter < 0 || !rates) return ORR_EINVALID;
     return command(sim, from, to, &(struct order){ .link = link, .cut = -1 });
+}
+
+int orr_sim_link_now(const struct orr_sim *sim, const char *from, const char *to, struct orr_sim_link *out, bool *cut) {
+    int a = site_of(sim, from);
+    int b = site_of(sim, to);
+    if (a < 0 || b < 0) return -ENOENT;
+    const struct orri_link *link = orri_link_of(sim, (unsigned)a, (unsigned)b);
+    *out = link->p;
+    if (cut) *cut = link->cut;
+    return 0;
 }
 int orr_sim_cut(struct orr_sim *sim, const char *from, const char *to) {
     return command(sim, from, to, &(struct order){ .cut = 1 });

@@ -457,6 +457,13 @@ int orr_sim_state(const struct orr_sim *sim, const char *name) {
     return node ? (int)node->state : -ENOENT;
 }
 
+int orr_sim_poke(struct orr_sim *sim, const char *name) {
+    struct orri_node *node = orri_node_find(sim, name);
+    if (!node) return -ENOENT;
+    orri_node_runnable(node);
+    return 0;
+}
+
 const char *orr_sim_node_name(const struct orr_sim *sim, size_t i) {
     return i < sim->n_nodes ? sim->nodes[i]->name : NULL;
 }
@@ -478,5 +485,13 @@ int orr_sim_clock(struct orr_sim *sim, const char *name, orr_time step, int32_t 
     node->clock.wall_offset += step;
     if (step != 0) node->clock.steps++;
     if (node->state != ORR_SIM_DOWN && !node->in_turn && node->alarm_at != ORR_NEVER) alarm_begin(node);
+    return 0;
+}
+
+int orr_sim_clock_now(const struct orr_sim *sim, const char *name, orr_time *wall, int32_t *drift_ppb) {
+    const struct orri_node *node = orri_node_find(sim, name);
+    if (!node) return -ENOENT;
+    *wall = orri_clock_local(&node->clock, sim->now) + node->clock.wall_offset;
+    *drift_ppb = node->clock.ppb;
     return 0;
 }

@@ -329,6 +329,8 @@ void orri_client_news(struct orri_end *end);
 int orri_world_datagram(struct orr_world *w, orr_id to, struct orr_slice data);
 struct orri_link *orri_link_of(const struct orr_sim *sim, unsigned from, unsigned to);
 orr_time orri_link_arrival(struct orr_sim *sim, unsigned from, unsigned to, size_t size);
+/* How late a piece of a stream is that the link lost; 0: it didn't. */
+orr_time orri_link_again(struct orr_sim *sim, unsigned from, unsigned to);
 /* May a piece arrive now? Else *again says when to look again (ORR_NEVER: it will be rearmed). */
 bool orri_link_passes(const struct orr_sim *sim, unsigned from, unsigned to, orr_time *again);
 struct orr_req *orri_gram_take(struct orri_gram *gram);

@@ -23,7 +23,7 @@ void orr_sim_config_init(struct orr_sim_config *config) {
         .size = sizeof *config,
         .seed = 1,
         .nodes_max = NODES_MAX,
-        .link = { 100 * ORR_US, 50 * ORR_US, 0 },
+        .link = { .delay = 100 * ORR_US, .jitter = 50 * ORR_US },
         .disk = { 80 * ORR_US, 20 * ORR_US, 100 * ORR_US, 50 * ORR_US, 500000000 },
         .sector = 512,
         .disk_bytes = (uint64_t)64 << 30,
@@ -150,6 +150,7 @@ static bool step(struct orr_sim *sim, orr_time until) {
 }
 
 bool orr_sim_step(struct orr_sim *sim) { return step(sim, ORR_NEVER); }
+bool orr_sim_step_until(struct orr_sim *sim, orr_time until) { return step(sim, until); }
 
 void orr_sim_run(struct orr_sim *sim, orr_time until) {
     sim->stopped = false;

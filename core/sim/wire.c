@@ -139,6 +139,7 @@ static struct orri_node *sufferer(struct orri_end *end) { return end->node ? end
 static orr_time arrival(struct orri_end *end, size_t size) {
     struct orri_end *other = orri_end_other(end);
     orr_time at = orri_link_arrival(end->conn->sim, end->site, other->site, size);
+    at += orri_link_again(end->conn->sim, end->site, other->site);
     struct orri_node *node = sufferer(end);
     if (node && orri_strike(node, ORR_SIM_DELAY)) at += orri_rng_between(&node->ends_rng, ORR_MS, 200 * ORR_MS);
     if (at < end->wire_last) at = end->wire_last;

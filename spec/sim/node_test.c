@@ -106,6 +106,26 @@ static void a_paused_node_takes_no_turn_and_goes_on_later(void **state) {
     orr_sim_free(sim);
 }
 
+static void a_bearer_gives_an_idle_node_a_turn_and_goes_no_further_than_asked(void **state) {
+    (void)state;
+    struct orr_sim *sim = probe_sim(1);
+    struct probe p = { .idle = true }, q = { 0 };
+    assert_int_equal(probe_add(sim, &p, "n1", NULL), 0);
+    while (orr_sim_step_until(sim, 10 * ORR_MS)) continue;
+    unsigned turns = p.turns;
+    assert_int_equal(orr_sim_poke(sim, "n1"), 0);
+    assert_true(orr_sim_step_until(sim, orr_sim_now(sim)));
+    assert_int_equal(p.turns, turns + 1);
+    assert_int_equal(orr_sim_poke(sim, "n2"), -ENOENT);
+    orr_sim_kill(sim, "n1");
+    assert_int_equal(orr_sim_poke(sim, "n1"), 0);           /* nobody is there */
+    assert_false(orr_sim_step_until(sim, orr_sim_now(sim)));
+    assert_int_equal(probe_add(sim, &q, "n3", NULL), 0);
+    while (orr_sim_step_until(sim, 5 * ORR_MS)) assert_true(orr_sim_now(sim) <= 5 * ORR_MS);
+    assert_in_range(q.turns, 3, 6);
+    orr_sim_free(sim);
+}
+
 static void a_crash_strikes_at_the_delivery_it_is_armed_for(void **state) {
     (void)state;
     struct orr_sim *sim = probe_sim(1);
@@ -187,6 +207,11 @@ static void clocks_drift_step_and_begin_anew_at_a_boot(void **state) {
     assert_int_equal(a.wall.steps, 1);
     assert_true(a.now > b.now);
     assert_in_range(b.wall.realtime - a.wall.realtime, 29 * ORR_SECOND, 30 * ORR_SECOND);
+    orr_time wall;
+    int32_t ppb;
+    assert_int_equal(orr_sim_clock_now(sim, "n1", &wall, &ppb), 0);
+    assert_int_equal(wall, a.wall.realtime);
+    assert_int_equal(ppb, 0);
     orr_sim_restart(sim, "n1", ORR_SIM_KEPT);
     probe_do(&p, read_times, &b);
     assert_in_range(b.wall.realtime - a.wall.realtime, 0, 100 * ORR_MS);
@@ -495,6 +520,7 @@ int main(void) {
         cmocka_unit_test(an_allocation_fails_where_it_is_armed),
         cmocka_unit_test(a_node_may_stop_and_starts_that_fail_leave_it_down),
         cmocka_unit_test(a_paused_node_takes_no_turn_and_goes_on_later),
+        cmocka_unit_test(a_bearer_gives_an_idle_node_a_turn_and_goes_no_further_than_asked),
         cmocka_unit_test(a_crash_strikes_at_the_delivery_it_is_armed_for),
         cmocka_unit_test(an_alarm_is_never_early_by_the_node_s_own_clock),
         cmocka_unit_test(clocks_drift_step_and_begin_anew_at_a_boot),

@@ -194,7 +194,7 @@ static void a_slow_link_takes_its_time(void **state) {
     (void)state;
     struct pair *x = connected_pair(4);
     struct burst b = { .frames = 10, .size = 10000, .cls = 1 };
-    assert_int_equal(orr_sim_link(x->sim, "a", "b", &(struct orr_sim_link){ ORR_MS, 0, 100000 }), 0);
+    assert_int_equal(orr_sim_link(x->sim, "a", "b", &(struct orr_sim_link){ .delay = ORR_MS, .bandwidth = 100000 }), 0);
     probe_do(&x->a, do_send, &b);
     run_for(x, 500 * ORR_MS);
     assert_in_range(x->tb.n_got, 30000, 60000);
@@ -418,6 +418,40 @@ static void datagrams_are_lost_and_doubled_as_often_as_counted(void **state) {
     pair_free(x);
 }
 
+static void one_way_of_a_link_may_lose_double_and_reorder(void **state) {
+    (void)state;
+    struct orr_sim_config cfg;
+    struct orr_sim_link link;
+    bool cut;
+    orr_sim_config_init(&cfg);
+    struct pair *x = pair_of(&cfg);
+    const uint64_t *n = orr_sim_counts(x->sim);
+    assert_int_equal(orr_sim_link_now(x->sim, "a", "b", &link, &cut), 0);
+    assert_false(cut);
+    assert_int_equal(link.delay, 100 * ORR_US);
+    link.loss = 0.2;
+    link.duplicate = link.reorder = 0.1;
+    assert_int_equal(orr_sim_link(x->sim, "b", "a", &link), 0);
+    for (unsigned i = 0; i < 10; i++) probe_do(&x->a, do_datagrams, NULL);
+    assert_int_equal(n[ORR_SIM_LOSS] + n[ORR_SIM_DUPLICATE] + n[ORR_SIM_REORDER], 0);
+    assert_int_equal(orr_sim_link(x->sim, "a", "b", &link), 0);
+    for (unsigned i = 0; i < 10; i++) probe_do(&x->a, do_datagrams, NULL);
+    run_for(x, ORR_SECOND);
+    assert_in_range(n[ORR_SIM_LOSS], 100, 300);
+    assert_in_range(n[ORR_SIM_DUPLICATE], 30, 130);
+    assert_in_range(n[ORR_SIM_REORDER], 30, 130);
+    assert_int_equal(x->tb.grams, 2000 - n[ORR_SIM_LOSS] + n[ORR_SIM_DUPLICATE]);
+    struct burst b = { .frames = 100, .size = 500, .cls = 1 };
+    probe_do(&x->a, do_send, &b);
+    run_for(x, ORR_SECOND);
+    assert_int_equal(x->tb.n_got, 50000);                   /* a stream loses nothing, it is late */
+    assert_true(counted(&x->tb));
+    link.loss = 1.5;
+    assert_int_equal(orr_sim_link(x->sim, "a", "b", &link), ORR_EINVALID);
+    assert_int_equal(orr_sim_link_now(x->sim, "a", "c", &link, NULL), -ENOENT);
+    pair_free(x);
+}
+
 /* -- Clients ----------------------------------------------------------------------------------------------------- */
 struct user {
     struct orr_sim_client *client;
@@ -577,6 +611,7 @@ int main(void) {
         cmocka_unit_test(a_long_cut_breaks_the_sender_and_leaves_the_other_half_open),
         cmocka_unit_test(peers_of_a_dead_process_hear_of_it_and_those_of_a_silent_host_do_not),
         cmocka_unit_test(datagrams_are_lost_and_doubled_as_often_as_counted),
+        cmocka_unit_test(one_way_of_a_link_may_lose_double_and_reorder),
         cmocka_unit_test(a_client_talks_to_a_node_and_each_may_hang_up),
         cmocka_unit_test(a_client_that_has_said_all_still_hears_all),
     };

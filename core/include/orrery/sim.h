@@ -109,10 +109,12 @@ ORR_API int orr_sim_fault_by_name(const char *name);                    /* the k
 enum orr_sim_state { ORR_SIM_DOWN, ORR_SIM_UP, ORR_SIM_PAUSED };
 enum orr_sim_disk { ORR_SIM_KEPT, ORR_SIM_OLD, ORR_SIM_EMPTY };         /* with what disk a node comes back */
 
-/* Delay: `delay` plus an exponential tail of mean `jitter`. bandwidth in bytes a second, 0: no limit. */
+/* Delay: `delay` plus an exponential tail of mean `jitter`. bandwidth in bytes a second, 0: no limit. The rest are
+ * probabilities for each datagram; what a stream loses is sent again, and late by up to 200 ms. */
 struct orr_sim_link {
     orr_time delay, jitter;
     uint64_t bandwidth;
+    double loss, duplicate, reorder;
 };
 /* Latencies: a base plus an exponential tail of a tenth of it; bandwidth in bytes a second. */
 struct orr_sim_disk_speed {
@@ -153,6 +155,8 @@ ORR_API void orr_sim_free(struct orr_sim *sim);          /* halts what is up fir
 
 ORR_API orr_time orr_sim_now(const struct orr_sim *sim);         /* virtual ns, from 0 */
 ORR_API bool orr_sim_step(struct orr_sim *sim);  /* one event or one turn; false: nothing will ever happen again */
+/* The same, but nothing later than `until`; false: there is nothing up to then. */
+ORR_API bool orr_sim_step_until(struct orr_sim *sim, orr_time until);
 /* everything up to and at `until`; now is `until` then, or where a stop came */
 ORR_API void orr_sim_run(struct orr_sim *sim, orr_time until);
 ORR_API void orr_sim_stop(struct orr_sim *sim);  /* run() returns after this event: for oracles, legal in every hook */
@@ -192,6 +196,8 @@ ORR_API int orr_sim_restart(struct orr_sim *sim, const char *name, enum orr_sim_
 ORR_API int orr_sim_pause(struct orr_sim *sim, const char *name);
 ORR_API int orr_sim_resume(struct orr_sim *sim, const char *name);
 ORR_API int orr_sim_state(const struct orr_sim *sim, const char *name);  /* enum orr_sim_state */
+/* Gives a node that is up a turn at this instant, though nothing came: its bearer has something for it. */
+ORR_API int orr_sim_poke(struct orr_sim *sim, const char *name);
 /* in order of addition; NULL past the end */
 ORR_API const char *orr_sim_node_name(const struct orr_sim *sim, size_t i);
 ORR_API struct orr_world *orr_sim_world(struct orr_sim *sim, const char *name);  /* NULL: down. For tests */
@@ -219,6 +225,9 @@ ORR_API void orr_sim_client_close(struct orr_sim_client *client);  /* what was s
 /* -- Links. A name may be ORR_SIM_CLIENTS (all clients together) or NULL (every end but `the other`). ------------ */
 #define ORR_SIM_CLIENTS "clients"
 ORR_API int orr_sim_link(struct orr_sim *sim, const char *from, const char *to, const struct orr_sim_link *link);
+/* How the link between two ends is now, and whether it is cut. cut: may be NULL. Not for NULL names. */
+ORR_API int orr_sim_link_now(const struct orr_sim *sim, const char *from, const char *to, struct orr_sim_link *link,
+                             bool *cut);
 ORR_API int orr_sim_cut(struct orr_sim *sim, const char *from, const char *to);  /* one way; cuts don't add up */
 ORR_API int orr_sim_uncut(struct orr_sim *sim, const char *from, const char *to);
 /* Cuts both ways between the nodes of the bitmap (bit i: orr_sim_node_name(i)) and the others. Clients reach all. */
@@ -236,6 +245,8 @@ ORR_API int orr_sim_disk_durable_size(const struct orr_sim *sim, const char *nod
 ORR_API const char *orr_sim_disk_durable_name(const struct orr_sim *sim, const char *node, size_t i);
 /* the disk has this many bytes now */
 ORR_API int orr_sim_disk_room(struct orr_sim *sim, const char *node, uint64_t bytes);
+/* how many bytes are taken */
+ORR_API int orr_sim_disk_used(const struct orr_sim *sim, const char *node, uint64_t *bytes);
 /* flips a bit there */
 ORR_API int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, uint64_t at);
 ORR_API int orr_sim_disk_speed(struct orr_sim *sim, const char *node, const struct orr_sim_disk_speed *speed);
@@ -247,6 +258,8 @@ ORR_API void orr_sim_disk_repaired(struct orr_sim *sim, const char *node);
 /* -- Clocks, memory, and any OP fault or crash by count ---------------------------------------------------------- */
 /* step: wall clock only; drift: both */
 ORR_API int orr_sim_clock(struct orr_sim *sim, const char *node, orr_time step, int32_t drift_ppb);
+/* what the node's wall clock shows now, ns since 1970, and how fast its clocks run */
+ORR_API int orr_sim_clock_now(const struct orr_sim *sim, const char *node, orr_time *wall, int32_t *drift_ppb);
 /* The nth next opportunity (1: the next) for this OP fault or effect crash at this node is taken. ORR_SIM_CRASH counts
  * deliveries. 0 takes it back. One for each kind and node. */
 ORR_API int orr_sim_arm(struct orr_sim *sim, const char *node, enum orr_sim_fault kind, uint64_t nth);
