@@ -13,6 +13,7 @@
 #define ORRI_INNER_H
 
 #include <errno.h>
+#include <orrery/service.h>
 #include <orrery/trace.h>
 
 #include "base/assert.h"
@@ -25,7 +26,6 @@
 #include "node/identity.h"
 #include "node/origin.h"
 #include "node/reads.h"
-#include "node/service.h"
 #include "storage/storage.h"
 
 #define ORRI_OWNER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -158,12 +158,12 @@ struct orr_group {
 };
 
 /* -- Services ------------------------------------------------------------------------------------------------------ */
-struct orri_conn {
+struct orr_conn {
     struct orri_endpoint end;       /* first */
     struct orri_listener *listener;
     struct orr_stream *stream;
-    struct orri_conn *next, *before;        /* of all of the listener's */
-    struct orri_conn *next_dirty, *before_dirty;
+    struct orr_conn *next, *before;        /* of all of the listener's */
+    struct orr_conn *next_dirty, *before_dirty;
     void *state;                    /* the service's */
     struct orr_chunk *in;           /* what was not consumed, with what came after it */
     size_t in_size, want;
@@ -172,6 +172,7 @@ struct orri_conn {
     struct orr_slice *parts;        /* full, not sent */
     uint32_t n_parts, cap_parts;
     size_t parts_bytes;
+    size_t kept;                    /* by the service, for this client */
     size_t charged;                 /* its share of the listener's clients_bytes */
     bool dirty;                     /* in the node's list of those that this turn has to do with */
     bool soon;                      /* wants its service's turn */
@@ -180,7 +181,7 @@ struct orri_conn {
     bool at_end;                    /* the client says no more, which the service is told behind what is kept */
     bool closing, flush;            /* no more input; what is written is still sent */
     bool closed;                    /* the world's close was called, the service was told */
-    enum orri_shed shed;            /* why it is being closed, where that is to be said */
+    enum orr_shed shed;            /* why it is being closed, where that is to be said */
     struct orri_alarm alarm;
 };
 struct orri_listener {
@@ -191,7 +192,7 @@ struct orri_listener {
     uint32_t number;                /* from 1; 0 is the peers' */
     size_t client_bytes_max, clients_bytes_max;
     size_t clients_bytes;           /* kept input and queued output, as of when each was last looked at */
-    struct orri_conn *conns;
+    struct orr_conn *conns;
     struct orri_listener *next;
 };
 
@@ -223,7 +224,7 @@ struct orr_node {
     size_t n_groups;
     struct orri_listener *listeners;
     uint32_t n_listeners;
-    struct orri_conn *dirty, *dirty_last;
+    struct orr_conn *dirty, *dirty_last;
     struct orr_slice *spare_parts;  /* of the connection that was flushed last, for the next one to fill */
     uint32_t cap_spare_parts;
     size_t n_conns;

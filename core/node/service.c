@@ -62,7 +62,7 @@ int orri_services_listen(struct orr_node *n) {
     return 0;
 }
 
-static void mark(struct orri_conn *c) {
+static void mark(struct orr_conn *c) {
     struct orr_node *n = c->listener->node;
     if (c->dirty) return;
     c->dirty = true;
@@ -73,7 +73,7 @@ static void mark(struct orri_conn *c) {
     n->dirty_last = c;
 }
 
-static void unmark(struct orri_conn *c) {
+static void unmark(struct orr_conn *c) {
     struct orr_node *n = c->listener->node;
     if (!c->dirty) return;
     if (c->before_dirty) c->before_dirty->next_dirty = c->next_dirty;
@@ -84,7 +84,7 @@ static void unmark(struct orri_conn *c) {
 }
 
 /* The node keeps one empty array: most turns flush one connection after another, and none keeps its parts. */
-static void give_spare(struct orri_conn *c) {
+static void give_spare(struct orr_conn *c) {
     struct orr_node *n = c->listener->node;
     if (c->cap_parts > n->cap_spare_parts && c->cap_parts <= SPARE_PARTS_MAX) {
         struct orr_slice *smaller = n->spare_parts;
@@ -97,13 +97,13 @@ static void give_spare(struct orri_conn *c) {
     c->cap_parts = 0;
 }
 
-static void take_spare(struct orri_conn *c) {
+static void take_spare(struct orr_conn *c) {
     struct orr_node *n = c->listener->node;
     c->parts = n->spare_parts, c->cap_parts = n->cap_spare_parts;
     n->spare_parts = NULL, n->cap_spare_parts = 0;
 }
 
-static void drop_parts(struct orri_conn *c) {
+static void drop_parts(struct orr_conn *c) {
     for (uint32_t i = 0; i < c->n_parts; i++) orr_drop(c->parts[i]);
     c->n_parts = 0;
     c->parts_bytes = 0;
@@ -111,17 +111,17 @@ static void drop_parts(struct orri_conn *c) {
 }
 
 /* -- What clients hold --------------------------------------------------------------------------------------------- */
-static size_t written(const struct orri_conn *c) { return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0); }
+static size_t written(const struct orr_conn *c) { return c->parts_bytes + (c->out ? c->out_to - c->out_from : 0); }
 
-static void charge(struct orri_conn *c) {
+static void charge(struct orr_conn *c) {
     struct orri_listener *l = c->listener;
     struct orr_world *w = l->node->w;
-    size_t now = c->closed ? 0 : (c->in ? c->in->cap : 0) + written(c) + w->ops->queued(w, c->stream);
+    size_t now = c->closed ? 0 : (c->in ? c->in->cap : 0) + c->kept + written(c) + w->ops->queued(w, c->stream);
     l->clients_bytes = l->clients_bytes - c->charged + now;
     c->charged = now;
 }
 
-static void drop_buffers(struct orri_conn *c) {
+static void drop_buffers(struct orr_conn *c) {
     orr_chunk_drop(c->in);
     orr_chunk_drop(c->out);
     c->in = c->out = NULL;
@@ -129,7 +129,7 @@ static void drop_buffers(struct orri_conn *c) {
 }
 
 /* Tells the service, and gives the stream back to the world; CLOSED frees what is left. */
-static void finish(struct orri_conn *c, bool flush) {
+static void finish(struct orr_conn *c, bool flush) {
     struct orr_node *n = c->listener->node;
     if (c->closed) return;
     c->closing = c->closed = true;
@@ -143,7 +143,7 @@ static void finish(struct orri_conn *c, bool flush) {
 
 /* Behind a queue that the client doesn't read it would be one thing more that is held. What this turn wrote is not
  * sent: it is what is too much. */
-static bool say_why(struct orri_conn *c) {
+static bool say_why(struct orr_conn *c) {
     struct orr_world *w = c->listener->node->w;
     const struct orr_service *service = c->listener->service;
     if (!service->shed || !c->state || w->ops->queued(w, c->stream) > 0) return false;
@@ -152,16 +152,16 @@ static bool say_why(struct orri_conn *c) {
     return w->ops->send(w, c->stream, 0, &whole, 1) == 0;
 }
 
-static void shed_now(struct orri_conn *c) {
+static void shed_now(struct orr_conn *c) {
     c->listener->node->clients_shed++;
     finish(c, say_why(c));
 }
 
 /* Who holds most, each looked at anew: some have read since. */
-static struct orri_conn *heaviest(const struct orri_listener *l, const struct orri_conn *asks, size_t more) {
-    struct orri_conn *most = NULL;
+static struct orr_conn *heaviest(const struct orri_listener *l, const struct orr_conn *asks, size_t more) {
+    struct orr_conn *most = NULL;
     size_t most_held = 0;
-    for (struct orri_conn *c = l->conns; c; c = c->next) {
+    for (struct orr_conn *c = l->conns; c; c = c->next) {
         charge(c);
         size_t held = c->charged + (c == asks ? more : 0);
         if (held > most_held) most = c, most_held = held;
@@ -170,22 +170,22 @@ static struct orri_conn *heaviest(const struct orri_listener *l, const struct or
 }
 
 /* Makes room for `more` bytes that `asks` wants, at the cost of those that hold most: that may be itself. */
-static void shed(struct orri_listener *l, const struct orri_conn *asks, size_t more) {
+static void shed(struct orri_listener *l, const struct orr_conn *asks, size_t more) {
     struct orr_node *n = l->node;
     while (l->clients_bytes + more > l->clients_bytes_max) {
-        struct orri_conn *c = heaviest(l, asks, more);
+        struct orr_conn *c = heaviest(l, asks, more);
         if (!c || l->clients_bytes + more <= l->clients_bytes_max) return;
         n->again = true;                            /* others may have been told of it, and have something to say */
         orri_node_log_rarely(n, &n->note_client, ORR_LOG_WARN,
                              "%s: closed a client, who held most: all clients hold %zu bytes, with %zu more to come",
                              l->name, l->clients_bytes, more);
-        c->shed = ORRI_SHED_TOGETHER;
+        c->shed = ORR_SHED_TOGETHER;
         shed_now(c);
         if (c == asks) return;
     }
 }
 
-static void conn_free(struct orri_conn *c) {
+static void conn_free(struct orr_conn *c) {
     struct orri_listener *l = c->listener;
     if (!c->closed && c->state) l->service->close(c->state);
     drop_buffers(c);
@@ -201,7 +201,7 @@ static void conn_free(struct orri_conn *c) {
 }
 
 static void on_alarm(struct orri_alarm *alarm) {
-    struct orri_conn *c = ORRI_OWNER(alarm, struct orri_conn, alarm);
+    struct orr_conn *c = ORRI_OWNER(alarm, struct orr_conn, alarm);
     if (c->closing) finish(c, false);
     else if (c->listener->service->tick) c->listener->service->tick(c->state, c->listener->node->now);
 }
@@ -214,13 +214,13 @@ static struct orri_listener *listener_of(struct orr_node *n, uint32_t number) {
 
 void orri_services_accepted(struct orr_node *n, struct orr_stream *s, uint32_t number) {
     struct orri_listener *l = listener_of(n, number);
-    struct orri_conn *c = l && n->phase == ORRI_NODE_RUNNING ? orri_node_resize(n, NULL, 0, sizeof *c) : NULL;
+    struct orr_conn *c = l && n->phase == ORRI_NODE_RUNNING ? orri_node_resize(n, NULL, 0, sizeof *c) : NULL;
     s->owner = NULL;
     if (!c) {
         n->w->ops->close(n->w, s, false);
         return;
     }
-    *c = (struct orri_conn){ .end.event = on_event, .alarm.fire = on_alarm, .listener = l, .stream = s };
+    *c = (struct orr_conn){ .end.event = on_event, .alarm.fire = on_alarm, .listener = l, .stream = s };
     c->next = l->conns;
     if (l->conns) l->conns->before = c;
     l->conns = c;
@@ -235,13 +235,13 @@ void orri_services_accepted(struct orr_node *n, struct orr_stream *s, uint32_t n
 
 void orri_services_stop(struct orr_node *n) {
     for (struct orri_listener *l = n->listeners; l; l = l->next) {
-        for (struct orri_conn *c = l->conns; c; c = c->next) orri_conn_close(c, true);
+        for (struct orr_conn *c = l->conns; c; c = c->next) orr_conn_close(c, true);
     }
 }
 
 bool orri_services_flushed(const struct orr_node *n) {
     for (const struct orri_listener *l = n->listeners; l; l = l->next) {
-        for (const struct orri_conn *c = l->conns; c; c = c->next) {
+        for (const struct orr_conn *c = l->conns; c; c = c->next) {
             if (!c->closed || n->w->ops->queued(n->w, c->stream) > 0) return false;
         }
     }
@@ -262,37 +262,37 @@ void orri_services_free(struct orr_node *n) {
 }
 
 /* -- In ------------------------------------------------------------------------------------------------------------ */
-static bool reads(const struct orri_conn *c) { return !c->closing && !c->paused && !c->blocked; }
+static bool reads(const struct orr_conn *c) { return !c->closing && !c->paused && !c->blocked; }
 
 /* Offers bytes to the service; what it did not consume stays in *rest. */
-static void offer(struct orri_conn *c, struct orr_slice *rest) {
+static void offer(struct orr_conn *c, struct orr_slice *rest) {
     if (!reads(c) || rest->size == 0 || rest->size < c->want) return;
     size_t want = 0;
     int64_t used = c->listener->service->data(c->state, *rest, &want);
     c->soon = true;
     mark(c);
     if (used < 0 || (size_t)used > rest->size) {
-        orri_conn_close(c, true);
+        orr_conn_close(c, true);
         return;
     }
     *rest = orr_part_of(*rest, (size_t)used, rest->size - (size_t)used);
     c->want = want;
 }
 
-static void too_much(struct orri_conn *c, const char *what) {
+static void too_much(struct orr_conn *c, const char *what) {
     struct orr_node *n = c->listener->node;
     orri_node_log_rarely(n, &n->note_client, ORR_LOG_WARN, "%s: closed a client: %s", c->listener->name, what);
-    orri_conn_close(c, false);
+    orr_conn_close(c, false);
 }
 
 /* More than one client may hold: said and done at the turn's end, for its service may be in the middle of an answer. */
-static void too_much_held(struct orri_conn *c, const char *what) {
-    if (!c->closing) c->shed = ORRI_SHED_ALONE;
+static void too_much_held(struct orr_conn *c, const char *what) {
+    if (!c->closing) c->shed = ORR_SHED_ALONE;
     too_much(c, what);
 }
 
 /* Keeps `rest` and `more` behind it as one block. */
-static void keep(struct orri_conn *c, struct orr_slice rest, struct orr_slice more) {
+static void keep(struct orr_conn *c, struct orr_slice rest, struct orr_slice more) {
     struct orr_node *n = c->listener->node;
     size_t size = rest.size + more.size, max = n->cfg.op_bytes_max + IN_SLACK;
     if (c->closing || size == 0) return;
@@ -318,7 +318,7 @@ static void keep(struct orri_conn *c, struct orr_slice rest, struct orr_slice mo
 }
 
 /* Offers what is kept, if it is enough. */
-static void offer_kept(struct orri_conn *c) {
+static void offer_kept(struct orr_conn *c) {
     if (!c->in || !reads(c) || c->in_size < c->want) return;
     struct orr_chunk *chunk = c->in;
     struct orr_slice rest = { chunk, chunk->at, c->in_size };
@@ -330,7 +330,7 @@ static void offer_kept(struct orri_conn *c) {
     if (!c->in) charge(c);
 }
 
-static void on_data(struct orri_conn *c, struct orr_slice data) {
+static void on_data(struct orr_conn *c, struct orr_slice data) {
     if (c->closing) return;
     if (!c->in) {
         offer(c, &data);
@@ -350,7 +350,7 @@ static void on_data(struct orri_conn *c, struct orr_slice data) {
 }
 
 /* After all that the client had said. */
-static void end_if_read(struct orri_conn *c) {
+static void end_if_read(struct orr_conn *c) {
     if (!c->at_end || !reads(c)) return;
     c->at_end = false;
     c->listener->service->ended(c->state);
@@ -358,7 +358,7 @@ static void end_if_read(struct orri_conn *c) {
     mark(c);
 }
 
-static void update_reading(struct orri_conn *c) {
+static void update_reading(struct orr_conn *c) {
     struct orr_node *n = c->listener->node;
     if (c->closed) return;
     n->w->ops->read_pause(n->w, c->stream, !reads(c));
@@ -366,7 +366,7 @@ static void update_reading(struct orri_conn *c) {
 }
 
 static void on_event(struct orri_endpoint *end, const struct orr_stream_event *ev) {
-    struct orri_conn *c = ORRI_OWNER(end, struct orri_conn, end);
+    struct orr_conn *c = ORRI_OWNER(end, struct orr_conn, end);
     switch (ev->req.op) {
     case ORR_OP_DATA: on_data(c, ev->data); break;
     case ORR_OP_ENDED:
@@ -385,15 +385,15 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
 }
 
 /* -- Out ----------------------------------------------------------------------------------------------------------- */
-bool orri_conn_crowded(const struct orri_conn *c) { return c->blocked || written(c) >= OUT_TURN; }
+bool orr_conn_crowded(const struct orr_conn *c) { return c->blocked || written(c) >= OUT_TURN; }
 
-static bool may_hold(struct orri_conn *c, size_t more) {
-    if (written(c) + more <= c->listener->client_bytes_max) return true;
+static bool may_hold(struct orr_conn *c, size_t more) {
+    if (written(c) + c->kept + more <= c->listener->client_bytes_max) return true;
     too_much_held(c, "its answers are above what a client may hold");
     return false;
 }
 
-static int add_part(struct orri_conn *c, struct orr_slice held) {
+static int add_part(struct orr_conn *c, struct orr_slice held) {
     if (!c->parts) take_spare(c);
     if (c->n_parts == c->cap_parts) {
         uint32_t cap = c->cap_parts ? 2 * c->cap_parts : 4;
@@ -401,7 +401,7 @@ static int add_part(struct orri_conn *c, struct orr_slice held) {
             orri_node_resize(c->listener->node, c->parts, c->cap_parts * sizeof *c->parts, cap * sizeof *c->parts);
         if (!p) {
             orr_drop(held);
-            orri_conn_close(c, false);
+            orr_conn_close(c, false);
             return -ENOMEM;
         }
         c->parts = p;
@@ -413,7 +413,7 @@ static int add_part(struct orri_conn *c, struct orr_slice held) {
 }
 
 /* What the present block holds becomes a part. */
-static int seal(struct orri_conn *c) {
+static int seal(struct orr_conn *c) {
     struct orr_chunk *chunk = c->out;
     if (!chunk) return 0;
     c->out = NULL;
@@ -423,7 +423,7 @@ static int seal(struct orri_conn *c) {
     return 0;
 }
 
-unsigned char *orri_conn_room(struct orri_conn *c, size_t size) {
+unsigned char *orr_conn_room(struct orr_conn *c, size_t size) {
     struct orr_chunks *chunks = c->listener->node->w->chunks;
     if (c->closing) return NULL;
     if (c->out && c->out_to + size <= c->out->cap) return c->out->at + c->out_to;
@@ -432,7 +432,7 @@ unsigned char *orri_conn_room(struct orri_conn *c, size_t size) {
     if (seal(c) < 0) return NULL;
     c->out = chunks->get(chunks, size < cap ? cap : size);
     if (!c->out) {
-        orri_conn_close(c, false); /* an answer that can't be given: nothing after it would be in its place */
+        orr_conn_close(c, false); /* an answer that can't be given: nothing after it would be in its place */
         return NULL;
     }
     c->out_from = c->out_to = 0;
@@ -440,26 +440,26 @@ unsigned char *orri_conn_room(struct orri_conn *c, size_t size) {
     return c->out->at;
 }
 
-void orri_conn_wrote(struct orri_conn *c, size_t size) {
+void orr_conn_wrote(struct orr_conn *c, size_t size) {
     ORR_ASSERT(c->out && c->out_to + size <= c->out->cap);
     c->out_to += size;
 }
 
-int orri_conn_write(struct orri_conn *c, struct orr_slice bytes) {
+int orr_conn_write(struct orr_conn *c, struct orr_slice bytes) {
     if (bytes.chunk && bytes.size > COPY_MAX && !c->closing) {
         if (!may_hold(c, bytes.size)) return ORR_ECLOSED;
         int rc = seal(c);
         mark(c);
         return rc < 0 ? rc : add_part(c, orr_hold(bytes));
     }
-    unsigned char *at = orri_conn_room(c, bytes.size);
+    unsigned char *at = orr_conn_room(c, bytes.size);
     if (!at) return ORR_ECLOSED;
     if (bytes.size) memcpy(at, bytes.at, bytes.size);
-    orri_conn_wrote(c, bytes.size);
+    orr_conn_wrote(c, bytes.size);
     return 0;
 }
 
-static void flush(struct orri_conn *c) {
+static void flush(struct orr_conn *c) {
     struct orr_node *n = c->listener->node;
     if (c->closed || c->blocked) return;
     if (c->shed) {
@@ -487,7 +487,7 @@ static void flush(struct orri_conn *c) {
 /* -- The turn ------------------------------------------------------------------------------------------------------ */
 bool orri_services_turn(struct orr_node *n) {
     bool any = false;
-    for (struct orri_conn *c = n->dirty; c; c = c->next_dirty) {
+    for (struct orr_conn *c = n->dirty; c; c = c->next_dirty) {
         offer_kept(c);
         end_if_read(c);
         if (!c->soon || c->blocked) continue;
@@ -501,8 +501,8 @@ bool orri_services_turn(struct orr_node *n) {
 /* Taken off one by one: what is flushed may mark others, or itself once more. Those that still want a turn stay for the
  * next one. */
 void orri_services_flush(struct orr_node *n) {
-    struct orri_conn *stay = NULL, *last = NULL;
-    for (struct orri_conn *c; (c = n->dirty);) {
+    struct orr_conn *stay = NULL, *last = NULL;
+    for (struct orr_conn *c; (c = n->dirty);) {
         n->dirty = c->next_dirty;
         if (n->dirty) n->dirty->before_dirty = NULL;
         else n->dirty_last = NULL;
@@ -523,27 +523,27 @@ void orri_services_flush(struct orr_node *n) {
 }
 
 /* -- What a service may do ----------------------------------------------------------------------------------------- */
-size_t orri_conn_queued(const struct orri_conn *c) {
+size_t orr_conn_queued(const struct orr_conn *c) {
     struct orr_world *w = c->listener->node->w;
     return written(c) + (c->closed ? 0 : w->ops->queued(w, c->stream));
 }
 
-void orri_conn_pause(struct orri_conn *c, bool on) {
+void orr_conn_pause(struct orr_conn *c, bool on) {
     if (c->paused == on) return;
     c->paused = on;
     update_reading(c);
 }
 
-void orri_conn_soon(struct orri_conn *c) {
+void orr_conn_soon(struct orr_conn *c) {
     c->soon = true;
     mark(c);
 }
 
-void orri_conn_alarm(struct orri_conn *c, orr_time at) {
+void orr_conn_alarm(struct orr_conn *c, orr_time at) {
     if (!c->closing) orri_node_alarm(c->listener->node, &c->alarm, at);
 }
 
-void orri_conn_close(struct orri_conn *c, bool flush_first) {
+void orr_conn_close(struct orr_conn *c, bool flush_first) {
     if (c->closing) return;
     c->closing = true;
     c->flush = flush_first;
@@ -552,11 +552,21 @@ void orri_conn_close(struct orri_conn *c, bool flush_first) {
     mark(c);
 }
 
-uint64_t orri_conn_serial(const struct orri_conn *c) { return c->stream->serial; }
-orr_time orri_conn_now(const struct orri_conn *c) { return c->listener->node->now; }
-void orri_conn_limits(const struct orri_conn *c, size_t *held, size_t *client_max, size_t *clients_max) {
+void orr_conn_keeps(struct orr_conn *c, size_t bytes) {
+    struct orri_listener *l = c->listener;
+    if (c->closed) return;
+    l->clients_bytes = l->clients_bytes - c->kept + bytes;
+    c->charged = c->charged - c->kept + bytes;
+    c->kept = bytes;
+    if (!c->closing) (void)may_hold(c, 0);
+}
+
+uint64_t orr_conn_serial(const struct orr_conn *c) { return c->stream->serial; }
+orr_time orr_conn_now(const struct orr_conn *c) { return c->listener->node->now; }
+void orr_conn_limits(const struct orr_conn *c, size_t *held, size_t *client_max, size_t *clients_max) {
     *held = c->listener->clients_bytes;
     *client_max = c->listener->client_bytes_max;
     *clients_max = c->listener->clients_bytes_max;
 }
-struct orr_node *orri_conn_node(const struct orri_conn *c) { return c->listener->node; }
+const struct orr_alloc *orr_conn_alloc(const struct orr_conn *c) { return c->listener->node->alloc; }
+struct orr_node *orr_conn_node(const struct orr_conn *c) { return c->listener->node; }

@@ -1,6 +1,6 @@
 /* resp_fake.h - a node that is nothing but one kv machine, for trying the RESP service without a cluster.
  *
- * It defines the functions of node/group.h and node/service.h that the service calls, so it is included in one file of
+ * It defines the functions of node/group.h and orrery/service.h that the service calls, so it is included in one file of
  * a program, and the real ones are not linked. Writes and reads wait until the test applies, serves or loses them:
  * fake_turn does what a healthy single node would do in a turn. */
 #ifndef SPEC_RESP_FAKE_H
@@ -27,7 +27,7 @@ struct fake_read {
 };
 struct fake;
 struct fake_conn {
-    struct orri_conn conn;          /* first: its members are the node's, and unused but for `state` */
+    struct orr_conn conn;          /* first: its members are the node's, and unused but for `state` */
     struct fake *fake;
     unsigned char *in, *out;
     size_t n_in, n_out, cap_out, want;
@@ -240,10 +240,10 @@ bool orr_group_corrupt(const struct orr_group *g) {
 }
 uint64_t orr_group_digest(const struct orr_group *g) { return orr_kv_machine.digest(fake_group(g)->machine); }
 
-/* -- node/service.h ------------------------------------------------------------------------------------------------ */
-static inline struct fake_conn *fake_of(const struct orri_conn *c) { return (struct fake_conn *)(uintptr_t)c; }
+/* -- orrery/service.h ---------------------------------------------------------------------------------------------- */
+static inline struct fake_conn *fake_of(const struct orr_conn *c) { return (struct fake_conn *)(uintptr_t)c; }
 
-unsigned char *orri_conn_room(struct orri_conn *conn, size_t size) {
+unsigned char *orr_conn_room(struct orr_conn *conn, size_t size) {
     struct fake_conn *c = fake_of(conn);
     if (c->closing) return NULL;
     if (c->n_out + size > c->cap_out) {
@@ -252,22 +252,22 @@ unsigned char *orri_conn_room(struct orri_conn *conn, size_t size) {
     }
     return c->out + c->n_out;
 }
-void orri_conn_wrote(struct orri_conn *c, size_t size) { fake_of(c)->n_out += size; }
-bool orri_conn_crowded(const struct orri_conn *c) { return fake_of(c)->crowded; }
-void orri_conn_pause(struct orri_conn *c, bool on) { fake_of(c)->paused = on; }
-void orri_conn_soon(struct orri_conn *c) { fake_of(c)->soon = true; }
-void orri_conn_alarm(struct orri_conn *c, orr_time at) { fake_of(c)->alarm = at; }
-void orri_conn_close(struct orri_conn *c, bool flush) {
+void orr_conn_wrote(struct orr_conn *c, size_t size) { fake_of(c)->n_out += size; }
+bool orr_conn_crowded(const struct orr_conn *c) { return fake_of(c)->crowded; }
+void orr_conn_pause(struct orr_conn *c, bool on) { fake_of(c)->paused = on; }
+void orr_conn_soon(struct orr_conn *c) { fake_of(c)->soon = true; }
+void orr_conn_alarm(struct orr_conn *c, orr_time at) { fake_of(c)->alarm = at; }
+void orr_conn_close(struct orr_conn *c, bool flush) {
     (void)flush;
     fake_of(c)->closing = true;
 }
-uint64_t orri_conn_serial(const struct orri_conn *c) { return fake_of(c)->serial; }
-orr_time orri_conn_now(const struct orri_conn *c) { return fake_of(c)->fake->at.time; }
-void orri_conn_limits(const struct orri_conn *c, size_t *held, size_t *client_max, size_t *clients_max) {
+uint64_t orr_conn_serial(const struct orr_conn *c) { return fake_of(c)->serial; }
+orr_time orr_conn_now(const struct orr_conn *c) { return fake_of(c)->fake->at.time; }
+void orr_conn_limits(const struct orr_conn *c, size_t *held, size_t *client_max, size_t *clients_max) {
     (void)c;
     *held = 0;
     *client_max = *clients_max = 256 << 20;
 }
-struct orr_node *orri_conn_node(const struct orri_conn *c) { return &fake_of(c)->fake->node; }
+struct orr_node *orr_conn_node(const struct orr_conn *c) { return &fake_of(c)->fake->node; }
 
 #endif

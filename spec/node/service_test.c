@@ -25,7 +25,7 @@ static unsigned char piece[WANT];
 static char heard[64];              /* what a client was told last, where it is short */
 
 /* -- The service: 'w' is answered at length, 'W' longer yet, anything else begins something that never ends -------- */
-static int hold_open(void *ud, struct orri_conn *c, void **state) {
+static int hold_open(void *ud, struct orr_conn *c, void **state) {
     (void)ud;
     *state = c;
     return 0;
@@ -35,14 +35,14 @@ static int64_t hold_data(void *state, struct orr_slice data, size_t *want) {
     if (data.at[0] != 'w' && data.at[0] != 'W') return 0;
     *want = 0;
     for (size_t i = 0; i < (data.at[0] == 'w' ? ANSWER : 3 * ANSWER) / 1024; i++)
-        (void)orri_conn_write(state, orr_borrow(piece, 1024));
+        (void)orr_conn_write(state, orr_borrow(piece, 1024));
     return (int64_t)data.size;
 }
 static void hold_close(void *state) { (void)state; }
-static const char *hold_shed(void *state, enum orri_shed why, bool unsaid) {
+static const char *hold_shed(void *state, enum orr_shed why, bool unsaid) {
     (void)state;
-    if (unsaid) return why == ORRI_SHED_ALONE ? "alone, unsaid" : "together, unsaid";
-    return why == ORRI_SHED_ALONE ? "alone" : "together";
+    if (unsaid) return why == ORR_SHED_ALONE ? "alone, unsaid" : "together, unsaid";
+    return why == ORR_SHED_ALONE ? "alone" : "together";
 }
 static const struct orr_service hold = {
     .name = "hold", .open = hold_open, .data = hold_data, .close = hold_close, .shed = hold_shed,

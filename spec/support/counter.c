@@ -1,13 +1,13 @@
 /* support/counter.c - the counting machine, and the service in front of it. */
 #include "support/counter.h"
 
+#include <orrery/service.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/codec.h"
 #include "base/hash.h"
 #include "node/group.h"
-#include "node/service.h"
 
 size_t counter_pad;
 
@@ -149,19 +149,19 @@ unsigned counter_of(const struct orr_group *g, uint64_t id) {
 /* -- The service --------------------------------------------------------------------------------------------------- */
 struct session {
     struct orri_waiter w;           /* first */
-    struct orri_conn *c;
+    struct orr_conn *c;
     struct orr_group *g;
     struct number result;
     const struct orr_alloc *alloc;
 };
 
 static void answer(struct session *s, char what, uint64_t id, uint64_t value) {
-    unsigned char *at = orri_conn_room(s->c, COUNTER_ANSWER);
+    unsigned char *at = orr_conn_room(s->c, COUNTER_ANSWER);
     if (!at) return;
     at[0] = (unsigned char)what;
     orri_put_le(at + 1, id, 8);
     orri_put_le(at + 9, value, 8);
-    orri_conn_wrote(s->c, COUNTER_ANSWER);
+    orr_conn_wrote(s->c, COUNTER_ANSWER);
 }
 static struct orr_sink *begin(struct orri_waiter *w, uint64_t tag, const struct orr_at *at) {
     (void)tag, (void)at;
@@ -186,7 +186,7 @@ static void lost(struct orri_waiter *w, uint64_t tag, bool read, int status) {
 }
 static const struct orri_waiter_ops waiter_ops = { begin, end, served, lost };
 
-static int session_open(void *ud, struct orri_conn *c, void **state) {
+static int session_open(void *ud, struct orr_conn *c, void **state) {
     struct orr_group *g = ud;
     (void)g;
     struct session *s = malloc(sizeof *s);

@@ -70,7 +70,7 @@ struct orr_group_spec {
 ORR_API int orr_node_replicate(struct orr_node *node, const char *name, const struct orr_group_spec *spec,
                                struct orr_group **out);
 
-/* A service answers the connections of one listener. The node calls these with a connection (node/service.h), never
+/* A service answers the connections of one listener. The node calls these with a connection (orrery/service.h), never
  * more than one at a time. */
 struct orr_service;
 ORR_API extern const struct orr_service orr_resp_service;   /* ud: the struct orr_group * whose machine is "kv" */
@@ -103,6 +103,8 @@ struct orr_node_status {
 };
 ORR_API void orr_node_status(const struct orr_node *node, struct orr_node_status *out);
 ORR_API struct orr_group *orr_node_group(struct orr_node *node, const char *name);      /* NULL: none */
+/* The i-th group that was declared, and its name; NULL: past the end. */
+ORR_API struct orr_group *orr_node_group_at(struct orr_node *node, size_t i, const char **name);
 /* False where this node has no replica. */
 ORR_API bool orr_group_status(const struct orr_group *g, struct orr_order_status *out);
 ORR_API const char *orr_group_leader(const struct orr_group *g); /* name of the leader as this node knows it, or NULL */

@@ -36,14 +36,14 @@ static const char *role_of(enum orr_role role) {
 static void server(struct orri_resp_conn *c, struct text *t) {
     add(t, "redis_version:7.0.15\r\nredis_mode:standalone\r\norrery_version:%s\r\narch_bits:%zu\r\n"
         "uptime_of_connection:%" PRId64 "\r\n",
-        orr_version(), sizeof(void *) * 8, (orri_conn_now(c->conn) - c->since) / ORR_SECOND);
+        orr_version(), sizeof(void *) * 8, (orr_conn_now(c->conn) - c->since) / ORR_SECOND);
 }
 
 static void clients(struct orri_resp_conn *c, struct text *t) {
     struct orr_node_status s;
     size_t held, client_max, clients_max;
-    orr_node_status(orri_conn_node(c->conn), &s);
-    orri_conn_limits(c->conn, &held, &client_max, &clients_max);
+    orr_node_status(orr_conn_node(c->conn), &s);
+    orr_conn_limits(c->conn, &held, &client_max, &clients_max);
     add(t, "connected_clients:%zu\r\nclients_shed:%" PRIu64 "\r\nclients_bytes:%zu\r\n"
         "clients_bytes_max:%zu\r\nclient_bytes_max:%zu\r\n",
         s.clients, s.clients_shed, held, clients_max, client_max);
@@ -57,7 +57,7 @@ static void memory(struct orri_resp_conn *c, struct text *t) {
 
 static void stats(struct orri_resp_conn *c, struct text *t) {
     struct orr_node_status s;
-    orr_node_status(orri_conn_node(c->conn), &s);
+    orr_node_status(orr_conn_node(c->conn), &s);
     add(t, "commands_of_connection:%" PRIu64 "\r\nframes_in:%" PRIu64 "\r\nframes_out:%" PRIu64 "\r\n"
         "frames_bad:%" PRIu64 "\r\n",
         c->n_commands, s.frames_in, s.frames_out, s.frames_bad);
@@ -82,7 +82,7 @@ static void replication(struct orri_resp_conn *c, struct text *t) {
 
 static void orrery(struct orri_resp_conn *c, struct text *t) {
     struct orr_node_status s;
-    orr_node_status(orri_conn_node(c->conn), &s);
+    orr_node_status(orr_conn_node(c->conn), &s);
     add(t, "recovered:%d\r\nready:%d\r\nmay_vote:%d\r\ndisk_full:%d\r\npeers_up:%zu\r\n"
         "incarnation:%" PRIu32 "\r\ncluster:%016" PRIx64 "\r\n",
         s.recovered, s.ready, !s.disenfranchised, s.disk_full, s.peers_up, s.incarnation, s.cluster);
@@ -91,7 +91,7 @@ static void orrery(struct orri_resp_conn *c, struct text *t) {
 /* How long the loop's turns took: how many began at each power of two, in us; and what the world did for this node. */
 static void loop(struct orri_resp_conn *c, struct text *t) {
     enum { OVER_8MS = 23 };         /* 2^23 ns */
-    struct orr_world *w = orri_conn_node(c->conn)->w;
+    struct orr_world *w = orr_conn_node(c->conn)->w;
     struct orr_world_stats s;
     uint64_t over = 0;
     const char *comma = "";

@@ -145,12 +145,12 @@ static bool answer(struct orri_resp_conn *c, struct orri_resp_item *item, const 
         orri_resp_lost(c, item->kind == ORRI_RESP_LOST ? item->status : ORR_EUNKNOWN);
     c->muted = false;
     if (!done) {
-        orri_conn_soon(c->conn);
+        orr_conn_soon(c->conn);
         return false;
     }
     bool close = item->flags & ORRI_RESP_CLOSE;
     pop(c);
-    if (close) orri_conn_close(c->conn, true);
+    if (close) orr_conn_close(c->conn, true);
     return true;
 }
 
@@ -160,7 +160,7 @@ static void put_off(struct orri_resp_conn *c, const struct orr_at *at, uint64_t 
         if (item->kind == ORRI_RESP_WRITE) break;
         if (item->kind == ORRI_RESP_READ && item->turn == turn) freshen(c, item->tag, at);
     }
-    orri_conn_soon(c->conn);
+    orr_conn_soon(c->conn);
 }
 
 /* Answers what can be answered now. `written`: the turn of the write that has just been applied, 0: none. */
@@ -169,7 +169,7 @@ static void drain(struct orri_resp_conn *c, const struct orr_at *at, uint64_t wr
     while ((item = first(&c->queue))) {
         if (item->kind == ORRI_RESP_WRITE) break;
         if (item->kind == ORRI_RESP_READ && item->tag > c->fresh && item->turn != written) break;
-        if (orri_conn_crowded(c->conn)) {
+        if (orr_conn_crowded(c->conn)) {
             put_off(c, at, written);
             break;
         }
@@ -226,7 +226,7 @@ static void lose_write(struct orri_resp_conn *c, uint64_t tag, int status) {
         item->kind = ORRI_RESP_LOST;
         item->status = (int16_t)status;
         c->ask_again = true;
-        orri_conn_soon(c->conn);
+        orr_conn_soon(c->conn);
     }
 }
 

@@ -17,13 +17,13 @@ void orri_resp_put(struct orri_resp_conn *c, const void *at, size_t size) {
         orri_resp_extend(c, at, size);
         return;
     }
-    unsigned char *room = orri_conn_room(c->conn, size);
+    unsigned char *room = orr_conn_room(c->conn, size);
     if (!room) {
         orri_resp_give_up(c);
         return;
     }
     memcpy(room, at, size);
-    orri_conn_wrote(c->conn, size);
+    orr_conn_wrote(c->conn, size);
 }
 
 /* kind, number, CRLF: at most HEAD bytes. */
@@ -46,7 +46,7 @@ void orri_resp_integer(struct orri_resp_conn *c, int64_t v) { orri_resp_head(c, 
 void orri_resp_bulk(struct orri_resp_conn *c, const void *at, size_t size) {
     char head[HEAD];
     size_t n = write_head(head, '$', (int64_t)size);
-    unsigned char *room = c->muted || c->queueing ? NULL : orri_conn_room(c->conn, n + size + 2);
+    unsigned char *room = c->muted || c->queueing ? NULL : orr_conn_room(c->conn, n + size + 2);
     if (!room) {
         orri_resp_put(c, head, n);
         orri_resp_put(c, at, size);
@@ -56,7 +56,7 @@ void orri_resp_bulk(struct orri_resp_conn *c, const void *at, size_t size) {
     memcpy(room, head, n);
     if (size) memcpy(room + n, at, size);
     memcpy(room + n + size, "\r\n", 2);
-    orri_conn_wrote(c->conn, n + size + 2);
+    orr_conn_wrote(c->conn, n + size + 2);
 }
 
 void orri_resp_text(struct orri_resp_conn *c, const char *text) { orri_resp_bulk(c, text, strlen(text)); }
@@ -143,7 +143,7 @@ void orri_resp_end(struct orri_resp_conn *c, unsigned flags) {
     if (!direct) return;
     if (flags & ORRI_RESP_PROTO2) c->proto_out = 2;
     if (flags & ORRI_RESP_PROTO3) c->proto_out = 3;
-    if (flags & ORRI_RESP_CLOSE) orri_conn_close(c->conn, true);
+    if (flags & ORRI_RESP_CLOSE) orr_conn_close(c->conn, true);
 }
 
 void orri_resp_say_status(struct orri_resp_conn *c, const char *word) {

@@ -10,10 +10,10 @@
 #define ORRI_RESP_H
 
 #include <orrery/kv.h>
+#include <orrery/service.h>
 
 #include "node/group.h"
 #include "node/resp/parser.h"
-#include "node/service.h"
 
 /* -- The queue ----------------------------------------------------------------------------------------------------- */
 enum orri_resp_kind {
@@ -52,7 +52,7 @@ struct orri_resp_walk {
 struct orri_resp_conn {
     struct orri_waiter waiter;      /* first */
     struct orr_sink sink;
-    struct orri_conn *conn;
+    struct orr_conn *conn;
     struct orr_group *group;
     const struct orr_alloc *alloc;
     struct orri_resp_parser parser;

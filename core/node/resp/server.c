@@ -91,7 +91,7 @@ static void say_hello(struct orri_resp_conn *c, unsigned flags) {
     orri_resp_text(c, "proto");
     orri_resp_integer(c, c->proto_in);
     orri_resp_text(c, "id");
-    orri_resp_integer(c, (int64_t)orri_conn_serial(c->conn));
+    orri_resp_integer(c, (int64_t)orr_conn_serial(c->conn));
     orri_resp_text(c, "mode");
     orri_resp_text(c, "standalone");
     orri_resp_text(c, "role");
@@ -175,16 +175,16 @@ static void client_getname(struct orri_resp_conn *c) {
     orri_resp_end(c, 0);
 }
 
-static void client_id(struct orri_resp_conn *c) { say_integer(c, (int64_t)orri_conn_serial(c->conn)); }
+static void client_id(struct orri_resp_conn *c) { say_integer(c, (int64_t)orr_conn_serial(c->conn)); }
 
 /* This connection's line: a service knows no other. */
 static void client_line(struct orri_resp_conn *c) {
     char text[256], id[ORRI_KV_DIGITS], age[ORRI_KV_DIGITS];
     size_t size = 0;
     struct { const char *at; size_t n; } parts[] = {
-        { "id=", 3 }, { id, orri_kv_write_int(id, (int64_t)orri_conn_serial(c->conn)) }, { " name=", 6 },
+        { "id=", 3 }, { id, orri_kv_write_int(id, (int64_t)orr_conn_serial(c->conn)) }, { " name=", 6 },
         { c->name ? c->name : "", c->name_size < 128 ? c->name_size : 128 }, { " age=", 5 },
-        { age, orri_kv_write_int(age, (orri_conn_now(c->conn) - c->since) / ORR_SECOND) }, { " db=0 resp=", 11 },
+        { age, orri_kv_write_int(age, (orr_conn_now(c->conn) - c->since) / ORR_SECOND) }, { " db=0 resp=", 11 },
         { c->proto_in == 3 ? "3" : "2", 1 }, { "\n", 1 },
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {

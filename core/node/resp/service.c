@@ -14,8 +14,8 @@ enum {
 };
 #define REST ORR_SECOND             /* without a command: then a connection keeps no buffer */
 
-static int on_open(void *ud, struct orri_conn *conn, void **state) {
-    const struct orr_alloc *alloc = orri_conn_node(conn)->alloc;
+static int on_open(void *ud, struct orr_conn *conn, void **state) {
+    const struct orr_alloc *alloc = orr_conn_node(conn)->alloc;
     struct orri_resp_conn *c = alloc->fn(alloc->ud, NULL, 0, sizeof *c);
     if (!c) return -ENOMEM;
     *c = (struct orri_resp_conn){
@@ -27,9 +27,9 @@ static int on_open(void *ud, struct orri_conn *conn, void **state) {
         .turn = 1,
         .proto_in = 2,
         .proto_out = 2,
-        .since = orri_conn_now(conn),
+        .since = orr_conn_now(conn),
     };
-    orri_resp_parser_init(&c->parser, alloc, orri_conn_node(conn)->cfg.op_bytes_max + COMMAND_SLACK);
+    orri_resp_parser_init(&c->parser, alloc, orr_conn_node(conn)->cfg.op_bytes_max + COMMAND_SLACK);
     *state = c;
     return 0;
 }
@@ -43,13 +43,13 @@ void orri_resp_drained(struct orri_resp_conn *c) {
     if (orri_resp_idle(c)) c->walking = false;
     if (!c->paused || !half || c->walking) return;
     c->paused = false;
-    orri_conn_pause(c->conn, false);
-    orri_conn_soon(c->conn);        /* what was kept meanwhile is offered then */
+    orr_conn_pause(c->conn, false);
+    orr_conn_soon(c->conn);        /* what was kept meanwhile is offered then */
 }
 
 void orri_resp_give_up(struct orri_resp_conn *c) {
     c->ended = true;
-    orri_conn_close(c->conn, false);
+    orr_conn_close(c->conn, false);
 }
 
 static void break_off(struct orri_resp_conn *c) {
@@ -77,7 +77,7 @@ static int64_t on_data(void *state, struct orr_slice data, size_t *want) {
         orri_resp_parser_next(&c->parser);
         if (!too_much_waits(c) && !c->walking) continue;
         c->paused = true;
-        orri_conn_pause(c->conn, true);
+        orr_conn_pause(c->conn, true);
     }
     return (int64_t)(c->ended ? data.size : used);
 }
@@ -92,10 +92,10 @@ static void on_ended(void *state) {
 }
 
 /* An error that stands where an answer was owed says no more than is known of that command. */
-static const char *on_shed(void *state, enum orri_shed why, bool unsaid) {
+static const char *on_shed(void *state, enum orr_shed why, bool unsaid) {
     const struct orri_resp_conn *c = state;
     bool owes = unsaid || !orri_resp_idle(c);
-    if (why == ORRI_SHED_ALONE) {
+    if (why == ORR_SHED_ALONE) {
         return owes ? "-UNKNOWN closed: this client holds more memory here than it may; what was not answered may or "
                       "may not have happened\r\n"
                     : "-ERR closed: this client holds more memory here than it may\r\n";
@@ -111,7 +111,7 @@ static void on_turn(void *state) {
     orri_resp_queue_turn(c);
     if (c->queue.cap == 0 || c->rest_from) return;
     c->rest_from = c->turn;
-    orri_conn_alarm(c->conn, orri_conn_now(c->conn) + REST);
+    orr_conn_alarm(c->conn, orr_conn_now(c->conn) + REST);
 }
 
 static void on_tick(void *state, orr_time now) {
@@ -119,7 +119,7 @@ static void on_tick(void *state, orr_time now) {
     bool rested = orri_resp_idle(c) && c->turn == c->rest_from;
     if (rested) orri_resp_queue_clear(c);
     c->rest_from = rested ? 0 : c->turn;
-    if (!rested) orri_conn_alarm(c->conn, now + REST);
+    if (!rested) orr_conn_alarm(c->conn, now + REST);
 }
 
 static void on_close(void *state) {

@@ -124,7 +124,7 @@ bool orri_resp_walk(struct orri_resp_conn *c, struct orri_resp_item *item, const
         if (status < 0) orri_resp_walk_clear(c);
     }
     while (c->walk.first) {
-        if (orri_conn_crowded(c->conn)) return false;
+        if (orr_conn_crowded(c->conn)) return false;
         orri_resp_put(c, c->walk.first->at, c->walk.first->used);
         drop_first(c);
     }
