@@ -423,6 +423,15 @@ describe("r:recv is told:", function()
       { r:recv(0, { type = "append_reply", from = "n2", to = "n1", term = 1, success = true, match_index = 100 }) })
   end)
 
+  it("votes come too early from who was not asked yet", function()
+    local r = raft()
+    assert(r:campaign(0))                                         -- its own vote is not stored
+    for _, from in ipairs { "n2", "n3" } do
+      assert.is_true(r:recv(0, { type = "vote_reply", from = from, to = "n1", term = 1, granted = true }))
+    end
+    assert.equal("candidate", r:status().role)
+  end)
+
   it("nothing by a metamethod", function()
     local r = raft()
     local m = setmetatable({}, { __index = function() error "asked" end })
@@ -561,7 +570,7 @@ describe("whatever a script does,", function()
       elseif what <= 91 then
         input(pcall(n.campaign, n, now))
       elseif what <= 98 then
-        now = now + random() * 0.2
+        now = random(3) == 1 and math.min(n:deadline(), now + 3) or now + random() * 0.2
         input(pcall(n.tick, n, now))
       else
         local s, at = n:status(), n:deadline()

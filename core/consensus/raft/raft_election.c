@@ -176,7 +176,7 @@ void orri_raft_on_vote(struct orr_raft *r, const struct orr_raft_msg *m) {
 
 void orri_raft_on_vote_reply(struct orr_raft *r, struct orri_raft_peer *p, const struct orr_raft_msg *m) {
     if (m->granted) p->told = orri_max(p->told, m->term);
-    if (r->role != ORR_CANDIDATE) return;
+    if (r->role != ORR_CANDIDATE || r->me->ballot != ORRI_YES) return;     /* before its own vote it asks nobody */
     p->ballot = m->granted ? ORRI_YES : ORRI_NO;
     if (m->granted && m->time > r->votes_time) r->votes_time = m->time;
     switch (count(r)) {
