@@ -13,6 +13,13 @@
 #include <orrery/node.h>
 
 int orrb_open_hash(lua_State *L);
+int orrb_open_environment(lua_State *L);
+int orrb_open_budget(lua_State *L);
+int orrb_open_ordered(lua_State *L);
+int orrb_open_sort(lua_State *L);
+int orrb_open_pattern(lua_State *L);
+int orrb_open_names(lua_State *L);
+int orrb_open_pure(lua_State *L);
 int orrb_open_process(lua_State *L);
 int orrb_open_live(lua_State *L);
 int orrb_open_lab(lua_State *L);
@@ -28,6 +35,39 @@ orr_time orrb_seconds(lua_State *L, int arg);
 const char *orrb_text_field(lua_State *L, int arg, const char *field, size_t *size);
 orr_time orrb_time_field(lua_State *L, int arg, const char *field, orr_time otherwise);
 int64_t orrb_integer_field(lua_State *L, int arg, const char *field, int64_t otherwise);
+
+/* -- Budgets (orrb_budget.c): what one run of a script's code may take --------------------------------------------- */
+/* Lives in the frame of who begins it, who runs the code in protected mode in between. Budgets nest; what an inner one
+ * spent counts for the outer one too. Hooks of L are put back at the end. */
+struct orrb_budget {
+    struct orrb_budget *outer;
+    int64_t steps, left;
+    lua_Hook hook;
+    int hook_mask, hook_count;
+    bool exhausted, canceled;
+};
+/* L: the thread that will run. May raise (memory), before anything has begun. */
+void orrb_budget_begin(lua_State *L, struct orrb_budget *b, int64_t steps);
+/* How many instructions it ran, to some hundreds. Whether it was stopped is in b->exhausted: its error can't have been
+ * caught. A thread that ended so must not be closed (lua_resetthread): Lua leaves hooks off in it, so its __close would
+ * run without bound. */
+int64_t orrb_budget_end(lua_State *L, struct orrb_budget *b);
+/* Takes steps off the present budget, for work in C; raises "FILE:LINE: ran for more than N instructions". */
+void orrb_budget_charge(lua_State *L, int64_t steps);
+/* Whether the present run was stopped. */
+bool orrb_budget_exhausted(lua_State *L);
+/* Ends the present run: raises "canceled", which nothing in it catches; its __close are run. Doesn't return. */
+int orrb_budget_cancel(lua_State *L);
+
+/* -- Pure functions (orrb_pure.c) ---------------------------------------------------------------------------------- */
+/* In between, what pure functions must not do raises, `seed` is where math.random begins, and names begin at 1. */
+void orrb_env_pure_begin(lua_State *L, uint64_t seed);
+/* False: memory ran out, which is never a result: the replica must stop. Nothing has caught it. */
+bool orrb_env_pure_end(lua_State *L);
+bool orrb_env_pure(lua_State *L);
+/* As lua_pcall(L, n, LUA_MULTRET, 0), within both: on a thread of its own, at the same depth everywhere. LUA_ERRMEM:
+ * memory ran out. */
+int orrb_pure_call(lua_State *L, int n, int64_t steps, uint64_t seed);
 
 /* -- A node with its own Lua state (orrb_node.c) ------------------------------------------------------------------ */
 /* What a node is started from, in any world. All borrowed during boot. */

@@ -55,6 +55,13 @@ int luaopen_orrery_core(lua_State *L) {
         lua_CFunction open;
     } rooms[] = {
         { "hash", orrb_open_hash },
+        { "environment", orrb_open_environment },
+        { "budget", orrb_open_budget },
+        { "ordered", orrb_open_ordered },
+        { "sort", orrb_open_sort },
+        { "pattern", orrb_open_pattern },
+        { "names", orrb_open_names },
+        { "pure", orrb_open_pure },
         { "process", orrb_open_process },
         { "live", orrb_open_live },
         { "lab", orrb_open_lab },
