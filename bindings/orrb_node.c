@@ -189,6 +189,13 @@ static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
     return got;
 }
 
+static void require_field(lua_State *L, const char *module, const char *field) {
+    lua_getglobal(L, "require");
+    lua_pushstring(L, module);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, field);
+}
+
 /* Runs protected, with the orrb_node as its argument. */
 static int boot(lua_State *L) {
     struct orrb_node *n = lua_touserdata(L, 1);
@@ -199,10 +206,9 @@ static int boot(lua_State *L) {
     lua_getglobal(L, "package");
     lua_pushstring(L, n->script->path);
     lua_setfield(L, -2, "path");
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "orrery.node");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "boot");
+    require_field(L, "orrery.environment", "install");
+    lua_call(L, 0, 0);
+    require_field(L, "orrery.node", "boot");
     luaL_newlibtable(L, host_functions);
     lua_pushlightuserdata(L, n);
     luaL_setfuncs(L, host_functions, 1);

@@ -224,7 +224,7 @@ local function new_environment(self)
     version = later.version, cluster = cluster.new, topology = cluster.topology(), show = show,
     raft = raft.new,
   }, later.orrery)
-  env.node, env.next = new_node(self), view.next
+  env.node = new_node(self)
   env.print = function(...) self.host.log("info", text_of(...)) end
   env.require = new_require(self, env)
   return environment.close(env, "a node script")
@@ -263,8 +263,7 @@ function node.boot(host, text)
   self.own = cluster.node(self.plan.cluster, self.plan.id)
   configure(self)
   warn_beyond(self, "at", self.own.at)
-  local seed = host.seed "script"
-  math.randomseed(seed, ~seed)
+  environment.seed(host.seed "script")
   local path = cluster.script(self.plan.cluster, self.own)
   local chunk, message = load(self.plan.files[path]:gsub("^#[^\n]*", "", 1), "@" .. self.plan.directory .. path, "t",
     new_environment(self))

@@ -3,6 +3,7 @@
 -- A view is read as the table is: by index, with pairs, ipairs, # and table.concat. The tables in it are views, made
 -- when they are asked for and then kept, so the same one comes each time. Lua's own next sees nothing in a view;
 -- scripts get the one here instead.
+local next = require "orrery.core".ordered.next
 local options = require "orrery.options"
 
 local view = {}
