@@ -24,6 +24,15 @@ END
 check "plain lua5.4 loads it" [ "$(plain "$work/try.lua")" = "$(printf '0.1.0\torrery.cluster(x 1 node)\tb')" ]
 check "the program runs the same script" [ "$(build/release/orrery "$work/try.lua")" = "$(plain "$work/try.lua")" ]
 
+cat >"$work/raft.lua" <<'END'
+orrery = require "orrery"
+dofile "examples/raft-by-hand/raft-by-hand.lua"
+END
+check "plain lua5.4 plays Raft by hand" \
+    [ "$(plain "$work/raft.lua" | tail -n 3 | head -n 1)" = "orrery.raft(n1 follower term=2 commit=3)" ]
+check "as the program does" \
+    [ "$(plain "$work/raft.lua")" = "$(build/release/orrery examples/raft-by-hand/raft-by-hand.lua)" ]
+
 for prefix in /usr /usr/local /opt/orrery; do
     DESTDIR="$work/$prefix" cmake --install build/release --prefix $prefix >"$work/log" 2>&1
     check "it installs below $prefix" [ $? = 0 ]
