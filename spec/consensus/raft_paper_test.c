@@ -165,25 +165,6 @@ static void majority_elects(void **state) {
     hand_free(h);
 }
 
-/* A candidate asks nobody before its own vote is on its disk: who votes for it already is lying, or was never asked. */
-static void votes_that_nobody_asked_for(void **state) {
-    (void)state;
-    struct hand *h = hand_new(3, NULL);
-    h->held[0] = true;
-    orr_raft_campaign(h->r[0], 0);
-    hand_collect(h, 0);
-    for (orr_id from = 2; from <= 3; from++) {
-        struct orr_raft_msg m = msg(ORR_RAFT_VOTE_REPLY, from, 1);
-        m.granted = true;
-        hand_recv(h, 0, m);
-    }
-    assert_int_equal(hand_status(h, 0).role, ORR_CANDIDATE);
-    hand_written(h, 0);
-    hand_pump(h);
-    assert_int_equal(hand_status(h, 0).role, ORR_LEADER);
-    hand_free(h);
-}
-
 /* 5.2: "While waiting for votes, a candidate may receive an AppendEntries RPC ... If the leader's term is at least
  * as large as the candidate's current term, then the candidate recognizes the leader as legitimate and returns to
  * follower state." */
@@ -772,7 +753,6 @@ int main(void) {
         cmocka_unit_test(candidate_votes_for_itself_first),
         cmocka_unit_test(one_vote_a_term),
         cmocka_unit_test(majority_elects),
-        cmocka_unit_test(votes_that_nobody_asked_for),
         cmocka_unit_test(candidate_yields_to_leader),
         cmocka_unit_test(committed_by_a_majority_of_disks),
         cmocka_unit_test(consistency_check),
