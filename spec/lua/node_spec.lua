@@ -147,6 +147,7 @@ describe("a node script", function()
     { "node.log:inf('x')", "n.lua:1: node.log.inf is unknown (nearest: 'info')" },
     { "print(node.idd)", "n.lua:1: node.idd is unknown (nearest: 'id')" },
     { "\nnode:on('add', print)", "n.lua:2: node.on is not available in this version of Orrery (0.1.0)" },
+    { "orrery.raft { id = 'a' }", "n.lua:1: orrery.raft: 'voters' is missing, must be an array of ids" },
     { "orrery.paxos {}", "n.lua:1: orrery.paxos is not available in this version of Orrery (0.1.0)" },
     { "orrery.ratf {}", "n.lua:1: orrery.ratf is unknown (nearest: 'raft')" },
     { "node.replicate('kv', {})", "n.lua:1: node.replicate must be called as a method: node:replicate(...)" },
