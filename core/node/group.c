@@ -23,7 +23,7 @@ int orri_group_start(struct orr_group *g) {
     struct orr_boot boot;
     g->alarm.fire = wake_up;
     if (!g->here) return 0;
-    struct orr_machine_config cfg = { n->w->ops->seed(n->w, g->name), n->alloc, n->w->chunks };
+    struct orr_machine_config cfg = { n->w->ops->seed(n->w, g->name), n->alloc, n->w->chunks, g->machine_ud };
     int rc = g->machine_ops->create(&g->machine, &cfg);
     if (rc < 0) return rc;
     orri_storage_boot(n->storage, g->number, &boot);
@@ -263,6 +263,7 @@ static void status_changed(struct orr_group *g) {
     refresh_status(g);
     orri_trace(g, ORR_TRACE_STATUS, &g->status, sizeof g->status);
     if (was.role == g->status.role && was.leader == g->status.leader && was.term == g->status.term) return;
+    orri_host_event(g, ORR_GROUP_LEADER);
     const char *leader = g->status.leader == ORR_NOBODY ? "nobody" : orri_names_name(g->node, g->status.leader);
     orri_node_log(g->node, ORR_LOG_INFO, "group %s: %s in term %llu, leader %s", g->name, role_names[g->status.role],
              (unsigned long long)g->status.term, leader);

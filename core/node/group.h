@@ -47,7 +47,6 @@ void orri_group_here(const struct orr_group *g, struct orr_at *at);
 void orri_group_forget(struct orr_group *g, struct orri_waiter *w);
 
 struct orr_node *orri_group_node(const struct orr_group *g);
-const char *orri_group_name(const struct orr_group *g);
 const struct orr_machine_ops *orri_group_machine(const struct orr_group *g);
 void orri_group_machine_stats(const struct orr_group *g, struct orr_machine_stats *out);
 

@@ -28,7 +28,8 @@
 #include <orrery/base.h>
 
 enum {
-    ORRI_PROTOCOL_OLDEST = 1, ORRI_PROTOCOL_NEWEST = 1,
+    ORRI_PROTOCOL_OLDEST = 1, ORRI_PROTOCOL_NEWEST = 2,
+    ORRI_PROTOCOL_RPC = 2,          /* the first that knows frames of kind RPC: others are sent none */
     ORRI_GROUPS_MAX = 64,
     ORRI_TRAIL = 32,
     ORRI_NAME_MAX = 63,

@@ -8,6 +8,7 @@
  *   origin.c, forward.c, reads.c, waiters.c                what is under way
  *   frame.c, handshake.c, batch.c, filter.c, identity.c    values and formats
  *   note.c       logging
+ *   host.c, and what rpc.h names                           what the program asks that bears the node
  */
 #ifndef ORRI_INNER_H
 #define ORRI_INNER_H
@@ -26,15 +27,11 @@
 #include "node/identity.h"
 #include "node/origin.h"
 #include "node/reads.h"
+#include "node/rpc.h"
 #include "storage/storage.h"
 
 #define ORRI_OWNER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-/* Something that wants to be called at a time. */
-struct orri_alarm {
-    struct orr_timer timer;         /* first */
-    void (*fire)(struct orri_alarm *alarm);
-};
 /* What the owner of a stream is: it gets the stream's events. */
 struct orri_endpoint {
     void (*event)(struct orri_endpoint *end, const struct orr_stream_event *ev);
@@ -81,6 +78,7 @@ struct orri_peer {                  /* another node of the file */
     orr_time backoff;
     struct orri_alarm redial;
     bool full;                      /* its stream refused a frame: wait for room */
+    struct orri_out out;
     struct orri_note note;
 };
 
@@ -122,6 +120,7 @@ struct orr_group {
     uint32_t number;                /* hash of its name: on the wire and on the disk */
     const struct orr_order_ops *order;
     const struct orr_machine_ops *machine_ops;
+    void *machine_ud;
     orr_time election, heartbeat;
     struct orr_member voters[ORRI_VOTERS_MAX];      /* founding; sorted by id; names: the node's */
     size_t n_voters;
@@ -153,6 +152,8 @@ struct orr_group {
     orr_time nudged_at, nudge_wait; /* the last one; how long from it to the next */
     orr_time nudge_wants;           /* what it was to reach */
     bool handing_over;              /* leaving: somebody else is to lead */
+    unsigned events;                /* that the host was not told yet */
+    size_t carrier;                 /* no replica here: the voter that is asked first */
     struct orri_alarm alarm;
     struct orri_note note;
 };
@@ -210,6 +211,7 @@ struct orr_node {
     enum orri_phase phase;
     orr_time now;
     bool again;                     /* something is left for a next turn, at once */
+    bool in_turn;
     struct orr_storage *storage;
     struct orri_identity identity;
     uint64_t saves, saved;          /* of the identity: handed to the storage; durable */
@@ -232,6 +234,7 @@ struct orr_node {
     struct orr_slice *parts;        /* of the frame being sent */
     size_t cap_parts;
     bool disk_full, disk_failed;
+    struct orri_host host;
     struct orri_alarm leaving;
     orr_time leave_until, linger_until;
     bool closing;                   /* leaving, and everything is being closed */
@@ -256,6 +259,10 @@ static inline bool orri_node_dead(const struct orr_node *n) { return n->phase ==
 size_t orri_node_payload_max(const struct orr_node *n);     /* of a frame from a peer */
 static inline orr_time orri_node_ping(const struct orr_node *n) { return n->cfg.election; }
 void orri_node_init(struct orr_node *n);
+void orri_node_name(struct orr_node *n);                    /* everything is declared */
+static inline bool orri_node_open(const struct orr_node *n) {           /* to declarations */
+    return n->phase == ORRI_NODE_NEW || n->host.declaring;
+}
 /* names.c */
 int orri_names_founding(const struct orr_node *n, char **text, size_t *size);       /* owned */
 struct orri_peer *orri_names_peer(struct orr_node *n, orr_id id);

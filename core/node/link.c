@@ -247,6 +247,10 @@ static void on_group_frame(struct orri_link *l, const struct orri_frame *f) {
     }
 }
 
+static void on_messages(struct orri_link *l, const struct orri_frame *f) {
+    if (f->group || orri_rpc_frame(l->peer, f->payload) < 0) on_bad(l, "a message that can't be read");
+}
+
 static void on_frame(struct orri_link *l, const struct orri_frame *f) {
     if (f->kind == ORRI_FRAME_REFUSED) {
         on_refused(l, f->payload);
@@ -258,7 +262,8 @@ static void on_frame(struct orri_link *l, const struct orri_frame *f) {
     } else {
         if (l->state == ORRI_LINK_READY) orri_peer_up(l);
         if (l->state == ORRI_LINK_UP) orri_peer_heard(l->peer);
-        if (l->state == ORRI_LINK_UP && (f->kind != ORRI_FRAME_PING || f->payload.size)) on_group_frame(l, f);
+        if (l->state == ORRI_LINK_UP && f->kind == ORRI_FRAME_RPC) on_messages(l, f);
+        else if (l->state == ORRI_LINK_UP && (f->kind != ORRI_FRAME_PING || f->payload.size)) on_group_frame(l, f);
     }
 }
 

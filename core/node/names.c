@@ -22,6 +22,8 @@ void orr_node_config_init(struct orr_node_config *cfg) {
         .snapshot_bytes = 256 << 20,
         .client_bytes_max = 256 << 20,
         .clients_bytes_max = 256 << 20,
+        .calls_max = 1000,
+        .peer_bytes_max = 16 << 20,
     };
 }
 
@@ -55,6 +57,8 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
     if (cfg->op_bytes_max < 64 || cfg->op_bytes_max > (1u << 30)) return "op_bytes_max";
     if (cfg->memory_bytes_max < cfg->op_bytes_max + (1 << 16)) return "memory_bytes_max";
     if (cfg->call <= 0) return "call";
+    if (cfg->calls_max == 0) return "calls_max";
+    if (cfg->peer_bytes_max < cfg->message_bytes_max + 1024) return "peer_bytes_max";
     if (cfg->heartbeat <= 0 || cfg->election <= cfg->heartbeat) return "election";
     return NULL;
 }
@@ -178,7 +182,7 @@ static uint32_t number_of(const char *name) {
 
 int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_group_spec *spec,
                        struct orr_group **out) {
-    if (n->phase != ORRI_NODE_NEW || !name_fits(name) || !spec->order || !spec->machine) return ORR_EINVALID;
+    if (!orri_node_open(n) || !name_fits(name) || !spec->order || !spec->machine) return ORR_EINVALID;
     if (n->n_groups == ORRI_GROUPS_MAX) return ORR_EOVERLOADED;
     for (size_t i = 0; i < n->n_groups; i++) {
         if (n->groups[i]->number == number_of(name)) return ORR_ECONFLICT;
@@ -186,6 +190,7 @@ int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_gr
     struct orr_group *g = orri_node_resize(n, NULL, 0, sizeof *g);
     if (!g) return -ENOMEM;
     *g = (struct orr_group){ .node = n, .number = number_of(name), .order = spec->order, .machine_ops = spec->machine,
+                             .machine_ud = spec->machine_ud,
                              .election = spec->election ? spec->election : n->cfg.election,
                              .heartbeat = spec->heartbeat ? spec->heartbeat : n->cfg.heartbeat };
     orri_filter_init(&g->filter, n->alloc);
@@ -201,7 +206,6 @@ int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_gr
 }
 
 struct orr_node *orri_group_node(const struct orr_group *g) { return g->node; }
-const char *orri_group_name(const struct orr_group *g) { return g->name; }
 const struct orr_machine_ops *orri_group_machine(const struct orr_group *g) { return g->machine_ops; }
 
 /* -- The founding text --------------------------------------------------------------------------------------------- */

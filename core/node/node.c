@@ -25,6 +25,7 @@ void orri_node_init(struct orr_node *n) {
     orri_heap_init(&n->heap, n->alloc);
     orri_slots_init(&n->slots, n->alloc);
     orri_identity_init(&n->identity, n->alloc);
+    orri_host_init(n);
     orri_rng_init(&n->rng, n->w->ops->seed(n->w, "node"));
     n->w->wake = turn;
     n->w->ud = n;
@@ -34,6 +35,7 @@ void orr_node_free(struct orr_node *n) {
     if (!n) return;
     orri_heap_clear(&n->heap);                      /* first: every timer in it is still alive */
     orri_services_free(n);
+    orri_host_clear(n);
     for (size_t i = 0; i < n->n_groups; i++) orri_group_delete(n->groups[i]);
     if (n->peers) orri_peers_free(n);
     if (n->storage) orri_storage_free(n->storage);
@@ -127,7 +129,7 @@ static void recall(struct orr_node *n, struct orr_slice state, const char *file,
     }
 }
 
-static void name_itself(struct orr_node *n) {
+void orri_node_name(struct orr_node *n) {
     struct orri_identity *id = &n->identity;
     uint64_t nonce;
     struct orr_boot boot;
@@ -184,6 +186,7 @@ static void run_if_loaded(struct orr_node *n) {
     orri_node_log(n, ORR_LOG_INFO, "%s of cluster %s %016llx, start number %u", n->name, n->cluster,
              (unsigned long long)n->identity.cluster, n->identity.incarnation);
     orri_peers_start(n);
+    orri_host_ready(n);
 }
 
 /* -- Leaving ------------------------------------------------------------------------------------------------------- */
@@ -202,6 +205,7 @@ static void begin_leaving(struct orr_node *n) {
     n->leave_until = n->now + (running ? 2 * n->cfg.election : 0);
     n->leaving.fire = wake_up;
     orri_node_log(n, ORR_LOG_INFO, "leaving: %s", n->stop_why);
+    orri_host_stop(n);
     for (size_t i = 0; i < n->n_groups; i++) {
         struct orr_group *g = n->groups[i];
         if (g->x && g->status.role == ORR_LEADER) g->handing_over = g->order->hand_over(g->x, n->now, ORR_NOBODY) == 0;
@@ -237,7 +241,8 @@ static void leave(struct orr_node *n) {
         orri_peers_stop(n);
     }
     bool alone = n->n_conns == 0 && !n->links, linger = n->closing && n->now >= n->linger_until;
-    bool quiet = (alone || (linger && all_said(n))) && (!n->storage || orri_storage_idle(n->storage));
+    bool written = (!n->storage || orri_storage_idle(n->storage)) && orri_saved_idle(n);
+    bool quiet = (alone || (linger && all_said(n))) && written;
     if (n->closing && (quiet || n->now >= n->leave_until)) {
         orri_node_fail(n, 0, "left");
         return;
@@ -252,7 +257,9 @@ static void stop(struct orr_node *n) {
     for (size_t i = 0; i < n->n_groups; i++) orri_group_abandon(n->groups[i], ORR_EUNAVAILABLE);
     orri_services_stop(n);
     orri_services_flush(n);
+    orri_host_stop(n);
     orri_peers_stop(n);
+    orri_waits_end(n);
     n->w->ops->stop(n->w, n->stop_code, n->stop_why);
 }
 
@@ -289,7 +296,7 @@ static void dispatch(struct orr_node *n, struct orr_req *req) {
 
 static void opened(struct orr_node *n, const struct orri_storage_done *d) {
     const char *text = d->text ? d->text : orr_strerror(d->status);
-    if (d->status == 0) name_itself(n);
+    if (d->status == 0) orri_host_opened(n);
     else orri_node_fail(n, d->status == ORR_ECORRUPT || d->status == ORR_EINVALID ? 3 : 4, "%s", text);
 }
 
@@ -351,10 +358,13 @@ static void inputs(struct orr_node *n) {
 static void work(struct orr_node *n) {
     for (int pass = 0; pass < PASSES_MAX; pass++) {
         bool any = orri_services_turn(n);
+        any = orri_host_turn(n) || any;
         if (!any && pass > 0) break;
         for (size_t i = 0; i < n->n_groups; i++) orri_group_turn(n->groups[i]);
     }
     orri_services_flush(n);
+    orri_outs_flush(n);
+    if (orri_host_due(n)) n->again = true;
 }
 
 static void arm(struct orr_node *n) {
@@ -367,6 +377,7 @@ static void arm(struct orr_node *n) {
 static void turn(void *ud) {
     struct orr_node *n = ud;
     bool was_dead = orri_node_dead(n);
+    n->in_turn = !was_dead;
     n->now = n->w->ops->now(n->w);
     n->again = false;
     inputs(n);
@@ -376,8 +387,10 @@ static void turn(void *ud) {
     if (n->phase == ORRI_NODE_RUNNING || n->phase == ORRI_NODE_LEAVING) work(n);
     if (n->phase == ORRI_NODE_LEAVING) leave(n);
     if (orri_node_dead(n)) stop(n);
+    else orri_saved_flush(n);
     if (n->storage) orri_storage_flush(n->storage);
     arm(n);
+    n->in_turn = false;
 }
 
 /* -- What others see ----------------------------------------------------------------------------------------------- */
@@ -395,7 +408,11 @@ void orr_node_status(const struct orr_node *n, struct orr_node_status *out) {
                                      .frames_bad = n->frames_bad,
                                      .bytes_in = n->bytes_in,
                                      .bytes_out = n->bytes_out,
-                                     .clients_shed = n->clients_shed };
+                                     .clients_shed = n->clients_shed,
+                                     .asked = n->host.n_asked,
+                                     .calls = n->host.calls,
+                                     .casts = n->host.casts,
+                                     .casts_dropped = n->host.casts_dropped };
     for (const struct orri_listener *l = n->listeners; l; l = l->next) out->clients_bytes += l->clients_bytes;
     for (size_t i = 0; i < n->n_groups; i++) out->ready = out->ready && orri_group_ready(n->groups[i]);
     for (size_t i = 0; i < n->n_peers; i++) out->peers_up += n->peers[i].up != NULL;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/codec.h"
 
 enum {
     BATCH_BYTES = 256 << 10,        /* above: another batch (a single command may be larger) */
@@ -147,7 +148,9 @@ void orri_origin_commit(struct orri_origin *o, size_t size, struct orri_waiter *
 static void tell(struct orri_origin *o, struct orri_pending *p, int status) {
     if (p->told) return;
     p->told = true;
-    for (uint32_t i = 0; i < p->count; i++) orri_slots_lost(o->cfg.slots, &p->tags[i], false, status);
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->tags[i].slot) orri_slots_lost(o->cfg.slots, &p->tags[i], false, status);
+    }
 }
 
 static struct orri_pending *first_without_number(const struct orri_origin *o, struct orri_pending **before) {
@@ -176,6 +179,25 @@ static void withdraw(struct orri_origin *o, orr_time until, int status) {
         tell(o, gone, status);
         recycle(o, gone);
     }
+}
+
+static bool take_out(struct orri_origin *o, struct orri_pending *p, uint32_t slot, uint64_t tag) {
+    for (uint32_t i = 0; i < p->count && p->withdrawn < p->count; i++) {
+        if (p->tags[i].slot != slot || p->tags[i].tag != tag) continue;
+        p->tags[i].slot = 0;
+        p->withdrawn++;
+        orri_slots_release(o->cfg.slots, slot);
+        return true;
+    }
+    return false;
+}
+
+bool orri_origin_withdraw(struct orri_origin *o, struct orri_waiter *w, uint64_t tag) {
+    struct orri_pending *before, *p = first_without_number(o, &before);
+    for (; p; p = p->next) {
+        if (take_out(o, p, w->slot, tag)) return true;
+    }
+    return o->open && take_out(o, o->open, w->slot, tag);
 }
 
 void orri_origin_abandon(struct orri_origin *o, int status) {
@@ -238,8 +260,31 @@ static int write_head(struct orri_origin *o, struct orri_pending *p) {
     return 0;
 }
 
+/* Closes the gaps of what was withdrawn, in a block that nobody else holds. */
+static int compact(struct orri_origin *o, struct orri_pending *p) {
+    size_t from = ORRI_BATCH_HEAD, to = ORRI_BATCH_HEAD;
+    uint32_t kept = 0;
+    if (p->withdrawn == 0) return 0;
+    if (p->chunk->refs > 1 && grow_chunk(o, p, 0) < 0) return -ENOMEM;
+    for (uint32_t i = 0; i < p->count; i++) {
+        size_t size = ORRI_COMMAND_HEAD + (size_t)orri_get_le(p->chunk->at + from, ORRI_COMMAND_HEAD);
+        if (p->tags[i].slot) {
+            memmove(p->chunk->at + to, p->chunk->at + from, size);
+            p->tags[kept++] = p->tags[i];
+            to += size;
+        }
+        from += size;
+    }
+    o->bytes -= p->size - to;
+    p->size = to;
+    p->count = kept;
+    p->withdrawn = 0;
+    return 0;
+}
+
 static int number(struct orri_origin *o, struct orri_pending *p) {
     if (p->sequence) return 0;
+    if (compact(o, p) < 0) return -ENOMEM;
     p->sequence = o->next_sequence;
     int rc = write_head(o, p);
     if (rc < 0) p->sequence = 0;

@@ -23,6 +23,7 @@ struct orri_pending {
     struct orr_chunk *chunk;
     size_t size;
     uint32_t count, cap;            /* commands; room in tags */
+    uint32_t withdrawn;             /* of them (their tags have no slot): taken out before it gets a number */
     bool told;                      /* its waiters know already */
     uint64_t sequence;              /* 0: no number */
     uint32_t sends, epoch;          /* how often it was sent; in which epoch last */
@@ -70,6 +71,10 @@ void orri_origin_clear(struct orri_origin *o);              /* tells nobody */
 /* group.h: orri_group_room and orri_group_commit. */
 unsigned char *orri_origin_room(struct orri_origin *o, orr_time now, size_t max, int *status);
 void orri_origin_commit(struct orri_origin *o, size_t size, struct orri_waiter *w, uint64_t tag);
+
+/* Takes a command out that is in no numbered batch: it will not be done, and its waiter is told nothing. False: it may
+ * be done. */
+bool orri_origin_withdraw(struct orri_origin *o, struct orri_waiter *w, uint64_t tag);
 
 /* Who takes batches now. Anything new about it begins a new epoch. */
 void orri_origin_aim(struct orri_origin *o, enum orri_target target, orr_term term, uint64_t route);

@@ -117,6 +117,7 @@ void orri_peer_gone(struct orri_link *l) {
         p->full = false;
         orri_node_log(n, ORR_LOG_INFO, "lost the connection to %s", p->name);
         for (size_t i = 0; i < n->n_groups; i++) orri_group_peer_lost(n->groups[i], p);
+        orri_rpc_lost(p);
     }
     dial_later(p);
 }

@@ -32,14 +32,14 @@ static void set_limits(struct orri_listener *l, size_t client, size_t clients) {
 int orr_node_limit(struct orr_node *n, const char *listener, size_t client, size_t clients) {
     struct orri_listener *l = n->listeners;
     while (l && (!listener || strcmp(l->name, listener) != 0)) l = l->next;
-    if (n->phase != ORRI_NODE_NEW || !l || (client && clients && client > clients)) return ORR_EINVALID;
+    if (!orri_node_open(n) || !l || (client && clients && client > clients)) return ORR_EINVALID;
     set_limits(l, client ? client : n->cfg.client_bytes_max, clients ? clients : n->cfg.clients_bytes_max);
     return 0;
 }
 
 int orr_node_listen(struct orr_node *n, const char *name, const char *address, const struct orr_service *service,
                     void *ud) {
-    if (n->phase != ORRI_NODE_NEW || !name || !address || !service) return ORR_EINVALID;
+    if (!orri_node_open(n) || !name || !address || !service) return ORR_EINVALID;
     struct orri_listener *l = orri_node_resize(n, NULL, 0, sizeof *l);
     if (!l) return -ENOMEM;
     *l = (struct orri_listener){ .node = n, .service = service, .ud = ud, .number = n->n_listeners + 1 };

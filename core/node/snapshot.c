@@ -163,6 +163,7 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
     orr_index keep_after = n->disk_full || holds_too_much(g) ? newest.index : older.index;
     orri_node_log(n, ORR_LOG_INFO, "group %s: snapshot at %llu, %llu bytes; the log is kept after %llu", g->name,
              (unsigned long long)newest.index, (unsigned long long)newest.size, (unsigned long long)keep_after);
+    orri_host_event(g, ORR_GROUP_SNAPSHOT);
     compact(g, &newest, keep_after);
 }
 
@@ -247,7 +248,7 @@ static int take_part(struct orr_group *g, struct orr_slice data) {
 /* All of the log is there: no snapshot is needed. */
 static void begin_without(struct orr_group *g) {
     struct orr_node *n = g->node;
-    struct orr_machine_config cfg = { n->w->ops->seed(n->w, g->name), n->alloc, n->w->chunks };
+    struct orr_machine_config cfg = { n->w->ops->seed(n->w, g->name), n->alloc, n->w->chunks, g->machine_ud };
     g->machine_ops->destroy(g->machine);
     g->machine = NULL;
     prefix_drop(g);
@@ -295,6 +296,7 @@ static void restored(struct orr_group *g) {
     g->restoring.on = false;
     g->at = (struct orr_at){ s->index, s->term, s->time };
     orri_agree_restored(g);
+    orri_host_event(g, ORR_GROUP_RESTORED);
     while (g->queue.n && g->queue.ring[g->queue.first].index <= s->index) {
         orr_drop(g->queue.ring[g->queue.first].data);
         g->queue.first = (g->queue.first + 1) & (g->queue.cap - 1);

@@ -56,7 +56,7 @@ static inline void fake_init_with(struct fake *g, struct orr_alloc alloc) {
     g->node.alloc = &g->alloc;
     g->node.cfg.op_bytes_max = (8 << 20) + (64 << 10);
     g->chunks = orr_chunks_new(&g->alloc);
-    struct orr_machine_config cfg = { 7, &g->alloc, g->chunks };
+    struct orr_machine_config cfg = { 7, &g->alloc, g->chunks, NULL };
     g->at = (struct orr_at){ 1, 1, 1700000000 * ORR_SECOND };
     g->machine = NULL;
     if (g->chunks && orr_kv_machine.create(&g->machine, &cfg) < 0) g->machine = NULL;
@@ -222,7 +222,7 @@ void orri_group_forget(struct orr_group *group, struct orri_waiter *w) {
         if (g->reads[i].w == w) g->reads[i].w = NULL;
     }
 }
-const char *orri_group_name(const struct orr_group *g) { return g ? "kv" : ""; }
+const char *orr_group_name(const struct orr_group *g) { return g ? "kv" : ""; }
 void orri_group_machine_stats(const struct orr_group *g, struct orr_machine_stats *out) {
     orr_kv_machine.stats(fake_group(g)->machine, out);
 }

@@ -157,7 +157,7 @@ ORR_API const char *orr_group_name(const struct orr_group *g);
  *            8  XXH3-64 of all before it
  *
  * It is written beside its predecessor, synced, renamed, and the directory synced. Saves of one name take effect in the
- * order in which they were given; one that is overtaken before it was begun is told with the one that overtook it.   */
+ * order in which they were given; one that is overtaken before it was begun is told with the one that overtook it. */
 /* value: held, or copied where it has no chunk. Returned: ORR_EINVALID (name empty or too long), ORR_EFULL (the disk,
  * or too many names), ORR_EOVERLOADED (a value above op_bytes_max), ORR_EUNAVAILABLE, -ENOMEM. done: 0: it is on the
  * disk; ORR_EFULL, an errno: the old value stands (after a failed sync_dir: either may). */

@@ -43,6 +43,7 @@ struct orr_machine_config {
     uint64_t seed;                  /* of hash tables: this process's own, no part of the state */
     const struct orr_alloc *alloc;
     struct orr_chunks *chunks;
+    void *ud;                       /* of the group's spec */
 };
 struct orr_machine_stats {
     uint64_t keys, bytes;           /* alive; memory */
@@ -53,7 +54,7 @@ struct orr_machine_ops {
     uint32_t version;               /* of op and snapshot formats */
     int (*create)(void **m, const struct orr_machine_config *cfg);
     void (*destroy)(void *m);
-    /* 0, or -ENOMEM: never a result; the replica stops, for its state is not the others'. */
+    /* 0; or -ENOMEM or another error, which is never a result: the replica stops, for its state is not the others'. */
     int (*apply)(void *m, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink);
     /* After the last op of an entry: bounded housekeeping by log time (expiry), the same on every replica. */
     void (*advance)(void *m, const struct orr_at *at);

@@ -51,6 +51,9 @@ struct orr_node_config {
      * that they don't read (of one client's, what its stream has taken does not count). Who is above, or holds most, is
      * closed, and told why where he can be. One command always fits. A listener may have its own: orr_node_limit. */
     size_t client_bytes_max, clients_bytes_max;
+    /* Of the host (orrery/host.h). */
+    unsigned calls_max;             /* limits.calls: handlers at a time */
+    size_t peer_bytes_max;          /* of messages that wait for room in a peer's stream */
 };
 ORR_API void orr_node_config_init(struct orr_node_config *cfg);
 
@@ -62,11 +65,13 @@ ORR_API void orr_node_free(struct orr_node *node);
 struct orr_group_spec {
     const struct orr_order_ops *order;
     const struct orr_machine_ops *machine;
+    void *machine_ud;               /* what the machine's create gets: borrowed for the node's life */
     const char *const *on;          /* ids of the first replicas; NULL: the file's first seven nodes at most */
     size_t n_on;
     orr_time election, heartbeat;   /* 0: the node's */
 };
-/* Declares a group; before start. *out is the node's, for its life. ORR_ECONFLICT: that name is taken. */
+/* Declares a group; before start, or in the host's declare. *out is the node's, for its life. ORR_ECONFLICT: that name
+ * is taken. */
 ORR_API int orr_node_replicate(struct orr_node *node, const char *name, const struct orr_group_spec *spec,
                                struct orr_group **out);
 
@@ -100,6 +105,8 @@ struct orr_node_status {
     uint64_t frames_in, frames_out, frames_bad, bytes_in, bytes_out;
     size_t clients_bytes;           /* what clients hold, of all listeners */
     uint64_t clients_shed;          /* closed because that was too much, one's own or all together */
+    size_t asked;                   /* handlers that run for others, and for this node's own calls */
+    uint64_t calls, casts, casts_dropped;       /* that came; casts for which there was no handler, or no room */
 };
 ORR_API void orr_node_status(const struct orr_node *node, struct orr_node_status *out);
 ORR_API struct orr_group *orr_node_group(struct orr_node *node, const char *name);      /* NULL: none */

@@ -68,7 +68,7 @@ static void stats(struct orri_resp_conn *c, struct text *t) {
 static void replication(struct orri_resp_conn *c, struct text *t) {
     struct orr_order_status s;
     const char *leader = orr_group_leader(c->group);
-    add(t, "role:master\r\nconnected_slaves:0\r\norrery_group:%s\r\norrery_leader:%s\r\n", orri_group_name(c->group),
+    add(t, "role:master\r\nconnected_slaves:0\r\norrery_group:%s\r\norrery_leader:%s\r\n", orr_group_name(c->group),
         leader ? leader : "");
     if (!orr_group_status(c->group, &s)) return;
     add(t, "orrery_role:%s\r\norrery_term:%" PRIu64 "\r\norrery_commit:%" PRIu64 "\r\norrery_applied:%" PRIu64 "\r\n",
