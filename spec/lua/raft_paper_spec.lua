@@ -119,6 +119,14 @@ describe("5.2", function()
     assert.is_true(net:ask("n1", vote(1, 0, 0, "n2")).granted)
   end)
 
+  it("a vote is on the disk before it leaves", function()
+    local net = new(3)
+    net.held.n1 = true
+    assert.is_nil(net:ask("n1", vote(1, 0, 0)))
+    net:written "n1"
+    assert.same({ "n2", true }, { net.disk.n1.vote, net.wire[1].granted })
+  end)
+
   it("'it then sends heartbeat messages to all of the other servers to establish its authority'", function()
     local net = new(3)
     net:elect "n1"
@@ -233,6 +241,17 @@ describe("5.3", function()
     assert.equal("1 1 2 2 2", net:log "n1")
     net:ask("n1", append(3, 3, 2, { { term = 3 } }))
     assert.equal("1 1 2 3", net:log "n1")
+  end)
+
+  it("'set commitIndex = min(leaderCommit, index of last new entry)': what an append didn't show to agree is not " ..
+    "committed by it", function()
+    local net = new(3, { n1 = "1 1 2 2" })
+    net:ask("n1", append(3, 1, 1, {}, 4))
+    assert.equal(1, net:status "n1".commit)
+    net:ask("n1", append(3, 1, 1, { { term = 1 }, { term = 3 } }, 9))
+    assert.equal(3, net:status "n1".commit)
+    net:ask("n1", append(3, 3, 3, {}, 2))                         -- an old one
+    assert.equal(3, net:status "n1".commit)
   end)
 
   it("'the leader retries AppendEntries RPCs indefinitely', and twice or late does no harm", function()
@@ -523,14 +542,19 @@ describe("thesis", function()
 
   it("6.4: not before an entry of its own term is committed", function()
     local net = new(3)
-    net.held.n2, net.held.n3 = true, true
     net.r.n1:campaign(0)
     net:collect "n1"
     net:ask("n1", { type = "vote_reply", term = 1, granted = true })
     assert(net.r.n1:read_index(0, 1))
     net:collect "n1"
-    net:ask("n1", { type = "append_reply", term = 1, success = true, match_index = 0, round = 0 })
+    local round = 0                                               -- whatever it asked to have confirmed is
+    for _, m in ipairs(net.wire) do round = math.max(round, m.round or 0) end
+    net:ask("n1", { type = "append_reply", term = 1, success = true, match_index = 0, round = round })
     assert.equal(0, #net.reads)
+    local _, said = net:ask("n1", { type = "append_reply", term = 1, success = true, match_index = 1 })
+    for _, m in ipairs(said) do round = math.max(round, m.round or 0) end
+    net:ask("n1", { type = "append_reply", term = 1, success = true, match_index = 1, round = round })
+    assert.same({ { tag = 1, index = 1 } }, net.reads)
   end)
 
   it("6.4: a leader that was deposed and doesn't know answers no read", function()
