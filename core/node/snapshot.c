@@ -45,10 +45,10 @@ void orri_snapshot_abort(struct orr_group *g) {
     g->taking.not_before = g->node->now + PAUSE;
 }
 
-/* Busy groups, each with the log behind its older snapshot, stay well below. */
+/* Busy groups, each with the log behind its older snapshot, stay well below, however small their snapshots are. */
 static bool holds_too_much(const struct orr_group *g) {
     const struct orr_node *n = g->node;
-    uint64_t segments = 3 * n->n_groups * (n->cfg.snapshot_bytes / n->cfg.segment_bytes + 1);
+    uint64_t segments = 8 + 3 * n->n_groups * (n->cfg.snapshot_bytes / n->cfg.segment_bytes + 1);
     return orri_storage_segments_held(n->storage, g->number) > segments;
 }
 

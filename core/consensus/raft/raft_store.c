@@ -148,7 +148,7 @@ void orri_raft_make_commits(struct orr_raft *r) {
         n = orri_raft_log_span(&r->log, r->handed + 1, through, n_max, SIZE_MAX, &r->ready.io.commits);
     else if (r->apply_batch)
         n = from_batch(r, through, n_max, &r->ready.io.commits);
-    else if (!r->apply_fetch)
+    else if (!r->apply_fetch && !r->incoming.done)
         fetch_commits(r, through);
     r->ready.io.n_commits = n;
     r->handed += n;
@@ -176,7 +176,8 @@ static int fetched_commits(struct orr_raft *r, const struct orr_entry *entries, 
     r->apply_fetch = 0;
     if (status == 0 && !is_ours(r, entries, n, entries[0].index)) status = ORR_ECORRUPT;
     if (status < 0) {                       /* a committed entry that can't be read back: this disk is no longer one */
-        if (r->handed + 1 >= r->log.first) orri_raft_mute(r, status);
+        bool replaced = r->incoming.done;   /* by the snapshot that is being named: asked for anew, should that fail */
+        if (r->handed + 1 >= r->log.first && !replaced) orri_raft_mute(r, status);
         return 0;
     }
     r->apply_batch = orri_raft_batch_new(r, entries, n);
