@@ -102,7 +102,7 @@ void orri_node_save(struct orr_node *n) {
 static bool begins_with_cluster(const struct orr_node *n) {
     const struct orri_identity *id = &n->identity;
     size_t size = strlen(n->cluster);
-    return id->founding_size > 9 + size && memcmp(id->founding, "cluster ", 8) == 0 &&
+    return id->founding_size >= 9 + size && memcmp(id->founding, "cluster ", 8) == 0 &&
            memcmp(id->founding + 8, n->cluster, size) == 0 && id->founding[8 + size] == '\n';
 }
 

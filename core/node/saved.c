@@ -93,7 +93,7 @@ static bool name_of(const char *path, char name[ORR_SAVED_NAME_MAX + 1]) {
     for (const char *p = path + PREFIX; *p; p++) {
         bool coded = *p == '%' && digit(p[1]) >= 0 && digit(p[2]) >= 0;
         if (n == ORR_SAVED_NAME_MAX) return false;
-        name[n++] = coded ? (char)(digit(p[1]) << 4 | digit(p[2])) : *p;
+        name[n++] = (char)(coded ? digit(p[1]) << 4 | digit(p[2]) : *p);
         if (coded) p += 2;
     }
     name[n] = '\0';

@@ -27,7 +27,7 @@ enum { RIG_MAX = 5, RIG_TODO = 64, RIG_HELD = 4096, RIG_IDS = 1 << 18 };
 struct rig;
 struct host {
     struct rig *rig;
-    char name[8], at[24];
+    char name[32], at[48];
     orr_id id;
     struct orr_node *node;
     struct orr_group *group;
