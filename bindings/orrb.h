@@ -12,6 +12,8 @@
 
 #include <orrery/node.h>
 
+#include "base/tree.h"
+
 int orrb_open_hash(lua_State *L);
 int orrb_open_environment(lua_State *L);
 int orrb_open_budget(lua_State *L);
@@ -25,6 +27,8 @@ int orrb_open_live(lua_State *L);
 int orrb_open_lab(lua_State *L);
 int orrb_open_memory(lua_State *L);
 int orrb_open_raft(lua_State *L);
+int orrb_open_value(lua_State *L);
+int orrb_open_map(lua_State *L);
 ORR_API int luaopen_orrery_core(lua_State *L);
 
 /* nil, "WHAT: text", code */
@@ -68,6 +72,71 @@ bool orrb_env_pure(lua_State *L);
 /* As lua_pcall(L, n, LUA_MULTRET, 0), within both: on a thread of its own, at the same depth everywhere. LUA_ERRMEM:
  * memory ran out. */
 int orrb_pure_call(lua_State *L, int n, int64_t steps, uint64_t seed);
+
+/* -- Values as MessagePack (orrb_pack.c, orrb_unpack.c) ----------------------------------------------------------- */
+/* What travels: nil, booleans, integers, floats, strings, and tables of these without metatable or cycle, 64 deep.
+ * Equal values are equal bytes in every process. nil stands alone or in an argument list, never in a table. */
+enum {
+    ORRB_VALUE_MAPS = 1,            /* a flag: the value, or fields of it, may be an orrery.map: for states */
+    ORRB_ARGUMENTS_MAX = 250,
+    ORRB_BUFFER_KEPT = 1 << 16,     /* bytes that orrb_buffer_trim leaves */
+};
+#define ORRB_PACKED_MAX ((size_t)1 << 30)
+
+/* Bytes that are added to. All zeros is an empty one; reuse it with size = 0. */
+struct orrb_buffer {
+    unsigned char *at;
+    size_t size, cap;
+    size_t max;                     /* bytes that one value may take; 0: ORRB_PACKED_MAX */
+    unsigned flags;
+    const struct orr_alloc *alloc;  /* NULL: the Lua state's allocator */
+    struct orrb_record *records;    /* of tables that are being written */
+    size_t n_records, cap_records;
+};
+void orrb_buffer_free(lua_State *L, struct orrb_buffer *b);
+void orrb_buffer_trim(lua_State *L, struct orrb_buffer *b);     /* frees what is more than ORRB_BUFFER_KEPT */
+
+/* Adds the value at idx. 0, or raises what is wrong by its path, `what` the root's name: `op.items[3].f is a
+ * function`; or "not enough memory". What was added before it raises is taken back; the buffer stays the caller's. */
+int orrb_value_pack(lua_State *L, int idx, struct orrb_buffer *b, const char *what);
+/* Adds the n values from `first` as an argument list, which keeps its nils. Complaints name `argument #2.f`. */
+int orrb_value_pack_args(lua_State *L, int first, int n, struct orrb_buffer *b);
+/* The same in two steps, for who must clean up before it raises: 0 or an error; then raise it with refuse. */
+int orrb_value_try_pack(lua_State *L, int idx, struct orrb_buffer *b);
+int orrb_value_refuse(lua_State *L, int idx, const struct orrb_buffer *b, int error, const char *what);
+/* XXH3-64 of its packed bytes, which go through b and leave nothing in it. Raises as pack does. */
+uint64_t orrb_value_hash(lua_State *L, int idx, struct orrb_buffer *b, const char *what);
+
+/* Pushes the one value that these bytes are; or pushes nothing: ORR_EINVALID, whatever the bytes. Takes 100
+ * bytes of memory at most for one of them; raises "not enough memory" alone. Other languages' forms are read, too: any
+ * length of integers and lengths, float32, bin as a string. Refused: nil in a table, a key twice, integers above
+ * 2^63-1, other extensions. The bytes must stay: Lua may run finalizers meanwhile. */
+int orrb_value_unpack(lua_State *L, const void *at, size_t size, unsigned flags);
+/* Pushes the values of an argument list and returns how many; or pushes nothing and returns ORR_EINVALID. */
+int orrb_value_unpack_args(lua_State *L, const void *at, size_t size);
+/* Pushes a copy of the value at idx, by way of b: laid out as unpacking lays it out, the same on every replica. */
+int orrb_value_copy(lua_State *L, int idx, struct orrb_buffer *b, const char *what);
+
+/* -- orrery.map (orrb_map.c) --------------------------------------------------------------------------------------- */
+struct orrb_map;
+/* Where a snapshot of it stands; all zeros at first. */
+struct orrb_map_place {
+    struct orr_tree_place at;
+    uint64_t digest;
+    bool begun;
+};
+struct orrb_map *orrb_map_push(lua_State *L);               /* an empty one, at the top */
+struct orrb_map *orrb_map_at(lua_State *L, int idx);        /* borrowed while it is on the stack; NULL: not a map */
+size_t orrb_map_count(const struct orrb_map *m);
+size_t orrb_map_bytes(const struct orrb_map *m);            /* of its keys and values */
+uint64_t orrb_map_digest(const struct orrb_map *m);         /* of its content alone; kept along, costs nothing */
+void orrb_map_clear(struct orrb_map *m);                    /* of a pointer that orrb_map_at gave in this call */
+/* Adds packed pairs, key and value in turn, in order, until there are `bytes` more of them. 1: more to come; 0: the
+ * end. ORR_ECONFLICT: the map has changed since the first piece; -ENOMEM: the same piece may be asked for again. */
+int orrb_map_piece(lua_State *L, struct orrb_map *m, struct orrb_map_place *place, size_t bytes, struct orrb_buffer *b);
+/* Sets the pairs of a piece in the map at idx. ORR_EINVALID: malformed, or a key that it has already; -ENOMEM: then
+ * what came before is set. */
+int orrb_map_fill(lua_State *L, int idx, const void *at, size_t size);
 
 /* -- A node with its own Lua state (orrb_node.c) ------------------------------------------------------------------ */
 /* What a node is started from, in any world. All borrowed during boot. */

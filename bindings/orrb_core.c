@@ -67,6 +67,8 @@ int luaopen_orrery_core(lua_State *L) {
         { "lab", orrb_open_lab },
         { "memory", orrb_open_memory },
         { "raft", orrb_open_raft },
+        { "value", orrb_open_value },
+        { "map", orrb_open_map },
     };
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
         lua_pushcfunction(L, rooms[i].open);

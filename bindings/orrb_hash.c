@@ -16,8 +16,16 @@ static int hash_text(lua_State *L) {
     return 1;
 }
 
+/* hash.word(s): 64 bits as an integer. */
+static int hash_word(lua_State *L) {
+    size_t size;
+    const char *text = luaL_checklstring(L, 1, &size);
+    lua_pushinteger(L, (lua_Integer)orri_hash64(text, size, 0));
+    return 1;
+}
+
 int orrb_open_hash(lua_State *L) {
-    static const luaL_Reg functions[] = { { "text", hash_text }, { NULL, NULL } };
+    static const luaL_Reg functions[] = { { "text", hash_text }, { "word", hash_word }, { NULL, NULL } };
     luaL_newlib(L, functions);
     return 1;
 }

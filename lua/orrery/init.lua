@@ -1,5 +1,6 @@
 -- orrery: what `require "orrery"` gives.
 local cluster = require "orrery.cluster"
+local core = require "orrery.core"
 local later = require "orrery.later"
 
 return later.guard("orrery", {
@@ -8,4 +9,8 @@ return later.guard("orrery", {
   topology = require "orrery.topology",
   raft = require "orrery.raft".new,
   show = require "orrery.show".show,
+  pack = core.value.pack,
+  unpack = core.value.unpack,
+  hash = core.hash.word,
+  map = core.map.new,
 }, later.orrery)

@@ -10,8 +10,8 @@ local function set_of(text)
   return set
 end
 
-later.orrery = set_of [[sim connect start paxos ring clock hlc job lines array records placement jump map pack
-  unpack hash resp recipes bench workload]]
+later.orrery = set_of [[sim connect start paxos ring clock hlc job lines array records placement jump resp
+  recipes bench workload]]
 later.node = set_of [[members clock state on call cast scatter from left spawn sleep after every channel now time save
   load secret shard register ring transaction lock singleton stop]]
 later.group = set_of [[propose read peek why members reconfigure transfer snapshot changes on get set del add scan

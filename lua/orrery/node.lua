@@ -5,6 +5,7 @@
 -- turns it into calls of the core. rehearse(text) does all of it on a host that does nothing, to find mistakes before
 -- processes are started.
 local cluster = require "orrery.cluster"
+local core = require "orrery.core"
 local environment = require "orrery.environment"
 local later = require "orrery.later"
 local options = require "orrery.options"
@@ -223,6 +224,7 @@ local function new_environment(self)
   env.orrery = later.guard("orrery", {
     version = later.version, cluster = cluster.new, topology = cluster.topology(), show = show,
     raft = raft.new,
+    pack = core.value.pack, unpack = core.value.unpack, hash = core.hash.word, map = core.map.new,
   }, later.orrery)
   env.node = new_node(self)
   env.print = function(...) self.host.log("info", text_of(...)) end

@@ -82,6 +82,55 @@ function orrery.cluster(file) end
 ---@return string text
 function orrery.show(value) end
 
+---Bytes of a value (MessagePack): nil, booleans, integers, floats, strings, tables of these without metatable or cycle,
+---64 deep; a map, or a table with maps as fields. Equal values give equal bytes, in every process. A table is an array
+---when its keys are 1..n. Anything else raises by its path: `value.items[3].f is a function`.
+---
+---    orrery.pack { 1, 2 }                               --> "\x92\x01\x02"
+---@param value any
+---@return string bytes
+function orrery.pack(value) end
+
+---The value that packed bytes are, of Orrery's or others' making. Strings and binaries both are strings. Refused: nil
+---in a table, a key that comes twice, integers above 2^63-1, any other extension than a map.
+---
+---    orrery.unpack("\x92\x01\x02")                      --> { 1, 2 }
+---@param bytes string
+---@return any value
+---@return string? message              why there is none
+---@return string? code                 "invalid"
+function orrery.unpack(bytes) end
+
+---A hash of bytes, 64 bits (XXH3), the same everywhere; of any value: orrery.hash(orrery.pack(v)).
+---
+---    orrery.hash "key" % 16                             --> 3
+---@param bytes string
+---@return integer hash
+function orrery.hash(bytes) end
+
+---An ordered map kept in C, for states beyond some 10 MB: integers, floats, strings, booleans as keys; values are
+---packed as by orrery.pack, copied in and out: what you change put back. `m[k]`, `m[k] = v` (nil removes), `#m`,
+---`pairs(m)` in order: positive integers, other integers, floats, strings bytewise, booleans. A loop gives at each step
+---the least key above the last one, so what is added ahead is visited. "range" can't be a key: it is the method.
+---@class orrery.Map
+---@field [integer|number|string|boolean] any
+local Map = {}
+
+---Keys and values from one key to another, both included; nil: no bound.
+---
+---    for name, user in users:range("a", "b") do print(name, user.mail) end
+---@param from? integer|number|string|boolean
+---@param to? integer|number|string|boolean
+---@return fun(): any, any
+function Map:range(from, to) end
+
+---An empty map.
+---
+---    local users = orrery.map()
+---    users.ann = { mail = "ann@example.org" }
+---@return orrery.Map map
+function orrery.map() end
+
 orrery.topology = {}
 
 ---Every pair.

@@ -12,7 +12,7 @@ local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology,\n" ..
-    "Raft = Raft }"
+    "Raft = Raft, Map = Map }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
 end
@@ -61,6 +61,7 @@ describe("types.lua", function()
     assert.same(had.orrery.functions, functions_of(types.orrery))
     local topology = require "orrery.topology"
     for _, name in ipairs(functions_of(types.orrery.topology)) do assert.is_function(topology[name]) end
+    for _, name in ipairs(functions_of(types.Map)) do assert.is_function(require "orrery".map()[name]) end
     for _, name in ipairs(functions_of(types.Topology)) do assert.is_function(topology.mesh()[name]) end
   end)
 
