@@ -1,4 +1,4 @@
--- show.lua - values as text: show() for people, literal() for machines.
+-- show.lua - values as text: show() and fit() for people, literal() for machines.
 --
 -- Both visit keys in one order (array part, then integers, floats, strings, booleans, others by their text), so equal
 -- values give equal text in every process. literal() loads back as the same value, integer and float kept apart; it is
@@ -39,39 +39,73 @@ local function quoted(s)
 end
 
 -- -- For people -----------------------------------------------------------------------------------------------------
-local width, depth_max = 100, 12
-
-local text_of
-local function parts_of(t, depth, above)
-  local rest, n = keys(t)
-  local parts = {}
-  for i = 1, n do parts[i] = text_of(t[i], depth + 1, above) end
-  for _, key in ipairs(rest) do
-    local name = is_name(key) and key or ("[%s]"):format(text_of(key, depth + 1, above))
-    parts[#parts + 1] = name .. " = " .. text_of(rawget(t, key), depth + 1, above)
-  end
-  return parts
+local function columns(text)
+  return utf8.len(text) or #text
 end
 
-function text_of(v, depth, above)
-  if type(v) == "string" then return quoted(v) end
+-- Bytes that are no UTF-8 would upset a terminal.
+local function readable(s)
+  if utf8.len(s) then return quoted(s) end
+  return (quoted(s):gsub("[\x80-\xff]", function(c) return ("\\x%02x"):format(c:byte()) end))
+end
+
+local text_of
+
+-- What is shown of a table: texts of elements, then of fields; and how many of them are bare elements.
+local function parts_of(t, depth, how)
+  local rest, n = keys(t)
+  local parts, most = {}, how.items
+  for i = 1, math.min(n, most) do parts[i] = text_of(t[i], depth + 1, how) end
+  local elements = #parts
+  for i = 1, math.min(#rest, most - elements) do
+    local key = rest[i]
+    local name = is_name(key) and key or ("[%s]"):format(text_of(key, depth + 1, how))
+    parts[#parts + 1] = name .. " = " .. text_of(rawget(t, key), depth + 1, how)
+  end
+  local left = n + #rest - #parts
+  if left > 0 then parts[#parts + 1] = ("... %d more"):format(left) end
+  return parts, elements
+end
+
+-- Parts below each other; short elements share lines.
+local function fill(parts, elements, indent, room)
+  local lines, open = {}, false
+  for i, part in ipairs(parts) do
+    local short = i <= elements and #part <= 24 and not part:find "[\n{]"
+    if short and open and columns(lines[#lines]) + columns(part) + 3 <= room then
+      lines[#lines] = lines[#lines] .. ", " .. part
+    else
+      lines[#lines + 1] = part
+    end
+    open = short
+  end
+  return indent .. table.concat(lines, ",\n" .. indent)
+end
+
+function text_of(v, depth, how)
+  if type(v) == "string" then return readable(v) end
   if type(v) ~= "table" then return tostring(v) end
   v = behind(v)
   local mt = getmetatable(v)
   if type(mt) == "table" and mt.__tostring then return tostring(v) end
-  if above[v] or depth > depth_max then return "{...}" end
-  above[v] = true
-  local parts = parts_of(v, depth, above)
-  above[v] = nil
+  if how.above[v] or depth > how.depth then return "{...}" end
+  how.above[v] = true
+  local parts, elements = parts_of(v, depth, how)
+  how.above[v] = nil
   if #parts == 0 then return "{}" end
   local line = "{ " .. table.concat(parts, ", ") .. " }"
-  if #line <= width - 2 * depth and not line:find "\n" then return line end
-  local indent = ("  "):rep(depth + 1)
-  return ("{\n%s%s,\n%s}"):format(indent, table.concat(parts, ",\n" .. indent), ("  "):rep(depth))
+  local room = how.width - 2 * depth
+  if columns(line) <= room and not line:find "\n" then return line end
+  return ("{\n%s,\n%s}"):format(fill(parts, elements, ("  "):rep(depth + 1), room - 2), ("  "):rep(depth))
+end
+
+-- As show(), for a terminal: at most so many columns wide (where lines can be broken), so deep, so many of a table.
+local function fit(v, how)
+  return text_of(v, 0, { width = how.width, depth = how.depth, items = how.items, above = {} })
 end
 
 local function show(v)
-  return text_of(v, 0, {})
+  return fit(v, { width = 100, depth = 12, items = math.huge })
 end
 
 -- -- For machines ---------------------------------------------------------------------------------------------------
@@ -121,4 +155,4 @@ local function literal(v)
   return table.concat(out)
 end
 
-return { show = show, literal = literal, keys = keys }
+return { show = show, fit = fit, literal = literal, keys = keys }

@@ -85,6 +85,16 @@ end)
 
 describe("show", function()
   local show = require "orrery.show"
+
+  it("fits a terminal: its width, so deep, so many", function()
+    local function fit(v, width) return show.fit(v, { width = width, depth = 2, items = 12 }) end
+    assert.equal("{\n  100, 101, 102,\n  103, 104, 105,\n  106, 107, 108,\n  109,\n}",
+      fit({ 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 }, 18))
+    assert.equal("{ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, ... 8 more }", fit({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+      13, 14, 15, 16, 17, 18, 19, 20 }, 80))
+    assert.equal("{ a = { b = { c = {...} } } }", fit({ a = { b = { c = { d = 1 } } } }, 80))
+    assert.equal('{ "gr\u{fc}\u{df}", "\\xff" }', fit({ "gr\u{fc}\u{df}", "\xff" }, 17))
+  end)
   it("reads well and always the same", function()
     assert.equal('{ "set", by = 1, key = "a\\n" }', show.show { "set", key = "a\n", by = 1 })
     assert.equal("{}", show.show {})
