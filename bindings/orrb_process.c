@@ -301,11 +301,11 @@ static int process_program(lua_State *L) {
     return 1;
 }
 
-/* process.make_directory(path): true where it is there afterwards. One level. */
+/* process.make_directory(path, mode = 0777): true where it is there afterwards. One level. */
 static int process_make_directory(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct stat there;
-    if (mkdir(path, 0777) < 0 && errno != EEXIST) return orrb_fail(L, -errno, path);
+    if (mkdir(path, (mode_t)luaL_optinteger(L, 2, 0777)) < 0 && errno != EEXIST) return orrb_fail(L, -errno, path);
     if (stat(path, &there) < 0) return orrb_fail(L, -errno, path);
     if (!S_ISDIR(there.st_mode)) return orrb_fail(L, -ENOTDIR, path);
     lua_pushboolean(L, true);

@@ -1,4 +1,4 @@
-/* main.c - the program orrery: a Lua state, the module inside it, and lua/orrery/cli.lua.
+/* main.c - the program orrery: a Lua state, its modules inside, and lua/orrery/cli.lua.
  *
  * The Lua files are found from where the program lies: beside it in a build, in ../share/lua/5.4 once installed. What
  * commands there are, and what they say, is the command line's business; its result is the exit status.             */
@@ -11,6 +11,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "edit.h"
 #include "orrb.h"
 
 #ifndef ORR_BUILD
@@ -47,6 +48,8 @@ static int run(lua_State *L) {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_orrery_core);
     lua_setfield(L, -2, "orrery.core");
+    lua_pushcfunction(L, orrb_open_edit);
+    lua_setfield(L, -2, "orrery.edit");
     set_path(L);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "orrery.cli");

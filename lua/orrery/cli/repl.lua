@@ -1,0 +1,131 @@
+-- repl.lua - orrery repl: the prompt, on nothing or on a simulated cluster; lines from a pipe without one.
+local core = require "orrery.core"
+local edit = require "orrery.edit"
+local help = require "orrery.help"
+local orrery = require "orrery"
+local repl = require "orrery.repl"
+local complete = require "orrery.repl.complete"
+local frame = require "orrery.repl.frame"
+local history = require "orrery.repl.history"
+
+local about = [[
+What is typed is Lua: expressions are shown, _ is the last result, variables stay unless they are local. Tab completes,
+the arrows go through what was typed before, Ctrl-C ends what runs, Ctrl-D leaves. help "topic" and help(f) say more.]]
+
+local function width()
+  return edit.columns() or 100
+end
+
+local function roots(on)
+  local list = {
+    { name = "orrery", value = orrery }, { name = "orrery.topology", value = orrery.topology },
+    { name = "topology", value = orrery.topology.mesh() }, { name = "help", value = _G.help },
+  }
+  if on then
+    list[#list + 1] = { name = "sim", value = on.sim }
+    list[#list + 1] = { name = "handle", value = on.sim.nodes[on.ids[1]] }
+  end
+  return list
+end
+
+-- Scripts' own verbs are not the prompt's, and the simulation's only where there is one.
+local function is_shown(on)
+  return function(topic)
+    if topic.name:find "^sim:" or topic.name:find "^handle:" then return on ~= nil end
+    return topic.name:find "^orrery%." or topic.name == "help"
+  end
+end
+
+-- -- Sessions -------------------------------------------------------------------------------------------------------
+local function write(text)
+  io.stdout:write(text, "\n")
+end
+
+local function complain(text)
+  io.stdout:flush()
+  io.stderr:write(text, "\n")
+end
+
+local function piped()
+  return {
+    env = _G, width = width, write = write, complain = complain, guard = edit.guard,
+    prompt = function() return "" end,
+    read = function()
+      local line = io.read "L"
+      if not line then return nil, "end" end
+      return (line:gsub("\r?\n$", ""))
+    end,
+    remember = function() end, interrupted = function() end,
+  }
+end
+
+local function typed(editor, prompt)
+  local lines, add = history.open(history.path(os.getenv))
+  for _, line in ipairs(lines) do editor:remember(line) end
+  return {
+    env = _G, width = width, write = write, complain = complain, guard = edit.guard, prompt = prompt,
+    read = function(text)
+      local line, why, empty = editor:read(text)
+      if why == "end" then write "" end
+      return line, why, empty
+    end,
+    remember = function(line)
+      editor:remember(line)
+      add(line)
+    end,
+    interrupted = function(nothing_typed) write(nothing_typed and "^C  (again, or Ctrl-D, to leave)" or "^C") end,
+  }
+end
+
+local function plain_prompt()
+  return "> "
+end
+
+local function converse(known, on)
+  local editor <close> = assert(edit.open(complete.completer(known)))
+  local banner = ("orrery %s, %s. help() lists what there is; Ctrl-D leaves."):format(core.version, _VERSION)
+  write(on and on.banner or banner)
+  repl.run(typed(editor, on and on.prompt or plain_prompt))
+  return 0
+end
+
+-- -- The command ----------------------------------------------------------------------------------------------------
+local function simulation(path, opts)
+  return require "orrery.sim".new(path, opts)
+end
+
+local function run(opts, arguments, context)
+  if opts.connect then return context.wrong(("repl: --connect is not available in this version (%s)"):format(
+    core.version)) end
+  local path, on, message = arguments[1], nil, nil
+  if #arguments > 1 then return context.wrong(("repl: '%s' is one argument too many; orrery repl --help lists them")
+    :format(arguments[2])) end
+  if not path and opts.seed then return context.wrong "repl: --seed is a simulation's: CLUSTER.lua is missing" end
+  _G.orrery = orrery
+  if path then
+    on, message = frame.new(_G, path, { seed = opts.seed }, simulation)
+    if not on then return context.wrong((message:gsub("^repl: ", ""))) end
+  end
+  local asked = help.new {
+    about = function() return about end, width = width, shown = is_shown(on),
+    roots = function() return roots(on) end,
+  }
+  _G.help = function(...) write(asked.ask(...)) end
+  if not edit.is_terminal() then return repl.run(piped()) == 0 and 0 or 1 end
+  return converse({ env = _G, ids = on and on.ids or {}, topics = asked.names, width = width }, on)
+end
+
+return {
+  usage = "orrery repl [CLUSTER.lua] [--seed N]",
+  about = "a prompt for Lua with orrery at hand, on a simulated cluster or on nothing",
+  notes = about .. "\n\n" .. [[
+With CLUSTER.lua: sim is the simulation of that file, each node's id a variable, and the prompt shows the virtual time.
+Without a terminal, lines are read from stdin and run, results printed, and nothing else; exit status: 0, or 1 if one of
+them failed. 2 is wrong use. What is typed is kept in XDG_STATE_HOME/orrery/history (~/.local/state/orrery/history).]],
+  arguments = {}, more = true,
+  options = {
+    { "--seed", "N", "of the simulation (default: 1)", kind = "integer" },
+    { "--connect", "ADDR", "not in this version", hidden = true },
+  },
+  run = run,
+}

@@ -1,0 +1,53 @@
+-- frame.lua - what a prompt on a simulated cluster has besides: sim, a variable for each node, the time.
+local cluster = require "orrery.cluster"
+
+local frame = {}
+
+local function list(ids)
+  if #ids == 1 then return ids[1] .. " is its node" end
+  if #ids <= 10 then return table.concat(ids, ", ") .. " are its nodes" end
+  return ("%s, %s, ... %s are its nodes"):format(ids[1], ids[2], ids[#ids])
+end
+
+local function banner(name, ids, seed, hidden)
+  local text = ("%s: %d node%s, seed %d. sim is the simulation; %s; help() lists the verbs."):format(name, #ids,
+    #ids == 1 and "" or "s", seed, list(ids))
+  if #hidden == 0 then return text end
+  return ('%s\n%s: as sim.nodes["%s"] only, for there is no such variable, or it is taken.'):format(text,
+    table.concat(hidden, ", "), hidden[1])
+end
+
+-- Puts sim and the nodes into env; ids that are no names, or names of something else, stay in sim.nodes.
+local function declare(env, sim, ids)
+  local hidden = {}
+  env.sim = sim
+  for _, id in ipairs(ids) do
+    if rawget(env, id) == nil and load(("local %s"):format(id), "=", "t") then env[id] = sim.nodes[id]
+    else hidden[#hidden + 1] = id end
+  end
+  return hidden
+end
+
+-- The time of whatever `sim` is by now; of the simulation itself, where it is none.
+local function now(env, sim)
+  local ok, time = pcall(function() return rawget(env, "sim"):now() end)
+  return ok and type(time) == "number" and time or sim:now()
+end
+
+-- The simulation of a cluster file, in env. opts: seed, config. make: what builds it (specs bring their own).
+-- -> { sim, ids, banner, prompt() }, or nil and one line.
+function frame.new(env, path, opts, make)
+  local value, message = cluster.load(path)
+  if not value then return nil, message end
+  local ok, sim, why = pcall(make, path, opts)
+  if not ok then return nil, tostring(sim) end
+  if not sim then return nil, tostring(why) end
+  local ids = cluster.ids(value)
+  local hidden = declare(env, sim, ids)
+  return {
+    sim = sim, ids = ids, banner = banner(value.name, ids, opts.seed or 1, hidden),
+    prompt = function() return ("%.3f> "):format(now(env, sim)) end,
+  }
+end
+
+return frame
