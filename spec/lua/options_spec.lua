@@ -93,7 +93,7 @@ describe("show", function()
     assert.equal("{ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, ... 8 more }", fit({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
       13, 14, 15, 16, 17, 18, 19, 20 }, 80))
     assert.equal("{ a = { b = { c = {...} } } }", fit({ a = { b = { c = { d = 1 } } } }, 80))
-    assert.equal('{ "gr\u{fc}\u{df}", "\\xff" }', fit({ "gr\u{fc}\u{df}", "\xff" }, 17))
+    assert.equal('{ "gr\u{fc}\u{df}", "\\xff" }', fit({ "gr\u{fc}\u{df}", "\xff" }, 18))
   end)
   it("reads well and always the same", function()
     assert.equal('{ "set", by = 1, key = "a\\n" }', show.show { "set", key = "a\n", by = 1 })

@@ -16,7 +16,7 @@ trap 'mux kill-server 2>/dev/null; rm -rf "$work"' EXIT
 
 # terminal COMMAND: in a shell of its own that has jobs, 80 columns by 24, with a home of its own and no locale.
 terminal() {
-    mux new-session -d -x 80 -y 24 "env -u XDG_STATE_HOME -u LANG -u LC_CTYPE LC_ALL=C HOME='$work' PS1='shell: ' \
+    mux new-session -d -x 80 -y 24 "env -u XDG_STATE_HOME -u LANG -u LC_CTYPE LC_ALL=C HOME='$work' HISTFILE= PS1='shell: ' \
         bash --norc --noprofile -i"
     typed "$1"
 }
