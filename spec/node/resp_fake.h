@@ -1,7 +1,7 @@
 /* resp_fake.h - a node that is nothing but one kv machine, for trying the RESP service without a cluster.
  *
- * It defines the functions of node/group.h and orrery/service.h that the service calls, so it is included in one file of
- * a program, and the real ones are not linked. Writes and reads wait until the test applies, serves or loses them:
+ * It defines the functions of node/group.h and orrery/service.h that the service calls, so it is included in one file
+ * of a program, and the real ones are not linked. Writes and reads wait until the test applies, serves or loses them:
  * fake_turn does what a healthy single node would do in a turn. */
 #ifndef SPEC_RESP_FAKE_H
 #define SPEC_RESP_FAKE_H
@@ -268,6 +268,8 @@ void orr_conn_limits(const struct orr_conn *c, size_t *held, size_t *client_max,
     *held = 0;
     *client_max = *clients_max = 256 << 20;
 }
+const struct orr_alloc *orr_conn_alloc(const struct orr_conn *c) { return &fake_of(c)->fake->alloc; }
+void orr_conn_keeps(struct orr_conn *c, size_t bytes) { (void)c, (void)bytes; }
 struct orr_node *orr_conn_node(const struct orr_conn *c) { return &fake_of(c)->fake->node; }
 
 #endif

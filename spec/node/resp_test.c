@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "node/resp/resp.h"
+#include "node/resp/kv.h"
 #include "node/resp_fake.h"
 #include "support/alloc.h"
 
@@ -44,13 +44,13 @@ static void the_table_is_sorted_and_finds_each(void **state) {
     size_t n;
     const struct orri_resp_command *all = orri_resp_commands(&n);
     for (size_t i = 0; i < n; i++) {
-        if (i > 0) assert_true(strcmp(all[i - 1].name, all[i].name) < 0);
+        if (i > 0) assert_true(strcmp(all[i - 1].face.name, all[i].face.name) < 0);
         char upper[32];
-        size_t size = strlen(all[i].name);
-        for (size_t k = 0; k <= size; k++) upper[k] = (char)(all[i].name[k] & (all[i].name[k] ? 0x5f : 0));
-        assert_ptr_equal(orri_resp_find(orr_borrow(all[i].name, size)), &all[i]);
+        size_t size = strlen(all[i].face.name);
+        for (size_t k = 0; k <= size; k++) upper[k] = (char)(all[i].face.name[k] & (all[i].face.name[k] ? 0x5f : 0));
+        assert_ptr_equal(orri_resp_find(orr_borrow(all[i].face.name, size)), &all[i]);
         assert_ptr_equal(orri_resp_find(orr_borrow(upper, size)), &all[i]);
-        assert_ptr_not_equal(orri_resp_find(orr_borrow(all[i].name, size - 1)), &all[i]);
+        assert_ptr_not_equal(orri_resp_find(orr_borrow(all[i].face.name, size - 1)), &all[i]);
     }
     assert_null(orri_resp_find(orr_borrow("", 0)));
     assert_null(orri_resp_find(orr_borrow("averyveryverylongcommand", 24)));

@@ -121,15 +121,16 @@ static void keyspace(struct orri_resp_conn *c, struct text *t) {
 static const struct {
     const char *name, *title;
     section_fn fn;
+    bool of_group;
 } sections[] = {
-    { "server", "Server", server },
-    { "clients", "Clients", clients },
-    { "memory", "Memory", memory },
-    { "stats", "Stats", stats },
-    { "replication", "Replication", replication },
-    { "orrery", "Orrery", orrery },
-    { "loop", "Loop", loop },
-    { "keyspace", "Keyspace", keyspace },
+    { "server", "Server", server, false },
+    { "clients", "Clients", clients, false },
+    { "memory", "Memory", memory, true },
+    { "stats", "Stats", stats, false },
+    { "replication", "Replication", replication, true },
+    { "orrery", "Orrery", orrery, false },
+    { "loop", "Loop", loop, false },
+    { "keyspace", "Keyspace", keyspace, true },
 };
 
 static bool wanted(const struct orri_resp_conn *c, const char *name) {
@@ -148,7 +149,7 @@ void orri_resp_info(struct orri_resp_conn *c, const struct orri_resp_command *cm
     struct text t = { .size = 0 };
     (void)cmd;
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
-        if (!wanted(c, sections[i].name)) continue;
+        if (!wanted(c, sections[i].name) || (sections[i].of_group && !c->group)) continue;
         add(&t, "%s# %s\r\n", t.size ? "\r\n" : "", sections[i].title);
         sections[i].fn(c, &t);
     }

@@ -13,6 +13,10 @@ enum { HEAD = 32, LINE = 512 };
 
 void orri_resp_put(struct orri_resp_conn *c, const void *at, size_t size) {
     if (c->muted || size == 0) return;
+    if (c->into) {
+        orri_resp_later(c, at, size);
+        return;
+    }
     if (c->queueing) {
         orri_resp_extend(c, at, size);
         return;
@@ -46,7 +50,7 @@ void orri_resp_integer(struct orri_resp_conn *c, int64_t v) { orri_resp_head(c, 
 void orri_resp_bulk(struct orri_resp_conn *c, const void *at, size_t size) {
     char head[HEAD];
     size_t n = write_head(head, '$', (int64_t)size);
-    unsigned char *room = c->muted || c->queueing ? NULL : orr_conn_room(c->conn, n + size + 2);
+    unsigned char *room = c->muted || c->queueing || c->into ? NULL : orr_conn_room(c->conn, n + size + 2);
     if (!room) {
         orri_resp_put(c, head, n);
         orri_resp_put(c, at, size);

@@ -23,7 +23,7 @@ static void say_integer(struct orri_resp_conn *c, int64_t v) {
 }
 
 void orri_resp_ping(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
-    if (orri_resp_n(c) > 2) orri_resp_wrong_arity(c, cmd->name);
+    if (orri_resp_n(c) > 2) orri_resp_wrong_arity(c, cmd->face.name);
     else if (orri_resp_n(c) == 2) say_text(c, orri_resp_at(c, 1));
     else orri_resp_say_status(c, "PONG");
 }
@@ -218,7 +218,7 @@ void orri_resp_client(struct orri_resp_conn *c, const struct orri_resp_command *
         { "info", 2, client_line },       { "list", -2, client_line },      { "setinfo", 4, ok },
         { "reply", 3, client_reply },     { "no-evict", 3, client_switch }, { "no-touch", 3, client_switch },
     };
-    DISPATCH(c, cmd->name, "CLIENT", subs);
+    DISPATCH(c, cmd->face.name, "CLIENT", subs);
 }
 
 /* -- CONFIG -------------------------------------------------------------------------------------------------------- */
@@ -256,33 +256,38 @@ static void config_set(struct orri_resp_conn *c) {
 
 void orri_resp_config(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
     static const struct sub subs[] = { { "get", -3, config_get }, { "set", -4, config_set }, { "resetstat", 2, ok } };
-    DISPATCH(c, cmd->name, "CONFIG", subs);
+    DISPATCH(c, cmd->face.name, "CONFIG", subs);
 }
 
 /* -- COMMAND ------------------------------------------------------------------------------------------------------- */
 
 /* Name, arity, flags, first key, last key, step: what a client routes by. */
-static void describe(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
-    bool has_key = cmd->flags & (ORRI_RESP_KEY | ORRI_RESP_KEYS | ORRI_RESP_PAIRS);
-    const char *kind = cmd->flags & ORRI_RESP_IS_WRITE ? "write"
-                     : cmd->flags & ORRI_RESP_IS_READ ? "readonly" : "loading";
+static void describe(struct orri_resp_conn *c, const struct orr_resp_command *cmd) {
+    bool has_key = cmd->flags & (ORR_RESP_KEY | ORR_RESP_KEYS | ORR_RESP_PAIRS);
+    const char *kind = cmd->flags & ORR_RESP_WRITE ? "write"
+                     : cmd->flags & ORR_RESP_READ ? "readonly" : "loading";
     orri_resp_head(c, '*', 6);
     orri_resp_text(c, cmd->name);
     orri_resp_integer(c, cmd->arity);
-    orri_resp_head(c, '*', cmd->flags & ORRI_RESP_FAST ? 2 : 1);
+    orri_resp_head(c, '*', cmd->flags & ORR_RESP_FAST ? 2 : 1);
     orri_resp_status(c, kind);
-    if (cmd->flags & ORRI_RESP_FAST) orri_resp_status(c, "fast");
+    if (cmd->flags & ORR_RESP_FAST) orri_resp_status(c, "fast");
     orri_resp_integer(c, has_key);
-    orri_resp_integer(c, cmd->flags & ORRI_RESP_KEY ? 1 : has_key ? -1 : 0);
-    orri_resp_integer(c, !has_key ? 0 : cmd->flags & ORRI_RESP_PAIRS ? 2 : 1);
+    orri_resp_integer(c, cmd->flags & ORR_RESP_KEY ? 1 : has_key ? -1 : 0);
+    orri_resp_integer(c, !has_key ? 0 : cmd->flags & ORR_RESP_PAIRS ? 2 : 1);
+}
+
+static size_t count_all(const struct orri_resp_conn *c) {
+    size_t n = 0;
+    while (c->back->at(c, n)) n++;
+    return n;
 }
 
 static void command_all(struct orri_resp_conn *c) {
-    size_t n;
-    const struct orri_resp_command *all = orri_resp_commands(&n);
+    size_t n = count_all(c);
     orri_resp_begin(c, 0);
     orri_resp_head(c, '*', (int64_t)n);
-    for (size_t i = 0; i < n; i++) describe(c, &all[i]);
+    for (size_t i = 0; i < n; i++) describe(c, c->back->at(c, i));
     orri_resp_end(c, 0);
 }
 
@@ -294,7 +299,7 @@ static void command_info(struct orri_resp_conn *c) {
     orri_resp_begin(c, 0);
     orri_resp_head(c, '*', (int64_t)orri_resp_n(c) - 2);
     for (size_t i = 2; i < orri_resp_n(c); i++) {
-        const struct orri_resp_command *cmd = orri_resp_find(orri_resp_at(c, i));
+        const struct orr_resp_command *cmd = c->back->find(c, orri_resp_at(c, i));
         if (cmd) describe(c, cmd);
         else orri_resp_nil(c, c->proto_in);
     }
@@ -302,17 +307,14 @@ static void command_info(struct orri_resp_conn *c) {
 }
 
 static void command_count(struct orri_resp_conn *c) {
-    size_t n;
-    (void)orri_resp_commands(&n);
-    say_integer(c, (int64_t)n);
+    say_integer(c, (int64_t)count_all(c));
 }
 
 static void command_list(struct orri_resp_conn *c) {
-    size_t n;
-    const struct orri_resp_command *all = orri_resp_commands(&n);
+    size_t n = count_all(c);
     orri_resp_begin(c, 0);
     orri_resp_head(c, '*', (int64_t)n);
-    for (size_t i = 0; i < n; i++) orri_resp_text(c, all[i].name);
+    for (size_t i = 0; i < n; i++) orri_resp_text(c, c->back->at(c, i)->name);
     orri_resp_end(c, 0);
 }
 
@@ -329,5 +331,5 @@ void orri_resp_command(struct orri_resp_conn *c, const struct orri_resp_command 
         { "info", -2, command_info }, { "list", -2, command_list },
     };
     if (orri_resp_n(c) == 1) command_all(c);
-    else DISPATCH(c, cmd->name, "COMMAND", subs);
+    else DISPATCH(c, cmd->face.name, "COMMAND", subs);
 }

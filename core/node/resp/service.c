@@ -2,10 +2,9 @@
  *
  * All commands that a turn brings go into one batch of writes and one question for the reads (queue.c).
  * When too much waits for its answer, parsing stops and the connection is paused until half of it is answered. */
-#include <errno.h>
+#include <string.h>
 
 #include "node/inner.h"
-#include "node/kv/kv.h"
 #include "node/resp/resp.h"
 
 enum {
@@ -14,34 +13,34 @@ enum {
 };
 #define REST ORR_SECOND             /* without a command: then a connection keeps no buffer */
 
-static int on_open(void *ud, struct orr_conn *conn, void **state) {
-    const struct orr_alloc *alloc = orr_conn_node(conn)->alloc;
-    struct orri_resp_conn *c = alloc->fn(alloc->ud, NULL, 0, sizeof *c);
-    if (!c) return -ENOMEM;
-    *c = (struct orri_resp_conn){
-        .waiter = { .ops = &orri_resp_waiter_ops },
-        .sink = { &orri_resp_sink_ops },
-        .conn = conn,
-        .group = ud,
-        .alloc = alloc,
-        .turn = 1,
-        .proto_in = 2,
-        .proto_out = 2,
-        .since = orr_conn_now(conn),
-    };
-    orri_resp_parser_init(&c->parser, alloc, orr_conn_node(conn)->cfg.op_bytes_max + COMMAND_SLACK);
-    *state = c;
-    return 0;
+struct orri_resp_conn *orri_resp_open(const struct orri_resp_back *back, struct orr_conn *conn) {
+    const struct orr_alloc *alloc = orr_conn_alloc(conn);
+    struct orri_resp_conn *c = alloc->fn(alloc->ud, NULL, 0, back->size);
+    if (!c) return NULL;
+    memset(c, 0, back->size);
+    c->back = back;
+    c->sink.ops = &orri_resp_sink_ops;
+    c->conn = conn;
+    c->alloc = alloc;
+    c->turn = 1;
+    c->proto_in = c->proto_out = 2;
+    c->since = orr_conn_now(conn);
+    size_t command_max = orr_conn_node(conn)->cfg.op_bytes_max + COMMAND_SLACK, held, client_max, clients_max;
+    orri_resp_parser_init(&c->parser, alloc, command_max);
+    orr_conn_limits(conn, &held, &client_max, &clients_max);
+    size_t half = (client_max - command_max) / 2;       /* one command more always fits */
+    c->pending_max = half < PENDING_BYTES_MAX ? half : PENDING_BYTES_MAX;
+    return c;
 }
 
 static bool too_much_waits(const struct orri_resp_conn *c) {
-    return c->queue.n >= PENDING_MAX || c->queue.to - c->queue.from >= PENDING_BYTES_MAX;
+    return c->queue.n >= PENDING_MAX || c->queue.to - c->queue.from + c->kept >= c->pending_max;
 }
 
 void orri_resp_drained(struct orri_resp_conn *c) {
-    bool half = c->queue.n <= PENDING_MAX / 2 && c->queue.to - c->queue.from <= PENDING_BYTES_MAX / 2;
-    if (orri_resp_idle(c)) c->walking = false;
-    if (!c->paused || !half || c->walking) return;
+    bool half = c->queue.n <= PENDING_MAX / 2 && c->queue.to - c->queue.from + c->kept <= c->pending_max / 2;
+    if (orri_resp_idle(c)) c->alone = false;
+    if (!c->paused || !half || c->alone) return;
     c->paused = false;
     orr_conn_pause(c->conn, false);
     orr_conn_soon(c->conn);        /* what was kept meanwhile is offered then */
@@ -59,9 +58,10 @@ static void break_off(struct orri_resp_conn *c) {
     orri_resp_end(c, ORRI_RESP_CLOSE);
 }
 
-static int64_t on_data(void *state, struct orr_slice data, size_t *want) {
+int64_t orri_resp_on_data(void *state, struct orr_slice data, size_t *want) {
     struct orri_resp_conn *c = state;
     size_t used = 0, need = 0;
+    c->input = data.chunk;
     while (!c->ended && !c->paused && used < data.size) {
         int status = orri_resp_parse(&c->parser, data.at + used, data.size - used, &need);
         if (status == 0) {
@@ -75,7 +75,7 @@ static int64_t on_data(void *state, struct orr_slice data, size_t *want) {
         if (orri_resp_n(c) > 0) orri_resp_dispatch(c);
         used += c->parser.at;
         orri_resp_parser_next(&c->parser);
-        if (!too_much_waits(c) && !c->walking) continue;
+        if (!too_much_waits(c) && !c->alone) continue;
         c->paused = true;
         orr_conn_pause(c->conn, true);
     }
@@ -83,7 +83,7 @@ static int64_t on_data(void *state, struct orr_slice data, size_t *want) {
 }
 
 /* As if it had said QUIT, whose answer is nothing here: it comes behind all answers that are owed. */
-static void on_ended(void *state) {
+void orri_resp_on_ended(void *state) {
     struct orri_resp_conn *c = state;
     if (c->ended) return;
     c->ended = true;
@@ -92,7 +92,7 @@ static void on_ended(void *state) {
 }
 
 /* An error that stands where an answer was owed says no more than is known of that command. */
-static const char *on_shed(void *state, enum orr_shed why, bool unsaid) {
+const char *orri_resp_on_shed(void *state, enum orr_shed why, bool unsaid) {
     const struct orri_resp_conn *c = state;
     bool owes = unsaid || !orri_resp_idle(c);
     if (why == ORR_SHED_ALONE) {
@@ -106,15 +106,15 @@ static const char *on_shed(void *state, enum orr_shed why, bool unsaid) {
 }
 
 /* A queue that is busy keeps its block; one at rest has none. */
-static void on_turn(void *state) {
+void orri_resp_on_turn(void *state) {
     struct orri_resp_conn *c = state;
-    orri_resp_queue_turn(c);
+    c->back->turn(c);
     if (c->queue.cap == 0 || c->rest_from) return;
     c->rest_from = c->turn;
     orr_conn_alarm(c->conn, orr_conn_now(c->conn) + REST);
 }
 
-static void on_tick(void *state, orr_time now) {
+void orri_resp_on_tick(void *state, orr_time now) {
     struct orri_resp_conn *c = state;
     bool rested = orri_resp_idle(c) && c->turn == c->rest_from;
     if (rested) orri_resp_queue_clear(c);
@@ -122,17 +122,11 @@ static void on_tick(void *state, orr_time now) {
     if (!rested) orr_conn_alarm(c->conn, now + REST);
 }
 
-static void on_close(void *state) {
+void orri_resp_on_close(void *state) {
     struct orri_resp_conn *c = state;
-    orri_group_forget(c->group, &c->waiter);
+    c->back->close(c);
     orri_resp_parser_clear(&c->parser);
-    orri_resp_walk_clear(c);
     orri_resp_queue_clear(c);
     if (c->name) c->alloc->fn(c->alloc->ud, c->name, c->name_size, 0);
-    c->alloc->fn(c->alloc->ud, c, sizeof *c, 0);
+    c->alloc->fn(c->alloc->ud, c, c->back->size, 0);
 }
-
-const struct orr_service orr_resp_service = {
-    .name = "resp", .open = on_open, .data = on_data, .turn = on_turn, .close = on_close, .tick = on_tick,
-    .ended = on_ended, .shed = on_shed,
-};

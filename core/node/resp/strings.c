@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "node/kv/kv.h"
-#include "node/resp/resp.h"
+#include "node/resp/kv.h"
 
 /* Milliseconds that log time will never reach: a relative time below can be added to it. */
 #define MS_MAX (INT64_MAX - (INT64_C(1) << 53))
@@ -102,7 +102,7 @@ void orri_resp_set(struct orri_resp_conn *c, const struct orri_resp_command *cmd
 
 void orri_resp_setex(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
     struct orr_kv_call call = { .code = cmd->code, .flags = ORR_KV_TIMED | ORR_KV_RELATIVE };
-    if (!read_time(c, 2, call.flags | cmd->op_flags, cmd->name, &call.a)) return;
+    if (!read_time(c, 2, call.flags | cmd->op_flags, cmd->face.name, &call.a)) return;
     struct orr_slice args[2] = { orri_resp_at(c, 1), orri_resp_at(c, 3) };
     call.args = args;
     call.n_args = 2;
@@ -128,7 +128,7 @@ void orri_resp_getex(struct orri_resp_conn *c, const struct orri_resp_command *c
 /* -- The others ---------------------------------------------------------------------------------------------------- */
 
 void orri_resp_mset(struct orri_resp_conn *c, const struct orri_resp_command *cmd) {
-    if (orri_resp_n(c) % 2 == 0) orri_resp_wrong_arity(c, cmd->name);
+    if (orri_resp_n(c) % 2 == 0) orri_resp_wrong_arity(c, cmd->face.name);
     else orri_resp_plain(c, cmd);
 }
 
@@ -195,12 +195,12 @@ void orri_resp_expire(struct orri_resp_conn *c, const struct orri_resp_command *
     if (!take_conditions(c, &call.flags) || !orri_resp_take_int(c, 2, &call.a)) return;
     if (cmd->op_flags & ORR_KV_SECONDS) {
         if (call.a > INT64_MAX / 1000 || call.a < INT64_MIN / 1000) {
-            bad_time(c, cmd->name);
+            bad_time(c, cmd->face.name);
             return;
         }
         call.a *= 1000;
     }
-    if ((call.flags & ORR_KV_RELATIVE) && call.a > MS_MAX) bad_time(c, cmd->name);
+    if ((call.flags & ORR_KV_RELATIVE) && call.a > MS_MAX) bad_time(c, cmd->face.name);
     else orri_resp_send(c, &call, 1, 1);
 }
 

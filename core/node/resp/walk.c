@@ -11,7 +11,7 @@
 
 #include "base/assert.h"
 #include "node/kv/kv.h"
-#include "node/resp/resp.h"
+#include "node/resp/kv.h"
 
 enum {
     STEP = 4096,                    /* keys looked at in one go */
@@ -26,30 +26,31 @@ struct orri_resp_block {
     unsigned char at[];
 };
 
-static void drop_first(struct orri_resp_conn *c) {
-    struct orri_resp_block *b = c->walk.first;
-    c->walk.first = b->next;
-    c->alloc->fn(c->alloc->ud, b, sizeof *b + b->cap, 0);
+static void drop_first(struct orri_resp_kv *kv) {
+    struct orri_resp_block *b = kv->walk.first;
+    kv->walk.first = b->next;
+    kv->conn.alloc->fn(kv->conn.alloc->ud, b, sizeof *b + b->cap, 0);
 }
 
-void orri_resp_walk_clear(struct orri_resp_conn *c) {
-    while (c->walk.first) drop_first(c);
-    c->walk = (struct orri_resp_walk){ .cursor = 0 };
+void orri_resp_walk_clear(struct orri_resp_kv *kv) {
+    while (kv->walk.first) drop_first(kv);
+    kv->walk = (struct orri_resp_walk){ .cursor = 0 };
 }
 
 /* -- What was found ------------------------------------------------------------------------------------------------ */
 struct finder {
     struct orr_sink face;
-    struct orri_resp_conn *c;
+    struct orri_resp_kv *kv;
     bool in_keys;                   /* the cursor was told */
     int status;
 };
 
-static struct orri_resp_block *room(struct orri_resp_conn *c, size_t size) {
-    struct orri_resp_walk *w = &c->walk;
+static struct orri_resp_block *room(struct orri_resp_kv *kv, size_t size) {
+    struct orri_resp_walk *w = &kv->walk;
+    const struct orr_alloc *alloc = kv->conn.alloc;
     if (w->last && w->first && w->last->cap - w->last->used >= size) return w->last;
     size_t cap = size < BLOCK ? BLOCK : size;
-    struct orri_resp_block *b = c->alloc->fn(c->alloc->ud, NULL, 0, sizeof *b + cap);
+    struct orri_resp_block *b = alloc->fn(alloc->ud, NULL, 0, sizeof *b + cap);
     if (!b) return NULL;
     *b = (struct orri_resp_block){ NULL, cap, 0 };
     if (w->first) w->last->next = b;
@@ -63,7 +64,7 @@ static void keep(struct finder *f, const void *at, size_t size) {
     size_t n = 1 + orri_kv_write_int(head + 1, (int64_t)size);
     memcpy(head + n, "\r\n", 2);
     n += 2;
-    struct orri_resp_block *b = f->c->walk.bytes > FOUND_MAX ? NULL : room(f->c, n + size + 2);
+    struct orri_resp_block *b = f->kv->walk.bytes > FOUND_MAX ? NULL : room(f->kv, n + size + 2);
     if (!b) {
         f->status = ORR_EOVERLOADED;
         return;
@@ -72,8 +73,8 @@ static void keep(struct finder *f, const void *at, size_t size) {
     if (size) memcpy(b->at + b->used + n, at, size);
     memcpy(b->at + b->used + n + size, "\r\n", 2);
     b->used += n + size + 2;
-    f->c->walk.bytes += n + size + 2;
-    f->c->walk.n++;
+    f->kv->walk.bytes += n + size + 2;
+    f->kv->walk.n++;
 }
 
 /* The cursor, then keys. */
@@ -84,7 +85,7 @@ static void on_text(struct orr_sink *s, const void *at, size_t size) {
         return;
     }
     f->in_keys = true;
-    if (!orri_kv_read_int(orr_borrow(at, size), &f->c->walk.cursor)) f->status = ORR_EINVALID;
+    if (!orri_kv_read_int(orr_borrow(at, size), &f->kv->walk.cursor)) f->status = ORR_EINVALID;
 }
 static void on_nil(struct orr_sink *s) { (void)s; }
 static void on_integer(struct orr_sink *s, int64_t v) { (void)s, (void)v; }
@@ -100,9 +101,10 @@ static void on_array(struct orr_sink *s, size_t n) { (void)s, (void)n; }
 /* The item's bytes are HEAD of room, then the pattern: the question's head is written right before that. */
 static int look(struct orri_resp_conn *c, struct orri_resp_item *item, const struct orr_at *at) {
     static const struct orr_sink_ops ops = { on_nil, on_integer, on_text, on_status, on_error, on_array };
-    struct finder f = { .face = { &ops }, .c = c };
+    struct orri_resp_kv *kv = orri_resp_kv_of(c);
+    struct finder f = { .face = { &ops }, .kv = kv };
     unsigned char head[HEAD], *pattern = orri_resp_bytes(item) + HEAD;
-    struct orr_kv_call call = { .code = ORR_KV_SCAN, .a = c->walk.cursor, .b = STEP, .n_args = 1 };
+    struct orr_kv_call call = { .code = ORR_KV_SCAN, .a = kv->walk.cursor, .b = STEP, .n_args = 1 };
     struct orr_writer w = orri_writer(head, sizeof head);
     orri_kv_write_head(&w, &call);
     orri_write_varint(&w, item->size - HEAD);
@@ -111,24 +113,25 @@ static int look(struct orri_resp_conn *c, struct orri_resp_item *item, const str
     memcpy(pattern - n, head, n);
     int status = orri_group_query(c->group, at, orr_borrow(pattern - n, n + item->size - HEAD), &f.face);
     if (status == 0) status = f.status;
-    c->walk.through = status == 0 && c->walk.cursor == 0;
+    kv->walk.through = status == 0 && kv->walk.cursor == 0;
     return status;
 }
 
 bool orri_resp_walk(struct orri_resp_conn *c, struct orri_resp_item *item, const struct orr_at *at) {
-    if (!c->walk.through) {
+    struct orri_resp_kv *kv = orri_resp_kv_of(c);
+    if (!kv->walk.through) {
         int status = look(c, item, at);
-        if (status == 0 && !c->walk.through) return false;
-        if (status == 0) orri_resp_head(c, '*', (int64_t)c->walk.n);
+        if (status == 0 && !kv->walk.through) return false;
+        if (status == 0) orri_resp_head(c, '*', (int64_t)kv->walk.n);
         else orri_resp_lost(c, status);
-        if (status < 0) orri_resp_walk_clear(c);
+        if (status < 0) orri_resp_walk_clear(kv);
     }
-    while (c->walk.first) {
+    while (kv->walk.first) {
         if (orr_conn_crowded(c->conn)) return false;
-        orri_resp_put(c, c->walk.first->at, c->walk.first->used);
-        drop_first(c);
+        orri_resp_put(c, kv->walk.first->at, kv->walk.first->used);
+        drop_first(kv);
     }
-    orri_resp_walk_clear(c);
+    orri_resp_walk_clear(kv);
     return true;
 }
 
@@ -143,6 +146,6 @@ void orri_resp_keys(struct orri_resp_conn *c, const struct orri_resp_command *cm
     if (!item) return;
     item->flags |= ORRI_RESP_WALK;
     if (pattern.size) memcpy(orri_resp_bytes(item) + HEAD, pattern.at, pattern.size);
-    c->last_read = c->tag;
-    c->walking = true;
+    orri_resp_kv_of(c)->last_read = c->tag;
+    c->alone = true;
 }
