@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/codec.h"
 
 enum {
     BATCH_BYTES = 256 << 10,        /* above: another batch (a single command may be larger) */
@@ -262,18 +261,17 @@ static int write_head(struct orri_origin *o, struct orri_pending *p) {
 
 /* Closes the gaps of what was withdrawn, in a block that nobody else holds. */
 static int compact(struct orri_origin *o, struct orri_pending *p) {
-    size_t from = ORRI_BATCH_HEAD, to = ORRI_BATCH_HEAD;
+    size_t at = ORRI_BATCH_HEAD, to = ORRI_BATCH_HEAD;
     uint32_t kept = 0;
     if (p->withdrawn == 0) return 0;
     if (p->chunk->refs > 1 && grow_chunk(o, p, 0) < 0) return -ENOMEM;
     for (uint32_t i = 0; i < p->count; i++) {
-        size_t size = ORRI_COMMAND_HEAD + (size_t)orri_get_le(p->chunk->at + from, ORRI_COMMAND_HEAD);
-        if (p->tags[i].slot) {
-            memmove(p->chunk->at + to, p->chunk->at + from, size);
-            p->tags[kept++] = p->tags[i];
-            to += size;
-        }
-        from += size;
+        size_t from = at;
+        (void)orri_batch_next((struct orr_slice){ p->chunk, p->chunk->at, p->size }, &at);
+        if (!p->tags[i].slot) continue;
+        memmove(p->chunk->at + to, p->chunk->at + from, at - from);
+        p->tags[kept++] = p->tags[i];
+        to += at - from;
     }
     o->bytes -= p->size - to;
     p->size = to;

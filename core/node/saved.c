@@ -147,8 +147,10 @@ static int unframe(struct orri_value *v, struct orr_slice file) {
     if (r.failed || memcmp(magic.at, "ORRV", 4) != 0 || version != VERSION || size > orri_left(&r)) return ORR_ECORRUPT;
     if (name.size != strlen(v->name) || memcmp(name.at, v->name, name.size) != 0) return ORR_ECORRUPT;
     size_t at = HEAD + name.size;
-    if (file.size != at + size + SUM || orri_hash64(file.at, at + size, 0) != orri_get_le(file.at + at + size, SUM))
-        return ORR_ECORRUPT;
+    if (file.size != at + size + SUM) return ORR_ECORRUPT;
+#ifndef ORR_FUZZING
+    if (orri_hash64(file.at, at + size, 0) != orri_get_le(file.at + at + size, SUM)) return ORR_ECORRUPT;
+#endif
     v->value = orr_hold(orr_part_of(file, at, size));
     return 0;
 }

@@ -323,6 +323,29 @@ static void a_stalled_peer_holds_messages_in_bounds(void **state) {
     for (size_t k = 0; k < 64; k++) assert_int_equal(many[k].told, many_rc[k] == 0);
 }
 
+/* -- Memory -------------------------------------------------------------------------------------------------------- */
+static void ask_and_cast(struct host *h, void *ud) {
+    ask_many(h, ud);
+    cast_many(h, ud);
+}
+static void a_warm_node_allocates_nothing(void **state) {
+    (void)state;
+    forget_many();
+    begin(2);
+    many_name = "echo";
+    many_args = text("x");
+    size_t most[2] = { 0, 0 };
+    for (int i = 0; i < 90; i++) {
+        rig_do(host(0), ask_and_cast, NULL);
+        rig_run(&r, 8 * ORR_MS);
+        size_t now[2] = { orr_sim_memory(r.sim, "n1"), orr_sim_memory(r.sim, "n2") };
+        for (size_t k = 0; k < 2; k++) {            /* (what is on its way just now may vary) */
+            if (i >= 45) assert_true(now[k] <= most[k]);
+            if (now[k] > most[k]) most[k] = now[k];
+        }
+    }
+}
+
 /* -- An older peer ------------------------------------------------------------------------------------------------- */
 static void older(struct host *h, void *ud) {
     (void)ud;
@@ -455,6 +478,7 @@ int main(void) {
         IT(a_full_queue_refuses),
         IT(casts_arrive),
         IT(a_stalled_peer_holds_messages_in_bounds),
+        IT(a_warm_node_allocates_nothing),
         IT(an_older_peer_is_sent_no_frame_that_it_does_not_know),
         IT(each_call_is_told_once_whatever_happens),
     };
