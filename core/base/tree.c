@@ -118,10 +118,10 @@ static bool prepare(struct orr_tree *t) {
 }
 
 static uint64_t head_of(const unsigned char *at, size_t size, size_t skip) {
-    unsigned char bytes[8] = { 0 };
-    if (size >= skip + sizeof bytes) memcpy(bytes, at + skip, sizeof bytes);
-    else if (size > skip) memcpy(bytes, at + skip, size - skip);
-    return __builtin_bswap64(orri_get_le(bytes, sizeof bytes));
+    uint64_t head = 0;
+    if (size >= skip + sizeof head) memcpy(&head, at + skip, sizeof head);
+    else if (size > skip) memcpy(&head, at + skip, size - skip);
+    return __builtin_bswap64(orri_le(head));
 }
 
 /* Its keys are in order, so what the first and the last begin with, all do. */

@@ -23,6 +23,7 @@ decoders() {
     raft) echo consensus/raft/raft_codec.c:97 consensus/raft/raft_config.c:91 ;;
     rpc) echo node/message.c:92 node/results.c:97 node/saved.c:42 node/carry.c:49 node/rpc.c:82 node/out.c:84 ;;
     resp) echo node/resp/parser.c:97 node/resp/commands.c:90 node/resp/strings.c:92 ;;
+    value) echo ../bindings/orrb_unpack.c:73 ../bindings/orrb_pack.c:79 ;;
     wal) echo storage/wal_format.c:97 storage/wal_recover.c:95 storage/recover.c:92 storage/snapshot_format.c:97 ;;
     *) echo ;;
     esac
@@ -31,9 +32,19 @@ decoders() {
 # What reads bytes that came from outside: all but base/codec.h and core/lab, which reads its own memory.
 forgotten() {
     for file in spec/fuzz/*_fuzz.c; do decoders "$(basename "$file" _fuzz.c)"; done | tr ' ' '\n' | cut -d : -f 1 |
-        sort >"$work/floors"
+        grep -v '^\.\./' | sort >"$work/floors"
     grep -rlE 'orri_(reader|get_le)\(' core | sed 's,^core/,,' | grep -v '^lab/\|^base/codec\.h$' | sort |
         comm -23 - "$work/floors"
+}
+
+# What a target needs beyond the core.
+beyond() {
+    case $1 in
+    value)
+        echo bindings/orrb_pack.c bindings/orrb_unpack.c bindings/orrb_why.c bindings/orrb_map.c -Ibindings
+        pkg-config --cflags --libs lua5.4
+        ;;
+    esac
 }
 
 core() {                            # NAME COMPILER FLAGS: liborrery.a of build/spec/fuzz/NAME
@@ -47,15 +58,17 @@ core() {                            # NAME COMPILER FLAGS: liborrery.a of build/
 }
 
 lines() {                           # FILE: "97.2 % of 72" as the last program run reached them
-    gcov -n -o "$work/gcc/CMakeFiles/orr_${1%%/*}.dir/core/$1.gcda" "core/$1" 2>/dev/null |
-        grep -A1 "^File '.*core/$1'" | sed -n 's/^Lines executed:\([0-9.]*\)% of \([0-9]*\).*/\1 \2/p' | head -n 1
+    notes=$work/gcc/CMakeFiles/orr_${1%%/*}.dir/core/$1.gcda
+    case $1 in ../*) notes=$(echo "$work"/*-"$(basename "$1" .c).gcda") ;; esac
+    gcov -n -o "$notes" "core/$1" 2>/dev/null | grep -A1 "^File '.*${1#../}'" |
+        sed -n 's/^Lines executed:\([0-9.]*\)% of \([0-9]*\).*/\1 \2/p' | head -n 1
 }
 
 replay() {                          # NAME
-    find $work/gcc -name '*.gcda' -delete
+    find $work -name '*.gcda' -delete
     gcc -g -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -DORR_FUZZING -DORR_CHECKS \
-        -Icore/include -Icore -Ispec -o "$work/$1" "spec/fuzz/$1_fuzz.c" spec/fuzz/replay.c $work/gcc/liborrery.a \
-        --coverage -lxxhash -lpthread &&
+        -Icore/include -Icore -Ispec -o "$work/$1" "spec/fuzz/$1_fuzz.c" spec/fuzz/replay.c $(beyond "$1") \
+        $work/gcc/liborrery.a --coverage -lxxhash -lpthread &&
         spec/asan timeout -k 5 120 "$work/$1" "spec/fuzz/corpus/$1"
 }
 
@@ -68,7 +81,8 @@ reached() {                         # FILE FLOOR
 fuzz() {                            # NAME: a whole node takes longer than a decoder
     if [ "$1" = node ]; then set -- "$1" $((runs / 10)); else set -- "$1" "$runs"; fi
     clang -g -O1 -fsanitize=fuzzer,address,undefined -DORR_FUZZING -DORR_CHECKS -Icore/include -Icore -Ispec \
-        -o "$work/$1-clang" "spec/fuzz/$1_fuzz.c" $work/clang/liborrery.a -lxxhash -lpthread || return 1
+        -o "$work/$1-clang" "spec/fuzz/$1_fuzz.c" $(beyond "$1") \
+        $work/clang/liborrery.a -lxxhash -lpthread || return 1
     rm -rf "$work/$1-found" && mkdir "$work/$1-found"
     spec/asan timeout -k 5 900 "$work/$1-clang" -runs="$2" -seed=1 -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$work/$1-broken-" "$work/$1-found" "spec/fuzz/corpus/$1" >"$work/$1-clang.log" 2>&1 && return
