@@ -68,15 +68,22 @@ void orrb_environment_keep(lua_State *L, enum orrb_kept which) {
 }
 
 /* -- Metatables --------------------------------------------------------------------------------------------------- */
+/* The name in it that is not for scripts, or NULL. In pure functions __close isn't either: while memory runs out, it
+ * could put an error of its own, one that can be caught, in the place of the one that must not be. */
 static const char *refused(lua_State *L, int metatable) {
-    static const char *const names[] = { "__gc", "__mode" };
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const names[] = { "__gc", "__mode", "__close" };
+    for (size_t i = 0; i < (orrb_environment_of(L)->pure ? 3 : 2); i++) {
         lua_pushstring(L, names[i]);
         bool there = lua_rawget(L, metatable) != LUA_TNIL;
         lua_pop(L, 1);
         if (there) return names[i];
     }
     return NULL;
+}
+
+static const char *reason(const char *name) {
+    return strcmp(name, "__close") == 0 ? "is not for pure functions" :
+           "is not for scripts: when it acts depends on the collector";
 }
 
 /* Whether the value has a metatable that no script has set: of a view, a library, a handle, of strings. Scripts neither
@@ -107,8 +114,7 @@ static int environment_setmetatable(lua_State *L) {
     lua_settop(L, 2);
     if (kind == LUA_TTABLE) {
         const char *name = refused(L, 2);
-        if (name)
-            return luaL_error(L, "setmetatable: %s is not for scripts: when it acts depends on the collector", name);
+        if (name) return luaL_error(L, "setmetatable: %s %s", name, reason(name));
         note(L, ORRB_METATABLES, NULL, 2);
         note(L, ORRB_SHOWN, "k", 2);
     }
@@ -136,7 +142,7 @@ void orrb_metatables_check(lua_State *L) {
     for (lua_pushnil(L); lua_next(L, set);) {
         lua_pop(L, 1);
         const char *name = refused(L, lua_gettop(L));
-        if (name) luaL_error(L, "a metatable got %s after setmetatable: when it acts depends on the collector", name);
+        if (name) luaL_error(L, "a metatable got %s after setmetatable, which %s", name, reason(name));
     }
     lua_settop(L, set - 1);
 }

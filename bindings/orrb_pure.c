@@ -137,6 +137,15 @@ static int pure_hide(lua_State *L) {
     luaL_checkany(L, 3);
     lua_settop(L, 3);
     orrb_environment_kept(L, ORRB_HIDDEN, NULL);
+    lua_rawgeti(L, 4, 1);
+    bool same = lua_rawequal(L, -1, 1);
+    lua_settop(L, 4);
+    if (!same) {                    /* of another script, which is not run any more */
+        lua_newtable(L);
+        lua_replace(L, 4);
+        lua_pushvalue(L, 4);
+        orrb_environment_keep(L, ORRB_HIDDEN);
+    }
     lua_Integer n = (lua_Integer)lua_rawlen(L, 4);
     lua_pushvalue(L, 2);
     lua_rawget(L, 1);
