@@ -50,6 +50,9 @@ local libraries = {
   coroutine = over(copy_of(coroutine), core.budget.coroutine),
 }
 
+-- What ("x"):rep and the like are while a script runs in somebody else's state.
+environment.strings = libraries.string
+
 local base = {
   assert = assert, error = error, ipairs = ipairs, rawequal = rawequal, rawget = rawget, rawlen = rawlen,
   select = select, tonumber = tonumber, type = type,
