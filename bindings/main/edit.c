@@ -220,7 +220,8 @@ static void bind_keys(EditLine *el) {
         { "\\e[1;5C", "em-next-word" }, { "\\e[1;5D", "ed-prev-word" },
     };
     el_set(el, EL_EDITOR, "emacs");
-    el_set(el, EL_ADDFN, "orrery-complete", "Completes the word before the cursor", complete);
+    /* The narrow call copies both texts and never frees them. */
+    el_wset(el, EL_ADDFN, L"orrery-complete", L"Completes the word before the cursor", complete);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) el_set(el, EL_BIND, keys[i][0], keys[i][1], NULL);
     el_source(el, NULL);            /* ~/.editrc has the last word */
 }
@@ -273,6 +274,7 @@ static int editor_read(lua_State *L) {
     uselocale(locale);
     e->L = NULL;
     if (e->interrupted) {
+        fputs("^C", stdout);                        /* the terminal says so only where it echoes */
         lua_pushnil(L);
         lua_pushliteral(L, "interrupt");
         lua_pushboolean(L, e->empty);

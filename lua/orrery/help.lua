@@ -86,11 +86,12 @@ local function wrap(lines, text, indent, width)
 end
 
 -- "steps? integer   how many" in two columns: what it is called and is, what it means. A type may hold blanks.
-local function entry(lines, text, width)
+local function entry(lines, text, width, column)
   local left, right = text:match "^(.-)%s%s+(.*)$"
   local name, kind, rest = (left or text):match "^(%S+)%s+(%S+)%s*(.*)$"
   if not left and rest and rest ~= "" and not kind:find "[,{(]" then left, right = name .. " " .. kind, rest end
-  local head = ("  %-28s"):format(left or text)
+  local head = "  " .. (left or text)
+  head = head .. (" "):rep((column or 30) - #head)
   local body = {}
   wrap(body, right or "", "", math.max(20, width - #head - 1))
   lines[#lines + 1] = (head .. " " .. (body[1] or "")):gsub("%s+$", "")
@@ -131,7 +132,7 @@ local function overview(list, shown, about, width)
         section = topic.section
         lines[#lines + 1] = "\n" .. (section or "Functions")
       end
-      entry(lines, topic.signature .. "  " .. topic.summary, width)
+      entry(lines, topic.signature .. "  " .. topic.summary, width, 36)
     end
   end
   return table.concat(lines, "\n")
@@ -152,22 +153,44 @@ local function by_text(list, text)
   return ending[1], ending
 end
 
--- The names under which a value is known: of the roots ({ sim = sim, ... }), and what is in them.
-local function name_of(value, roots)
+-- What its metatable calls a value: "sim" of orrery.sim, "group" of "group kv".
+local function class_of(value)
+  local mt = debug.getmetatable(value)
+  local name = type(mt) == "table" and rawget(mt, "__name")
+  return type(name) == "string" and name:gsub("^orrery%.", ""):match "^%l[%w_]*" or nil
+end
+
+local function index(v, key)
+  local ok, found = pcall(function() return v[key] end)
+  return ok and found or nil
+end
+
+-- The name under which a value is known: it is a root ({ name, value }), or what a root has of a topic's name; or a
+-- class.
+local function name_of(value, list, roots)
   for _, root in ipairs(roots) do
     if rawequal(root.value, value) then return root.name end
-    local mt = debug.getmetatable(root.value)
-    local places = { root.value, mt and rawget(mt, "__index") }
-    for _, place in pairs(places) do
-      if type(place) == "table" then
-        local ok, found = pcall(function()
-          for key, v in pairs(place) do if rawequal(v, value) then return root.name .. "." .. tostring(key) end end
-        end)
-        if ok and found then return found end
-      end
+    for _, topic in ipairs(list) do
+      local member = topic.name:match("^" .. root.name .. "[.:]([%w_]+)$")
+      if member and rawequal(index(root.value, member), value) then return topic.name end
     end
-    if type(value) ~= "function" and mt and mt == debug.getmetatable(value) then return root.name end
   end
+  return type(value) ~= "function" and type(value) ~= "string" and class_of(value) or nil
+end
+
+-- What a value is documented to have: methods, and with them fields; nil where it isn't documented.
+local function members(value, list)
+  local class, methods, all = class_of(value), {}, {}
+  if not class then return nil end
+  for _, topic in ipairs(list) do
+    local owner, member = topic.name:match "^(.*)[.:]([%w_]+)$"
+    if owner == class then
+      methods[#methods + 1], all[#all + 1] = member, member
+    elseif topic.name == class then
+      for _, field in ipairs(topic.fields) do all[#all + 1] = field:match "^[%w_]+" end
+    end
+  end
+  if #all > 0 then return methods, all end
 end
 
 -- The name of what Lua itself brings: of a value, or of "string.format".
@@ -195,7 +218,8 @@ local function unknown(list, text)
 end
 
 -- known: { about = function () -> text, roots = function () -> array of { name, value }, shown = function (topic) ->
--- boolean, width = function }. -> { ask = what `help` is at the prompt, names = function () -> every topic }
+-- boolean, width = function }. -> { ask = what `help` is at the prompt, names = function () -> every topic,
+-- members = function (value) -> methods, all names | nil }
 function help.new(known)
   local list
   local function topics()
@@ -205,7 +229,7 @@ function help.new(known)
   local function ask(...)
     local value, width = ..., math.min(known.width(), 100)
     if select("#", ...) == 0 then return overview(topics(), known.shown, known.about(), width) end
-    local name = type(value) == "string" and value or name_of(value, known.roots())
+    local name = type(value) == "string" and value or name_of(value, topics(), known.roots())
     local topic, more = nil, {}
     if name then topic, more = by_text(topics(), name) end
     if topic then
@@ -228,7 +252,7 @@ function help.new(known)
     for _, topic in ipairs(topics()) do out[#out + 1] = topic.name end
     return out
   end
-  return { ask = ask, names = names }
+  return { ask = ask, names = names, members = function(value) return members(value, topics()) end }
 end
 
 return help

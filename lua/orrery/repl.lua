@@ -6,7 +6,7 @@
 --   write(text), complain(text)      a line for people; an error
 --   guard(f, handler)                calls f() so that Ctrl-C can end it: "done", ...; "failed" or "interrupted", text
 --   width()           columns;  env: where `_` is kept;  remember(line)
---   interrupted(ask)  Ctrl-C came while a line was read; ask: nothing was typed, and once more leaves
+--   interrupted(ask)  Ctrl-C came while a line was read, ^C is there; ask: nothing was typed, and once more leaves
 local chunk = require "orrery.repl.chunk"
 local results = require "orrery.repl.results"
 

@@ -142,6 +142,12 @@ describe("the prompt", function()
     _G.prompt_f, _G.prompt_g = nil, nil
   end)
 
+  it("says nothing of its own places", function()
+    local said = session { "require 'orrery'.show.x()", "require 'orrery'.topology.star { centre = 'a' }" }
+    assert.matches("^! prompt:1: attempt to index", said[1])
+    assert.equal("! topology.star: 'centre' is unknown (nearest: 'center')", said[2])
+  end)
+
   it("is left by Ctrl-C twice, and only then", function()
     local said, _, _, _, at = session { false, "1", false, "f(", false, false, false, "2" }
     assert.same({ "leave?", "1", "leave?", "^C", "leave?", "^C" }, said)
@@ -162,10 +168,11 @@ describe("Tab", function()
     list = { { first = 1 } }, simple = 1,
     proxy = setmetatable({}, { __pairs = function() return next, { seen = 1 }, nil end,
       __index = function(_, key) error("no " .. key) end }),
-    text = "x",
+    text = "x", seven = 7,
   }
   local known = { env = env, ids = { "a", "b-1" }, topics = function() return { "orrery.show", "sim:run" } end,
-    width = function() return 40 end }
+    width = function() return 40 end,
+    members = function(v) if v == 7 then return { "run" }, { "run", "seed" } end end }
   local function offers(before)
     return table.concat((complete.candidates(before, known)), " ")
   end
@@ -183,6 +190,10 @@ describe("Tab", function()
     assert.equal("first", offers "list[1].")
     assert.equal("rep reverse", offers "text:re")
     assert.equal("seen", offers "proxy.")
+    assert.equal("run", offers "seven:")
+    assert.equal("run seed", offers "seven.")
+    env.orrery = require "orrery"
+    assert.equal("topology", offers "orrery.topo")
   end)
 
   it("offers nothing where it knows nothing", function()
@@ -217,7 +228,8 @@ describe("Tab", function()
 
   it("lists in columns, and not without end", function()
     assert.equal("a    d\nbbb  e\nc", complete.columns({ "a", "bbb", "c", "d", "e" }, 10))
-    local many = { env = {}, ids = {}, topics = function() return {} end, width = function() return 80 end }
+    local many = { env = {}, ids = {}, topics = function() return {} end, width = function() return 80 end,
+      members = function() end }
     for i = 1, 500 do many.env["name" .. i] = 1 end
     assert.matches("%.%.%. and 380 more$", (select(2, complete.completer(many) "name")))
   end)
@@ -295,6 +307,14 @@ sim
     assert.matches("^topology\n", asked.ask(orrery.topology.ring()))
     assert.matches("^node:role%(name%)", asked.ask "node.role")
     assert.matches("\n  log orrery", asked.ask "node")
+  end)
+
+  it("knows what objects have", function()
+    local methods, all = asked.members(setmetatable({}, { __name = "orrery.node" }))
+    assert.is_truthy((" " .. table.concat(methods, " ") .. " "):find(" role ", 1, true))
+    assert.is_truthy((" " .. table.concat(all, " ") .. " "):find(" zone ", 1, true))
+    assert.is_nil(asked.members {})
+    assert.is_nil(asked.members(setmetatable({}, { __name = "orrery.nonesuch" })))
   end)
 
   it("knows what it doesn't", function()

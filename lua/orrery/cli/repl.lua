@@ -73,7 +73,7 @@ local function typed(editor, prompt)
       editor:remember(line)
       add(line)
     end,
-    interrupted = function(nothing_typed) write(nothing_typed and "^C  (again, or Ctrl-D, to leave)" or "^C") end,
+    interrupted = function(nothing_typed) write(nothing_typed and "  (again, or Ctrl-D, to leave)" or "") end,
   }
 end
 
@@ -112,7 +112,8 @@ local function run(opts, arguments, context)
   }
   _G.help = function(...) write(asked.ask(...)) end
   if not edit.is_terminal() then return repl.run(piped()) == 0 and 0 or 1 end
-  return converse({ env = _G, ids = on and on.ids or {}, topics = asked.names, width = width }, on)
+  return converse({ env = _G, ids = on and on.ids or {}, topics = asked.names, members = asked.members,
+    width = width }, on)
 end
 
 return {

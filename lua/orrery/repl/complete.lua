@@ -43,7 +43,12 @@ local function is_callable(v)
   return type(v) == "function" or type(mt) == "table" and mt.__call ~= nil
 end
 
-local function members(v, methods)
+-- Of objects what is documented: they have more inside than they show. Unless they can be asked, by pairs.
+local function members(v, methods, known)
+  local mt = debug.getmetatable(v)
+  local verbs, all
+  if type(mt) ~= "table" or not mt.__pairs then verbs, all = known.members(v) end
+  if verbs then return methods and verbs or all end
   local names, out = {}, {}
   if v ~= nil then collect(names, v, 1) end
   for name in next, names do
@@ -73,15 +78,16 @@ local function value_of(text, env)
   return v ~= nil and index(v, name) or nil
 end
 
-local function in_code(before, env)
+local function in_code(before, known)
+  local env = known.env
   local head, word = before:match "^(.-)([%a_][%w_]*)$"
   if not head then head, word = before, "" end
   if head:find "[%w_]$" then return nil end                     -- the end of a number
   local object, sign = head:match "^(.*[%w_%]])%s*([.:])$"
-  if object then return word, members(value_of(object, env), sign == ":") end
+  if object then return word, members(value_of(object, env), sign == ":", known) end
   if head:find "[.:]%s*$" and not head:find "%.%.%s*$" then return nil end
   if word == "" then return nil end
-  local names = members(env, false)
+  local names = members(env, false, known)
   for name in pairs(keywords) do names[#names + 1] = name end
   return word, names
 end
@@ -150,7 +156,7 @@ function complete.candidates(before, known)
     word, names = in_string(before:sub(1, from - 2), before:sub(from), known)
     quoted = before:sub(from - 1, from - 1)
   elseif where == "code" then
-    word, names = in_code(before, known.env)
+    word, names = in_code(before, known)
   end
   local out, seen = {}, {}
   for _, name in ipairs(names or {}) do
@@ -161,7 +167,8 @@ function complete.candidates(before, known)
   return out, word, quoted
 end
 
--- The function for edit.open. known: { env, ids = array, topics = function () -> array, width = function }.
+-- The function for edit.open. known: { env, ids = array, topics = function () -> array, width = function, members =
+-- function (value) -> methods, all names | nil }.
 function complete.completer(known)
   return function(before)
     local words, word, quoted = complete.candidates(before, known)

@@ -27,8 +27,12 @@ function results.text(width, n, ...)
   return table.concat(parts, "\n")
 end
 
+-- A wrong call at the prompt is reported at its caller's place; where the call was the last thing done, that is ours.
 local function message_of(err)
-  if type(err) == "string" then return err end
+  if type(err) == "string" then
+    local place, text = err:match "^([^\n:]+):%d+: (.*)$"
+    return own and place == own .. "repl.lua" and text or err
+  end
   local mt = debug.getmetatable(err)
   if type(mt) == "table" and mt.__tostring then
     local ok, text = pcall(tostring, err)
