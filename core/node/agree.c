@@ -68,7 +68,17 @@ static struct orri_mark *slot(struct orri_agree *a, orr_index index) {
     return &a->marks[index / ORRI_AGREE_STEP % ORRI_AGREE_MARKS];
 }
 
+/* Where the digest costs a walk over the state it is taken now and then only. */
+static bool due(const struct orr_group *g, orr_index index) {
+    return g->machine_ops->digest_every == 0 || index % g->machine_ops->digest_every == 0;
+}
+
+uint64_t orri_agree_traced(const struct orr_group *g, orr_index index) {
+    return due(g, index) ? orri_apply_digest(g) : 0;
+}
+
 void orri_agree_applied(struct orr_group *g) {
+    if (!due(g, g->at.index)) return;
     struct orri_mark now = { g->at.index, orri_apply_digest(g) };
     g->agree.recent[now.index % ORRI_AGREE_RECENT] = now;
     if (now.index % ORRI_AGREE_STEP == 0) *slot(&g->agree, now.index) = now;
@@ -76,8 +86,11 @@ void orri_agree_applied(struct orr_group *g) {
 
 /* Our digest at that index, if we still know it. */
 static bool known(struct orr_group *g, orr_index index, uint64_t *digest) {
-    const struct orri_mark *marked = slot(&g->agree, index), *recent = &g->agree.recent[index % ORRI_AGREE_RECENT];
-    if (index == g->at.index) *digest = orri_apply_digest(g);
+    struct orri_mark *marked = slot(&g->agree, index), *recent = &g->agree.recent[index % ORRI_AGREE_RECENT];
+    bool costly = g->machine_ops->digest_every > 0;
+    if (index == g->at.index && costly && recent->index != index)
+        *recent = (struct orri_mark){ index, orri_apply_digest(g) };
+    if (index == g->at.index && !costly) *digest = orri_apply_digest(g);
     else if (recent->index == index) *digest = recent->digest;
     else if (marked->index == index) *digest = marked->digest;
     else return false;
@@ -87,7 +100,8 @@ static bool known(struct orr_group *g, orr_index index, uint64_t *digest) {
 /* A beat in which nothing was applied: then what is here now is what the others have, too. */
 static void beat(struct orr_group *g) {
     struct orri_agree *a = &g->agree;
-    orr_index at = g->at.index, newest = at - at % ORRI_AGREE_STEP;
+    orr_index every = g->machine_ops->digest_every, step = every > ORRI_AGREE_STEP ? every : ORRI_AGREE_STEP;
+    orr_index at = g->at.index, newest = at - at % step;
     struct orri_mark mark = { at == a->seen ? at : newest, 0 };
     a->seen = at;
     a->beat = g->node->now + BEAT;

@@ -312,6 +312,7 @@ bool orri_group_ready(const struct orr_group *g);
 void orri_group_delete(struct orr_group *g);
 /* agree.c */
 void orri_agree_applied(struct orr_group *g);               /* an entry was */
+uint64_t orri_agree_traced(const struct orr_group *g, orr_index index);     /* the digest, 0: not taken at this index */
 void orri_agree_report(struct orr_group *g, size_t voter, struct orr_slice payload);
 void orri_agree_turn(struct orr_group *g);
 orr_time orri_agree_deadline(const struct orr_group *g);

@@ -40,6 +40,22 @@ struct cluster {
     unsigned said_corrupt;          /* log lines that say so */
 };
 
+/* -- A machine whose digest is a walk over its state --------------------------------------------------------------- */
+static struct orr_machine_ops costly;
+static const struct orr_machine_ops *machine = &counter_machine;
+static uint64_t walks;
+static uint64_t walk(const void *m) {
+    walks++;
+    return counter_machine.digest(m);
+}
+static void use_costly(void) {
+    costly = counter_machine;
+    costly.digest = walk;
+    costly.digest_every = 128;
+    machine = &costly;
+    walks = 0;
+}
+
 /* -- Nodes --------------------------------------------------------------------------------------------------------- */
 static void halt(void *ud, const char *name) {
     struct member *m = ud;
@@ -59,7 +75,7 @@ static int boot(void *ud, struct orr_world *w, const char *name) {
     cfg.segment_bytes = 1 << 20;
     cfg.snapshot_bytes = m->cluster->snapshot_bytes;
     int rc = orr_node_new(&m->node, w, &cfg, &(const char *){ NULL });
-    struct orr_group_spec spec = { .order = &orr_raft_order, .machine = &counter_machine };
+    struct orr_group_spec spec = { .order = &orr_raft_order, .machine = machine };
     if (rc == 0) rc = orr_node_replicate(m->node, "count", &spec, &m->group);
     if (rc == 0) rc = orr_node_listen(m->node, "counter", m->service, &counter_service, m->group);
     return rc == 0 ? orr_node_start(m->node) : rc;
@@ -225,6 +241,27 @@ static void a_quiet_cluster_finds_it_after_its_last_write(void **state) {
     cluster_free(c);
 }
 
+static void a_costly_digest_is_taken_seldom_and_finds_it_all_the_same(void **state) {
+    (void)state;
+    use_costly();
+    one_astray_is_stopped_and_the_others_go_on(3, 3, false);
+    struct cluster *c = cluster_new(3, 22);
+    run(c, ORR_SECOND);
+    uint64_t before = walks;
+    orr_index from = c->m[0].group->at.index;
+    run(c, 2 * ORR_SECOND);
+    orr_index applied = c->m[0].group->at.index - from;
+    print_message("%llu entries, %llu walks on three replicas\n", (unsigned long long)applied,
+                  (unsigned long long)(walks - before));
+    assert_true(applied > 300 && walks - before < 3 * applied / 10);
+    lead_astray(&c->m[2], IDS + 1);
+    c->quiet = true;                                /* found at rest */
+    run(c, BOUND);
+    assert_true(corrupt(c) == 1 && orr_group_corrupt(c->m[2].group));
+    cluster_free(c);
+    machine = &counter_machine;
+}
+
 static void without_a_majority_all_stop(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 31);
@@ -287,6 +324,7 @@ int main(void) {
         cmocka_unit_test(a_follower_in_the_minority_stops),
         cmocka_unit_test(a_leader_in_the_minority_stops_and_leads_no_more),
         cmocka_unit_test(a_quiet_cluster_finds_it_after_its_last_write),
+        cmocka_unit_test(a_costly_digest_is_taken_seldom_and_finds_it_all_the_same),
         cmocka_unit_test(without_a_majority_all_stop),
         cmocka_unit_test(two_that_differ_stop_when_the_third_is_away_for_long),
         cmocka_unit_test(who_has_been_away_is_not_wrong),

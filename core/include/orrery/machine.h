@@ -63,8 +63,11 @@ struct orr_machine_ops {
     /* When the machine next wants advance() although no op comes: log time, or ORR_NEVER;
      * the leader proposes an empty batch then. */
     orr_time (*wants)(const void *m);
-    /* Digest of the whole state, kept incrementally; equal on all replicas at one index. */
+    /* Digest of the whole state; equal on all replicas at one index. They are compared by it, live and simulated. */
     uint64_t (*digest)(const void *m);
+    /* 0: it is kept incrementally, and asked after every entry. n: it costs a walk over the state, and is asked after
+     * every n-th index (a multiple of 64, the same on all replicas), when a group comes to rest, and in doubt. */
+    uint32_t digest_every;
     void (*stats)(const void *m, struct orr_machine_stats *out);
     /* Snapshot: freeze() begins an image of now, while ops go on being applied; each next() gives up to `bytes` more as
      * an owned slice: 1 there is more, 0 that was the last (slice may be empty), or an error. One image at a time
