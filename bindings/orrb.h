@@ -27,6 +27,7 @@ int orrb_open_live(lua_State *L);
 int orrb_open_lab(lua_State *L);
 int orrb_open_memory(lua_State *L);
 int orrb_open_raft(lua_State *L);
+int orrb_open_sim(lua_State *L);
 int orrb_open_value(lua_State *L);
 int orrb_open_map(lua_State *L);
 ORR_API int luaopen_orrery_core(lua_State *L);
@@ -155,5 +156,12 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
 /* Ends the Lua state. The node too, unless its world has crashed and taken it along. NULL is allowed. */
 void orrb_node_free(struct orrb_node *n, bool crashed);
 struct orr_node *orrb_node_of(struct orrb_node *n);
+/* Pushes onto L a copy of the script's node.state, as plain data. Between turns. */
+void orrb_push_state(lua_State *L, struct orrb_node *n);
+
+/* -- What nodes say of themselves (orrb_status.c) ------------------------------------------------------------------ */
+void orrb_push_node_status(lua_State *L, const struct orr_node *node);
+/* False, and nothing is pushed: no replica is here. */
+bool orrb_push_group_status(lua_State *L, const struct orr_group *group);
 
 #endif

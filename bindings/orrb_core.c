@@ -67,6 +67,7 @@ int luaopen_orrery_core(lua_State *L) {
         { "lab", orrb_open_lab },
         { "memory", orrb_open_memory },
         { "raft", orrb_open_raft },
+        { "sim", orrb_open_sim },
         { "value", orrb_open_value },
         { "map", orrb_open_map },
     };

@@ -1,7 +1,4 @@
-/* orrb_lab.c - core.lab: one run of the laboratory over a cluster file's nodes.
- *
- * Each start of a simulated node gets a new Lua state, which is closed when it halts: by a crash or a stop, or at the
- * end of the run.                                                                                                    */
+/* orrb_lab.c - core.lab: one run of the laboratory over a cluster file's nodes (orrb_fleet.c). */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,92 +6,22 @@
 
 #include <orrery/lab.h>
 
-#include "orrb.h"
+#include "orrb_fleet.h"
 
-struct sim_node {
-    struct orrb_script script;
-    struct orrb_node *node;
-};
 struct run {
-    struct sim_node *nodes;
-    size_t n_nodes;
+    struct orrb_fleet fleet;
     FILE *events;
-    bool verbose;
-    char why[1024];                 /* of the first boot that failed */
 };
 #define EVENTS "orrery.events"
 
 /* -- Nodes -------------------------------------------------------------------------------------------------------- */
-static struct sim_node *node_named(struct run *run, const char *name) {
-    for (size_t i = 0; i < run->n_nodes; i++) {
-        if (strcmp(run->nodes[i].script.id, name) == 0) return &run->nodes[i];
-    }
-    return NULL;
-}
-
-static int start_node(void *ud, struct orr_world *w, const char *name) {
-    struct run *run = ud;
-    struct sim_node *n = node_named(run, name);
-    if (!n) return -ENOENT;
-    char why[sizeof run->why] = "";
-    int rc = orrb_node_boot(&n->node, w, &n->script, why, sizeof why);
-    if (rc < 0 && !run->why[0]) snprintf(run->why, sizeof run->why, "%s", why);
-    return rc;
-}
-
-static void halt_node(void *ud, const char *name) {
-    struct sim_node *n = node_named(ud, name);
-    orrb_node_free(n->node, true);
-    n->node = NULL;
-}
-
-/* Small logs, so that segments are filled and recycled and snapshots are taken within a run's few thousand operations;
- * the seed says how small. */
-static void draw_sizes(struct run *run, uint64_t seed) {
-    for (size_t i = 0; i < run->n_nodes; i++) {
-        run->nodes[i].script.segment_bytes = (uint64_t)256 << 10 << seed % 4;
-        run->nodes[i].script.snapshot_bytes = (uint64_t)64 << 10 << seed / 4 % 4;
-    }
-}
-
-/* opts.nodes: { { id, resp or nil, plan }, ... } */
-static void read_nodes(lua_State *L, struct run *run, struct orr_lab_config *cfg, const char *path) {
-    lua_getfield(L, 1, "nodes");
-    int list = lua_gettop(L);
-    size_t n = (size_t)luaL_len(L, list);
-    run->nodes = lua_newuserdatauv(L, (n + 1) * sizeof *run->nodes, 0);
-    memset(run->nodes, 0, (n + 1) * sizeof *run->nodes);
-    struct orr_lab_node *nodes = lua_newuserdatauv(L, (n + 1) * sizeof *nodes, 0);
-    for (size_t i = 0; i < n; i++) {
-        lua_geti(L, list, (lua_Integer)i + 1);
-        struct orrb_script *script = &run->nodes[i].script;
-        script->id = orrb_text_field(L, lua_gettop(L), "id", NULL);
-        script->plan = orrb_text_field(L, lua_gettop(L), "plan", &script->plan_size);
-        script->path = path;
-        lua_getfield(L, -1, "resp");
-        nodes[i] = (struct orr_lab_node){ .id = script->id, .resp = lua_tostring(L, -1) };
-        lua_pop(L, 2);
-    }
-    run->n_nodes = n;
+/* What the laboratory is told of them; the userdata that holds it stays on the stack. */
+static void name_nodes(lua_State *L, const struct orrb_fleet *fleet, struct orr_lab_config *cfg) {
+    struct orr_lab_node *nodes = lua_newuserdatauv(L, (fleet->n + 1) * sizeof *nodes, 0);
+    for (size_t i = 0; i < fleet->n; i++)
+        nodes[i] = (struct orr_lab_node){ .id = fleet->members[i].script.id, .resp = fleet->members[i].resp };
     cfg->nodes = nodes;
-    cfg->n_nodes = n;
-}
-
-/* -- Faults ------------------------------------------------------------------------------------------------------- */
-/* opts.faults: nil, or { NAME = rate, default = true } */
-static bool read_faults(lua_State *L, struct orr_sim_faults *faults) {
-    if (lua_getfield(L, 1, "faults") == LUA_TNIL) return false;
-    luaL_checktype(L, -1, LUA_TTABLE);
-    lua_getfield(L, -1, "default");
-    if (lua_toboolean(L, -1)) orr_sim_faults_default(faults);
-    else orr_sim_faults_init(faults);
-    lua_pop(L, 1);
-    for (int kind = 0; kind < ORR_SIM_KINDS; kind++) {
-        lua_getfield(L, -1, orr_sim_fault_name((enum orr_sim_fault)kind));
-        if (!lua_isnil(L, -1)) faults->rate[kind] = luaL_checknumber(L, -1);
-        lua_pop(L, 1);
-    }
-    return true;
+    cfg->n_nodes = fleet->n;
 }
 
 /* -- The run ------------------------------------------------------------------------------------------------------ */
@@ -179,13 +106,14 @@ static int lab_run(lua_State *L) {
     cfg.clients = (unsigned)orrb_integer_field(L, 1, "clients", cfg.clients);
     cfg.keys = (unsigned)orrb_integer_field(L, 1, "keys", cfg.keys);
     cfg.flip = (uint64_t)orrb_integer_field(L, 1, "flip", 0);
-    if (read_faults(L, &faults)) cfg.faults = &faults;
-    read_nodes(L, &run, &cfg, orrb_text_field(L, 1, "path", NULL));
-    draw_sizes(&run, cfg.seed);
+    if (orrb_faults_read(L, 1, &faults)) cfg.faults = &faults;
+    orrb_fleet_read(L, 1, &run.fleet);
+    name_nodes(L, &run.fleet, &cfg);
+    orrb_fleet_draw(&run.fleet, cfg.seed);
     run.events = open_events(L);
     if (run.events) cfg.event = write_event;
     if (lua_getfield(L, 1, "verbose") == LUA_TBOOLEAN && lua_toboolean(L, -1)) cfg.log = write_log;
-    cfg.boot = (struct orr_sim_boot){ .start = start_node, .halt = halt_node, .ud = &run };
+    cfg.boot = orrb_fleet_boot(&run.fleet);
     cfg.ud = &run;
     int rc = orr_lab_run(&cfg, &result);
     if (run.events) fflush(run.events);
@@ -194,7 +122,7 @@ static int lab_run(lua_State *L) {
         return 1;
     }
     lua_pushnil(L);
-    lua_pushstring(L, run.why[0] ? run.why : orr_strerror(rc));
+    lua_pushstring(L, run.fleet.why[0] ? run.fleet.why : orr_strerror(rc));
     lua_pushstring(L, orr_error_word(rc));
     return 3;
 }

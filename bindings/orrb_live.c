@@ -110,27 +110,7 @@ static int live_stop(lua_State *L) {
 
 /* live:status() -> { recovered, ready, disenfranchised, disk_full, peers_up, clients, incarnation } */
 static int live_status(lua_State *L) {
-    struct live *v = check_live(L);
-    struct orr_node_status s;
-    orr_node_status(orrb_node_of(v->node), &s);
-    lua_createtable(L, 0, 8);
-    const struct {
-        const char *name;
-        bool is;
-    } flags[] = {
-        { "recovered", s.recovered }, { "ready", s.ready }, { "disenfranchised", s.disenfranchised },
-        { "disk_full", s.disk_full },
-    };
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        lua_pushboolean(L, flags[i].is);
-        lua_setfield(L, -2, flags[i].name);
-    }
-    lua_pushinteger(L, (lua_Integer)s.peers_up);
-    lua_setfield(L, -2, "peers_up");
-    lua_pushinteger(L, (lua_Integer)s.clients);
-    lua_setfield(L, -2, "clients");
-    lua_pushinteger(L, s.incarnation);
-    lua_setfield(L, -2, "incarnation");
+    orrb_push_node_status(L, orrb_node_of(check_live(L)->node));
     return 1;
 }
 

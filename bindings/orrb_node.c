@@ -131,25 +131,18 @@ static int host_listen(lua_State *L) {
 
 /* host.status(group) -> { role, term, leader, commit, applied, digest }; or unavailable: not started, no replica */
 static int host_status(lua_State *L) {
-    static const char *const roles[] = { "follower", "precandidate", "candidate", "leader", "learner" };
-    struct orr_order_status s;
     luaL_checktype(L, 1, LUA_TLIGHTUSERDATA);
-    const struct orr_group *group = lua_touserdata(L, 1);
-    if (!self(L)->started || !orr_group_status(group, &s)) return orrb_fail(L, ORR_EUNAVAILABLE, "group:status");
-    lua_createtable(L, 0, 6);
-    lua_pushstring(L, roles[s.role]);
-    lua_setfield(L, -2, "role");
-    lua_pushstring(L, orr_group_leader(group));
-    lua_setfield(L, -2, "leader");
-    lua_pushinteger(L, (lua_Integer)s.term);
-    lua_setfield(L, -2, "term");
-    lua_pushinteger(L, (lua_Integer)s.commit);
-    lua_setfield(L, -2, "commit");
-    lua_pushinteger(L, (lua_Integer)s.applied);
-    lua_setfield(L, -2, "applied");
-    lua_pushinteger(L, (lua_Integer)orr_group_digest(group));
-    lua_setfield(L, -2, "digest");
-    return 1;
+    if (self(L)->started && orrb_push_group_status(L, lua_touserdata(L, 1))) return 1;
+    return orrb_fail(L, ORR_EUNAVAILABLE, "group:status");
+}
+
+/* host.show(table): what is seen of the script from outside, its node.state. */
+static const char shown = 0;
+static int host_show(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &shown);
+    return 0;
 }
 
 static int host_log(lua_State *L) {
@@ -170,7 +163,7 @@ static int host_seed(lua_State *L) {
 
 static const luaL_Reg host_functions[] = {
     { "new", host_new }, { "replicate", host_replicate }, { "listen", host_listen },
-    { "log", host_log }, { "seed", host_seed },           { "status", host_status },
+    { "log", host_log }, { "seed", host_seed },           { "status", host_status }, { "show", host_show },
     { NULL, NULL },
 };
 
@@ -257,3 +250,54 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
 }
 
 struct orr_node *orrb_node_of(struct orrb_node *n) { return n->node; }
+
+/* -- What is seen from outside: a copy, made without an allocation or a metamethod in the node's own state -------- */
+static void copy(lua_State *from, lua_State *to, int made);
+
+static void copy_table(lua_State *from, lua_State *to, int made) {
+    const void *which = lua_topointer(from, -1);
+    luaL_checkstack(to, 8, NULL);
+    if (lua_rawgetp(to, made, which) == LUA_TTABLE || !lua_checkstack(from, 4)) return;
+    lua_pop(to, 1);
+    lua_newtable(to);
+    lua_pushvalue(to, -1);
+    lua_rawsetp(to, made, which);
+    for (lua_pushnil(from); lua_next(from, -2); lua_pop(from, 1)) {
+        lua_pushvalue(from, -2);
+        copy(from, to, made);
+        lua_pop(from, 1);
+        copy(from, to, made);
+        if (lua_isnil(to, -2)) lua_pop(to, 2);
+        else lua_rawset(to, -3);
+    }
+}
+
+/* The value on top of `from` goes on top of `to`; what is no plain data becomes the name of its type. made: index in
+ * `to` of the tables that are there already, by address. */
+static void copy(lua_State *from, lua_State *to, int made) {
+    size_t size;
+    switch (lua_type(from, -1)) {
+    case LUA_TNIL: lua_pushnil(to); return;
+    case LUA_TBOOLEAN: lua_pushboolean(to, lua_toboolean(from, -1)); return;
+    case LUA_TNUMBER:
+        if (lua_isinteger(from, -1)) lua_pushinteger(to, lua_tointeger(from, -1));
+        else lua_pushnumber(to, lua_tonumber(from, -1));
+        return;
+    case LUA_TSTRING: {
+        const char *text = lua_tolstring(from, -1, &size);
+        lua_pushlstring(to, text, size);
+        return;
+    }
+    case LUA_TTABLE: copy_table(from, to, made); return;
+    default: lua_pushfstring(to, "(%s)", lua_typename(from, lua_type(from, -1)));
+    }
+}
+
+void orrb_push_state(lua_State *L, struct orrb_node *n) {
+    lua_settop(n->L, 0);
+    lua_newtable(L);
+    lua_rawgetp(n->L, LUA_REGISTRYINDEX, &shown);
+    copy(n->L, L, lua_gettop(L));
+    lua_settop(n->L, 0);
+    lua_remove(L, -2);
+}

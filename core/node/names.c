@@ -147,6 +147,12 @@ struct orr_group *orr_node_group(struct orr_node *n, const char *name) {
     return NULL;
 }
 
+struct orr_group *orr_node_group_at(struct orr_node *n, size_t i, const char **name) {
+    if (i >= n->n_groups) return NULL;
+    *name = n->groups[i]->name;
+    return n->groups[i];
+}
+
 /* -- Groups -------------------------------------------------------------------------------------------------------- */
 static int add_voter(struct orr_group *g, const char *name) {
     struct orr_node *n = g->node;

@@ -10,10 +10,13 @@ local function set_of(text)
   return set
 end
 
-later.orrery = set_of [[sim connect start paxos ring clock hlc job lines array records placement jump resp
+later.orrery = set_of [[connect start paxos ring clock hlc job lines array records placement jump resp
   recipes bench workload]]
-later.node = set_of [[members clock state on call cast scatter from left spawn sleep after every channel now time save
+later.node = set_of [[members clock on call cast scatter from left spawn sleep after every channel now time save
   load secret shard register ring transaction lock singleton stop]]
+later.sim = set_of [[seek back branch call cast eval reload when mutate replay rot misdirect freeze_clock timeline why
+  watch plot diagram history assert_linearizable assert_converges rto]]
+later.handle = set_of [[call cast eval on close why]]
 later.group = set_of [[propose read peek why members reconfigure transfer snapshot changes on get set del add scan
   watch]]
 

@@ -1,9 +1,9 @@
 -- node.lua - inside a node's own Lua state: makes what its script sees, runs the script's top level.
 --
--- boot(host, text) is called by bindings/orrb_node.c; host is the C side (new, replicate, listen, log, seed, status).
--- The top level only declares. What it declares is checked here, so that a complaint points at the script's line; C
--- turns it into calls of the core. rehearse(text) does all of it on a host that does nothing, to find mistakes before
--- processes are started.
+-- boot(host, text) is called by bindings/orrb_node.c; host is the C side (new, replicate, listen, log, seed, status,
+-- show). The top level only declares. What it declares is checked here, so that a complaint points at the script's
+-- line; C turns it into calls of the core. rehearse(text) does all of it on a host that does nothing, to find mistakes
+-- before processes are started.
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
 local environment = require "orrery.environment"
@@ -189,6 +189,7 @@ local function new_node(self)
     cluster = view.of(self.plan.cluster, "node.cluster"),
     peers = view.of(self.plan.peers, "node.peers"),
     log = new_log(self.host),
+    state = self.state,
     role = method("role", ids_of_role),
     replicate = method("replicate", replicate),
     listen = method("listen", listen),
@@ -224,6 +225,7 @@ local function new_environment(self)
   env.orrery = later.guard("orrery", {
     version = later.version, cluster = cluster.new, topology = cluster.topology(), show = show,
     raft = raft.new,
+    sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     pack = core.value.pack, unpack = core.value.unpack, hash = core.hash.word, map = core.map.new,
   }, later.orrery)
   env.node = new_node(self)
@@ -261,9 +263,10 @@ local function in_one_line(path, raised)
 end
 
 function node.boot(host, text)
-  local self = { host = host, plan = plan.read(text), handles = {}, listening = {}, loading = true }
+  local self = { host = host, plan = plan.read(text), handles = {}, listening = {}, state = {}, loading = true }
   self.own = cluster.node(self.plan.cluster, self.plan.id)
   configure(self)
+  host.show(self.state)
   warn_beyond(self, "at", self.own.at)
   environment.seed(host.seed "script")
   local path = cluster.script(self.plan.cluster, self.own)
@@ -283,7 +286,7 @@ function node.rehearse(text, bytes_max)
   local function nothing() end
   local serves = {}
   local host = {
-    new = nothing, log = nothing, status = nothing,
+    new = nothing, log = nothing, status = nothing, show = nothing,
     listen = function(name) serves[name] = true end,
     replicate = function() return true end, seed = function() return 1 end,
   }

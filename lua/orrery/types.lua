@@ -375,6 +375,493 @@ function Raft:status() end
 ---    local r <close> = orrery.raft { id = "a", voters = { "a" } }
 function Raft:close() end
 
+-- -- Simulations -----------------------------------------------------------------------------------------------------
+---@class orrery.SimOptions
+---@field seed? integer                 1 by default: the same seed and calls are the same run, to the last byte
+---@field faults? "none"|"default"      "none" by default; "default": every kind that must hurt nobody, until sim:heal()
+---@field trace? string                 the path of a file that the event log goes to
+
+---Whom a verb is about: an id, an array of ids, or what a function of the simulation gives when the moment comes.
+---@alias orrery.Who string|string[]|fun(sim: orrery.Sim): string|string[]
+
+---What a run was: seed, virtual_s, events, digest, faults (how often each struck), properties (how many were watched).
+---@alias orrery.SimReport table<string, any>
+
+---What hurts and mends. Each gives true; or nil, message, code; or, on a moment, the moment.
+---@class orrery.Verbs
+---@class orrery.Moment: orrery.Verbs
+
+---A cluster's nodes on virtual time, in this process. A verb is done now; on a moment, when that comes.
+---@class orrery.Sim: orrery.Verbs
+---@field nodes table<string, orrery.Handle>   by id
+Sim = {}
+
+---Makes a simulation; what is wrong with the cluster or its scripts is raised, in one line.
+---
+---    local sim <close> = orrery.sim("examples/kv/cluster.lua", { seed = 17 })
+---@param cluster orrery.Cluster|string a cluster, or the path of its file
+---@param opts? orrery.SimOptions
+---@return orrery.Sim sim
+function orrery.sim(cluster, opts) end
+
+---Seconds since the beginning.
+---
+---    sim:now()                                          --> 1.5
+---@return seconds now
+function Sim:now() end
+
+---Goes on for T seconds. Where something is violated it ends there, with nil and what.
+---
+---    assert(sim:run(5))
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:run(T) end
+
+---Goes on for n events that touch a node: a message, a timer, a completion of its disk.
+---
+---    sim:step()
+---@param n? integer            1 by default
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:step(n) end
+
+---Goes on until the event happens, or f(sim) is true.
+---
+---    sim:run_until("leader", 5)
+---    sim:run_until(function(s) return s:leader() == "a" end)
+---@param event "leader"|"commit"|"apply"|"kill"|"restart"|fun(sim: orrery.Sim): boolean
+---@param limit? seconds        60 by default
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:run_until(event, limit) end
+
+---The moment T: its verbs are done then.
+---
+---    sim:at(3.2):partition({ "a" }, { "b", "c" })
+---@param T seconds
+---@return orrery.Moment moment
+function Sim:at(T) end
+
+---Its verbs are done at the first and undone at the second: a link mended, a killed node restarted, a disk quick
+---again.
+---
+---    sim:between(5, 9):slow_disk("b", 0.2):cut("a", "c")
+---@param from seconds
+---@param till seconds
+---@return orrery.Moment moment
+function Sim:between(from, till) end
+
+---Its verbs are done each T seconds, first in T.
+---
+---    sim:every(2):reset("a", "b")
+---@param T seconds
+---@return orrery.Moment moment
+function Sim:every(T) end
+
+---The id of the node that leads, as the newest one that is up says; nil: none. One group needs no name.
+---
+---    sim:kill(sim:leader "kv")
+---@param group? string
+---@return string? id
+function Sim:leader(group) end
+
+---Whom each node's messages reach: o yes, x that way is cut, - one of the two is down, blank: they have no link.
+---
+---    print(sim:matrix())
+---@return string picture
+function Sim:matrix() end
+
+---16 hexadecimal digits over every byte that was delivered so far.
+---
+---    assert(sim:digest() == other:digest())
+---@return string digest
+function Sim:digest() end
+
+---The last 1000 lines that nodes logged, and their ups and downs; tostring gives the text.
+---
+---    print(sim:log "b")
+---@param id? string            this node's alone
+---@return string[] lines
+function Sim:log(id) end
+
+---A Redis client of a node, of its listener resp unless another is named; what it asks runs virtual time until the
+---reply is there, at most `timeout` (5).
+---
+---    local c <close> = sim:client { to = "a" }
+---@param opts { to: string, listener?: string, timeout?: seconds }
+---@return orrery.Client client
+function Sim:client(opts) end
+
+---f(sim) must be true after each event that touches a node; false and why: violated.
+---
+---    sim:always("a stays up", function(s) return s.nodes.a:status().state == "up" end)
+---@param name string
+---@param f fun(sim: orrery.Sim): boolean, string?
+function Sim:always(name, f) end
+
+---Goes on until f(sim) is true; if that takes more than T, it is violated.
+---
+---    sim:eventually("somebody leads", 5, function(s) return s:leader() ~= nil end)
+---@param name string
+---@param T seconds
+---@param f fun(sim: orrery.Sim): boolean, string?
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:eventually(name, T, f) end
+
+---What the run was; or nil and what was violated first, with the seed and how to see it again.
+---
+---    assert(sim:check())
+---@return orrery.SimReport? report
+---@return string? message
+---@return string? code
+function Sim:check() end
+
+---Ends it; its nodes' Lua states are closed. `local sim <close>` does it, too.
+---
+---    sim:close()
+function Sim:close() end
+
+---Neither hears the other.
+---
+---    sim:cut("a", "b")
+---@param a orrery.Who
+---@param b orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:cut(a, b) end
+
+---One way only.
+---
+---    sim:cut_way("a", { "b", "c" })
+---@param from orrery.Who
+---@param to orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:cut_way(from, to) end
+
+---Cuts between the sets; nodes that none names stand together.
+---
+---    sim:partition({ "a", "b" }, { "c" })
+---@param ... orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:partition(...) end
+
+---Links as they were in the beginning: all, or those between the two. heal() ends `faults`, too, and starts what is
+---down then.
+---
+---    sim:heal("a", "b")
+---@param a? orrery.Who
+---@param b? orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:heal(a, b) end
+
+---How long the way takes; with the amount alone: of all links.
+---
+---    sim:delay(0.05)
+---    sim:delay("a", "b", 0.05)
+---@overload fun(self: orrery.Sim, amount: seconds): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:delay(from, to, amount) end
+
+---The mean of what it takes beyond its delay; with the amount alone: of all links.
+---
+---    sim:jitter(0.01)
+---    sim:jitter("a", "b", 0.01)
+---@overload fun(self: orrery.Sim, amount: seconds): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:jitter(from, to, amount) end
+
+---Bytes a second, 0: no limit; with the amount alone: of all links.
+---
+---    sim:bandwidth(20000)
+---    sim:bandwidth("a", "b", 20000)
+---@overload fun(self: orrery.Sim, amount: integer): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount integer
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:bandwidth(from, to, amount) end
+
+---The share of datagrams that are lost, and of a stream's pieces that are late because of that; with the amount
+---alone: of all links.
+---
+---    sim:lose(0.3)
+---    sim:lose("a", "b", 0.3)
+---@overload fun(self: orrery.Sim, amount: number): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:lose(from, to, amount) end
+
+---The share of datagrams that come twice; with the amount alone: of all links.
+---
+---    sim:duplicate(0.1)
+---    sim:duplicate("a", "b", 0.1)
+---@overload fun(self: orrery.Sim, amount: number): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:duplicate(from, to, amount) end
+
+---The share of datagrams that others overtake; with the amount alone: of all links.
+---
+---    sim:reorder(0.1)
+---    sim:reorder("a", "b", 0.1)
+---@overload fun(self: orrery.Sim, amount: number): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:reorder(from, to, amount) end
+
+---Breaks the streams between them, or all.
+---
+---    sim:reset("a", "b")
+---@param a? orrery.Who
+---@param b? orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:reset(a, b) end
+
+---Power loss: what was not synced goes, or stays in part.
+---
+---    sim:kill "a"
+---@param node orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:kill(node) end
+
+---Kills it if it is up, and starts it, with the disk as it is, as it was at its last start, or empty.
+---
+---    sim:restart("a", "empty")
+---@param node orrery.Who
+---@param disk? "kept"|"old"|"empty"
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:restart(node, disk) end
+
+---As SIGSTOP.
+---
+---    sim:pause "a"
+---@param node orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:pause(node) end
+
+---As SIGCONT.
+---
+---    sim:resume "a"
+---@param node orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:resume(node) end
+
+---Power loss at the k-th next event, or when its k-th next write was submitted, written, or synced.
+---
+---    sim:crash_at("a", "written", 3)
+---@param node orrery.Who
+---@param effect "event"|"submitted"|"written"|"synced"
+---@param k? integer            1 by default
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:crash_at(node, effect, k) end
+
+---The k-th next allocation fails.
+---
+---    sim:fail_alloc("a", 100)
+---@param node orrery.Who
+---@param k? integer
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:fail_alloc(node, k) end
+
+---Every operation of its disk takes that long.
+---
+---    sim:slow_disk("b", 0.2)
+---@param node orrery.Who
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:slow_disk(node, T) end
+
+---Its disk's syncs don't come to an end.
+---
+---    sim:between(2, 5):hang_disk "b"
+---@param node orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:hang_disk(node) end
+
+---The k-th next such operation fails.
+---
+---    sim:fail_disk("b", "sync")
+---@param node orrery.Who
+---@param operation "read"|"write"|"sync"
+---@param k? integer
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:fail_disk(node, operation, k) end
+
+---Its disk has room for so many bytes more.
+---
+---    sim:fill_disk("b", 4096)
+---@param node orrery.Who
+---@param bytes? integer        0 by default
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:fill_disk(node, bytes) end
+
+---Its wall clock shows that many seconds since 1970.
+---
+---    sim:set_clock("b", 1.6e9)
+---@param node orrery.Who
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:set_clock(node, T) end
+
+---Its wall clock jumps.
+---
+---    sim:step_clock("b", -30)
+---@param node orrery.Who
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:step_clock(node, T) end
+
+---Its clocks run so many millionths too fast.
+---
+---    sim:drift("b", 200)
+---@param node orrery.Who
+---@param ppm number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:drift(node, ppm) end
+
+---state ("up", "down", "paused"), why (it ended by itself), groups (by name), and while it is up: recovered, ready,
+---disenfranchised, disk_full, peers_up, clients, incarnation.
+---@class orrery.NodeStatus
+---@field state "up"|"down"|"paused"
+---@field groups table<string, orrery.GroupStatus>
+
+---A node seen from outside.
+---@class orrery.Handle
+---@field id string
+---@field state table                   a copy of its script's node.state; {} while it is down
+---@field nodes table<string, orrery.Handle>
+Handle = {}
+
+---What it says of itself, and of its groups.
+---
+---    sim.nodes.a:status().groups.kv.role
+---@return orrery.NodeStatus status
+function Handle:status() end
+
+---The group of that name, as this node sees it.
+---
+---    sim.nodes.a:group("kv"):status().term
+---@param name string
+---@return orrery.Group group
+function Handle:group(name) end
+
+---sim:kill of this node.
+---
+---    sim.nodes.a:kill()
+---@return true? ok
+---@return string? message
+---@return string? code
+function Handle:kill() end
+
+---sim:pause of this node.
+---
+---    sim.nodes.a:pause()
+---@return true? ok
+---@return string? message
+---@return string? code
+function Handle:pause() end
+
+---sim:resume of this node.
+---
+---    sim.nodes.a:resume()
+---@return true? ok
+---@return string? message
+---@return string? code
+function Handle:resume() end
+
+---sim:restart of this node.
+---
+---    sim.nodes.a:restart "old"
+---@param disk? "kept"|"old"|"empty"
+---@return true? ok
+---@return string? message
+---@return string? code
+function Handle:restart(disk) end
+
+---A Redis client in a simulation.
+---@class orrery.Client
+Client = {}
+
+---The reply: a string, an integer, an array; nil where Redis has none; or nil, message and "failed" (an error reply)
+---or "unknown".
+---
+---    c:call("SET", "k", "v")                            --> "OK"
+---@param ... string|integer
+---@return string|integer|table|nil reply
+---@return string? message
+---@return string? code
+function Client:call(...) end
+
+---Closes the connection.
+---
+---    c:close()
+function Client:close() end
+
 -- -- Node scripts ----------------------------------------------------------------------------------------------------
 ---@class orrery.GroupSpec
 ---@field machine "kv"                  the replicated state machine
@@ -429,6 +916,7 @@ function Log:error(...) end
 ---@field cluster orrery.Cluster
 ---@field peers string[]                ids that this node has a link to, sorted
 ---@field log orrery.Log
+---@field state table                   the script's own, seen from outside (sim.nodes.a.state); neither kept nor sent
 node = {}
 
 ---Ids that bear the role, this one among them, in the file's order.

@@ -12,7 +12,7 @@ local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology,\n" ..
-    "Raft = Raft, Map = Map }"
+    "Raft = Raft, Map = Map, Sim = Sim, Handle = Handle, Client = Client }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
 end
@@ -39,8 +39,8 @@ local function real()
     return orrery.cluster { name = "kv", node = "n.lua", nodes = {
     { id = "a", at = "127.0.0.1:1", resp = "127.0.0.1:2" } } }]])))
   local had = {}
-  local host = { new = print, status = print, listen = function() end, replicate = function() return 1 end,
-    seed = function() return 1 end, new = function() end,
+  local host = { new = print, status = print, show = print, listen = function() end,
+    replicate = function() return 1 end, seed = function() return 1 end, new = function() end,
     log = function(_, text)
       local name, list = text:match "^(%S+) (.*)$"
       had[name] = { all = list, functions = {} }
@@ -76,6 +76,19 @@ describe("types.lua", function()
     end
   end)
 
+  it("has every method of a simulation, its nodes and clients, each with an example", function()
+    local sim <close> = require "orrery".sim "examples/kv/cluster.lua"
+    assert.same(functions_of(require "orrery.sim".methods), functions_of(types.Sim))
+    for _, name in ipairs(functions_of(types.Handle)) do assert.is_function(sim.nodes.a[name]) end
+    for _, name in ipairs(functions_of(types.Client)) do assert.is_function(sim:client { to = "a" }[name]) end
+    local before
+    for line in text:gmatch "[^\n]+" do
+      local name = line:match "^function (%u%l+:[%w_]+)" or line:match "^function (orrery%.sim)%("
+      if name and not name:find "^[GLTRM]" then assert.is_truthy(before, name .. " has no example") end
+      before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
+    end
+  end)
+
   it("has every field of node", function()
     for key in had.node.all:gmatch "([%w_]+) " do
       assert.is_truthy(text:find("---@field " .. key .. " ", 1, true) or types.node[key] or key == "title", key)
@@ -86,5 +99,7 @@ describe("types.lua", function()
     for name in pairs(later.node) do assert.is_nil(types.node[name]) end
     for name in pairs(later.group) do assert.is_nil(types.Group[name]) end
     for name in pairs(later.orrery) do assert.is_nil(types.orrery[name]) end
+    for name in pairs(later.sim) do assert.is_nil(types.Sim[name]) end
+    for name in pairs(later.handle) do assert.is_nil(types.Handle[name]) end
   end)
 end)

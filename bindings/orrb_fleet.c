@@ -1,0 +1,87 @@
+/* orrb_fleet.c - the nodes of a simulation, each with a Lua state of its own.
+ *
+ * Each start of a simulated node gets a new Lua state, which is closed when it halts: by a crash or a stop, or at the
+ * end of the run.                                                                                                    */
+#include "orrb_fleet.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *id) {
+    for (size_t i = 0; i < fleet->n; i++) {
+        if (strcmp(fleet->members[i].script.id, id) == 0) return &fleet->members[i];
+    }
+    return NULL;
+}
+
+static int start_node(void *ud, struct orr_world *w, const char *name) {
+    struct orrb_fleet *fleet = ud;
+    struct orrb_member *m = orrb_fleet_find(fleet, name);
+    if (!m) return -ENOENT;
+    char why[sizeof fleet->why] = "";
+    int rc = orrb_node_boot(&m->node, w, &m->script, why, sizeof why);
+    if (rc < 0 && !fleet->why[0]) snprintf(fleet->why, sizeof fleet->why, "%s", why);
+    return rc;
+}
+
+static void halt_node(void *ud, const char *name) {
+    struct orrb_member *m = orrb_fleet_find(ud, name);
+    orrb_node_free(m->node, true);
+    m->node = NULL;
+}
+
+struct orr_sim_boot orrb_fleet_boot(struct orrb_fleet *fleet) {
+    return (struct orr_sim_boot){ .start = start_node, .halt = halt_node, .ud = fleet };
+}
+
+void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet) {
+    const char *path = orrb_text_field(L, arg, "path", NULL);
+    lua_getfield(L, arg, "nodes");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    int list = lua_gettop(L);
+    size_t n = (size_t)luaL_len(L, list);
+    fleet->members = lua_newuserdatauv(L, (n + 1) * sizeof *fleet->members, 1);
+    memset(fleet->members, 0, (n + 1) * sizeof *fleet->members);
+    lua_pushvalue(L, arg);
+    lua_setiuservalue(L, -2, 1);
+    for (size_t i = 0; i < n; i++) {
+        struct orrb_member *m = &fleet->members[i];
+        lua_geti(L, list, (lua_Integer)i + 1);
+        m->script.id = orrb_text_field(L, lua_gettop(L), "id", NULL);
+        m->script.plan = orrb_text_field(L, lua_gettop(L), "plan", &m->script.plan_size);
+        m->script.path = path;
+        lua_getfield(L, -1, "resp");
+        m->resp = lua_tostring(L, -1);
+        lua_pop(L, 2);
+    }
+    fleet->n = n;
+    lua_remove(L, list);
+}
+
+void orrb_fleet_draw(struct orrb_fleet *fleet, uint64_t seed) {
+    for (size_t i = 0; i < fleet->n; i++) {
+        fleet->members[i].script.segment_bytes = (uint64_t)256 << 10 << seed % 4;
+        fleet->members[i].script.snapshot_bytes = (uint64_t)64 << 10 << seed / 4 % 4;
+    }
+}
+
+bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults) {
+    int type = lua_getfield(L, arg, "faults");
+    if (type == LUA_TNIL) {
+        lua_pop(L, 1);
+        return false;
+    }
+    luaL_checktype(L, -1, LUA_TTABLE);
+    lua_getfield(L, -1, "default");
+    if (lua_toboolean(L, -1)) orr_sim_faults_default(faults);
+    else orr_sim_faults_init(faults);
+    lua_pop(L, 1);
+    for (int kind = 0; kind < ORR_SIM_KINDS; kind++) {
+        lua_getfield(L, -1, orr_sim_fault_name((enum orr_sim_fault)kind));
+        if (!lua_isnil(L, -1)) faults->rate[kind] = luaL_checknumber(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return true;
+}

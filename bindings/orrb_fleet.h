@@ -1,0 +1,32 @@
+/* orrb_fleet.h - the nodes of a simulation, each with a Lua state of its own; for core.lab and core.sim. */
+#ifndef ORRB_FLEET_H
+#define ORRB_FLEET_H
+
+#include <orrery/sim.h>
+
+#include "orrb.h"
+
+struct orrb_member {
+    struct orrb_script script;
+    struct orrb_node *node;         /* NULL: down */
+    const char *resp;               /* address of its RESP listener, or NULL */
+};
+struct orrb_fleet {
+    struct orrb_member *members;
+    size_t n;
+    char why[1024];                 /* of the first boot that failed since it was emptied */
+};
+/* Of the table at arg: nodes = { { id, plan, resp or nil }, ... } and path. Pushes what has to be kept while the fleet
+ * is used: a userdata, whose user value holds the strings. */
+void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet);
+/* Small logs, so that segments are filled and recycled and snapshots are taken within a run's few thousand operations;
+ * the seed says how small. */
+void orrb_fleet_draw(struct orrb_fleet *fleet, uint64_t seed);
+/* How the simulator starts and halts them. The fleet must stay where it is. */
+struct orr_sim_boot orrb_fleet_boot(struct orrb_fleet *fleet);
+struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *id);         /* NULL: no such node */
+
+/* Of the table at arg: faults = nil (false), or { NAME = rate, default = true }. */
+bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults);
+
+#endif

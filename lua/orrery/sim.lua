@@ -1,0 +1,478 @@
+-- sim.lua - a simulation as an object: a cluster's nodes on virtual time, in this process, in one thread.
+--
+--     local sim <close> = orrery.sim("examples/kv/cluster.lua", { seed = 17 })
+--     sim:between(2, 6):partition({ "a" }, { "b", "c" })
+--     sim:run(10)
+--     print(sim)
+--
+-- A run is its seed and the calls made on it. Nothing of the caller's runs inside a step: what is planned for a moment,
+-- and what is always to hold, is done between two steps, here. Times are seconds outside and ns inside; they are
+-- converted in this file (and the amounts of verbs in faults.lua).
+local client = require "orrery.client"
+local cluster = require "orrery.cluster"
+local core = require "orrery.core"
+local faults = require "orrery.faults"
+local handle = require "orrery.handle"
+local later = require "orrery.later"
+local options = require "orrery.options"
+local plan = require "orrery.plan"
+
+local sim = {}
+local opened = faults.opened
+local methods, private = {}, {}      -- private: for the other files of the simulation
+sim.methods = methods
+local ns, for_ever = 1000000000, math.maxinteger
+local lines_max = 1000
+
+-- -- Checking -------------------------------------------------------------------------------------------------------
+local function in_ns(seconds) return math.floor(seconds * ns + 0.5) end
+
+local function check(what, name, rule, v, level)
+  local out, problem = options.value(v, rule)
+  if not problem then return out end
+  table.insert(problem.path, 1, name)
+  error(options.message(problem, what), level + 1)
+end
+
+local duration = { "number", min = 0, max = 1e9 }
+local function check_time(what, name, v, level)
+  return in_ns(check(what, name, duration, v, level + 1))
+end
+
+local function check_function(what, name, f, level)
+  if type(f) == "function" then return f end
+  error(("%s: '%s' must be a function (got %s)"):format(what, name, options.got(f)), level + 1)
+end
+
+local function check_id(self, what, id, level)
+  if self.index[id] then return id end
+  error(("%s: 'node' must be a node of the cluster (got %s%s)"):format(what, options.got(id),
+    options.hint(id, self.ids)), level + 1)
+end
+
+-- -- What happened meanwhile ----------------------------------------------------------------------------------------
+-- The first thing that was violated counts; run tells it when it happens, check() ever after.
+function private:violated(property, why)
+  local text = ("%s, seed %d, at %.3f: %s%s"):format(self.name, self.seed, self:now(), property,
+    why and ": " .. tostring(why) or "")
+  self.fresh = text
+  self.violation = self.violation or text .. self.replay
+end
+
+local function died(self, note)
+  self.deaths[note.node] = { at = note.at, code = note.code, why = note.text }
+  if note.code ~= 2 and note.code >= 0 then return end      -- asked to, or an answer to a fault
+  self:violated("crash", ("node %s ended: %s"):format(note.node, note.text))
+end
+
+local function take_notes(self)
+  for _, note in ipairs(self.core:notes()) do
+    local at = ("%.6f"):format(note.at / ns)
+    local lines = self.lines
+    lines[#lines + 1] = { node = note.node, text = ("%s %s %s %s"):format(at, note.node, note.kind, note.text) }
+    if #lines > 2 * lines_max then self.lines = table.move(lines, lines_max + 1, #lines, 1, {}) end
+    if note.kind == "down" then died(self, note) elseif note.kind == "up" then self.deaths[note.node] = nil end
+  end
+end
+
+local lines_meta = { __tostring = function(self) return table.concat(self, "\n") end }
+
+-- The last lines that nodes logged, and their lives: all, or one node's.
+function methods:log(id)
+  opened(self, "log")
+  if id ~= nil then check_id(self, "sim:log", id, 2) end
+  local out, from = setmetatable({}, lines_meta), math.max(1, #self.lines - lines_max + 1)
+  for i = from, #self.lines do
+    local line = self.lines[i]
+    if id == nil or line.node == id then out[#out + 1] = line.text end
+  end
+  return out
+end
+
+-- -- Time -----------------------------------------------------------------------------------------------------------
+function methods:now()
+  opened(self, "now")
+  return self.core:now() / ns
+end
+
+-- f(at) at that time (ns), before what comes later; those of one time in the order of planning.
+function private:plan(at, f)
+  local agenda, i = self.agenda, #self.agenda
+  while i > 0 and agenda[i].at > at do i = i - 1 end
+  table.insert(agenda, i + 1, { at = at, f = f })
+end
+
+local function do_planned(self)
+  local agenda, now = self.agenda, self.core:now()
+  while agenda[1] and agenda[1].at <= now do
+    local item = table.remove(agenda, 1)
+    item.f(item.at)
+    take_notes(self)
+  end
+end
+
+local function check_always(self)
+  for _, property in ipairs(self.properties) do
+    if not property.over then
+      local ok, why = property.f(self)
+      if not ok then
+        property.over = true
+        self:violated(property.name, why)
+      end
+    end
+  end
+end
+
+-- Up to `limit`, in steps as large as the watchers allow. True: done() says so.
+local function go(self, limit, done, by)
+  if not done and #self.properties == 0 then
+    self.core:run(limit)
+    take_notes(self)
+    return false
+  end
+  local events = self.core:events()
+  repeat
+    local more = self.core[by](self.core, limit)
+    take_notes(self)
+    if self.core:events() ~= events then
+      events = self.core:events()
+      check_always(self)
+    end
+    if done and done() then return true end
+  until not more or self.fresh
+  return false
+end
+
+-- Goes on until done() says so (then true), something is violated, or it is `until_ns`, doing on the way what is
+-- planned. by: "touch", done is asked after each event that touched a node; "tick": after everything that happens.
+local function advance(self, what, until_ns, done, by)
+  if self.running then error(("sim:%s: can't be called from what the simulation itself calls"):format(what), 3) end
+  self.running, self.fresh = true, false
+  local _ <close> = setmetatable({}, { __close = function() self.running = false end })
+  while true do
+    do_planned(self)
+    local planned = self.agenda[1] and self.agenda[1].at or for_ever
+    local limit = math.min(until_ns, planned)
+    if go(self, limit, done, by) then return true end
+    if self.fresh or limit == for_ever then return false end
+    planned = self.agenda[1] and self.agenda[1].at or for_ever
+    if self.core:now() >= until_ns and planned > until_ns then return false end
+  end
+end
+
+local function told(self)
+  if self.fresh then return nil, self.fresh, "violated" end
+  return true
+end
+
+-- sim:run(T): true; or, where something was violated, nil and what: then it is the time at which that was seen.
+function methods:run(T)
+  opened(self, "run")
+  local until_ns = self.core:now() + check_time("sim:run", "T", T, 2)
+  advance(self, "run", until_ns, nil, "touch")
+  return told(self)
+end
+
+-- sim:step(n = 1): n events that touch a node.
+function methods:step(n)
+  opened(self, "step")
+  n = check("sim:step", "n", { "integer", min = 1 }, n == nil and 1 or n, 2)
+  advance(self, "step", for_ever, function()
+    n = n - 1
+    return n == 0
+  end, "touch")
+  return told(self)
+end
+
+local events = { leader = true, commit = true, apply = true, kill = true, restart = true }
+local events_later = { config = true, snapshot = true, upgrade = true, join = true, suspect = true, alive = true,
+  fail = true, leave = true, step = true, overload = true }
+
+local function event_condition(self, event)
+  if events_later[event] then
+    error(("sim:run_until: the event %s is not available in this version of Orrery (%s)"):format(event, later.version),
+      3)
+  elseif not events[event] then
+    error(("sim:run_until: 'event' must be a function or an event (got %s%s)"):format(options.got(event),
+      options.hint(event, options.keys(events))), 3)
+  end
+  local before = self.core:seen(event)
+  return function() return self.core:seen(event) > before end
+end
+
+-- sim:run_until(event or f, limit = 60): true once the event happens or f(sim) is true; nil, message, "timeout".
+function methods:run_until(event, limit)
+  opened(self, "run_until")
+  limit = limit == nil and 60 or limit
+  local until_ns = self.core:now() + check_time("sim:run_until", "limit", limit, 2)
+  local f = event
+  if type(event) ~= "function" then f = event_condition(self, event) elseif f(self) then return true end
+  if advance(self, "run_until", until_ns, function() return f(self) end, "touch") then return told(self) end
+  if self.fresh then return told(self) end
+  return nil, ("sim:run_until: no %s within %g s"):format(type(event) == "string" and event or "success", limit),
+    "timeout"
+end
+
+-- Runs virtual time until done(), at most T: what waits from outside the nodes waits by this.
+function private:wait(done, T)
+  opened(self, "wait")
+  return done() or advance(self, "wait", self.core:now() + in_ns(T), done, "tick")
+end
+
+-- -- Moments --------------------------------------------------------------------------------------------------------
+local function check_moment(self, what, name, T, level)
+  local at = check_time(what, name, T, level + 1)
+  if at >= self.core:now() then return at end
+  error(("%s: '%s' must not be past (got %g, it is %.3f)"):format(what, name, T, self:now()), level + 1)
+end
+
+function methods:at(T)
+  opened(self, "at")
+  return faults.moment(self, "at", (check_moment(self, "sim:at", "T", T, 2)))
+end
+
+-- What is done at the first is undone at the second.
+function methods:between(from, till)
+  opened(self, "between")
+  local first = check_moment(self, "sim:between", "from", from, 2)
+  local last = check_moment(self, "sim:between", "till", till, 2)
+  if last > first then return faults.moment(self, "between", first, last) end
+  error(("sim:between: 'till' must be after 'from' (got %g, %g)"):format(from, till), 2)
+end
+
+function methods:every(T)
+  opened(self, "every")
+  local period = check_time("sim:every", "T", T, 2)
+  if period > 0 then return faults.moment(self, "every", period) end
+  error("sim:every: 'T' must be a number of seconds above 0 (got 0)", 2)
+end
+
+for name in pairs(faults.verbs) do methods[name] = faults.now(name) end
+
+-- -- Looking --------------------------------------------------------------------------------------------------------
+-- The id of the node that leads the group, as the newest leader that is up says; nil: none. One group needs no name.
+function methods:leader(group)
+  opened(self, "leader")
+  local leader, term, known = nil, -1, {}
+  for _, id in ipairs(self.ids) do
+    local status = self.core:status(id)
+    for name, g in pairs(status and status.groups or {}) do
+      known[name] = true
+      if (group == nil or name == group) and g.role == "leader" and g.term > term then leader, term = id, g.term end
+    end
+  end
+  local names = options.keys(known)
+  if group == nil and #names > 1 then
+    error(("sim:leader: 'group' must be one of %s (got nothing)"):format(options.either(names)), 2)
+  elseif group ~= nil and not known[group] and #names > 0 then
+    error(("sim:leader: no node that is up has a group %s%s"):format(options.got(group), options.hint(group, names)), 2)
+  end
+  return leader
+end
+
+-- Whom each node's messages reach: o yes, x the link is cut that way, - one of the two is down, blank: no link.
+function methods:matrix()
+  opened(self, "matrix")
+  local width, linked = 1, {}
+  for _, id in ipairs(self.ids) do width = math.max(width, #id) end
+  for _, pair in ipairs(self.cluster.links:list(self.ids)) do
+    linked[pair[1] .. " " .. pair[2]], linked[pair[2] .. " " .. pair[1]] = true, true
+  end
+  local function cell(a, b)
+    if a == b then return "." end
+    if not linked[a .. " " .. b] then return " " end
+    if self.core:state(a) == "down" or self.core:state(b) == "down" then return "-" end
+    return self.core:link(a, b).cut and "x" or "o"
+  end
+  local function row(head, f)
+    local cells = { ("%-" .. width + 1 .. "s"):format(head) }
+    for _, id in ipairs(self.ids) do cells[#cells + 1] = ("%-" .. width .. "s"):format(f(id)) end
+    return "  " .. table.concat(cells, " "):gsub(" +$", "")
+  end
+  local rows = { row("", function(id) return id end) }
+  for _, a in ipairs(self.ids) do rows[#rows + 1] = row(a, function(b) return cell(a, b) end) end
+  return table.concat(rows, "\n")
+end
+
+-- 16 hexadecimal digits over every byte that was delivered so far.
+function methods:digest()
+  opened(self, "digest")
+  return self.core:digest()
+end
+
+local client_options = {
+  to = { "string", required = true, expected = "a node's id" },
+  listener = { "string", default = "resp" },
+  timeout = { "seconds", default = 5 },
+}
+
+-- sim:client{ to = id }: a Redis client of that node.
+function methods:client(opts)
+  opened(self, "client")
+  local checked = options.check(opts, client_options, "sim:client", 2)
+  check_id(self, "sim:client", checked.to, 2)
+  local member = cluster.node(self.cluster, checked.to)
+  local address = member.listen[checked.listener]
+  if not address then
+    error(("sim:client: node %s has no listener %s in the cluster file%s"):format(checked.to,
+      options.got(checked.listener), options.hint(checked.listener, options.keys(member.listen))), 2)
+  end
+  self.clients = self.clients + 1
+  local name = "client " .. self.clients
+  return client.new(self, assert(self.core:client(name, address)), name, checked.to, checked.timeout)
+end
+
+-- -- Judging --------------------------------------------------------------------------------------------------------
+local function check_name(what, name)
+  check(what, "name", { "string", expected = "a sentence that names what must hold" }, name, 3)
+end
+
+-- f(sim) must be true after each event that touches a node; false, why: violated.
+function methods:always(name, f)
+  opened(self, "always")
+  check_name("sim:always", name)
+  local property = { name = name, f = check_function("sim:always", "f", f, 2) }
+  self.properties[#self.properties + 1] = property
+end
+
+-- Goes on until f(sim) is true, at most T: true; or nil and what is violated now.
+function methods:eventually(name, T, f)
+  opened(self, "eventually")
+  check_name("sim:eventually", name)
+  local until_ns = self.core:now() + check_time("sim:eventually", "T", T, 2)
+  check_function("sim:eventually", "f", f, 2)
+  local ok, why = f(self)
+  if ok then return true end
+  local met = advance(self, "eventually", until_ns, function()
+    ok, why = f(self)
+    return ok
+  end, "touch")
+  if not met and not self.fresh then
+    self:violated(name, ("not within %g s%s"):format(T, why and ": " .. tostring(why) or ""))
+  end
+  return told(self)
+end
+
+-- A report where nothing was violated; or nil and what was first, with its seed and how to see it again.
+function methods:check()
+  opened(self, "check")
+  if self.violation then return nil, self.violation, "violated" end
+  return {
+    seed = self.seed, virtual_s = self:now(), events = self.core:events(), digest = self.core:digest(),
+    faults = self.core:counts(), properties = #self.properties,
+  }
+end
+
+-- -- Life -----------------------------------------------------------------------------------------------------------
+function methods:close()
+  self.closed = true
+  self.core:close()
+end
+
+sim.meta = {
+  __name = "orrery.sim",
+  __index = function(_, key)
+    if methods[key] or private[key] then return methods[key] or private[key] end
+    later.refuse("sim:", key, later.sim, options.keys(methods), 2)
+  end,
+  __close = methods.close,
+  __tostring = function(self)
+    if self.closed then return self.name .. "  closed" end
+    local parts = { ("%s  seed %d  t %.3f"):format(self.name, self.seed, self:now()) }
+    for _, id in ipairs(self.ids) do parts[#parts + 1] = handle.line(self.nodes[id]) end
+    return table.concat(parts, "  |  ")
+  end,
+}
+
+local spec = {
+  seed = { "integer", min = 0, default = 1 },
+  faults = { "choice", of = { "none", "default" }, default = "none" },
+  trace = { "string", expected = "the path of a file for the event log" },
+}
+
+-- What API.md has and this version hasn't is not the user's mistake, and is told so.
+local function refuse_later(opts)
+  if type(opts) ~= "table" then return end
+  for _, key in ipairs { "workload", "secrets" } do
+    if opts[key] ~= nil then
+      error(("orrery.sim: '%s' is not available in this version of Orrery (%s)"):format(key, later.version), 3)
+    end
+  end
+end
+
+-- The cluster and its nodes' plans; or nil and one line.
+local function plans_of(given)
+  local value, message = given, nil
+  if type(given) == "string" then value, message = cluster.load(given) end
+  if not value then return nil, message end
+  local bundle
+  bundle, message = plan.bundle(value)
+  if not bundle then return nil, message end
+  local nodes = {}
+  for i, id in ipairs(cluster.ids(value)) do
+    nodes[i] = { id = id, plan = plan.text(value, bundle, id) }
+  end
+  return value, nodes
+end
+
+-- Figures of the topology, of both ways: those that differ from the simulator's own.
+local function set_figures(self)
+  for _, pair in ipairs(self.cluster.links:list(self.ids)) do
+    if pair.delay or pair.loss or pair.bandwidth then
+      local link = {}
+      for field, v in pairs(self.plain_link) do link[field] = v end
+      link.delay = pair.delay and in_ns(pair.delay) or link.delay
+      link.loss, link.bandwidth = pair.loss or link.loss, pair.bandwidth or link.bandwidth
+      for _, way in ipairs { { pair[1], pair[2] }, { pair[2], pair[1] } } do
+        self.figures[way[1] .. " " .. way[2]] = link
+        self.core:set_link(way[1], way[2], link)
+      end
+    end
+  end
+end
+
+local function build(value, handle_of_core, checked, replay)
+  local self = {
+    core = handle_of_core, cluster = value, name = value.name, seed = checked.seed, replay = replay,
+    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = checked.faults == "default",
+    agenda = {}, held = {}, figures = {}, properties = {}, lines = {}, deaths = {}, shown = {}, clients = 0,
+    running = false,
+  }
+  self.ends[#self.ends + 1] = "clients"
+  -- What isn't set is nil, not unknown: __index is for users.
+  self.fresh, self.violation, self.closed = false, false, false
+  setmetatable(self, sim.meta)
+  for _, id in ipairs(self.ids) do self.index[id], self.nodes[id] = true, handle.new(self, id) end
+  self.plain_link = self.core:link(self.ids[1], "clients")
+  set_figures(self)
+  take_notes(self)
+  return self
+end
+
+-- How a violation's text ends: where the simulation was made, and from what.
+local function replay_of(given, checked, level)
+  local info = debug.getinfo(level + 1, "Sl")
+  local where = info and info.currentline > 0 and (" in %s:%d"):format(info.short_src, info.currentline) or ""
+  local what = type(given) == "string" and ("%q"):format(given) or given.name
+  return ("; again: orrery.sim(%s, { seed = %d%s })%s"):format(what, checked.seed,
+    checked.faults == "none" and "" or (", faults = %q"):format(checked.faults), where)
+end
+
+-- orrery.sim(cluster or path, opts). What is wrong with the cluster or its scripts is raised, in one line.
+function sim.new(given, opts)
+  if type(given) ~= "string" and not cluster.is(given) then
+    error(("orrery.sim: a cluster or the path of one is expected (got %s)"):format(options.got(given)), 2)
+  end
+  refuse_later(opts)
+  local checked = options.check(opts == nil and {} or opts, spec, "orrery.sim", 2)
+  local value, nodes = plans_of(given)
+  if not value then error(nodes, 0) end
+  local faults_of_core = checked.faults == "default" and { default = true } or nil
+  local made, message = core.sim.new {
+    seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
+  }
+  if not made then error(message, 0) end
+  return build(value, made, checked, replay_of(given, checked, 2))
+end
+
+return sim
