@@ -63,7 +63,7 @@ local rows = {
     while true do
       pcall(coroutine.wrap(function() pcall(load, function() while true do end end) end))
     end]] },
-  { "memory that runs out", pure = "memory ran out in apply", here = "caught", [[
+  { "memory that runs out", bytes = 1 << 25, pure = "memory ran out in apply", here = "caught", [[
     local t = {}
     pcall(function() for i = 1, 1e6 do t[i] = ("x"):rep(1000000) .. i end end)
     t = nil
@@ -103,7 +103,7 @@ local function call(mode, row)
     if mode == "pure" then return core.pure.call(12000000, 7, f) end
     return core.budget.run(12000000, f)
   end
-  local ran, ok, result = core.memory.limit(1 << 28, run)
+  local ran, ok, result = core.memory.limit(row.bytes or 1 << 28, run)
   of_strings.__index = string
   return ran and ok, result
 end
