@@ -158,8 +158,12 @@ void orri_node_turn(struct orri_node *node) {
 }
 
 /* -- The world: time, chance, log -------------------------------------------------------------------------------- */
-static orr_time world_now(struct orr_world *w) { return orri_node_of(w)->now; }
-static orr_time world_fresh(struct orr_world *w) { return orri_node_of(w)->now; }
+/* Outside a turn its bearer may ask, too. */
+static orr_time world_now(struct orr_world *w) {
+    const struct orri_node *node = orri_node_of(w);
+    return node->in_turn ? node->now : orri_clock_local(&node->clock, node->sim->now);
+}
+static orr_time world_fresh(struct orr_world *w) { return world_now(w); }
 
 static void world_wall(struct orr_world *w, struct orr_wall *out) {
     const struct orri_node *node = orri_node_of(w);
@@ -168,11 +172,12 @@ static void world_wall(struct orr_world *w, struct orr_wall *out) {
 
 static void world_alarm(struct orr_world *w, orr_time at, orr_time slack) {
     struct orri_node *node = orri_node_of(w);
-    ORR_ASSERT(node->in_turn && slack >= 0);
+    ORR_ASSERT(slack >= 0);
     if (node->alarm_at == at && node->alarm_slack == slack) return;
     node->alarm_at = at;
     node->alarm_slack = slack;
     node->alarm_moved = true;
+    if (!node->in_turn) alarm_begin(node);      /* by its bearer, between turns: as on a loop */
 }
 
 static uint64_t world_seed(struct orr_world *w, const char *use) {

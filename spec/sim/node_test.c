@@ -117,11 +117,18 @@ static void a_bearer_gives_an_idle_node_a_turn_and_goes_no_further_than_asked(vo
     assert_true(orr_sim_step_until(sim, orr_sim_now(sim)));
     assert_int_equal(p.turns, turns + 1);
     assert_int_equal(orr_sim_poke(sim, "n2"), -ENOENT);
+    orr_sim_run(sim, 20 * ORR_MS);
+    orr_time now = p.w->ops->now(p.w);
+    p.w->ops->alarm(p.w, now + ORR_MS, 0);                  /* between turns */
+    orr_sim_run(sim, 20 * ORR_MS + ORR_MS / 2);
+    assert_int_equal(p.turns, turns + 1);
+    orr_sim_run(sim, 22 * ORR_MS);
+    assert_int_equal(p.turns, turns + 2);
     orr_sim_kill(sim, "n1");
     assert_int_equal(orr_sim_poke(sim, "n1"), 0);           /* nobody is there */
     assert_false(orr_sim_step_until(sim, orr_sim_now(sim)));
     assert_int_equal(probe_add(sim, &q, "n3", NULL), 0);
-    while (orr_sim_step_until(sim, 5 * ORR_MS)) assert_true(orr_sim_now(sim) <= 5 * ORR_MS);
+    while (orr_sim_step_until(sim, 27 * ORR_MS)) assert_true(orr_sim_now(sim) <= 27 * ORR_MS);
     assert_in_range(q.turns, 3, 6);
     orr_sim_free(sim);
 }
@@ -390,7 +397,7 @@ static void write_after_close(void) {
 }
 static void act_outside_a_turn(void) {
     bad_begin();
-    bad.w->ops->alarm(bad.w, 0, 0);
+    bad.w->ops->stop(bad.w, 0, "outside");
 }
 static void give_back_a_wrong_size(void) {
     bad_begin();

@@ -196,7 +196,8 @@ ORR_API int orr_sim_restart(struct orr_sim *sim, const char *name, enum orr_sim_
 ORR_API int orr_sim_pause(struct orr_sim *sim, const char *name);
 ORR_API int orr_sim_resume(struct orr_sim *sim, const char *name);
 ORR_API int orr_sim_state(const struct orr_sim *sim, const char *name);  /* enum orr_sim_state */
-/* Gives a node that is up a turn at this instant, though nothing came: its bearer has something for it. */
+/* Gives a node that is up a turn at this instant, though nothing came: its bearer has something for it. (An alarm that
+ * the bearer sets between turns does the same; so what host.h offers at any time may be called then.) */
 ORR_API int orr_sim_poke(struct orr_sim *sim, const char *name);
 /* in order of addition; NULL past the end */
 ORR_API const char *orr_sim_node_name(const struct orr_sim *sim, size_t i);
