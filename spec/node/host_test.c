@@ -108,8 +108,16 @@ static void a_declaration_that_fails_stops_the_node(void **state) {
     assert_non_null(host(0)->node);
 }
 
-static int nothing_to_declare(struct host *h, const char **why) {
-    struct orr_group_spec spec = { .order = &orr_raft_order, .machine = &counter_machine };
+static void *given;
+static int create_noting(void **m, const struct orr_machine_config *cfg) {
+    given = cfg->ud;
+    return counter_machine.create(m, cfg);
+}
+static int all_sorts(struct host *h, const char **why) {
+    static struct orr_machine_ops noting;
+    noting = counter_machine;
+    noting.create = create_noting;
+    struct orr_group_spec spec = { .order = &orr_raft_order, .machine = &noting, .machine_ud = &given };
     struct orr_group *g;
     (void)why;
     assert_int_equal(orr_node_host(h->node, NULL, NULL), ORR_EINVALID);
@@ -126,12 +134,13 @@ static void declare_late(struct host *h, void *ud) {
 }
 static void groups_and_listeners_are_declared_in_declare_only(void **state) {
     (void)state;
-    host(0)->declare = nothing_to_declare;
+    host(0)->declare = all_sorts;
     begin(1, 0);
     assert_non_null(host(0)->node);
     rig_do(host(0), declare_late, NULL);
     assert_string_equal(orr_group_name(host(0)->group), "count");
     assert_non_null(orr_group_machine(host(0)->group));
+    assert_ptr_equal(given, &given);
 }
 
 static void a_proposal_is_answered_where_a_replica_is(void **state) {
