@@ -13,6 +13,7 @@ local cluster = require "orrery.cluster"
 local core = require "orrery.core"
 local faults = require "orrery.faults"
 local handle = require "orrery.handle"
+local interrupt = require "orrery.interrupt"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
@@ -23,6 +24,7 @@ local methods, private = {}, {}      -- private: for the other files of the simu
 sim.methods = methods
 local ns, for_ever = 1000000000, math.maxinteger
 local lines_max = 1000
+local slice = ns // 10                                  -- virtual time between two looks at Ctrl-C
 
 -- -- Checking -------------------------------------------------------------------------------------------------------
 local function in_ns(seconds) return math.floor(seconds * ns + 0.5) end
@@ -126,7 +128,9 @@ end
 -- Up to `limit`, in steps as large as the watchers allow. True: done() says so.
 local function go(self, limit, done, by)
   if not done and #self.properties == 0 then
-    self.core:run(limit)
+    repeat
+      self.core:run(math.min(limit, self.core:now() + slice))
+    until self.core:now() >= limit or interrupt.pending()
     take_notes(self)
     return false
   end
@@ -139,7 +143,7 @@ local function go(self, limit, done, by)
       check_always(self)
     end
     if done and done() then return true end
-  until not more or self.fresh
+  until not more or self.fresh or interrupt.pending()
   return false
 end
 
@@ -154,7 +158,7 @@ local function advance(self, what, until_ns, done, by)
     local planned = self.agenda[1] and self.agenda[1].at or for_ever
     local limit = math.min(until_ns, planned)
     if go(self, limit, done, by) then return true end
-    if self.fresh or limit == for_ever then return false end
+    if self.fresh or limit == for_ever or interrupt.pending() then return false end
     planned = self.agenda[1] and self.agenda[1].at or for_ever
     if self.core:now() >= until_ns and planned > until_ns then return false end
   end
@@ -217,6 +221,42 @@ end
 function private:wait(done, T)
   opened(self, "wait")
   return done() or advance(self, "wait", self.core:now() + in_ns(T), done, "tick")
+end
+
+-- -- Talking --------------------------------------------------------------------------------------------------------
+local function check_message(self, what, id, name)
+  check_id(self, what, id, 3)
+  check(what, "name", { "string", pattern = "^.", max = 255, expected = "a message's name" }, name, 3)
+end
+
+-- A node that has just been started reads its disk first: until then nobody can ask it.
+local function wait_for_node(self, id, T)
+  self:wait(function()
+    local status = self.core:status(id)
+    return not status or status.recovered
+  end, T)
+end
+
+-- What the node's handler returns; nil, message, code. Runs virtual time, at most the cluster's timing.call.
+function methods:call(id, name, ...)
+  opened(self, "call")
+  check_message(self, "sim:call", id, name)
+  local T = self.cluster.timing.call
+  wait_for_node(self, id, T)
+  local ask, message, code = self.core:ask(id, name, in_ns(T), ...)
+  if not ask then return nil, message, code end
+  local _ <close> = ask
+  self:wait(function() return ask:over() end, 1.1 * T)
+  local results = table.pack(ask:results())
+  if results[1] then return table.unpack(results, 2, results.n) end
+  return nil, ("%s: %s: %s"):format(id, name, results[2]), results[3]
+end
+
+-- No answer, no promise: true, or nil, message, code.
+function methods:cast(id, name, ...)
+  opened(self, "cast")
+  check_message(self, "sim:cast", id, name)
+  return self.core:cast(id, name, ...)
 end
 
 -- -- Moments --------------------------------------------------------------------------------------------------------
@@ -347,7 +387,7 @@ function methods:eventually(name, T, f)
     ok, why = f(self)
     return ok
   end, "touch")
-  if not met and not self.fresh then
+  if not met and not self.fresh and not interrupt.pending() then
     self:violated(name, ("not within %g s%s"):format(T, why and ": " .. tostring(why) or ""))
   end
   return told(self)

@@ -439,6 +439,27 @@ function Sim:step(n) end
 ---@return string? code
 function Sim:run_until(event, limit) end
 
+---What the node's handler of that name returns; nil, message, code. Runs virtual time until the answer is there, at most
+---the cluster's timing.call.
+---
+---    sim:call("a", "add", 5)
+---@param id string
+---@param name string
+---@param ... any
+---@return any results
+function Sim:call(id, name, ...) end
+
+---A message without an answer.
+---
+---    sim:cast("a", "hello")
+---@param id string
+---@param name string
+---@param ... any
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:cast(id, name, ...) end
+
 ---The moment T: its verbs are done then.
 ---
 ---    sim:at(3.2):partition({ "a" }, { "b", "c" })
@@ -843,6 +864,24 @@ function Handle:resume() end
 ---@return string? code
 function Handle:restart(disk) end
 
+---sim:call of this node.
+---
+---    sim.nodes.a:call("add", 5)
+---@param name string
+---@param ... any
+---@return any results
+function Handle:call(name, ...) end
+
+---sim:cast of this node.
+---
+---    sim.nodes.a:cast("hello")
+---@param name string
+---@param ... any
+---@return true? ok
+---@return string? message
+---@return string? code
+function Handle:cast(name, ...) end
+
 ---A Redis client in a simulation.
 ---@class orrery.Client
 Client = {}
@@ -861,6 +900,15 @@ function Client:call(...) end
 ---
 ---    c:close()
 function Client:close() end
+
+-- -- The prompt ------------------------------------------------------------------------------------------------------
+---At the prompt only: prints what there is to know of a topic; without one, what topics there are.
+---
+---    help()
+---    help "sim.run"
+---    help(orrery.show)
+---@param topic? any                    its name, a function, an object
+function help(topic) end
 
 -- -- Node scripts ----------------------------------------------------------------------------------------------------
 ---@class orrery.GroupSpec

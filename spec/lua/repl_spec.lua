@@ -419,6 +419,47 @@ describe("a prompt on a cluster", function()
   end)
 end)
 
+describe("a run that is interrupted", function()
+  local interrupt, orrery = require "orrery.interrupt", require "orrery"
+  local sim
+  before_each(function() sim = orrery.sim("examples/kv/cluster.lua", { seed = 2 }) end)
+  after_each(function()
+    interrupt.pending = function() return false end
+    sim:close()
+  end)
+
+  local function at(seconds) interrupt.pending = function() return sim:now() >= seconds end end
+
+  it("ends between two events, and is the same run when it goes on", function()
+    at(1.5)
+    assert.is_true(sim:run(1000))
+    assert.is_true(sim:now() >= 1.5 and sim:now() < 2)
+    at(math.huge)
+    sim:run(5 - sim:now())
+    local digest = sim:digest()
+    sim:close()
+    sim = orrery.sim("examples/kv/cluster.lua", { seed = 2 })
+    sim:run(5)
+    assert.equal(sim:digest(), digest)
+  end)
+
+  it("has violated nothing", function()
+    at(1.5)
+    sim:eventually("pigs fly", 100, function() return false end)
+    assert.is_true(sim:now() < 2)
+    at(math.huge)
+    assert.is_truthy(sim:check())
+    assert.is_true(sim:run(1))
+  end)
+
+  it("ends with properties that are watched, too", function()
+    sim:always("true", function() return true end)
+    at(1.5)
+    sim:run(1000)
+    assert.is_true(sim:now() < 2)
+  end)
+end)
+
 describe("orrery repl without a terminal", function()
   local function orrery(input, arguments)
     folder:write("in", input)
@@ -443,6 +484,18 @@ describe("orrery repl without a terminal", function()
     assert.equal("prompt:1: one\nprompt:1: unexpected symbol near '='\n", err)
     assert.equal(1, (orrery "f("))
     assert.equal(3, (orrery "os.exit(3)"))
+  end)
+
+  it("takes a cluster", function()
+    folder:write("node.lua", "")
+    folder:write("one.lua", [[return orrery.cluster { name = "one", node = "node.lua", nodes = {
+      { id = "a", at = "127.0.0.1:1" } } }]])
+    assert.same({ 0, "one  seed 7  t 2.500  |  a up\na up\ntrue\n", "" },
+      { orrery("sim:run(2.5); sim\na\nnode == nil\n", "one.lua --seed 7") })
+    folder:write("node.lua", "nod:on()")
+    local code, out, err = orrery("1", "one.lua")
+    assert.same({ 2, "" }, { code, out })
+    assert.matches("^orrery: node%.lua:1: [^\n]*\n$", err)
   end)
 
   it("keeps no history", function()

@@ -16,8 +16,8 @@ trap 'mux kill-server 2>/dev/null; rm -rf "$work"' EXIT
 
 # terminal COMMAND: in a shell of its own that has jobs, 80 columns by 24, with a home of its own and no locale.
 terminal() {
-    mux new-session -d -x 80 -y 24 "env -u XDG_STATE_HOME -u LANG -u LC_CTYPE LC_ALL=C HOME='$work' HISTFILE= PS1='shell: ' \
-        bash --norc --noprofile -i"
+    mux new-session -d -x 80 -y 24 "env -u XDG_STATE_HOME -u LANG -u LC_CTYPE LC_ALL=C HISTFILE= HOME='$work' \
+        PS1='shell: ' bash --norc --noprofile -i"
     typed "$1"
 }
 keys() { mux send-keys "$@"; }
@@ -123,6 +123,46 @@ shows '>>'
 keys C-c
 typed 'x * 1002'
 check "and a block" shows '5010'
+
+# -- A cluster --------------------------------------------------------------------------------------------------------
+keys C-c
+keys C-d
+shows 'shell:'
+typed "clear; '$under' '$program' repl examples/kv/cluster.lua --seed 3"
+check "a cluster has a greeting" shows 'kv: 3 nodes, seed 3\. sim is the simulation; a, b, c are .*'
+check "and its time for a prompt" shows '0\.000>'
+typed 'sim:run(1); sim'
+check "runs it" shows 'kv  seed 3  t 1\.000 .*'
+check "which goes on" shows '1\.000>'
+keys -l 'sim:cut("a", "b'
+keys Tab
+typed '); sim:matrix()'
+check "cuts it" shows '  a  \. x o'
+clear_screen '1\.0.*>'
+keys -l 'b:stat'
+keys Tab
+typed '().state'
+check "each node is a variable" shows '"up"'
+keys -l 'sim:pa'
+keys Tab
+keys -l 'r'
+keys Tab
+check "Tab knows its verbs" shows '1\.000> sim:partition'
+keys C-c
+clear_screen '1\.0.*>'
+typed 'sim:run(1e6)'
+sleep 0.5
+keys C-c
+check "Ctrl-C ends a run" shows 'interrupted'
+typed '"kept " .. tostring(sim:now() > 1 and sim:now() < 1e6)'
+check "and keeps the state" shows '"kept true"'
+typed 'sim:run(0.5); "on"'
+check "which goes on from there" shows '"on"'
+keys C-d
+shows 'shell:'
+typed "clear; '$under' '$program' repl"
+shows '>'
+typed 'x = 5'
 
 # -- Jobs -------------------------------------------------------------------------------------------------------------
 clear_screen

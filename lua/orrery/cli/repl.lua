@@ -2,6 +2,7 @@
 local core = require "orrery.core"
 local edit = require "orrery.edit"
 local help = require "orrery.help"
+local interrupt = require "orrery.interrupt"
 local orrery = require "orrery"
 local repl = require "orrery.repl"
 local complete = require "orrery.repl.complete"
@@ -101,7 +102,7 @@ local function run(opts, arguments, context)
   if #arguments > 1 then return context.wrong(("repl: '%s' is one argument too many; orrery repl --help lists them")
     :format(arguments[2])) end
   if not path and opts.seed then return context.wrong "repl: --seed is a simulation's: CLUSTER.lua is missing" end
-  _G.orrery = orrery
+  _G.orrery, interrupt.pending = orrery, edit.pending
   if path then
     on, message = frame.new(_G, path, { seed = opts.seed }, simulation)
     if not on then return context.wrong((message:gsub("^repl: ", ""))) end
