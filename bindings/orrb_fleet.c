@@ -20,6 +20,7 @@ static int start_node(void *ud, struct orr_world *w, const char *name) {
     struct orrb_member *m = orrb_fleet_find(fleet, name);
     if (!m) return -ENOENT;
     char why[sizeof fleet->why] = "";
+    m->starts++;
     int rc = orrb_node_boot(&m->node, w, &m->script, why, sizeof why);
     if (rc < 0 && !fleet->why[0]) snprintf(fleet->why, sizeof fleet->why, "%s", why);
     return rc;

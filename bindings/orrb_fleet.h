@@ -10,10 +10,12 @@ struct orrb_member {
     struct orrb_script script;
     struct orrb_node *node;         /* NULL: down */
     const char *resp;               /* address of its RESP listener, or NULL */
+    uint64_t starts;
 };
 struct orrb_fleet {
     struct orrb_member *members;
     size_t n;
+    struct orrb_buffer out;         /* for packing what nodes are asked; freed by who owns the fleet */
     char why[1024];                 /* of the first boot that failed since it was emptied */
 };
 /* Of the table at arg: nodes = { { id, plan, resp or nil }, ... } and path. Pushes what has to be kept while the fleet
@@ -25,6 +27,14 @@ void orrb_fleet_draw(struct orrb_fleet *fleet, uint64_t seed);
 /* How the simulator starts and halts them. The fleet must stay where it is. */
 struct orr_sim_boot orrb_fleet_boot(struct orrb_fleet *fleet);
 struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *id);         /* NULL: no such node */
+
+/* -- Calls from outside (orrb_ask.c) ------------------------------------------------------------------------------- */
+void orrb_ask_open(lua_State *L);
+/* The node itself is called, as by itself: the message's name is at arg, then T in ns, then its arguments. Pushes what
+ * waits for the answer, :over() and :results(); or nil, message, code. `keep` is the index of what owns the member. */
+int orrb_ask(lua_State *L, struct orrb_fleet *fleet, struct orrb_member *m, int arg, int keep);
+/* cast: name and arguments from arg. true; or nil, message, code */
+int orrb_cast(lua_State *L, struct orrb_fleet *fleet, struct orrb_member *m, int arg);
 
 /* Of the table at arg: faults = nil (false), or { NAME = rate, default = true }. */
 bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults);

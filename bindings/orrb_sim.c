@@ -156,6 +156,7 @@ static int sim_close(lua_State *L) {
     if (s->events) fclose(s->events);
     s->events = NULL;
     while (s->first) forget_first(s);
+    orrb_buffer_free(L, &s->fleet.out);
     return 0;
 }
 
@@ -342,6 +343,24 @@ static int sim_shown(lua_State *L) {
     if (!n) return orrb_fail(L, ORR_EUNAVAILABLE, id);
     orrb_push_state(L, n);
     return 1;
+}
+
+static struct orrb_member *check_member(lua_State *L, struct sim *s) {
+    struct orrb_member *m = orrb_fleet_find(&s->fleet, luaL_checkstring(L, 2));
+    luaL_argcheck(L, m, 2, "no such node");
+    return m;
+}
+
+/* sim:ask(id, name, T, ...) -> what waits for the answer; or nil, message, code */
+static int sim_ask(lua_State *L) {
+    struct sim *s = check_sim(L);
+    return orrb_ask(L, &s->fleet, check_member(L, s), 3, 1);
+}
+
+/* sim:cast(id, name, ...) */
+static int sim_cast(lua_State *L) {
+    struct sim *s = check_sim(L);
+    return orrb_cast(L, &s->fleet, check_member(L, s), 3);
 }
 
 /* -- Links. An end is an id, or "clients". ------------------------------------------------------------------------ */
@@ -554,7 +573,8 @@ int orrb_open_sim(lua_State *L) {
         { "status", sim_status },   { "shown", sim_shown },       { "link", sim_link },
         { "set_link", sim_set_link }, { "reset", sim_reset },     { "calm", sim_calm },
         { "disk_speed", sim_disk_speed }, { "disk_room", sim_disk_room }, { "clock", sim_clock },
-        { "set_clock", sim_set_clock }, { "client", sim_client }, { "close", sim_close },
+        { "set_clock", sim_set_clock }, { "client", sim_client }, { "ask", sim_ask },
+        { "cast", sim_cast },       { "close", sim_close },
         { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
@@ -563,6 +583,7 @@ int orrb_open_sim(lua_State *L) {
     static const luaL_Reg functions[] = { { "new", sim_new }, { NULL, NULL } };
     class(L, SIM, methods, sim_close);
     class(L, CLIENT, client_methods, client_close);
+    orrb_ask_open(L);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -35,6 +35,8 @@ function methods:group(name)
   }, later.group, ":")
 end
 
+function methods:call(name, ...) return self.sim:call(self.id, name, ...) end
+function methods:cast(name, ...) return self.sim:cast(self.id, name, ...) end
 function methods:kill() return self.sim:kill(self.id) end
 function methods:restart(disk) return self.sim:restart(self.id, disk) end
 function methods:pause() return self.sim:pause(self.id) end

@@ -14,9 +14,9 @@ later.orrery = set_of [[connect start paxos ring clock hlc job lines array recor
   recipes bench workload]]
 later.node = set_of [[members clock on call cast scatter from left spawn sleep after every channel now time save
   load secret shard register ring transaction lock singleton stop]]
-later.sim = set_of [[seek back branch call cast eval reload when mutate replay rot misdirect freeze_clock timeline why
+later.sim = set_of [[seek back branch eval reload when mutate replay rot misdirect freeze_clock timeline why
   watch plot diagram history assert_linearizable assert_converges rto]]
-later.handle = set_of [[call cast eval on close why]]
+later.handle = set_of [[eval on close why]]
 later.group = set_of [[propose read peek why members reconfigure transfer snapshot changes on get set del add scan
   watch]]
 

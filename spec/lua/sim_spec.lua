@@ -264,6 +264,24 @@ describe("disks and clocks", function()
   end)
 end)
 
+describe("a call", function()
+  it("to a node without such a handler, or to one that is down, is told so", function()
+    local sim <close> = orrery.sim(kv)
+    local ok, message, code = sim:call("a", "none", 1, nil, "x")
+    assert.is_nil(ok)
+    assert.matches("^a: ", message)
+    assert.is_truthy(code == "invalid" or code == "unavailable", code)
+    assert.is_true(sim:now() > 0)           -- it has waited for the node to be there
+    sim:kill "a"
+    ok, message, code = sim.nodes.a:call "none"
+    assert.same({ nil, "unavailable" }, { ok, code })
+    assert.matches("^a: ", message)
+    assert.is_nil((sim:cast("a", "none")))
+    assert.has_error(function() sim:call("b", "none", print) end)
+    assert.is_true(sim:run(1))
+  end)
+end)
+
 describe("what is always to hold", function()
   it("is looked at after each event; the first breach is kept, with its seed", function()
     local sim <close> = orrery.sim(kv, { seed = 9 })
@@ -372,7 +390,9 @@ local mistakes = {
   { "sim:client { to = 'q' }", [[sim:client: 'node' must be a node of the cluster (got "q")]] },
   { "sim:client { to = 'a', listener = 'rest' }",
     [[sim:client: node a has no listener "rest" in the cluster file (nearest: 'resp')]] },
-  { "sim.nodes.a.call('x')", "node a:call is not available in this version of Orrery (0.1.0)" },
+  { "sim:call('a')", "sim:call: 'name' must be a message's name (got nothing)" },
+  { "sim:call('d', 'x')", [[sim:call: 'node' must be a node of the cluster (got "d")]] },
+  { "sim.nodes.a.eval('x')", "node a:eval is not available in this version of Orrery (0.1.0)" },
   { "sim.nodes.a:statsu()", "node a:statsu is unknown (nearest: 'status')" },
   { "sim.nodes.a:group 'kw'", [[node a has no replica of a group "kw" (nearest: 'kv')]] },
   { "orrery.sim()", "orrery.sim: a cluster or the path of one is expected (got nothing)" },
