@@ -439,8 +439,8 @@ function Sim:step(n) end
 ---@return string? code
 function Sim:run_until(event, limit) end
 
----What the node's handler of that name returns; nil, message, code. Runs virtual time until the answer is there, at most
----the cluster's timing.call.
+---What the node's handler of that name returns; nil, message, code. Runs virtual time until the answer is there, at
+---most the cluster's timing.call.
 ---
 ---    sim:call("a", "add", 5)
 ---@param id string
