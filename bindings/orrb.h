@@ -147,15 +147,21 @@ struct orrb_script {
     const char *id;
     const char *path;               /* where orrery's own Lua files are: a package.path */
     uint64_t segment_bytes, snapshot_bytes;     /* of the log; 0: the node's own default */
+    /* The top level failed, in one of the node's turns; the node is about to stop. May be NULL. */
+    void (*refused)(void *ud, const char *why);
+    void *ud;
 };
 struct orrb_node;
-/* Builds the node on this world: runs the script's top level, which declares, then starts. 0; or an error, *out is
- * NULL and `why` has a line for people (or is empty: then the error's own text). ORR_EINVALID: the script's fault. */
+/* Builds the node on this world and starts it; once its disk is open, in a turn, the script's top level runs. 0; or an
+ * error, *out is NULL and `why` has a line for people (or is empty: then the error's own text). ORR_EINVALID: the
+ * plan's fault. */
 int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orrb_script *script, char *why,
                    size_t why_size);
 /* Ends the Lua state. The node too, unless its world has crashed and taken it along. NULL is allowed. */
 void orrb_node_free(struct orrb_node *n, bool crashed);
 struct orr_node *orrb_node_of(struct orrb_node *n);
+/* Did the top level run? *why: what it failed with, or NULL. */
+bool orrb_node_declared(const struct orrb_node *n, const char **why);
 /* Pushes onto L a copy of the script's node.state, as plain data. Between turns. */
 void orrb_push_state(lua_State *L, struct orrb_node *n);
 

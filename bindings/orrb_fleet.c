@@ -15,6 +15,11 @@ struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *
     return NULL;
 }
 
+static void refused(void *ud, const char *why) {
+    struct orrb_fleet *fleet = ud;
+    if (!fleet->why[0]) snprintf(fleet->why, sizeof fleet->why, "%s", why);
+}
+
 static int start_node(void *ud, struct orr_world *w, const char *name) {
     struct orrb_fleet *fleet = ud;
     struct orrb_member *m = orrb_fleet_find(fleet, name);
@@ -22,7 +27,7 @@ static int start_node(void *ud, struct orr_world *w, const char *name) {
     char why[sizeof fleet->why] = "";
     m->starts++;
     int rc = orrb_node_boot(&m->node, w, &m->script, why, sizeof why);
-    if (rc < 0 && !fleet->why[0]) snprintf(fleet->why, sizeof fleet->why, "%s", why);
+    if (rc < 0) refused(fleet, why);
     return rc;
 }
 
@@ -52,6 +57,8 @@ void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet) {
         m->script.id = orrb_text_field(L, lua_gettop(L), "id", NULL);
         m->script.plan = orrb_text_field(L, lua_gettop(L), "plan", &m->script.plan_size);
         m->script.path = path;
+        m->script.refused = refused;
+        m->script.ud = fleet;
         lua_getfield(L, -1, "resp");
         m->resp = lua_tostring(L, -1);
         lua_pop(L, 2);

@@ -117,10 +117,11 @@ static int lab_run(lua_State *L) {
     cfg.ud = &run;
     int rc = orr_lab_run(&cfg, &result);
     if (run.events) fflush(run.events);
-    if (rc == 0) {
+    if (rc == 0 && !run.fleet.why[0]) {
         push_result(L, &result);
         return 1;
     }
+    if (rc == 0) rc = ORR_EINVALID;             /* a script that can't be run is no violation */
     lua_pushnil(L);
     lua_pushstring(L, run.fleet.why[0] ? run.fleet.why : orr_strerror(rc));
     lua_pushstring(L, orr_error_word(rc));

@@ -53,6 +53,15 @@ static void raise_descriptors(struct orr_world *w) {
     w->ops->log(w, ORR_LOG_WARN, line, (size_t)n);
 }
 
+/* The turns until the script's top level has run, or the disk has said that it can't. */
+static int declare(struct live *v, char *why, size_t why_size) {
+    const char *text = NULL;
+    while (!orrb_node_declared(v->node, &text) && orr_loop_step(v->loop, ORR_SECOND) != ORR_ECLOSED) {}
+    if (!text) return 0;                        /* another failure is told by run() */
+    snprintf(why, why_size, "%s", text);
+    return ORR_EINVALID;
+}
+
 /* live.new{ plan, id, path, dir, signals = false, debug = false } -> handle, or nil, one line, code */
 static int live_new(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -75,9 +84,11 @@ static int live_new(lua_State *L) {
     if (rc < 0) return orrb_fail(L, rc, "loop");
     if (config.signals) raise_descriptors(orr_loop_world(v->loop));
     rc = orrb_node_boot(&v->node, orr_loop_world(v->loop), &script, why, sizeof why);
+    if (rc == 0) rc = declare(v, why, sizeof why);
     if (rc == 0) return 1;
+    orrb_node_free(v->node, false);
     orr_loop_free(v->loop);
-    v->loop = NULL;
+    *v = (struct live){ NULL, NULL };
     lua_pushnil(L);
     lua_pushstring(L, why[0] ? why : orr_strerror(rc));
     lua_pushstring(L, rc == ORR_EBUSY ? "busy" : orr_error_word(rc));

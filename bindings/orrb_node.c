@@ -11,15 +11,22 @@
 #include <string.h>
 
 #include "orrb.h"
+#include "orrb_script.h"
 
 struct orrb_node {
     lua_State *L;
     struct orr_world *world;
     struct orr_node *node;
+    struct orrb_host host;
     const struct orrb_script *script;   /* during boot */
     size_t used, limit;                 /* bytes of the Lua state */
-    bool started;
+    bool started, declared;
+    void (*refused)(void *ud, const char *why);
+    void *refused_ud;
+    char name[64];
+    int declare;                        /* reference: runs the script's top level */
     int status;                         /* of the core, when it was what failed; 0: the script's fault */
+    char why[1024];                     /* of the top level, when it failed */
 };
 
 /* -- What node.lua calls: each has the orrb_node as its upvalue --------------------------------------------------- */
@@ -59,7 +66,8 @@ static void read_bundle(lua_State *L, struct orr_node_config *cfg) {
     }
 }
 
-/* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, message, op, memory, call, election, heartbeat } */
+/* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, message, op, calls, memory, steps, call,
+ * election, heartbeat } */
 static int host_new(lua_State *L) {
     struct orrb_node *n = self(L);
     struct orr_node_config cfg;
@@ -68,8 +76,12 @@ static int host_new(lua_State *L) {
     orr_node_config_init(&cfg);
     cfg.cluster = orrb_text_field(L, 1, "cluster", NULL);
     cfg.id = orrb_text_field(L, 1, "id", NULL);
+    snprintf(n->name, sizeof n->name, "%s", cfg.id);
+    n->host.name = n->name;
     cfg.message_bytes_max = (size_t)orrb_integer_field(L, 1, "message", (int64_t)cfg.message_bytes_max);
     cfg.op_bytes_max = (size_t)orrb_integer_field(L, 1, "op", (int64_t)cfg.op_bytes_max);
+    cfg.calls_max = (unsigned)orrb_integer_field(L, 1, "calls", cfg.calls_max);
+    if (cfg.peer_bytes_max < 2 * cfg.message_bytes_max) cfg.peer_bytes_max = 2 * cfg.message_bytes_max;
     size_t least = 2 * cfg.op_bytes_max;            /* one is stored while the next one waits */
     if (cfg.memory_bytes_max < least) cfg.memory_bytes_max = least;
     cfg.call = orrb_time_field(L, 1, "call", cfg.call);
@@ -78,6 +90,7 @@ static int host_new(lua_State *L) {
     if (n->script->segment_bytes) cfg.segment_bytes = n->script->segment_bytes;
     if (n->script->snapshot_bytes) cfg.snapshot_bytes = n->script->snapshot_bytes;
     n->limit = (size_t)orrb_integer_field(L, 1, "memory", (int64_t)n->limit);
+    n->host.tasks.steps_max = orrb_integer_field(L, 1, "steps", 10000000);
     read_bundle(L, &cfg);
     read_members(L, &cfg);
     int rc = orr_node_new(&n->node, n->world, &cfg, &why);
@@ -99,7 +112,8 @@ static const char *const *read_ids(lua_State *L, int arg, size_t *count) {
     return ids;
 }
 
-/* host.replicate(name, election or nil, heartbeat or nil, { id, ... } or nil) -> group: order raft, machine kv */
+/* host.replicate(name, election or nil, heartbeat or nil, { id, ... } or nil, machine or nil) -> group: order raft, the
+ * machine kv or the one that was declared */
 static int host_replicate(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
     struct orr_group *group = NULL;
@@ -109,6 +123,10 @@ static int host_replicate(lua_State *L) {
         .election = lua_isnoneornil(L, 2) ? 0 : orrb_seconds(L, 2),
         .heartbeat = lua_isnoneornil(L, 3) ? 0 : orrb_seconds(L, 3),
     };
+    if (!lua_isnoneornil(L, 5)) {
+        spec.machine = &orrb_lua_machine;
+        spec.machine_ud = lua_touserdata(L, 5);
+    }
     spec.on = read_ids(L, 4, &spec.n_on);
     int rc = orr_node_replicate(self(L)->node, name, &spec, &group);
     if (rc < 0) return refuse(L, rc, lua_pushfstring(L, "replicate %s", name));
@@ -161,10 +179,73 @@ static int host_seed(lua_State *L) {
     return 1;
 }
 
+static int saved(lua_State *L, int status, lua_KContext ctx) {
+    const struct orrb_task *t = (struct orrb_task *)ctx;
+    (void)status;
+    if (t->wait.status < 0) return orrb_fail(L, t->wait.status, "node:save");
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* host.save(name, value) -> true once it is on the disk. Waits. */
+static int host_save(lua_State *L) {
+    struct orrb_tasks *all = &self(L)->host.tasks;
+    struct orrb_task *t = orrb_task_check(L, all, "node:save");
+    const char *name = luaL_checkstring(L, 1);
+    all->out.size = 0;
+    orrb_value_pack(L, 2, &all->out, "value");
+    int rc = orr_node_save(all->node, orrb_task_request(t), name, orr_borrow(all->out.at, all->out.size));
+    return rc < 0 ? orrb_fail(L, rc, "node:save") : orrb_task_wait(L, t, saved);
+}
+
+/* host.load(name) -> value; nil where nothing was saved; nil, message, "corrupt" */
+static int host_load(lua_State *L) {
+    struct orr_slice value;
+    int rc = orr_node_load(self(L)->node, luaL_checkstring(L, 1), &value);
+    if (rc == -ENOENT) return 0;
+    if (rc == 0) rc = orrb_value_unpack(L, value.at, value.size, 0);
+    return rc < 0 ? orrb_fail(L, rc, "node:load") : 1;
+}
+
+/* host.stop(why): leaves cleanly */
+static int host_stop(lua_State *L) {
+    orr_node_stop(self(L)->node, luaL_checkstring(L, 1));
+    return 0;
+}
+
 static const luaL_Reg host_functions[] = {
-    { "new", host_new }, { "replicate", host_replicate }, { "listen", host_listen },
-    { "log", host_log }, { "seed", host_seed },           { "status", host_status }, { "show", host_show },
-    { NULL, NULL },
+    { "new", host_new }, { "replicate", host_replicate }, { "listen", host_listen }, { "log", host_log },
+    { "seed", host_seed }, { "status", host_status }, { "save", host_save }, { "load", host_load },
+    { "stop", host_stop }, { "show", host_show }, { NULL, NULL },
+};
+
+/* -- What the node tells its host ---------------------------------------------------------------------------------- */
+static int on_declare(void *ud, const char **why) {
+    struct orrb_node *n = ud;
+    n->declared = true;
+    lua_rawgeti(n->L, LUA_REGISTRYINDEX, n->declare);
+    int rc = lua_pcall(n->L, 0, 0, 0);
+    if (rc == LUA_OK) return 0;
+    const char *text = lua_tostring(n->L, -1);
+    snprintf(n->why, sizeof n->why, "%s", text ? text : "the script raised a value that is no text");
+    lua_settop(n->L, 0);
+    *why = n->why;
+    if (n->refused) n->refused(n->refused_ud, n->why);
+    return rc == LUA_ERRMEM ? -ENOMEM : n->status < 0 ? n->status : ORR_EINVALID;
+}
+
+static int on_asked(void *ud, struct orr_asked *a) { return orrb_rpc_asked(&((struct orrb_node *)ud)->host, a); }
+
+static void on_gone(void *ud, struct orr_asked *a) {
+    (void)ud;
+    orrb_rpc_gone(a);
+}
+
+static bool on_turn(void *ud) { return orrb_tasks_turn(&((struct orrb_node *)ud)->host.tasks); }
+static void on_stop(void *ud) { orrb_tasks_cancel(&((struct orrb_node *)ud)->host.tasks); }
+
+static const struct orr_host_ops host_ops = {
+    .declare = on_declare, .asked = on_asked, .gone = on_gone, .turn = on_turn, .stop = on_stop,
 };
 
 /* -- The state ---------------------------------------------------------------------------------------------------- */
@@ -205,8 +286,16 @@ static int boot(lua_State *L) {
     luaL_newlibtable(L, host_functions);
     lua_pushlightuserdata(L, n);
     luaL_setfuncs(L, host_functions, 1);
+    orrb_tasks_init(&n->host.tasks, L);
+    orrb_tasks_open(L, &n->host.tasks);
+    lua_setfield(L, -2, "tasks");
+    orrb_rpc_open(L, &n->host);
+    lua_setfield(L, -2, "rpc");
+    orrb_group_open(L, &n->host);
+    lua_setfield(L, -2, "groups");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);
-    lua_call(L, 2, 0);
+    lua_call(L, 2, 1);
+    n->declare = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
@@ -228,11 +317,16 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
     if (!n) return -ENOMEM;
     n->world = w;
     n->script = script;
+    n->refused = script->refused;
+    n->refused_ud = script->ud;
     n->limit = (size_t)1 << 28;
     n->L = lua_newstate(allocate, n);
     int rc = n->L ? protect(n, why, why_size) : -ENOMEM;
     if (rc == 0) {
-        rc = orr_node_start(n->node);
+        n->host.tasks.node = n->node;
+        n->host.tasks.world = w;
+        rc = orr_node_host(n->node, &host_ops, n);
+        if (rc == 0) rc = orr_node_start(n->node);
         n->started = rc == 0;
         if (rc < 0) snprintf(why, why_size, "node %s does not start: %s", script->id, orr_strerror(rc));
     }
@@ -246,10 +340,18 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
     if (!n) return;
     if (n->node && !crashed) orr_node_free(n->node);
     if (n->L) lua_close(n->L);
+    orrb_rpc_clear(&n->host);
+    orrb_machines_clear(&n->host);
+    orrb_tasks_clear(&n->host.tasks, crashed);
     free(n);
 }
 
 struct orr_node *orrb_node_of(struct orrb_node *n) { return n->node; }
+
+bool orrb_node_declared(const struct orrb_node *n, const char **why) {
+    *why = n->why[0] ? n->why : NULL;
+    return n->declared;
+}
 
 /* -- What is seen from outside: a copy, made without an allocation or a metamethod in the node's own state -------- */
 static void copy(lua_State *from, lua_State *to, int made);

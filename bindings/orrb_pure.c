@@ -340,7 +340,8 @@ static void push_digest(lua_State *L, const struct walk *w) {
 static int pure_check(lua_State *L) {
     struct walk w = { .L = L, .e = orrb_self(L), .what = luaL_checkstring(L, 2), .seen = 3, .libraries = 4 };
     if (!lua_isfunction(L, 1) || lua_iscfunction(L, 1))
-        return luaL_error(L, "%s: a function written in Lua is expected (got %s)", w.what, luaL_typename(L, 1));
+        return luaL_error(L, "%s: a function written in Lua is expected (got a %s)", w.what,
+                          lua_iscfunction(L, 1) ? "function written in C" : luaL_typename(L, 1));
     lua_settop(L, 2);
     lua_newtable(L);
     orrb_environment_kept(L, ORRB_LIBRARIES, "k");

@@ -160,12 +160,22 @@ static int sim_close(lua_State *L) {
     return 0;
 }
 
+/* Its disk is open, and its script's top level has run; or it is down. */
+static bool has_declared(const struct orrb_member *m) {
+    const char *why;
+    return !m->node || orrb_node_declared(m->node, &why);
+}
+
+/* All are up when it returns: what a script declares can be seen, and its mistakes are told at once. */
 static int start_all(struct sim *s) {
     struct orr_sim_boot boot = orrb_fleet_boot(&s->fleet);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) rc = orr_sim_add(s->sim, s->fleet.members[i].script.id, &boot);
     for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) rc = orr_sim_start(s->sim, s->fleet.members[i].script.id);
-    return rc;
+    for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) {
+        while (!has_declared(&s->fleet.members[i]) && orr_sim_now(s->sim) < ORR_SECOND && orr_sim_step(s->sim)) {}
+    }
+    return rc == 0 && s->fleet.why[0] ? ORR_EINVALID : rc;
 }
 
 static int boot_failed(lua_State *L, struct sim *s, int rc) {

@@ -12,13 +12,11 @@ end
 
 later.orrery = set_of [[connect start paxos ring clock hlc job lines array records placement jump resp
   recipes bench workload]]
-later.node = set_of [[members clock on call cast scatter from left spawn sleep after every channel now time save
-  load secret shard register ring transaction lock singleton stop]]
+later.node = set_of [[members clock time secret shard register ring transaction lock singleton]]
 later.sim = set_of [[seek back branch eval reload when mutate replay rot misdirect freeze_clock timeline why
   watch plot diagram history assert_linearizable assert_converges rto]]
 later.handle = set_of [[eval on close why]]
-later.group = set_of [[propose read peek why members reconfigure transfer snapshot changes on get set del add scan
-  watch]]
+later.group = set_of [[why members reconfigure transfer snapshot changes on get set del add scan watch]]
 
 -- Raises: WHAT.KEY isn't there yet, or was never.
 function later.refuse(what, key, set, known, level)

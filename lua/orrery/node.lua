@@ -1,106 +1,24 @@
 -- node.lua - inside a node's own Lua state: makes what its script sees, runs the script's top level.
 --
--- boot(host, text) is called by bindings/orrb_node.c; host is the C side (new, replicate, listen, log, seed, status,
--- show). The top level only declares. What it declares is checked here, so that a complaint points at the script's
--- line; C turns it into calls of the core. rehearse(text) does all of it on a host that does nothing, to find mistakes
--- before processes are started.
+-- bindings/orrb_node.c calls boot(host, text), which makes the node, and the function that it returns once the node's
+-- disk is open: that runs the top level, which only declares. host is the C side: new, replicate, listen, log, seed,
+-- status, show, save, load, stop, and the tables tasks, rpc, groups. What is declared is checked here, so that a
+-- complaint points at the script's line; C turns it into calls of the core. rehearse(text) does all of it on a host
+-- that does nothing, to find mistakes before processes are started.
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
 local environment = require "orrery.environment"
+local group = require "orrery.group"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local raft = require "orrery.raft"
+local rpc = require "orrery.rpc"
 local show = require "orrery.show".show
+local task = require "orrery.task"
 local view = require "orrery.view"
 
 local node = {}
-
--- -- Groups ---------------------------------------------------------------------------------------------------------
-local function ids_rule(v)
-  if type(v) == "string" or type(v) == "table" then return v end
-  return nil, "a role or an array of ids"
-end
-
-local not_yet = {
-  init = true, apply = true, query = true, version = true, upgrade = true, snapshot = true, restore = true,
-  steps = true, ack = true, n = true, r = true, w = true,
-}
-
-local group_spec = {
-  order = { "choice", of = { "raft" }, default = "raft" },
-  machine = { "choice", of = { "kv" }, required = true },
-  on = { ids_rule },
-  reads = { "choice", of = { "index" }, default = "index" },
-  election = { "seconds" },
-  heartbeat = { "seconds" },
-}
-local words_later = {
-  order = { paxos = true, ["primary-backup"] = true, chain = true, quorum = true },
-  machine = { log = true, ["or-set"] = true, ["pn-counter"] = true },
-  reads = { lease = true, leaseguard = true },
-}
-
--- What API.md has and this version hasn't is not the user's mistake, and is told so.
-local function refuse_later(spec, what)
-  for _, key in ipairs(options.keys(spec)) do
-    local word = words_later[key] and words_later[key][spec[key]] and ("%s = %q"):format(key, spec[key])
-    word = word or not_yet[key] and ("'%s'"):format(key)
-    if word then
-      error(("%s: %s is not available in this version of Orrery (%s)"):format(what, word, later.version), 4)
-    end
-  end
-end
-
--- The ids that bear replicas, or nil where the file's first nodes do.
-local function replicas(self, on, what)
-  if on == nil then return nil end
-  local value, ids = self.plan.cluster, on
-  if type(on) == "string" then
-    ids = cluster.role(value, on)
-    if #ids == 0 then error(("%s: 'on' must be a role that some node bears (got %q)"):format(what, on), 4) end
-  end
-  local seen = {}
-  for i, id in ipairs(ids) do
-    if type(id) ~= "string" or not cluster.node(value, id) then
-      error(("%s: 'on[%d]' must be a node of the cluster (got %s%s)"):format(what, i, options.got(id),
-        options.hint(id, cluster.ids(value))), 4)
-    elseif seen[id] then
-      error(("%s: 'on[%d]' must be named once (got %q twice)"):format(what, i, id), 4)
-    end
-    seen[id] = true
-  end
-  if #ids < 1 or #ids > 7 then error(("%s: 'on' must be 1 to 7 nodes (got %d)"):format(what, #ids), 4) end
-  return ids
-end
-
-local function new_group(self, name, handle)
-  self.handles[name] = handle
-  return later.guard("group " .. name, {
-    name = name,
-    title = ("orrery.group(%s kv)"):format(name),
-    resp = function() return { service = "resp", group = name } end,
-    status = function() return self.host.status(handle) end,
-  }, later.group, ":")
-end
-
-local function replicate(self, name, spec)
-  local what = "node:replicate"
-  if type(name) ~= "string" or not name:find "^[a-z][a-z0-9_-]*$" or #name > 32 then
-    error(("%s: the group's name must be [a-z][a-z0-9_-]*, at most 32 (got %s)"):format(what, options.got(name)), 3)
-  end
-  what = what .. " " .. name
-  if type(spec) == "table" then refuse_later(spec, what) end
-  local checked = options.check(spec, group_spec, what, 3)
-  local election = checked.election or self.plan.cluster.timing.election
-  local heartbeat = checked.heartbeat or self.plan.cluster.timing.heartbeat
-  if heartbeat >= election then
-    error(("%s: 'heartbeat' must be below 'election' (got %s >= %s)"):format(what, heartbeat, election), 3)
-  end
-  if self.handles[name] then error(what .. ": a group of that name is declared already", 3) end
-  local on = replicas(self, checked.on, what)
-  return new_group(self, name, self.host.replicate(name, checked.election, checked.heartbeat, on))
-end
 
 -- -- Listeners ------------------------------------------------------------------------------------------------------
 local function warn_beyond(self, what, address)
@@ -170,17 +88,28 @@ local function ids_of_role(self, name)
   return cluster.role(self.plan.cluster, name)
 end
 
+-- Durable values of the script's own.
+local function check_saved_name(name, what)
+  if type(name) ~= "string" or #name == 0 or #name > 60 then
+    error(("%s: a name is expected, 1 to 60 bytes (got %s)"):format(what, options.got(name)), 4)
+  end
+end
+
+local function save(self, name, value)
+  check_saved_name(name, "node:save")
+  return self.host.save(name, value)
+end
+
+local function load_saved(self, name)
+  check_saved_name(name, "node:load")
+  return self.host.load(name)
+end
+
 local function new_node(self)
   local roles = {}
   for _, role in ipairs(self.own.roles) do roles[role] = true end
   local object
-  local function method(name, f)
-    return function(given, ...)
-      if given ~= object then error(("node.%s must be called as a method: node:%s(...)"):format(name, name), 2) end
-      return (f(self, ...))       -- no tail call: complaints count levels up to the script
-    end
-  end
-  object = later.guard("node", {
+  local members = {
     title = ("orrery.node(%s)"):format(self.own.id),
     id = self.own.id,
     zone = self.own.zone,
@@ -188,12 +117,32 @@ local function new_node(self)
     config = view.of(plan.config(self.plan.cluster, self.own, self.plan.sets), "node.config"),
     cluster = view.of(self.plan.cluster, "node.cluster"),
     peers = view.of(self.plan.peers, "node.peers"),
-    log = new_log(self.host),
     state = self.state,
-    role = method("role", ids_of_role),
-    replicate = method("replicate", replicate),
-    listen = method("listen", listen),
-  }, later.node)
+    log = new_log(self.host),
+  }
+  local function method(name, f)
+    members[name] = function(given, ...)
+      if given ~= object then error(("node.%s must be called as a method: node:%s(...)"):format(name, name), 2) end
+      return f(...)
+    end
+  end
+  local function same(...) return ... end
+  -- f is not called last: complaints count levels up to the script.
+  local function bound(name, f)
+    method(name, function(...) return same(f(self, ...)) end)
+  end
+  bound("role", ids_of_role)
+  bound("replicate", group.replicate)
+  bound("listen", listen)
+  bound("save", save)
+  bound("load", load_saved)
+  for name, f in pairs(self.rpc) do method(name, f) end
+  for _, name in ipairs { "spawn", "sleep", "after", "every", "channel" } do method(name, self.tasks[name]) end
+  method("from", self.host.rpc.from)
+  method("left", self.host.tasks.left)
+  method("now", self.host.tasks.now)
+  method("stop", function(reason) self.host.stop(reason and tostring(reason) or "the script said so") end)
+  object = later.guard("node", members, later.node)
   return object
 end
 
@@ -211,7 +160,7 @@ local function new_require(self, env)
       error("require: only while the script loads", 2)
     end
     if loaded[name] == nil then
-      local chunk, message = load(text, "@" .. self.plan.directory .. path, "t", env)
+      local chunk, message = load(text, "@" .. path, "t", env)
       if not chunk then error(message, 0) end
       local result = chunk(name)
       loaded[name] = result == nil and true or result
@@ -242,7 +191,8 @@ local function configure(self)
   end
   self.host.new {
     cluster = value.name, id = self.own.id, nodes = members, bundle = self.plan.hash,
-    message = value.limits.message, op = value.limits.op, memory = value.limits.memory,
+    message = value.limits.message, op = value.limits.op, calls = value.limits.calls, memory = value.limits.memory,
+    steps = value.limits.steps,
     call = value.timing.call, election = value.timing.election, heartbeat = value.timing.heartbeat,
   }
 end
@@ -256,41 +206,62 @@ local function warn_unused(self)
   end
 end
 
--- What a script raised: with its place, or at least with its name.
-local function in_one_line(path, raised)
-  if type(raised) ~= "string" then return path .. ": raised " .. options.got(raised) end
-  return raised:find "^[^\n]-:%d+: " and raised or path .. ": " .. raised
+-- What a script raised: with its place, or at least with its name. Scripts know their files by the bundle's names, the
+-- same on every machine, so that no error text differs; people want to open them.
+local function in_one_line(self, path, raised)
+  if type(raised) ~= "string" then return self.plan.directory .. path .. ": raised " .. options.got(raised) end
+  local named = raised:match "^([^\n:]-):%d+: "
+  if named then return (self.plan.files[named] and self.plan.directory or "") .. raised end
+  return self.plan.directory .. path .. ": " .. raised
+end
+
+-- The top level. Raises one line that names the place.
+local function declare(self)
+  local path = cluster.script(self.plan.cluster, self.own)
+  local text, limits = self.plan.files[path]:gsub("^#[^\n]*", "", 1), self.plan.cluster.limits
+  local chunk, message = load(text, "@" .. path, "t", new_environment(self))
+  if not chunk then error(in_one_line(self, path, message), 0) end
+  local ok, result = environment.bounded(chunk, limits.steps, limits.memory)
+  if not ok then error(in_one_line(self, path, result), 0) end
+  self.loading = false
+  warn_unused(self)
 end
 
 function node.boot(host, text)
   local self = { host = host, plan = plan.read(text), handles = {}, listening = {}, state = {}, loading = true }
+  local timing = self.plan.cluster.timing
   self.own = cluster.node(self.plan.cluster, self.plan.id)
+  self.check_pure = core.pure.check
+  self.tasks = task.open(host.tasks, function(failure) host.log("error", failure) end)
+  self.rpc = rpc.open {
+    core = setmetatable({}, { __index = function(_, key) return host.rpc[key] or host.tasks[key] end }),
+    cluster = self.plan.cluster, timeout = timing.call, tasks = self.tasks, latency = {}, version = later.version,
+  }
   configure(self)
   host.show(self.state)
   warn_beyond(self, "at", self.own.at)
   environment.seed(host.seed "script")
-  local path = cluster.script(self.plan.cluster, self.own)
-  local chunk, message = load(self.plan.files[path]:gsub("^#[^\n]*", "", 1), "@" .. self.plan.directory .. path, "t",
-    new_environment(self))
-  if not chunk then error(message, 0) end
-  local limits = self.plan.cluster.limits
-  local ok, result = environment.bounded(chunk, limits.steps, limits.memory)
-  if not ok then error(in_one_line(self.plan.directory .. path, result), 0) end
-  self.loading = false
-  warn_unused(self)
+  return function() declare(self) end
+end
+
+-- A host that does nothing, where `over` has nothing else.
+function node.idle_host(over)
+  local function nothing() end
+  local function room(t) return setmetatable(t, { __index = function() return nothing end }) end
+  local host = room {
+    replicate = function() return true end, seed = function() return 1 end,
+    tasks = room { spawn = function() return nil, 0 end }, rpc = room {}, groups = room {},
+  }
+  for key, f in pairs(over or {}) do host[key] = f end
+  return host
 end
 
 -- What it serves: { LISTENER = true }; or nil and the one line that boot would fail with, on a host that takes
 -- everything, within so many bytes of memory.
 function node.rehearse(text, bytes_max)
-  local function nothing() end
   local serves = {}
-  local host = {
-    new = nothing, log = nothing, status = nothing, show = nothing,
-    listen = function(name) serves[name] = true end,
-    replicate = function() return true end, seed = function() return 1 end,
-  }
-  local ok, message = environment.limited(node.boot, bytes_max, host, text)
+  local host = node.idle_host { listen = function(name) serves[name] = true end }
+  local ok, message = environment.limited(function() node.boot(host, text)() end, bytes_max)
   if ok then return serves end
   return nil, message
 end

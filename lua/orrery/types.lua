@@ -911,8 +911,24 @@ function Client:close() end
 function help(topic) end
 
 -- -- Node scripts ----------------------------------------------------------------------------------------------------
+---Where in the log, and when by the group's own time, an op stands. `time` never goes back, whoever leads.
+---@class orrery.At
+---@field index integer
+---@field term integer
+---@field time seconds
+
+---@alias orrery.Apply fun(state: table, op: table, at: orrery.At): any, any, any
+---@alias orrery.Query fun(state: table, question: table, at: orrery.At): any, any, any
+
+---Either `machine`, or `apply` with what goes with it: pure functions (README, "What makes replicas differ").
 ---@class orrery.GroupSpec
----@field machine "kv"                  the replicated state machine
+---@field machine? "kv"                 a state machine written in C
+---@field init? fun(): table            the first state; {} by default
+---@field apply? orrery.Apply|table<string, orrery.Apply>   or by the op's name, op[1]; its results are the op's
+---@field query? orrery.Query|table<string, orrery.Query>   for read and peek; changes nothing
+---@field version? integer              of the state's shape: 1 by default
+---@field upgrade? fun(state: table, from: integer): table  a state of an older version becomes one of this
+---@field steps? integer                instructions of one apply: the cluster's `limits.steps` by default
 ---@field order? "raft"                 who orders the operations
 ---@field on? string|string[]           a role, or ids: where the replicas live; by default the file's first seven nodes
 ---@field reads? "index"
@@ -929,15 +945,52 @@ function help(topic) end
 ---@field applied integer
 ---@field digest integer                of the state here, at `applied`
 
----Replicas of a state machine.
+---@class orrery.ProposeOptions
+---@field timeout? seconds              the cluster's `timing.call` by default
+
+---@class orrery.ReadOptions
+---@field timeout? seconds
+---@field consistency? "strong"
+
+---Replicas of a state machine. Methods that wait are called from tasks.
 ---@class orrery.Group
 ---@field name string
 local Group = {}
 
----What answers Redis clients with this group, for node:listen.
+---Waits. What `apply` returned, once the op is durable on a quorum. Only `unknown` and `failed` leave open whether it
+---was done.
+---
+---    local n, message, code = counter:propose { "add", by = 5 }
+---@async
+---@param op table
+---@param options? orrery.ProposeOptions
+---@return any ...
+function Group:propose(op, options) end
+
+---Waits. A linearizable read: what `query` returned, or a pure function of the state, where a replica is here.
+---
+---    local n = counter:read(function(state) return state.n end)
+---@async
+---@param question table|fun(state: table, at: orrery.At): any
+---@param options? orrery.ReadOptions
+---@return any ...
+function Group:read(question, options) end
+
+---The same on the copy here, however old; without a question a copy of the whole state.
+---
+---    node.log:info("n is about", counter:peek().n)
+---@param question? table|fun(state: table, at: orrery.At): any
+---@return any ...
+function Group:peek(question) end
+
+---What answers Redis clients with this group, for node:listen. Of a group with machine = "kv".
+---
+---    node:listen("resp", kv:resp())
 ---@return orrery.Service service
 function Group:resp() end
 
+---
+---    print(orrery.show(kv:status()))
 ---@return orrery.GroupStatus? status
 ---@return string? message
 ---@return string? code                 "unavailable": the node has not started, or bears no replica
@@ -964,7 +1017,7 @@ function Log:error(...) end
 ---@field cluster orrery.Cluster
 ---@field peers string[]                ids that this node has a link to, sorted
 ---@field log orrery.Log
----@field state table                   the script's own, seen from outside (sim.nodes.a.state); neither kept nor sent
+---@field state table                   the script's own, seen at the prompt and by specs; neither kept nor sent
 node = {}
 
 ---Ids that bear the role, this one among them, in the file's order.
@@ -973,6 +1026,174 @@ node = {}
 ---@param name string
 ---@return string[] ids
 function node:role(name) end
+
+---Whom a message goes to: an id, or ids in order and/or a role, with options. `call` takes the first, or the least busy
+---of the role, and the next one after a failure that is surely not done.
+---@class orrery.To
+---@field [integer] string
+---@field role? string
+---@field timeout? seconds              the cluster's `timing.call` by default; never more than the task has left
+---@field tries? integer                how many are asked at most, one after the other; each once by default
+---@field need? integer|"all"|"majority"  scatter: so many good answers are enough
+---@field hedge? number                 scatter with `need`: another node is asked when one is slower than this share
+---@field order? "arrival"|"given"      scatter: in which order each() gives them
+
+---@class orrery.Subscription
+---@field close fun(self: orrery.Subscription)
+
+---Handles messages of a name: each is a task; what it returns is the answer. A second handler of a name replaces it.
+---
+---    node:on("add", function(by) return counter:propose { "add", by = by } end)
+---@param name string
+---@param f async fun(...: any): any
+---@param options? { limit?: integer }  how many may run at a time: 1000 by default
+---@return orrery.Subscription subscription
+function node:on(name, f, options) end
+
+---Waits. The results of the handler there. `unknown`: sent, and no answer came; `failed`: the handler raised; every
+---other code means surely not done.
+---
+---    local n, message, code = node:call({ role = "store", timeout = 0.5 }, "get", "key")
+---@async
+---@param to string|orrery.To
+---@param name string
+---@param ... any
+---@return any ...
+function node:call(to, name, ...) end
+
+---No answer, no promise.
+---
+---    node:cast({ "b", "c" }, "seen", message)
+---@param to string|orrery.To
+---@param name string
+---@param ... any
+---@return true? sent
+---@return string? message
+---@return string? code                 "overloaded", "unavailable"
+function node:cast(to, name, ...) end
+
+---Asks many at once. Closing it cancels what is still out.
+---
+---    local all <close> = node:scatter({ role = "stock", timeout = 0.1 }, "stock", sku)
+---    for from, n in all:each() do total = total + (n or 0) end
+---@param to string|orrery.To
+---@param name string
+---@param ... any
+---@return orrery.Gather gather
+function node:scatter(to, name, ...) end
+
+---Who asked the present task, proven by its connection; nil in one that nobody asked.
+---
+---    node:on("who", function() return node:from() end)
+---@return string? id
+function node:from() end
+
+---Seconds that the present task has left; math.huge without a deadline.
+---
+---    if node:left() < 0.1 then return nil, "too late", "timeout" end
+---@return seconds left
+function node:left() end
+
+---Seconds of this node's clock, which never goes back. No time of day.
+---
+---    local begun = node:now()
+---@return seconds now
+function node:now() end
+
+---A task of the node's own: no deadline, nobody who asked.
+---
+---    local t = node:spawn(function() return node:call("b", "slow") end)
+---    local result = t:wait()
+---@param f async fun(...: any): any
+---@param ... any
+---@return orrery.Task task
+function node:spawn(f, ...) end
+
+---Waits for so many seconds.
+---
+---    node:sleep(0.5)
+---@async
+---@param seconds seconds
+function node:sleep(seconds) end
+
+---One task, so many seconds from now.
+---
+---    local timer <close> = node:after(1, function() node.log:info "late" end)
+---@param seconds seconds
+---@param f async fun()
+---@return orrery.Timer timer
+function node:after(seconds, f) end
+
+---A task each so many seconds; never two at once, missed ones are left out.
+---
+---    node:every(1, function() node.log:info("n is about", counter:peek().n) end)
+---@param seconds seconds
+---@param f async fun()
+---@return orrery.Timer timer
+function node:every(seconds, f) end
+
+---A queue between tasks of this node, with room for so many values: 0 hands over from one task to another.
+---
+---    local jobs = node:channel(16)
+---    node:spawn(function() while true do work(jobs:get()) end end)
+---@param room? integer
+---@return orrery.Channel channel
+function node:channel(room) end
+
+---Waits. Keeps a value of this node's own: true once it is on the disk.
+---
+---    local ok, message, code = node:save("seen", seen)
+---@async
+---@param name string                   1 to 60 bytes
+---@param value any
+---@return true? saved
+---@return string? message
+---@return string? code                 "full"
+function node:save(name, value) end
+
+---What was saved under that name; nil: nothing was.
+---
+---    local seen = node:load("seen") or {}
+---@param name string
+---@return any value
+---@return string? message
+---@return string? code                 "corrupt"
+function node:load(name) end
+
+---Leaves cleanly; tasks are closed.
+---
+---    node:stop("maintenance")
+---@param reason? string
+function node:stop(reason) end
+
+---@class orrery.Task
+---@field wait async fun(self: orrery.Task): any   its results
+---@field cancel fun(self: orrery.Task)   ends it at its wait: its <close> variables are closed, nothing else of it runs
+---@field close fun(self: orrery.Task)    as cancel
+
+---@class orrery.Timer
+---@field close fun(self: orrery.Timer)
+
+---@class orrery.Channel
+---@field put async fun(self: orrery.Channel, value: any): true?, string?, string?   waits for room; "closed"
+---@field get async fun(self: orrery.Channel): any   waits for a value; nil, message, "closed" once it is empty
+---@field close fun(self: orrery.Channel)
+
+---@class orrery.Gather
+---@field all async fun(self: orrery.Gather): any[]?, any, string?   good answers by target order, and the account
+---@field first async fun(self: orrery.Gather): any   the first good answer; the others are cancelled
+---@field each fun(self: orrery.Gather): function   for from, value, message, code: as they come, failures too
+---@field account fun(self: orrery.Gather): orrery.Account
+---@field cancel fun(self: orrery.Gather)
+---@field close fun(self: orrery.Gather)   as cancel
+
+---@class orrery.Account
+---@field answered string[]
+---@field late string[]
+---@field failed table<string, { message: string, code: string }>
+---@field missing string[]
+---@field canceled string[]
+---@field duplicates string[]
 
 ---Declares a group, the same on every node.
 ---

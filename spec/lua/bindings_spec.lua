@@ -129,7 +129,7 @@ describe("a live node", function()
     local before = open_descriptors()
     local live, message = start "node:replicate('kv', {})"
     assert.is_nil(live)
-    assert.matches("n.lua:1: node:replicate kv: 'machine' is missing", message)
+    assert.matches("n.lua:1: node:replicate kv: 'apply' is missing", message)
     assert.equal(before, open_descriptors())
   end)
 

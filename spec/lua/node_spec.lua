@@ -18,13 +18,15 @@ local function boot(script, id, sets)
   folder:write("n.lua", script)
   local value = assert(cluster.load(folder:write("c.lua", file)))
   local calls = {}
-  local host = setmetatable({ seed = function() return 7 end }, { __index = function(_, name)
-    return function(...)
+  local over = { seed = function() return 7 end }
+  for _, name in ipairs { "new", "replicate", "listen", "log", "status" } do
+    over[name] = function(...)
       calls[#calls + 1] = { name, ... }
       return name == "replicate" and "handle of " .. ... or nil
     end
-  end })
-  local ok, message = pcall(node.boot, host, plan.text(value, assert(plan.bundle(value)), id or "a", sets))
+  end
+  local text = plan.text(value, assert(plan.bundle(value)), id or "a", sets)
+  local ok, message = pcall(function() node.boot(node.idle_host(over), text)() end)
   if ok then return calls end
   return nil, (message:gsub(folder.path:gsub("%p", "%%%0") .. "/", ""))
 end
@@ -146,7 +148,7 @@ describe("a node script", function()
     { "node.log.info('x')", "n.lua:1: node.log.info must be called as a method: node.log:info(...)" },
     { "node.log:inf('x')", "n.lua:1: node.log.inf is unknown (nearest: 'info')" },
     { "print(node.idd)", "n.lua:1: node.idd is unknown (nearest: 'id')" },
-    { "\nnode:on('add', print)", "n.lua:2: node.on is not available in this version of Orrery (0.1.0)" },
+    { "\nnode:lock('add')", "n.lua:2: node.lock is not available in this version of Orrery (0.1.0)" },
     { "orrery.raft { id = 'a' }", "n.lua:1: orrery.raft: 'voters' is missing, must be an array of ids" },
     { "orrery.paxos {}", "n.lua:1: orrery.paxos is not available in this version of Orrery (0.1.0)" },
     { "orrery.ratf {}", "n.lua:1: orrery.ratf is unknown (nearest: 'raft')" },
@@ -154,14 +156,14 @@ describe("a node script", function()
     { "node:replicate('Kv', {})",
       [[n.lua:1: node:replicate: the group's name must be [a-z][a-z0-9_-]*, at most 32 (got "Kv")]] },
     { "node:replicate('kv')", "n.lua:1: node:replicate kv: options must be a table (got nothing)" },
-    { "node:replicate('kv', {})", [[n.lua:1: node:replicate kv: 'machine' is missing, must be "kv"]] },
+    { "node:replicate('kv', {})", [[n.lua:1: node:replicate kv: 'apply' is missing: a function, or machine = "kv"]] },
     { "node:replicate('kv', { machine = 'kvv' })", [[n.lua:1: node:replicate kv: 'machine' must be "kv" (got "kvv")]] },
     { "node:replicate('kv', { machine = 'log' })",
       [[n.lua:1: node:replicate kv: machine = "log" is not available in this version of Orrery (0.1.0)]] },
     { "node:replicate('kv', { order = 'paxos', machine = 'kv' })",
       [[n.lua:1: node:replicate kv: order = "paxos" is not available in this version of Orrery (0.1.0)]] },
     { "node:replicate('kv', { apply = print })",
-      "n.lua:1: node:replicate kv: 'apply' is not available in this version of Orrery (0.1.0)" },
+      "n.lua:1: node:replicate kv: apply: a function written in Lua is expected (got a function written in C)" },
     { "node:replicate('kv', { machine = 'kv', elektion = 1 })",
       "n.lua:1: node:replicate kv: 'elektion' is unknown (nearest: 'election')" },
     { "node:replicate('kv', { machine = 'kv', election = 0 })",

@@ -1,0 +1,135 @@
+/* orrb_group.c - groups for scripts: propose, read, peek. Ops and questions travel packed; results come through a sink.
+ *
+ * A group is a light userdata to Lua; lua/orrery/group.lua keeps them and says which machine a group has. */
+#include <string.h>
+
+#include "orrb.h"
+#include "orrb_script.h"
+
+static struct orrb_host *host(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+
+static struct orr_group *group_arg(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TLIGHTUSERDATA);
+    return lua_touserdata(L, 1);
+}
+
+/* Is the value at `arg` for a machine written in Lua (true), whose ops are packed, or bytes for one in C? */
+static struct orr_slice packed(lua_State *L, int arg, bool lua, const char *what) {
+    struct orrb_buffer *out = &host(L)->tasks.out;
+    if (!lua) {
+        size_t size;
+        const char *at = luaL_checklstring(L, arg, &size);
+        return orr_borrow(at, size);
+    }
+    out->size = 0;
+    orrb_value_pack(L, arg, out, what);
+    return orr_borrow(out->at, out->size);
+}
+
+static int failed(lua_State *L, int status, const char *what, struct orr_group *g) {
+    lua_pushnil(L);
+    if (status == ORR_ENOLEADER) {
+        lua_pushfstring(L, "%s knows no leader of %s", host(L)->name, orr_group_name(g));
+    } else {
+        lua_pushfstring(L, "%s: %s: %s", orr_group_name(g), what, orr_strerror(status));
+    }
+    lua_pushstring(L, orr_error_word(status));
+    return 3;
+}
+
+static int finish(lua_State *L, struct orrb_task *t, const char *what) {
+    if (t->wait.status < 0) return failed(L, t->wait.status, what, lua_touserdata(L, 1));
+    return orrb_sink_push(L, &t->results);
+}
+
+static int proposed(lua_State *L, int status, lua_KContext ctx) {
+    (void)status;
+    return finish(L, (struct orrb_task *)ctx, "propose");
+}
+
+/* propose(group, lua, timeout, op) -> results, or nil, message, code. Waits. */
+static int propose(lua_State *L) {
+    struct orrb_tasks *all = &host(L)->tasks;
+    struct orr_group *g = group_arg(L);
+    struct orrb_task *t = orrb_task_check(L, all, "group:propose");
+    bool lua = lua_toboolean(L, 2);
+    orr_time until = orrb_task_until(t, orrb_seconds(L, 3));
+    struct orr_slice op = packed(L, 4, lua, "op");
+    struct orr_wait *w = orrb_task_request(t);
+    w->sink = orrb_sink_begin(&t->results, lua);
+    int rc = orr_group_propose(g, w, op, until);
+    return rc < 0 ? failed(L, rc, "propose", g) : orrb_task_wait(L, t, proposed);
+}
+
+static int was_read(lua_State *L, int status, lua_KContext ctx) {
+    (void)status;
+    return finish(L, (struct orrb_task *)ctx, "read");
+}
+
+/* As it was asked when the state here was late enough: by a function of the script's. */
+static int may_be_read(lua_State *L, int status, lua_KContext ctx) {
+    struct orrb_task *t = (struct orrb_task *)ctx;
+    struct orr_group *g = lua_touserdata(L, 1);
+    (void)status;
+    if (t->wait.status < 0) return failed(L, t->wait.status, "read", g);
+    return orrb_machine_ask(L, orr_group_machine(g), &t->wait.at, 4);
+}
+
+/* read(group, lua, timeout, question or function) -> results, or nil, message, code. Waits. */
+static int read(lua_State *L) {
+    struct orrb_tasks *all = &host(L)->tasks;
+    struct orr_group *g = group_arg(L);
+    struct orrb_task *t = orrb_task_check(L, all, "group:read");
+    bool lua = lua_toboolean(L, 2), by_function = lua && lua_isfunction(L, 4);
+    orr_time until = orrb_task_until(t, orrb_seconds(L, 3));
+    struct orr_slice question = { 0 };
+    if (!by_function) {
+        struct orr_slice bytes = packed(L, 4, lua, "question");
+        struct orr_chunk *c = all->world->chunks->get(all->world->chunks, bytes.size);
+        if (!c) return luaL_error(L, "not enough memory");
+        memcpy(c->at, bytes.at, bytes.size);
+        question = (struct orr_slice){ c, c->at, bytes.size };
+    }
+    struct orr_wait *w = orrb_task_request(t);
+    w->sink = by_function ? NULL : orrb_sink_begin(&t->results, lua);
+    int rc = orr_group_read(g, w, question, until);
+    orr_drop(question);
+    if (rc < 0) return failed(L, rc, "read", g);
+    return orrb_task_wait(L, t, by_function ? may_be_read : was_read);
+}
+
+/* peek(group, lua, question or function or nil) -> results, or nil, message, code */
+static int peek(lua_State *L) {
+    struct orr_group *g = group_arg(L);
+    bool lua = lua_toboolean(L, 2);
+    struct orr_at at;
+    struct orrb_sink results = { 0 };
+    if (!orr_group_here(g, &at)) return failed(L, ORR_EUNAVAILABLE, "peek", g);
+    if (lua && (lua_isfunction(L, 3) || lua_isnoneornil(L, 3))) {
+        return orrb_machine_ask(L, orr_group_machine(g), &at, lua_isnoneornil(L, 3) ? 0 : 3);
+    }
+    int rc = orr_group_query(g, NULL, packed(L, 3, lua, "question"), orrb_sink_begin(&results, lua));
+    if (rc < 0) {
+        orrb_sink_clear(&results);
+        return failed(L, rc, "peek", g);
+    }
+    lua_pushlstring(L, (const char *)results.out.at, results.out.size);
+    orrb_sink_clear(&results);
+    int n = orrb_value_unpack_args(L, lua_tostring(L, -1), lua_rawlen(L, -1));
+    return n >= 0 ? n : luaL_error(L, "the results can't be read");
+}
+
+/* declare{ init, apply, query, version, upgrade } -> light userdata: the machine of one group */
+static int declare(lua_State *L) {
+    lua_pushlightuserdata(L, orrb_machine_declare(L, host(L), 1));
+    return 1;
+}
+
+void orrb_group_open(lua_State *L, struct orrb_host *h) {
+    static const luaL_Reg functions[] = {
+        { "propose", propose }, { "read", read }, { "peek", peek }, { "declare", declare }, { NULL, NULL },
+    };
+    luaL_newlibtable(L, functions);
+    lua_pushlightuserdata(L, h);
+    luaL_setfuncs(L, functions, 1);
+}

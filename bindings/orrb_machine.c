@@ -1,0 +1,420 @@
+/* orrb_machine.c - a replicated state machine written in Lua.
+ *
+ * Its state is a Lua value that only this file can reach: what enters (ops, questions) and what leaves (results) is
+ * copied by being packed. What runs on it runs as a pure function (orrb_pure.c): within its budget, on a coroutine of
+ * its own, always from the same depth, so that a stack that overflows does so at the same call on every replica.
+ *
+ * What apply raises is that op's result everywhere: nil, message, "failed". Memory that runs out is none: it depends on
+ * the collector, so this replica stops.
+ *
+ * Digest.  A chain over the results of all ops, and now and then over the packed state: after as many ops as make its
+ *          cost small beside theirs, counted from the beginning, so at the same op on every replica.
+ *
+ * Snapshot.  Packed whole when it is frozen:
+ *
+ *   byte  size  field (little-endian)
+ *      0     8  "orrlua1" and a zero
+ *      8     8  the state's version
+ *     16     8  chain
+ *     24     8  ops applied
+ *     32     8  the op after which the chain takes the state in
+ *     40        the state, packed                                                                                    */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orrb_pack.h"
+#include "orrb_script.h"
+
+enum { HEAD = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
+#define MAGIC "orrlua1"
+
+struct orrb_machine_spec {
+    struct orrb_machine_spec *next;
+    struct machine *machine;        /* that lives, or NULL: a crash in the simulator takes the node, but not this */
+    lua_State *L;
+    int init, apply, query, upgrade;        /* references; LUA_NOREF: none. apply, query: a function, or a table of
+                                             * them */
+    lua_Integer version;
+    int64_t steps_max;
+};
+struct machine {
+    struct orrb_machine_spec *spec;
+    struct orr_chunks *chunks;
+    int state;                      /* reference */
+    uint64_t chain, ops, check_at;
+    struct orrb_buffer out;         /* results */
+    struct orrb_buffer packed;      /* the state */
+    struct orrb_buffer image;       /* being given out, or being put together */
+    size_t given;
+    bool frozen;
+};
+
+/* -- Calling Lua -------------------------------------------------------------------------------------------------- */
+struct call {
+    struct machine *m;
+    const struct orr_at *at;
+    struct orr_slice bytes;
+    int functions;                  /* reference of apply or query */
+    const char *what;
+};
+
+static void push_at(lua_State *L, const struct orr_at *at) {
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, (lua_Integer)at->index);
+    lua_setfield(L, -2, "index");
+    lua_pushinteger(L, (lua_Integer)at->term);
+    lua_setfield(L, -2, "term");
+    lua_pushnumber(L, (lua_Number)at->time / 1e9);
+    lua_setfield(L, -2, "time");
+}
+
+/* The function for the op at the stack's top; false: there is none of its name. */
+static bool choose(lua_State *L, int functions) {
+    if (lua_rawgeti(L, LUA_REGISTRYINDEX, functions) == LUA_TFUNCTION) return true;
+    if (!lua_istable(L, -1) || !lua_istable(L, -2)) return false;
+    lua_rawgeti(L, -2, 1);
+    if (lua_type(L, -1) != LUA_TSTRING || lua_rawget(L, -2) != LUA_TFUNCTION) return false;
+    lua_replace(L, -2);
+    return true;
+}
+
+static void pack_failure(lua_State *L, struct machine *m, const char *code) {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    lua_pushstring(L, code);
+    m->out.size = 0;
+    orrb_value_pack_args(L, lua_gettop(L) - 2, 3, &m->out);
+}
+
+/* Protected. Leaves the packed results in m->out. */
+static int run(lua_State *L) {
+    const struct call *c = lua_touserdata(L, 1);
+    struct machine *m = c->m;
+    if (orrb_value_unpack(L, c->bytes.at, c->bytes.size, 0) < 0 || !choose(L, c->functions)) {
+        lua_pushfstring(L, "%s: it has no such name", c->what);
+        pack_failure(L, m, "invalid");
+        return 0;
+    }
+    lua_insert(L, -2);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
+    lua_insert(L, -2);
+    push_at(L, c->at);
+    int base = lua_gettop(L) - 4;
+    lua_call(L, 3, LUA_MULTRET);
+    m->out.size = 0;
+    orrb_value_pack_args(L, base + 1, lua_gettop(L) - base, &m->out);
+    return 0;
+}
+
+/* Protected, with what was raised as the second argument. */
+static int run_failed(lua_State *L) {
+    const struct call *c = lua_touserdata(L, 1);
+    luaL_tolstring(L, 2, NULL);
+    pack_failure(L, c->m, "failed");
+    return 0;
+}
+
+/* Packing tells of it as an error like others. */
+static bool is_memory(lua_State *L) {
+    return lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "not enough memory") == 0;
+}
+
+static int perform(struct call *c) {
+    const struct orrb_machine_spec *spec = c->m->spec;
+    lua_State *L = spec->L;
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, run);
+    lua_pushlightuserdata(L, c);
+    int rc = orrb_pure_call(L, 1, spec->steps_max, c->at->index);
+    if (rc != LUA_OK && is_memory(L)) rc = LUA_ERRMEM;
+    if (rc != LUA_OK && rc != LUA_ERRMEM) {
+        lua_pushcfunction(L, run_failed);
+        lua_insert(L, -2);
+        lua_pushlightuserdata(L, c);
+        lua_insert(L, -2);
+        rc = lua_pcall(L, 2, 0, 0);
+    }
+    lua_settop(L, top);
+    return rc == LUA_OK ? 0 : -ENOMEM;
+}
+
+/* -- The state ---------------------------------------------------------------------------------------------------- */
+/* Protected: packs the state into m->packed. */
+static int pack_state(lua_State *L) {
+    struct machine *m = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
+    m->packed.size = 0;
+    orrb_value_pack(L, -1, &m->packed, "state");
+    return 0;
+}
+
+/* Protected: the state becomes what init gives. */
+static int init_state(lua_State *L) {
+    struct machine *m = lua_touserdata(L, 1);
+    if (m->spec->init == LUA_NOREF) {
+        lua_newtable(L);
+    } else {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->init);
+        lua_call(L, 0, 1);
+    }
+    if (!lua_istable(L, -1)) return luaL_error(L, "init must return a table (got a %s)", luaL_typename(L, -1));
+    lua_rawseti(L, LUA_REGISTRYINDEX, m->state);
+    return pack_state(L);
+}
+
+static int protect(struct machine *m, lua_CFunction f) {
+    lua_State *L = m->spec->L;
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, f);
+    lua_pushlightuserdata(L, m);
+    int rc = orrb_pure_call(L, 1, m->spec->steps_max, 0);
+    lua_settop(L, top);
+    return rc == LUA_OK ? 0 : rc == LUA_ERRMEM ? -ENOMEM : ORR_EFAILED;
+}
+
+static int chain_state(struct machine *m) {
+    int rc = protect(m, pack_state);
+    if (rc < 0) return rc;
+    m->chain = orri_hash64(m->packed.at, m->packed.size, m->chain);
+    m->check_at = m->ops + CHECK_FIRST + m->packed.size / BYTES_AN_OP;
+    return 0;
+}
+
+/* -- The table ---------------------------------------------------------------------------------------------------- */
+static int machine_apply(void *x, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink) {
+    struct machine *m = x;
+    struct call c = { m, at, op, m->spec->apply, "apply" };
+    int rc = perform(&c);
+    if (rc < 0) return rc;
+    m->chain = orri_hash64(m->out.at, m->out.size, orri_mix64(m->chain, at->index));
+    m->ops++;
+    if (sink) sink->ops->text(sink, m->out.at, m->out.size);
+    return m->ops == m->check_at ? chain_state(m) : 0;
+}
+
+static void machine_advance(void *x, const struct orr_at *at) { (void)x, (void)at; }
+
+static int machine_query(void *x, const struct orr_at *at, struct orr_slice question, struct orr_sink *sink) {
+    struct machine *m = x;
+    struct call c = { m, at, question, m->spec->query, "query" };
+    int rc = perform(&c);
+    if (rc == 0) sink->ops->text(sink, m->out.at, m->out.size);
+    return rc;
+}
+
+static orr_time machine_wants(const void *x) {
+    (void)x;
+    return ORR_NEVER;
+}
+
+static uint64_t machine_digest(const void *x) { return ((const struct machine *)x)->chain; }
+
+static void machine_stats(const void *x, struct orr_machine_stats *out) {
+    const struct machine *m = x;
+    *out = (struct orr_machine_stats){ .keys = 0, .bytes = m->packed.size };
+}
+
+static int add(struct orrb_buffer *b, const void *at, size_t size) {
+    if (orrb_buffer_room(NULL, b, size) < 0) return -ENOMEM;
+    if (size) memcpy(b->at + b->size, at, size);
+    b->size += size;
+    return 0;
+}
+
+static void machine_unfreeze(void *x) {
+    struct machine *m = x;
+    orrb_buffer_free(NULL, &m->image);
+    m->given = 0;
+    m->frozen = false;
+}
+
+static int machine_freeze(void *x) {
+    struct machine *m = x;
+    unsigned char head[HEAD] = MAGIC;
+    if (m->frozen) return ORR_EBUSY;
+    int rc = protect(m, pack_state);
+    if (rc < 0) return rc;
+    struct orr_writer w = orri_writer(head + 8, HEAD - 8);
+    orri_write_u64(&w, (uint64_t)m->spec->version);
+    orri_write_u64(&w, m->chain);
+    orri_write_u64(&w, m->ops);
+    orri_write_u64(&w, m->check_at);
+    if (add(&m->image, head, HEAD) < 0 || add(&m->image, m->packed.at, m->packed.size) < 0) {
+        machine_unfreeze(m);
+        return -ENOMEM;
+    }
+    m->given = 0;
+    m->frozen = true;
+    return 0;
+}
+
+static int machine_next(void *x, size_t bytes, struct orr_slice *out) {
+    struct machine *m = x;
+    size_t left = m->image.size - m->given, size = left < bytes ? left : bytes;
+    struct orr_chunk *c = m->chunks->get(m->chunks, size ? size : 1);
+    if (!c) return -ENOMEM;
+    memcpy(c->at, m->image.at + m->given, size);
+    m->given += size;
+    *out = (struct orr_slice){ c, c->at, size };
+    return m->given < m->image.size;
+}
+
+static int machine_restore_begin(void *x) {
+    machine_unfreeze(x);
+    return 0;
+}
+
+static int machine_restore_part(void *x, const void *at, size_t size) {
+    struct machine *m = x;
+    return add(&m->image, at, size);
+}
+
+/* Protected: the state becomes what the image says, raised to this version where it is an older one's. */
+static int unpack_state(lua_State *L) {
+    struct machine *m = lua_touserdata(L, 1);
+    struct orr_reader r = orri_reader(m->image.at + 8, HEAD - 8);
+    lua_Integer from = (lua_Integer)orri_read_u64(&r);
+    if (orrb_value_unpack(L, m->image.at + HEAD, m->image.size - HEAD, ORRB_VALUE_MAPS) < 0 || !lua_istable(L, -1)) {
+        return luaL_error(L, "the snapshot can't be read");
+    }
+    if (from > m->spec->version) return luaL_error(L, "the snapshot is of version %I", (LUAI_UACINT)from);
+    if (from < m->spec->version && m->spec->upgrade != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->upgrade);
+        lua_insert(L, -2);
+        lua_pushinteger(L, from);
+        lua_call(L, 2, 1);
+        if (!lua_istable(L, -1)) return luaL_error(L, "upgrade must return a table (got a %s)", luaL_typename(L, -1));
+    }
+    lua_rawseti(L, LUA_REGISTRYINDEX, m->state);
+    return pack_state(L);
+}
+
+static int machine_restore_end(void *x) {
+    struct machine *m = x;
+    if (m->image.size < HEAD || memcmp(m->image.at, MAGIC, sizeof MAGIC) != 0) return ORR_ECORRUPT;
+    int rc = protect(m, unpack_state);
+    if (rc < 0) return rc == -ENOMEM ? rc : ORR_ECORRUPT;
+    struct orr_reader r = orri_reader(m->image.at + 16, HEAD - 16);
+    m->chain = orri_read_u64(&r);
+    m->ops = orri_read_u64(&r);
+    m->check_at = orri_read_u64(&r);
+    machine_unfreeze(m);
+    return m->check_at > m->ops ? 0 : ORR_ECORRUPT;
+}
+
+static void drop(struct machine *m) {
+    m->spec->machine = NULL;
+    orrb_buffer_free(NULL, &m->out);
+    orrb_buffer_free(NULL, &m->packed);
+    orrb_buffer_free(NULL, &m->image);
+    free(m);
+}
+
+static void machine_destroy(void *x) {
+    struct machine *m = x;
+    luaL_unref(m->spec->L, LUA_REGISTRYINDEX, m->state);
+    drop(m);
+}
+
+/* Protected. */
+static int make_place(lua_State *L) {
+    struct machine *m = lua_touserdata(L, 1);
+    lua_pushboolean(L, 0);
+    m->state = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+static int machine_create(void **out, const struct orr_machine_config *cfg) {
+    struct orrb_machine_spec *spec = cfg->ud;
+    struct machine *m = malloc(sizeof *m);
+    if (!m) return -ENOMEM;
+    *m = (struct machine){
+        .spec = spec,
+        .chunks = cfg->chunks,
+        .state = LUA_NOREF,
+        .check_at = CHECK_FIRST,
+        .out = { .alloc = &orr_alloc_libc },
+        .packed = { .alloc = &orr_alloc_libc, .flags = ORRB_VALUE_MAPS },
+        .image = { .alloc = &orr_alloc_libc },
+    };
+    spec->machine = m;
+    int rc = protect(m, make_place);
+    if (rc == 0) rc = protect(m, init_state);
+    if (rc == 0) *out = m;
+    else machine_destroy(m);
+    return rc;
+}
+
+const struct orr_machine_ops orrb_lua_machine = {
+    .name = "lua",
+    .version = 1,
+    .create = machine_create,
+    .destroy = machine_destroy,
+    .apply = machine_apply,
+    .advance = machine_advance,
+    .query = machine_query,
+    .wants = machine_wants,
+    .digest = machine_digest,
+    .stats = machine_stats,
+    .freeze = machine_freeze,
+    .next = machine_next,
+    .unfreeze = machine_unfreeze,
+    .restore_begin = machine_restore_begin,
+    .restore_part = machine_restore_part,
+    .restore_end = machine_restore_end,
+};
+
+/* -- For scripts -------------------------------------------------------------------------------------------------- */
+static int reference(lua_State *L, int idx, const char *field) {
+    if (lua_getfield(L, idx, field) != LUA_TNIL) return luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pop(L, 1);
+    return LUA_NOREF;
+}
+
+struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h, int idx) {
+    luaL_checktype(L, idx, LUA_TTABLE);
+    struct orrb_machine_spec *spec = calloc(1, sizeof *spec);
+    if (!spec) luaL_error(L, "not enough memory");
+    spec->init = spec->apply = spec->query = spec->upgrade = LUA_NOREF;
+    spec->L = h->tasks.L;
+    spec->next = h->machines;
+    h->machines = spec;
+    spec->init = reference(L, idx, "init");
+    spec->apply = reference(L, idx, "apply");
+    spec->query = reference(L, idx, "query");
+    spec->upgrade = reference(L, idx, "upgrade");
+    spec->version = orrb_integer_field(L, idx, "version", 1);
+    spec->steps_max = orrb_integer_field(L, idx, "steps", 10000000);
+    return spec;
+}
+
+void orrb_machines_clear(struct orrb_host *h) {
+    for (struct orrb_machine_spec *spec; (spec = h->machines);) {
+        h->machines = spec->next;
+        if (spec->machine) drop(spec->machine);
+        free(spec);
+    }
+}
+
+int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int idx) {
+    struct machine *m = machine;
+    int top = lua_gettop(L);
+    m->out.size = 0;
+    if (idx == 0) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
+    } else {
+        lua_pushvalue(L, idx);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
+        push_at(L, at);
+        if (orrb_pure_call(L, 2, m->spec->steps_max, at->index) != LUA_OK) {
+            lua_pushnil(L);
+            lua_insert(L, -2);
+            lua_pushliteral(L, "failed");
+            return 3;
+        }
+    }
+    orrb_value_pack_args(L, top + 1, lua_gettop(L) - top, &m->out);
+    int n = orrb_value_unpack_args(L, m->out.at, m->out.size);
+    return n >= 0 ? n : luaL_error(L, "the results can't be read");
+}

@@ -1,0 +1,35 @@
+/* orrb_script.h - a node's script, as the files that serve it see it: its tasks, its handlers, its machines. */
+#ifndef ORRB_SCRIPT_H
+#define ORRB_SCRIPT_H
+
+#include "orrb_task.h"
+
+struct orrb_handler;
+struct orrb_machine_spec;
+
+struct orrb_host {
+    const char *name;               /* of the node */
+    struct orrb_tasks tasks;
+    struct orrb_handler *handlers;
+    struct orrb_machine_spec *machines;
+};
+
+/* Each leaves a table of functions on the stack. May raise. */
+void orrb_rpc_open(lua_State *L, struct orrb_host *h);
+void orrb_group_open(lua_State *L, struct orrb_host *h);
+
+/* orrb_rpc.c: what the node tells its host. Never raise. */
+int orrb_rpc_asked(struct orrb_host *h, struct orr_asked *a);
+void orrb_rpc_gone(struct orr_asked *a);
+void orrb_rpc_clear(struct orrb_host *h);
+
+/* orrb_machine.c: a state machine written in Lua. The table at idx has init, apply, query, version, upgrade; the spec
+ * is the host's, and what a group gets as its machine's ud. May raise. */
+extern const struct orr_machine_ops orrb_lua_machine;
+struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h, int idx);
+void orrb_machines_clear(struct orrb_host *h);
+/* Pushes a copy of the whole state (idx 0), or of what the pure function at idx says to it; what that raises becomes
+ * nil, message, "failed". Returns how many values. May raise. */
+int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int idx);
+
+#endif

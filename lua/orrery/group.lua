@@ -1,0 +1,191 @@
+-- group.lua - groups for scripts: node:replicate(name, spec), and what a group then does.
+--
+-- The machine is one written in C (`machine = "kv"`) or the spec's own functions, which must be pure. Ops, questions
+-- and results are copied on their way in and out; the state is where only they reach it.
+local cluster = require "orrery.cluster"
+local later = require "orrery.later"
+local options = require "orrery.options"
+
+local group = {}
+
+-- -- The spec ----------------------------------------------------------------------------------------------------
+local function ids_rule(v)
+  if type(v) == "string" or type(v) == "table" then return v end
+  return nil, "a role or an array of ids"
+end
+
+local function function_rule(v)
+  if type(v) == "function" then return v end
+  return nil, "a function"
+end
+
+-- A function, or a table of them by the op's name.
+local function functions_rule(v)
+  if type(v) == "function" then return v end
+  if type(v) ~= "table" then return nil, "a function, or a table of functions by the op's name" end
+  for name, f in pairs(v) do
+    if type(name) ~= "string" or type(f) ~= "function" then
+      return nil, "a function by the op's name", { name, got = f }
+    end
+  end
+  return v
+end
+
+local not_yet = { snapshot = true, restore = true, ack = true, n = true, r = true, w = true }
+
+local spec_of_groups = {
+  order = { "choice", of = { "raft" }, default = "raft" },
+  machine = { "choice", of = { "kv" } },
+  init = { function_rule }, apply = { functions_rule }, query = { functions_rule }, upgrade = { function_rule },
+  version = { "integer", min = 1, default = 1 },
+  steps = { "integer", min = 1000, max = 1 << 40 },
+  on = { ids_rule },
+  reads = { "choice", of = { "index" }, default = "index" },
+  election = { "seconds" },
+  heartbeat = { "seconds" },
+}
+local words_later = {
+  order = { paxos = true, ["primary-backup"] = true, chain = true, quorum = true },
+  machine = { log = true, ["or-set"] = true, ["pn-counter"] = true },
+  reads = { lease = true, leaseguard = true },
+}
+
+-- What API.md has and this version hasn't is not the user's mistake, and is told so.
+local function refuse_later(spec, what)
+  for _, key in ipairs(options.keys(spec)) do
+    local word = words_later[key] and words_later[key][spec[key]] and ("%s = %q"):format(key, spec[key])
+    word = word or not_yet[key] and ("'%s'"):format(key)
+    if word then
+      error(("%s: %s is not available in this version of Orrery (%s)"):format(what, word, later.version), 4)
+    end
+  end
+end
+
+-- The ids that bear replicas, or nil where the file's first nodes do.
+local function replicas(self, on, what)
+  if on == nil then return nil end
+  local value, ids = self.plan.cluster, on
+  if type(on) == "string" then
+    ids = cluster.role(value, on)
+    if #ids == 0 then error(("%s: 'on' must be a role that some node bears (got %q)"):format(what, on), 4) end
+  end
+  local seen = {}
+  for i, id in ipairs(ids) do
+    if type(id) ~= "string" or not cluster.node(value, id) then
+      error(("%s: 'on[%d]' must be a node of the cluster (got %s%s)"):format(what, i, options.got(id),
+        options.hint(id, cluster.ids(value))), 4)
+    elseif seen[id] then
+      error(("%s: 'on[%d]' must be named once (got %q twice)"):format(what, i, id), 4)
+    end
+    seen[id] = true
+  end
+  if #ids < 1 or #ids > 7 then error(("%s: 'on' must be 1 to 7 nodes (got %d)"):format(what, #ids), 4) end
+  return ids
+end
+
+local function check_machine(checked, what)
+  if checked.machine then
+    for _, key in ipairs { "init", "apply", "query", "upgrade" } do
+      if checked[key] then error(("%s: '%s' and 'machine' exclude each other"):format(what, key), 4) end
+    end
+  elseif not checked.apply then
+    error(what .. ": 'apply' is missing: a function, or machine = \"kv\"", 4)
+  end
+end
+
+-- Must be pure, and so must each of a table. A complaint names the upvalue.
+local function check_pure(self, f, name, what, level)
+  if type(f) == "table" then
+    for key, each in pairs(f) do check_pure(self, each, name .. "." .. key, what, level + 1) end
+    return
+  end
+  local ok, message = pcall(self.check_pure, f, name)
+  if not ok then error(what .. ": " .. message, level + 1) end
+end
+
+-- -- The object --------------------------------------------------------------------------------------------------
+local more_spec = { timeout = { "seconds" } }
+local read_spec = {
+  timeout = { "seconds" },
+  consistency = { "choice", of = { "strong" }, default = "strong" },
+}
+
+local function timeout_of(self, more, spec, what)
+  if more == nil then return self.plan.cluster.timing.call end
+  return options.check(more, spec, what, 4).timeout or self.plan.cluster.timing.call
+end
+
+local function check_op(op, what)
+  if type(op) ~= "table" then error(("%s: 'op' must be a table (got %s)"):format(what, options.got(op)), 4) end
+end
+
+-- The methods of a group whose machine is the script's.
+local function script_methods(self, api, name, handle)
+  local core = self.host.groups
+
+  function api.propose(op, more)
+    check_op(op, name .. ":propose")
+    return core.propose(handle, true, timeout_of(self, more, more_spec, name .. ":propose"), op)
+  end
+
+  function api.read(q, more)
+    if type(q) == "function" then check_pure(self, q, "the function", name .. ":read", 3) end
+    return core.read(handle, true, timeout_of(self, more, read_spec, name .. ":read"), q)
+  end
+
+  function api.peek(q)
+    if type(q) == "function" then check_pure(self, q, "the function", name .. ":peek", 3) end
+    return core.peek(handle, true, q)
+  end
+end
+
+local function new_group(self, name, handle, machine)
+  local object
+  local api = {
+    resp = machine and function() return { service = "resp", group = name } end,
+    status = function() return self.host.status(handle) end,
+  }
+  if not machine then script_methods(self, api, name, handle) end
+  local methods = { name = name, title = ("orrery.group(%s %s)"):format(name, machine or "lua") }
+  for key, f in pairs(api) do
+    methods[key] = function(given, ...)
+      if given ~= object then
+        error(("group %s.%s must be called as a method: %s:%s(...)"):format(name, key, name, key), 2)
+      end
+      return f(...)
+    end
+  end
+  object = later.guard("group " .. name, methods, later.group, ":")
+  return object
+end
+
+-- self: the node of node.lua: { host, plan, handles, check_pure }
+function group.replicate(self, name, spec)
+  local what = "node:replicate"
+  if type(name) ~= "string" or not name:find "^[a-z][a-z0-9_-]*$" or #name > 32 then
+    error(("%s: the group's name must be [a-z][a-z0-9_-]*, at most 32 (got %s)"):format(what, options.got(name)), 3)
+  end
+  what = what .. " " .. name
+  if type(spec) == "table" then refuse_later(spec, what) end
+  local checked = options.check(spec, spec_of_groups, what, 3)
+  check_machine(checked, what)
+  local timing = self.plan.cluster.timing
+  local election, heartbeat = checked.election or timing.election, checked.heartbeat or timing.heartbeat
+  if heartbeat >= election then
+    error(("%s: 'heartbeat' must be below 'election' (got %s >= %s)"):format(what, heartbeat, election), 3)
+  end
+  if self.handles[name] then error(what .. ": a group of that name is declared already", 3) end
+  local on, machine = replicas(self, checked.on, what), nil
+  if not checked.machine then
+    for _, key in ipairs { "init", "apply", "query", "upgrade" } do
+      if checked[key] then check_pure(self, checked[key], key, what, 3) end
+    end
+    checked.steps = checked.steps or self.plan.cluster.limits.steps
+    machine = self.host.groups.declare(checked)
+  end
+  local handle = self.host.replicate(name, checked.election, checked.heartbeat, on, machine)
+  self.handles[name] = handle
+  return new_group(self, name, handle, checked.machine)
+end
+
+return group

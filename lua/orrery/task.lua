@@ -1,0 +1,238 @@
+-- task.lua - what scripts do with tasks: spawn, timers, channels. The scheduler is bindings/orrb_task.c.
+--
+-- A wait among tasks is a ticket: core.ticket() announces it, core.park() begins it, core.wake(task, ticket) ends it
+-- and says false where that task is no longer in it (it was cancelled), so that what was meant for it goes to the next.
+local options = require "orrery.options"
+
+local task = {}
+
+-- -- Tasks -------------------------------------------------------------------------------------------------------
+local Task = {}
+Task.__index = Task
+Task.__name = "orrery.task"
+Task.__metatable = false
+
+local function wake_all(core, waiters)
+  for _, w in ipairs(waiters) do core.wake(w.task, w.ticket) end
+end
+
+local function settle(t, ...)
+  t.results = table.pack(...)
+  wake_all(t.core, t.waiters)
+  t.waiters = {}
+end
+
+local function run(t, f, ...) settle(t, f(...)) end
+
+function Task:wait()
+  if not self.results then
+    local w = {}
+    w.task, w.ticket = self.core.ticket "task:wait"
+    self.waiters[#self.waiters + 1] = w
+    self.waited = true
+    self.core.park()
+  end
+  return table.unpack(self.results, 1, self.results.n)
+end
+
+function Task:cancel()
+  if not self.results then self.core.cancel(self.task, self.serial) end
+end
+Task.close, Task.__close = Task.cancel, Task.cancel
+
+function Task:__tostring()
+  return ("orrery.task(%d %s)"):format(self.serial, self.results and "ended" or "live")
+end
+
+-- -- Timers: a task that sleeps --------------------------------------------------------------------------------------
+local Timer = {}
+Timer.__index = Timer
+Timer.__name = "orrery.timer"
+Timer.__metatable = false
+
+function Timer:close()
+  self.closed = true
+  if self.sleeping then self.loop:cancel() end
+end
+Timer.__close = Timer.close
+function Timer:__tostring() return ("orrery.timer(%s)"):format(self.closed and "closed" or "open") end
+
+-- -- Channels --------------------------------------------------------------------------------------------------------
+local Channel = {}
+Channel.__index = Channel
+Channel.__name = "orrery.channel"
+Channel.__metatable = false
+
+-- A queue: [first] .. [last].
+local function new_queue() return { first = 1, last = 0 } end
+local function push(q, v) q.last = q.last + 1 q[q.last] = v end
+local function pop(q)
+  if q.first > q.last then return nil end
+  local v = q[q.first]
+  q[q.first] = nil
+  q.first = q.first + 1
+  return v
+end
+
+-- The first that still waits is woken, and given back.
+local function pop_waiting(core, q)
+  for w in pop, q do
+    if core.wake(w.task, w.ticket) then return w end
+  end
+end
+
+local function wait_in(channel, q, what, value)
+  local w = { value = value }
+  w.task, w.ticket = channel.core.ticket(what)
+  push(q, w)
+  channel.core.park()
+  return w
+end
+
+local function closed(what) return nil, what .. ": the channel is closed", "closed" end
+
+function Channel:put(value)
+  if value == nil then error("channel:put: a value is expected (got nil)", 2) end
+  if self.closed then return closed "channel:put" end
+  local getter = pop_waiting(self.core, self.getters)
+  if getter then
+    getter.value = value
+  elseif self.held < self.room then
+    self.held = self.held + 1
+    push(self.items, value)
+  else
+    local w = wait_in(self, self.putters, "channel:put", value)
+    if not w.taken then return closed "channel:put" end
+  end
+  return true
+end
+
+function Channel:get()
+  if self.held > 0 then
+    local value = pop(self.items)
+    local putter = pop_waiting(self.core, self.putters)
+    if putter then
+      putter.taken = true
+      push(self.items, putter.value)
+    else
+      self.held = self.held - 1
+    end
+    return value
+  end
+  local putter = pop_waiting(self.core, self.putters)
+  if putter then
+    putter.taken = true
+    return putter.value
+  end
+  if self.closed then return closed "channel:get" end
+  local w = wait_in(self, self.getters, "channel:get")
+  if w.value == nil then return closed "channel:get" end
+  return w.value
+end
+
+-- What was put stays to be got; who waits to put is told `closed`.
+function Channel:close()
+  self.closed = true
+  for _, q in ipairs { self.getters, self.putters } do
+    while pop_waiting(self.core, q) do end
+  end
+end
+Channel.__close = Channel.close
+function Channel:__tostring() return ("orrery.channel(%d of %d)"):format(self.held, self.room) end
+
+-- -- All of it, for one node -----------------------------------------------------------------------------------------
+local function check_function(f, what)
+  if type(f) ~= "function" then error(("%s: a function is expected (got %s)"):format(what, options.got(f)), 4) end
+end
+
+local function check_seconds(seconds, what)
+  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
+    error(("%s: seconds are expected, a number from 0 up (got %s)"):format(what, options.got(seconds)), 4)
+  end
+end
+
+-- core: bindings/orrb_task.c's functions; report(text) tells a failure that nobody waits for.
+function task.open(core, report)
+  local api = {}
+
+  function api.spawn(f, ...)
+    check_function(f, "node:spawn")
+    local t = setmetatable({ core = core, waiters = {} }, Task)
+    t.task, t.serial = core.spawn(t, run, t, f, ...)
+    return t
+  end
+
+  -- As spawn, within the deadline of the present task.
+  function api.fork(f, ...)
+    local t = api.spawn(f, ...)
+    core.inherit(t.task, t.serial)
+    return t
+  end
+
+  function api.sleep(seconds)
+    check_seconds(seconds, "node:sleep")
+    return core.sleep(seconds)
+  end
+
+  local function new_timer(what, seconds, f, loop)
+    check_seconds(seconds, what)
+    check_function(f, what)
+    local timer = setmetatable({ sleeping = true }, Timer)
+    timer.loop = api.spawn(loop, timer)
+    return timer
+  end
+
+  function api.after(seconds, f)
+    return new_timer("node:after", seconds, f, function(timer)
+      core.sleep(seconds)
+      timer.sleeping, timer.closed = false, true
+      api.spawn(f)
+    end)
+  end
+
+  -- Never two at once; what was missed meanwhile is left out.
+  function api.every(seconds, f)
+    if seconds == 0 then error("node:every: seconds must be above 0", 3) end
+    return new_timer("node:every", seconds, f, function(timer)
+      local due = core.now()
+      while not timer.closed do
+        due = due + seconds
+        local now = core.now()
+        if due <= now then due = due + ((now - due) // seconds + 1) * seconds end
+        timer.sleeping = true
+        core.sleep(due - now)
+        timer.sleeping = false
+        local t = api.spawn(f)
+        t:wait()
+        if t.failed then report(t.failed) end
+      end
+    end)
+  end
+
+  function api.channel(room)
+    if room == nil then room = 0 end
+    if math.type(room) ~= "integer" or room < 0 then
+      error(("node:channel: an integer from 0 up is expected (got %s)"):format(options.got(room)), 3)
+    end
+    return setmetatable({
+      core = core, room = room, held = 0, items = new_queue(), getters = new_queue(), putters = new_queue(),
+    }, Channel)
+  end
+
+  -- A task failed (`failed`) or was cancelled. Who waits for it is told; nobody: the log is.
+  core.settle(function(t, message, code, trace)
+    local text = trace and message .. "\n" .. trace or message
+    if not t then
+      if code == "failed" then report(text) end
+      return
+    end
+    if code == "failed" then
+      t.failed = text
+      if not t.waited then report(text) end
+    end
+    settle(t, nil, message, code)
+  end)
+  return api
+end
+
+return task
