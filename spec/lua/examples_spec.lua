@@ -62,3 +62,23 @@ it("examples/gossip has a spec that holds", function()
   os.execute(run:format(program, folder.path))
   assert.matches("12 passed, 0 failed\n$", folder:read "out")
 end)
+
+-- README's own: the files whose text begins with their name, then the session and the spec.
+it("README's replicated script does what stands there", function()
+  local file = assert(io.open "README.md")
+  local text = file:read "a"
+  file:close()
+  os.execute(("mkdir -p '%s/poll'"):format(folder.path))
+  for block in text:gmatch "```lua\n(.-)```" do
+    local path = block:match "^%-%- (poll/[%w.]+)\n"
+    if path then folder:write(path, block) end
+  end
+  local session = assert(text:match "```text\n%$ orrery repl poll/cluster.lua\n(.-)```")
+  folder:write("input", typed { prints = session })
+  local run = "cd '%s' && PATH=\"$PWD/bin:$PATH\" sh -c '%s' >out 2>&1 <input"
+  os.execute(run:format(folder.path, "orrery repl poll/cluster.lua"))
+  assert.equal(session, folder:read "out")
+  os.execute(("cp spec/lines.lua '%s'"):format(folder.path))
+  os.execute(run:format(folder.path, "orrery /usr/bin/busted --output=lines.lua poll/spec.lua"))
+  assert.matches("1 passed, 0 failed\n$", folder:read "out")
+end)
