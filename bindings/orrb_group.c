@@ -30,6 +30,8 @@ static int failed(lua_State *L, int status, const char *what, struct orr_group *
     lua_pushnil(L);
     if (status == ORR_ENOLEADER) {
         lua_pushfstring(L, "%s knows no leader of %s", host(L)->name, orr_group_name(g));
+    } else if (status == ORR_EUNAVAILABLE && !orr_group_machine(g)) {
+        lua_pushfstring(L, "%s: %s: %s has no replica", orr_group_name(g), what, host(L)->name);
     } else {
         lua_pushfstring(L, "%s: %s: %s", orr_group_name(g), what, orr_strerror(status));
     }
@@ -75,6 +77,14 @@ static int may_be_read(lua_State *L, int status, lua_KContext ctx) {
     return orrb_machine_ask(L, orr_group_machine(g), &t->wait.at, 4);
 }
 
+static int no_replica(lua_State *L, const struct orr_group *g) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: read: %s has no replica: ask by name, { name, ... }, not by a function", orr_group_name(g),
+                    host(L)->name);
+    lua_pushstring(L, orr_error_word(ORR_EINVALID));
+    return 3;
+}
+
 /* read(group, lua, timeout, question or function) -> results, or nil, message, code. Waits. */
 static int read(lua_State *L) {
     struct orrb_tasks *all = &host(L)->tasks;
@@ -83,6 +93,7 @@ static int read(lua_State *L) {
     bool lua = lua_toboolean(L, 2), by_function = lua && lua_isfunction(L, 4);
     orr_time until = orrb_task_until(t, orrb_seconds(L, 3));
     struct orr_slice question = { 0 };
+    if (by_function && !orr_group_machine(g)) return no_replica(L, g);
     if (!by_function) {
         struct orr_slice bytes = packed(L, 4, lua, "question");
         struct orr_chunk *c = all->world->chunks->get(all->world->chunks, bytes.size);

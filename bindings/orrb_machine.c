@@ -20,6 +20,7 @@
  *     32     8  the op after which the chain takes the state in
  *     40        the state, packed                                                                                    */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ struct orrb_machine_spec {
                                              * them */
     lua_Integer version;
     int64_t steps_max;
+    char name[33];                  /* the group's */
 };
 struct machine {
     struct orrb_machine_spec *spec;
@@ -87,13 +89,29 @@ static void pack_failure(lua_State *L, struct machine *m, const char *code) {
     orrb_value_pack_args(L, lua_gettop(L) - 2, 3, &m->out);
 }
 
+/* No function for the op at idx, or no op. */
+static void pack_unknown(lua_State *L, const struct call *c, int idx) {
+    const char *group = c->m->spec->name;
+    int kind = lua_istable(L, idx) ? lua_rawgeti(L, idx, 1) : LUA_TNONE;
+    if (c->functions == LUA_NOREF) {
+        lua_pushfstring(L, "%s: the group has no %s", group, c->what);
+    } else if (kind != LUA_TSTRING) {
+        lua_pushfstring(L, "%s: %s goes by a name, in [1] (got %s)", group, c->what,
+                        kind <= LUA_TNIL ? "nothing" : lua_typename(L, kind));
+    } else {
+        lua_pushfstring(L, "%s: %s has no \"%s\"", group, c->what, lua_tostring(L, -1));
+    }
+    pack_failure(L, c->m, "invalid");
+}
+
 /* Protected. Leaves the packed results in m->out. */
 static int run(lua_State *L) {
     const struct call *c = lua_touserdata(L, 1);
     struct machine *m = c->m;
-    if (orrb_value_unpack(L, c->bytes.at, c->bytes.size, 0) < 0 || !choose(L, c->functions)) {
-        lua_pushfstring(L, "%s: it has no such name", c->what);
-        pack_failure(L, m, "invalid");
+    if (orrb_value_unpack(L, c->bytes.at, c->bytes.size, 0) < 0) lua_pushnil(L);
+    int op = lua_gettop(L);
+    if (!choose(L, c->functions)) {
+        pack_unknown(L, c, op);
         return 0;
     }
     lua_insert(L, -2);
@@ -110,7 +128,8 @@ static int run(lua_State *L) {
 /* Protected, with what was raised as the second argument. */
 static int run_failed(lua_State *L) {
     const struct call *c = lua_touserdata(L, 1);
-    luaL_tolstring(L, 2, NULL);
+    if (lua_type(L, 2) != LUA_TSTRING)              /* what else it is may be told otherwise by another replica */
+        lua_pushfstring(L, "%s: %s raised a %s", c->m->spec->name, c->what, luaL_typename(L, 2));
     pack_failure(L, c->m, "failed");
     return 0;
 }
@@ -384,6 +403,7 @@ struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h
     spec->apply = reference(L, idx, "apply");
     spec->query = reference(L, idx, "query");
     spec->upgrade = reference(L, idx, "upgrade");
+    snprintf(spec->name, sizeof spec->name, "%s", orrb_text_field(L, idx, "name", NULL));
     spec->version = orrb_integer_field(L, idx, "version", 1);
     spec->steps_max = orrb_integer_field(L, idx, "steps", 10000000);
     return spec;

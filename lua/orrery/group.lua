@@ -180,7 +180,7 @@ function group.replicate(self, name, spec)
     for _, key in ipairs { "init", "apply", "query", "upgrade" } do
       if checked[key] then check_pure(self, checked[key], key, what, 3) end
     end
-    checked.steps = checked.steps or self.plan.cluster.limits.steps
+    checked.name, checked.steps = name, checked.steps or self.plan.cluster.limits.steps
     machine = self.host.groups.declare(checked)
   end
   local handle = self.host.replicate(name, checked.election, checked.heartbeat, on, machine)

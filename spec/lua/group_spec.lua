@@ -1,0 +1,253 @@
+-- group_spec.lua - groups with a machine of the script's: propose, read, peek; errors as results; restarts and faults.
+local orrery = require "orrery"
+
+local folder = dofile "spec/lua/folder.lua"()
+teardown(function() folder:remove() end)
+
+local made = 0
+-- A cluster of three with that script, roles after the ids, and a simulation of it in which somebody leads.
+local function sim_of(script, opts, more)
+  made = made + 1
+  local name = "g" .. made
+  folder:write(name .. "/n.lua", script)
+  local path = folder:write(name .. "/c.lua", ([[
+    return orrery.cluster { name = "%s", node = "n.lua", %s nodes = {
+      { id = "a", at = "127.0.0.1:1", roles = { "store" } },
+      { id = "b", at = "127.0.0.1:2", roles = { "store" } },
+      { id = "c", at = "127.0.0.1:3", roles = { "other" } } } }]]):format(name, more or ""))
+  local sim = orrery.sim(path, opts)
+  assert(sim:run_until("leader", 5))
+  assert(sim:run(0.5))
+  return sim
+end
+
+local function all(...) return table.pack(...) end
+
+local counter = [[
+  local machine = {
+    init = function() return { n = 0, list = {} } end,
+    apply = {
+      add = function(s, op) s.n = s.n + op.by return s.n end,
+      keep = function(s, op) s.list[#s.list + 1] = op.v return op.v end,
+      spoil = function(s, op) s.list[1] = op.v return s.list end,
+      refuse = function(s) return nil, "not now", "mine" end,
+      when = function(s, op, at) return at.index > 0, at.term > 0, math.type(at.time) end,
+      nothing = function() end,
+      many = function() return nil, 2, nil end,
+      break_it = function() error "broken on purpose" end,
+      table_error = function() error { 1 } end,
+      loop = function() while true do end end,
+      deep = function() local function f() return 1 + f() end return f() end,
+      bad = function() return function() end end,
+      chance = function(s, op) s.n = math.random(1, 1000000) return s.n end,
+    },
+    query = {
+      n = function(s) return s.n end,
+      list = function(s) return s.list end,
+      break_it = function() error "broken in query" end,
+    },
+  }
+  local g = node:replicate("counter", machine)
+  node:on("propose", function(op) return g:propose(op) end)
+  node:on("read", function(q) return g:read(q) end)
+  node:on("peek", function(q) return g:peek(q) end)
+  node:on("read_f", function() return g:read(function(s, at) return s.n, at.index > 0 end) end)
+  node:on("peek_f", function() return g:peek(function(s) return s.n end) end)
+  node:on("impure", function() return pcall(function() return g:peek(function() return g.name end) end) end)
+  node:on("impure_read", function() return pcall(function() return g:read(function() return node.id end) end) end)
+  node:on("write_in_read", function() return g:read(function(s) s.n = 77 return s.n end) end)
+  node:on("kept", function()
+    local v = { 1 }
+    g:propose { "keep", v = v }
+    v[1] = 2
+    local mine = g:peek { "list" }
+    mine[1][1] = 3
+    local whole = g:peek()
+    whole.list[1][1] = 4
+    return g:peek { "list" }
+  end)
+]]
+
+describe("a group of the script's", function()
+  it("is changed by propose, asked by read, looked at by peek, from any node", function()
+    local sim <close> = sim_of(counter)
+    for i, id in ipairs { "a", "b", "c" } do
+      assert.equal(i, sim:call(id, "propose", { "add", by = 1 }))
+      assert.equal(i, sim:call(id, "read", { "n" }))
+      assert.same(all(i, true), all(sim:call(id, "read_f")))
+    end
+    sim:run(0.5)
+    for _, id in ipairs { "a", "b", "c" } do
+      assert.equal(3, sim:call(id, "peek", { "n" }))
+      assert.equal(3, sim:call(id, "peek_f"))
+      assert.same({ n = 3, list = {} }, sim:call(id, "peek"))
+    end
+    assert(sim:check())
+  end)
+
+  it("copies what comes in and goes out", function()
+    local sim <close> = sim_of(counter)
+    assert.same({ { 1 } }, sim:call("a", "kept"))
+    assert.same({ 9 }, sim:call("a", "propose", { "spoil", v = 9 }))
+    assert.same({ 9 }, sim:call("a", "read", { "list" }))
+  end)
+
+  it("keeps a list of results with its nils, and failures as they are", function()
+    local sim <close> = sim_of(counter)
+    assert.same(all(nil, "not now", "mine"), all(sim:call("b", "propose", { "refuse" })))
+    assert.same(all(true, true, "float"), all(sim:call("b", "propose", { "when" })))
+    assert.same(all(), all(sim:call("b", "propose", { "nothing" })))
+    assert.same(all(nil, 2, nil), all(sim:call("b", "propose", { "many" })))
+  end)
+
+  it("says invalid to a name that it has not", function()
+    local sim <close> = sim_of(counter)
+    assert.same(all(nil, 'counter: apply has no "ad"', "invalid"), all(sim:call("a", "propose", { "ad", by = 1 })))
+    assert.same(all(nil, "counter: apply goes by a name, in [1] (got nothing)", "invalid"),
+      all(sim:call("a", "propose", { by = 1 })))
+    assert.same(all(nil, 'counter: query has no "nn"', "invalid"), all(sim:call("c", "read", { "nn" })))
+    assert.same(all(nil, 'counter: query has no "nn"', "invalid"), all(sim:call("c", "peek", { "nn" })))
+    assert.equal(0, sim:call("a", "read", { "n" }))
+  end)
+
+  it("answers failed, on every replica alike, where apply raises or never ends", function()
+    local sim <close> = sim_of(counter)
+    for _, case in ipairs {
+      { "break_it", "^n.lua:%d+: broken on purpose$" },
+      { "loop", "^n.lua:%d+: ran for more than 1000000%d* instructions$" },
+      { "deep", "stack overflow" },
+      { "bad", "is a function" },
+      { "table_error", "^counter: apply raised a table$" },
+    } do
+      local value, message, code = sim:call("a", "propose", { case[1] })
+      assert.same(all(nil, "failed"), all(value, code))
+      assert.matches(case[2], message)
+    end
+    local value, message, code = sim:call("a", "read", { "break_it" })
+    assert.same(all(nil, "failed"), all(value, code))
+    assert.matches("broken in query", message)
+    assert.equal(5, sim:call("b", "propose", { "add", by = 5 }))
+    sim:run(0.5)
+    local digests = {}
+    for _, id in ipairs { "a", "b", "c" } do digests[#digests + 1] = sim.nodes[id]:group("counter"):status().digest end
+    assert.same({ digests[1], digests[1], digests[1] }, digests)
+    assert(sim:check())
+  end)
+
+  it("draws the same chance on every replica, seeded by the index", function()
+    local sim <close> = sim_of(counter)
+    local n = sim:call("a", "propose", { "chance" })
+    sim:run(0.5)
+    for _, id in ipairs { "a", "b", "c" } do assert.equal(n, sim:call(id, "peek", { "n" })) end
+  end)
+
+  it("takes pure functions alone, and says which upvalue isn't one", function()
+    local sim <close> = sim_of(counter)
+    local ok, message = sim:call("a", "impure")
+    assert.is_false(ok)
+    assert.matches("counter:peek: the function: upvalue `g` is", message, 1, true)
+    local value, code
+    ok, value, message, code = sim:call("a", "impure_read")         -- a global: seen when it is used
+    assert.same(all(true, nil, "failed"), all(ok, value, code))
+    assert.matches("node", message)
+  end)
+
+  it("reads what this node's own proposals did", function()
+    local sim <close> = sim_of(counter .. [[
+      node:on("mine", function()
+        for i = 1, 20 do
+          local n = g:propose { "add", by = 1 }
+          local seen, peeked = g:read { "n" }, g:peek { "n" }
+          if seen < n or peeked < n then return false, n, seen, peeked end
+        end
+        return true
+      end)]])
+    for _, id in ipairs { "a", "b", "c" } do assert.is_true((sim:call(id, "mine"))) end
+  end)
+
+  it("says that nobody leads", function()
+    local sim <close> = sim_of(counter)
+    assert.equal(5, sim:call("a", "propose", { "add", by = 5 }))
+    sim:partition({ "a" }, { "b" }, { "c" })
+    sim:run(3)
+    for _, id in ipairs { "a", "b", "c" } do
+      assert.same(all(nil, id .. " knows no leader of counter", "no_leader"),
+        all(sim:call(id, "propose", { "add", by = 1 })))
+      assert.same(all(nil, id .. " knows no leader of counter", "no_leader"), all(sim:call(id, "read", { "n" })))
+    end
+    assert.equal(5, sim:call("a", "peek", { "n" }))
+    sim:heal()
+    sim:run(2)
+    assert.equal(6, sim:call("a", "propose", { "add", by = 1 }))
+  end)
+end)
+
+describe("a group on a role", function()
+  local store = (counter:gsub("local g = node:replicate%(\"counter\", machine%)",
+    'machine.on = "store" local g = node:replicate("counter", machine)'))
+
+  it("is asked in the same words where no replica is", function()
+    local sim <close> = sim_of(store)
+    assert.equal(3, sim:call("c", "propose", { "add", by = 3 }))
+    assert.equal(3, sim:call("c", "read", { "n" }))
+    assert.same(all(nil, "not now", "mine"), all(sim:call("c", "propose", { "refuse" })))
+    assert.same(all(nil, 'counter: apply has no "ad"', "invalid"), all(sim:call("c", "propose", { "ad" })))
+    assert.same(all(nil, "failed"), (function(v, _, code) return all(v, code) end)(sim:call("c", "propose", { "bad" })))
+    assert.same(all(nil, "counter: peek: c has no replica", "unavailable"), all(sim:call("c", "peek", { "n" })))
+    assert.same(all(nil, "counter: read: c has no replica: ask by name, { name, ... }, not by a function", "invalid"),
+      all(sim:call("c", "read_f")))
+  end)
+
+  it("is not there when its replicas aren't", function()
+    local sim <close> = sim_of(store)
+    sim:kill { "a", "b" }
+    sim:run(1)
+    local v, _, code = sim:call("c", "propose", { "add", by = 1 })
+    assert.is_nil(v)
+    assert.is_true(code == "no_leader" or code == "unavailable" or code == "timeout", tostring(code))
+  end)
+end)
+
+describe("what was acknowledged", function()
+  it("is there after all nodes lost power: the log is replayed", function()
+    local sim <close> = sim_of(counter)
+    for _ = 1, 50 do sim:call("a", "propose", { "add", by = 1 }) end
+    sim:kill { "a", "b", "c" }
+    sim:restart { "a", "b", "c" }
+    sim:run(2)
+    assert.equal(50, sim:call("b", "read", { "n" }))
+    assert(sim:check())
+  end)
+
+  -- sum = acknowledged .. acknowledged + unknown, and all replicas are the same.
+  local function exactly_once(seed)
+    local sim <close> = sim_of(counter, { seed = seed })
+    local acknowledged, unknown, ids = 0, 0, { "a", "b", "c" }
+    sim:between(1, 3):lose(0.1)
+    for round = 1, 12 do
+      local id = ids[(seed + round) % 3 + 1]
+      if round == 3 then sim:kill(ids[seed % 3 + 1]) end
+      if round == 5 then sim:partition({ ids[(seed + 1) % 3 + 1] }, { ids[seed % 3 + 1], ids[(seed + 2) % 3 + 1] }) end
+      if round == 6 then sim:restart(ids[seed % 3 + 1]) end
+      if round == 9 then sim:heal() end
+      local value, _, code = sim:call(id, "propose", { "add", by = 1 })
+      if value then acknowledged = acknowledged + 1
+      elseif code == "unknown" or code == "failed" then unknown = unknown + 1 end
+      sim:run(0.1)
+    end
+    sim:heal()
+    sim:run(3)
+    local n = assert(sim:call("a", "read", { "n" }))
+    assert(n >= acknowledged and n <= acknowledged + unknown, ("%d, %d, %d"):format(n, acknowledged, unknown))
+    sim:run(1)
+    for _, id in ipairs(ids) do assert.equal(n, sim:call(id, "peek", { "n" })) end
+    assert(sim:check())
+    return acknowledged
+  end
+
+  it("is counted once, over kills and partitions, in 100 runs", function()
+    local total = 0
+    for seed = 1, 100 do total = total + exactly_once(seed) end
+    assert.is_true(total > 600, tostring(total))
+  end)
+end)
