@@ -159,9 +159,9 @@ static bool liveness_phase(struct lab *lab) {
 }
 
 static void judge_history(struct lab *lab) {
-    lab_shadow_witness(lab);
+    bool witness = lab_shadow_witness(lab);
     struct orr_verdict v;
-    struct orr_check_config cfg = { .alloc = &lab->alloc, .witness = true };
+    struct orr_check_config cfg = { .alloc = &lab->alloc, .witness = witness };
     if (orr_check_linearizable(lab->ops, lab->n_ops, &cfg, &v) < 0) {
         lab->out_of_memory = true;
         return;

@@ -66,7 +66,8 @@ bool lab_exempt(const struct lab *lab, size_t node);     /* its disk was lost or
 int lab_shadow_new(struct lab *lab);
 void lab_shadow_free(struct lab *lab);
 void lab_shadow_commit(struct lab *lab, const struct orr_trace_commit *c);       /* each index once, in order */
-void lab_shadow_witness(struct lab *lab);       /* writes `order` into the history */
+/* Writes `order` into the history; false: the log has no set of the kv machine, so there is none. */
+bool lab_shadow_witness(struct lab *lab);
 
 /* -- disks.c: claims of messages against durable disk images ------------------------------------------------------- */
 int lab_disks_new(struct lab *lab);

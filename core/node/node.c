@@ -33,6 +33,7 @@ void orri_node_init(struct orr_node *n) {
 
 void orr_node_free(struct orr_node *n) {
     if (!n) return;
+    n->in_turn = true;                              /* whoever is told now asks the world for nothing */
     orri_heap_clear(&n->heap);                      /* first: every timer in it is still alive */
     orri_services_free(n);
     orri_host_clear(n);
