@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "orrb.h"
+#include "orrb_listen.h"
 #include "orrb_script.h"
 
 struct orrb_node {
@@ -293,6 +294,8 @@ static int boot(lua_State *L) {
     lua_setfield(L, -2, "rpc");
     orrb_group_open(L, &n->host);
     lua_setfield(L, -2, "groups");
+    orrb_listen_open(L, &n->host);
+    lua_setfield(L, -2, "listeners");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);
     lua_call(L, 2, 1);
     n->declare = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -339,7 +342,9 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
 void orrb_node_free(struct orrb_node *n, bool crashed) {
     if (!n) return;
     if (n->node && !crashed) orr_node_free(n->node);
+    if (crashed) orrb_listen_crashed(&n->host);
     if (n->L) lua_close(n->L);
+    orrb_listen_clear(&n->host);
     orrb_rpc_clear(&n->host);
     orrb_machines_clear(&n->host);
     orrb_tasks_clear(&n->host.tasks, crashed);

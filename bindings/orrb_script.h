@@ -5,12 +5,14 @@
 #include "orrb_task.h"
 
 struct orrb_handler;
+struct orrb_listener;
 struct orrb_machine_spec;
 
 struct orrb_host {
     const char *name;               /* of the node */
     struct orrb_tasks tasks;
     struct orrb_handler *handlers;
+    struct orrb_listener *listeners;
     struct orrb_machine_spec *machines;
 };
 

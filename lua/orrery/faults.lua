@@ -215,8 +215,7 @@ local function each(ids, f)
     local done, why, what = f(id)
     if done == nil and ok then ok, message, code = nil, why, what end
   end
-  if ok then return true end
-  return nil, message, code
+  return ok, message, code
 end
 
 local function start(sim, id, disk)

@@ -8,6 +8,7 @@ return later.guard("orrery", {
   cluster = cluster.new,
   topology = require "orrery.topology",
   raft = require "orrery.raft".new,
+  resp = require "orrery.resp".open(),
   sim = require "orrery.sim".new,
   show = require "orrery.show".show,
   pack = core.value.pack,

@@ -10,7 +10,7 @@ local function set_of(text)
   return set
 end
 
-later.orrery = set_of [[connect start paxos ring clock hlc job lines array records placement jump resp
+later.orrery = set_of [[connect start paxos ring clock hlc job lines array records placement jump
   recipes bench workload]]
 later.node = set_of [[members clock time secret shard register ring transaction lock singleton]]
 later.sim = set_of [[seek back branch eval reload when mutate replay rot misdirect freeze_clock timeline why

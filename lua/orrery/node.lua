@@ -2,7 +2,7 @@
 --
 -- bindings/orrb_node.c calls boot(host, text), which makes the node, and the function that it returns once the node's
 -- disk is open: that runs the top level, which only declares. host is the C side: new, replicate, listen, log, seed,
--- status, show, save, load, stop, and the tables tasks, rpc, groups. What is declared is checked here, so that a
+-- status, show, save, load, stop, and the tables tasks, rpc, groups, listeners. What is declared is checked here, so a
 -- complaint points at the script's line; C turns it into calls of the core. rehearse(text) does all of it on a host
 -- that does nothing, to find mistakes before processes are started.
 local cluster = require "orrery.cluster"
@@ -13,6 +13,7 @@ local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local raft = require "orrery.raft"
+local resp = require "orrery.resp"
 local rpc = require "orrery.rpc"
 local show = require "orrery.show".show
 local task = require "orrery.task"
@@ -42,14 +43,13 @@ local function listen(self, name, service, opts)
     error(("%s: node %s has no listener %s in the cluster file%s"):format(what, self.own.id, options.got(name),
       options.hint(name, known)), 3)
   end
-  if type(service) == "function" then
-    error(("%s %s: a function is not available as a service in this version of Orrery (%s); group:resp() is"):format(
-      what, name, later.version), 3)
-  end
-  if type(service) ~= "table" or service.service ~= "resp" or not self.handles[service.group] then
-    error(("%s %s: the service must be group:resp() (got %s)"):format(what, name, options.got(service)), 3)
-  end
   what = what .. " " .. name
+  local served = resp.served(service)
+  local group_of = not served and type(service) == "table" and service.service == "resp" and service.group
+  if type(service) ~= "function" and not served and not self.handles[group_of] then
+    local complaint = "%s: the service must be a function, orrery.resp.serve{...} or group:resp() (got %s)"
+    error(complaint:format(what, options.got(service)), 3)
+  end
   local limits = options.check(opts == nil and {} or opts, listen_options, what, 3).limits
   local clients = limits.clients or 1 << 28
   if limits.client and limits.client > clients then
@@ -59,7 +59,14 @@ local function listen(self, name, service, opts)
   if self.listening[name] then error(what .. ": listens already", 3) end
   self.listening[name] = true
   warn_beyond(self, name, self.own.listen[name])
-  self.host.listen(name, self.own.listen[name], self.handles[service.group], limits.client, limits.clients)
+  local address, listeners = self.own.listen[name], self.host.listeners
+  if served then
+    listeners.serve(name, address, served.commands, limits.client, limits.clients, served.calls_max)
+  elseif group_of then
+    self.host.listen(name, address, self.handles[group_of], limits.client, limits.clients)
+  else
+    listeners.accept(name, address, service, limits.client, limits.clients)
+  end
 end
 
 -- -- The node object ------------------------------------------------------------------------------------------------
@@ -173,7 +180,7 @@ local function new_environment(self)
   local env = environment.script()
   env.orrery = later.guard("orrery", {
     version = later.version, cluster = cluster.new, topology = cluster.topology(), show = show,
-    raft = raft.new,
+    raft = raft.new, resp = resp.open(),
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     pack = core.value.pack, unpack = core.value.unpack, hash = core.hash.word, map = core.map.new,
   }, later.orrery)
@@ -250,7 +257,7 @@ function node.idle_host(over)
   local function room(t) return setmetatable(t, { __index = function() return nothing end }) end
   local host = room {
     replicate = function() return true end, seed = function() return 1 end,
-    tasks = room { spawn = function() return nil, 0 end }, rpc = room {}, groups = room {},
+    tasks = room { spawn = function() return nil, 0 end }, rpc = room {}, groups = room {}, listeners = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host
@@ -260,7 +267,8 @@ end
 -- everything, within so many bytes of memory.
 function node.rehearse(text, bytes_max)
   local serves = {}
-  local host = node.idle_host { listen = function(name) serves[name] = true end }
+  local function serve(name) serves[name] = true end
+  local host = node.idle_host { listen = serve, listeners = { serve = serve, accept = serve } }
   local ok, message = environment.limited(function() node.boot(host, text)() end, bytes_max)
   if ok then return serves end
   return nil, message

@@ -101,6 +101,28 @@ function orrery.pack(value) end
 ---@return string? code                 "invalid"
 function orrery.unpack(bytes) end
 
+---@class orrery.resp
+---@field OK table                      the reply +OK: { ok = "OK" }
+orrery.resp = {}
+
+---Commands of Redis's protocol for node:listen. Each command is a task; how many arguments it takes comes from its
+---function's parameters. Results become the reply: a string, an integer, nil or false (null), true (1), an array,
+---{ ok = ... }, { err = "CODE text" }; nil, message, code an error. A client's commands run one after the other; with
+---pipeline they begin in order and may overlap.
+---
+---    node:listen("resp", orrery.resp.serve { GET = function(key) return kv:read { "get", key = key } end })
+---@param commands table<string, function>
+---@param options? { pipeline?: boolean }
+---@return orrery.Service service
+function orrery.resp.serve(commands, options) end
+
+---The integer that a client wrote; where it wrote none, Redis's error is the reply of the command that asks.
+---
+---    orrery.resp.integer "12"                           --> 12
+---@param text string|integer
+---@return integer n
+function orrery.resp.integer(text) end
+
 ---A hash of bytes, 64 bits (XXH3), the same everywhere; of any value: orrery.hash(orrery.pack(v)).
 ---
 ---    orrery.hash "key" % 16                             --> 3
@@ -1211,11 +1233,47 @@ function node:replicate(name, spec) end
 ---@class orrery.ListenOptions
 ---@field limits? orrery.ListenLimits
 
----Serves the listener of that name in the cluster file.
+---A client's connection, in the task that is its own: that ends when the client goes, and when it ends the connection
+---is closed.
+---@class orrery.Connection
+Connection = {}
+
+---So many bytes, or fewer before the client's end; or a line, without its end ("l", the default). Waits.
+---
+---    local name = conn:read "l"
+---@param what? integer|"l"
+---@return string? bytes
+---@return string? message
+---@return string? code                 "closed": no more comes
+function Connection:read(what) end
+
+---Lines until the client's end. Waits.
+---
+---    for line in conn:lines() do conn:write(line .. "\n") end
+---@return fun(): string?
+function Connection:lines() end
+
+---Waits while the client doesn't read.
+---
+---    assert(conn:write "hello\n")
+---@param bytes string
+---@return true? ok
+---@return string? message
+---@return string? code                 "closed"
+function Connection:write(bytes) end
+
+---What was written still goes out. Twice is once.
+---
+---    conn:close()
+function Connection:close() end
+
+---Serves the listener of that name in the cluster file: by a group, by commands, or by a function, which is a task for
+---each connection.
 ---
 ---    node:listen("resp", kv:resp())
 ---    node:listen("resp", kv:resp(), { limits = { clients = 64 << 20 } })
+---    node:listen("echo", function(conn) for line in conn:lines() do conn:write(line .. "\n") end end)
 ---@param name string
----@param service orrery.Service
+---@param service orrery.Service|fun(conn: orrery.Connection)
 ---@param options? orrery.ListenOptions
 function node:listen(name, service, options) end

@@ -190,10 +190,8 @@ describe("a node script", function()
     { "node:listen('http', 1)", [[n.lua:1: node:listen: node a has no listener "http" in the cluster file]] },
     { "node:listen('rsep', 1)",
       [[n.lua:1: node:listen: node a has no listener "rsep" in the cluster file (nearest: 'resp')]] },
-    { "node:listen('resp', 1)", "n.lua:1: node:listen resp: the service must be group:resp() (got 1)" },
-    { "node:listen('resp', print)",
-      "n.lua:1: node:listen resp: a function is not available as a service in this version of Orrery (0.1.0); " ..
-        "group:resp() is" },
+    { "node:listen('resp', 1)",
+      "n.lua:1: node:listen resp: the service must be a function, orrery.resp.serve{...} or group:resp() (got 1)" },
     { listens .. "7)", "n.lua:2: node:listen resp: options must be a table (got 7)" },
     { listens .. "{ limit = {} })", "n.lua:2: node:listen resp: 'limit' is unknown (nearest: 'limits')" },
     { listens .. "{ limits = { client = 'x' } })",
