@@ -233,18 +233,20 @@ static void resume(struct orrb_task *t) {
     release(t);
 }
 
+/* A turn has several passes: their time counts from its begin, and one task is resumed in each. */
 bool orrb_tasks_turn(struct orrb_tasks *all) {
     struct orr_world *w = all->world;
-    orr_time until = all->first ? w->ops->fresh(w) + TIME_A_TURN : 0;
+    orr_time until = orr_node_now(all->node) + TIME_A_TURN;
     bool any = false;
     for (int i = 0; all->first && i < RESUMES_A_TURN; i++) {
-        if (i % 64 == 63 && w->ops->fresh(w) >= until) break;
+        if (i % 64 == 1 && w->ops->fresh(w) >= until) break;
         struct orrb_task *t = all->first;
         all->first = t->next;
         if (!all->first) all->last = NULL;
         resume(t);
         any = true;
     }
+    if (all->first) orr_node_soon(all->node);
     return any;
 }
 

@@ -168,10 +168,14 @@ static struct orri_question *question_new(struct orri_peer *from, const struct o
     return q;
 }
 
-static orr_time deadline_of(const struct orr_node *n, const struct orri_message *m, orr_time clock) {
+/* What a handler may hand on ends a reserve before its asker's time; the handler itself half of that later, so that it
+ * can still answer about a callee that was late. */
+static orr_time deadline_of(const struct orr_node *n, const struct orri_message *m, orr_time clock, orr_time *grace) {
+    *grace = 0;
     if (m->kind == ORRI_MESSAGE_CAST || m->when == ORR_NEVER) return ORR_NEVER;
     orr_time left = m->when - clock, reserve = left / 20 < RESERVE_MAX ? left / 20 : RESERVE_MAX;
     if (left <= 0) return n->now;
+    *grace = reserve / 2;
     return n->now + (left < LEFT_MAX ? left - reserve : LEFT_MAX);
 }
 
@@ -182,18 +186,18 @@ static int refusal(const struct orr_node *n, orr_time deadline) {
     return n->host.n_asked >= n->cfg.calls_max ? ORR_EOVERLOADED : 0;
 }
 
-static int hand_over(struct orri_question *q) {
+static int hand_over(struct orri_question *q, orr_time grace) {
     struct orr_node *n = q->node;
     struct orri_host *h = &n->host;
     if (!h->ops || !h->ops->asked) return ORR_EINVALID;
-    if (q->asked.deadline != ORR_NEVER && orri_heap_set(&n->heap, &q->alarm.timer, q->asked.deadline) < 0)
+    if (q->asked.deadline != ORR_NEVER && orri_heap_set(&n->heap, &q->alarm.timer, q->asked.deadline + grace) < 0)
         return ORR_EOVERLOADED;
     return h->ops->asked(h->ud, &q->asked);
 }
 
 static void asked(struct orri_peer *from, const struct orri_message *m, orr_time clock) {
     struct orr_node *n = from->node;
-    orr_time deadline = deadline_of(n, m, clock);
+    orr_time grace, deadline = deadline_of(n, m, clock, &grace);
     int rc = refusal(n, deadline);
     struct orri_question *q = rc == 0 ? question_new(from, m, deadline) : NULL;
     if (rc == 0 && !q) rc = ORR_EOVERLOADED;
@@ -203,7 +207,7 @@ static void asked(struct orri_peer *from, const struct orri_message *m, orr_time
         orri_carry_asked(q, m->kind == ORRI_MESSAGE_READ);
         return;
     }
-    if (rc == 0) rc = hand_over(q);
+    if (rc == 0) rc = hand_over(q, grace);
     if (rc == 0) return;            /* it may be answered by now */
     if (m->kind == ORRI_MESSAGE_CAST) n->host.casts_dropped++;
     if (q) orri_rpc_answer(q, rc, nothing);

@@ -215,7 +215,8 @@ local function each(ids, f)
     local done, why, what = f(id)
     if done == nil and ok then ok, message, code = nil, why, what end
   end
-  return ok, message, code
+  if ok then return true end
+  return nil, message, code
 end
 
 local function start(sim, id, disk)

@@ -26,7 +26,21 @@ local function sessions(path)
   return commands
 end
 
-for _, name in ipairs { "raft-by-hand" } do
+-- What is typed at the prompt of `$ orrery repl ...`, each line with the virtual time that stands before it: the
+-- program gets it through a pipe, and says the time itself.
+local function typed(command)
+  local input = {}
+  for line in command.prints:gmatch "[^\n]+" do
+    local text = line:match "^%d+%.%d%d%d> (.*)$"
+    if text then
+      input[#input + 1] = ("do io.write((\"%%.3f> \"):format(sim:now()), %q, '\\n') end"):format(text)
+      input[#input + 1] = text
+    end
+  end
+  return table.concat(input, "\n") .. "\n"
+end
+
+for _, name in ipairs { "raft-by-hand", "counter", "gossip", "shop", "election" } do
   describe("examples/" .. name, function()
     it("does what its README shows", function()
       os.execute(("cp -r 'examples/%s' '%s'"):format(name, folder.path))
@@ -34,10 +48,37 @@ for _, name in ipairs { "raft-by-hand" } do
       assert.is_true(#commands > 0)
       for _, command in ipairs(commands) do
         folder:write("command", command.line)
-        os.execute(("cd '%s/%s' && PATH=\"../bin:$PATH\" sh ../command >../out 2>&1 </dev/null")
+        folder:write("input", command.line:find "^orrery repl" and typed(command) or "")
+        os.execute(("cd '%s/%s' && PATH=\"../bin:$PATH\" sh ../command >../out 2>&1 <../input")
           :format(folder.path, name))
         assert.equal(command.prints, folder:read "out", command.line)
       end
     end)
   end)
 end
+
+it("examples/gossip has a spec that holds", function()
+  local run = "'%s' /usr/bin/busted --output=spec/lines.lua --filter='seed 2' examples/gossip/spec.lua >'%s/out' 2>&1"
+  os.execute(run:format(program, folder.path))
+  assert.matches("12 passed, 0 failed\n$", folder:read "out")
+end)
+
+-- README's own: the files whose text begins with their name, then the session and the spec.
+it("README's replicated script does what stands there", function()
+  local file = assert(io.open "README.md")
+  local text = file:read "a"
+  file:close()
+  os.execute(("mkdir -p '%s/poll'"):format(folder.path))
+  for block in text:gmatch "```lua\n(.-)```" do
+    local path = block:match "^%-%- (poll/[%w.]+)\n"
+    if path then folder:write(path, block) end
+  end
+  local session = assert(text:match "```text\n%$ orrery repl poll/cluster.lua\n(.-)```")
+  folder:write("input", typed { prints = session })
+  local run = "cd '%s' && PATH=\"$PWD/bin:$PATH\" sh -c '%s' >out 2>&1 <input"
+  os.execute(run:format(folder.path, "orrery repl poll/cluster.lua"))
+  assert.equal(session, folder:read "out")
+  os.execute(("cp spec/lines.lua '%s'"):format(folder.path))
+  os.execute(run:format(folder.path, "orrery /usr/bin/busted --output=lines.lua poll/spec.lua"))
+  assert.matches("1 passed, 0 failed\n$", folder:read "out")
+end)

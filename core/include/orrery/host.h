@@ -37,7 +37,8 @@ struct orr_asked {                  /* the node's; until orr_node_answer */
     orr_id from;                    /* who asked, proven by its connection; this node itself for its own */
     const char *from_name;          /* the node's, for its life */
     bool cast;                      /* nobody waits for the answer */
-    orr_time deadline;              /* by this node's now: what the asker has left, less a reserve; ORR_NEVER: none */
+    orr_time deadline;              /* by this node's now, ORR_NEVER: none. What the asker has left, less a reserve:
+                                     * what is handed on ends then, and the question itself a little later */
     struct orr_slice name, args;    /* borrowed during asked(): hold (orr_hold) what is kept */
     void *owner;                    /* the host's */
 };
