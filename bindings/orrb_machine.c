@@ -24,43 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orrb_pack.h"
-#include "orrb_script.h"
+#include "orrb_machine.h"
 
 enum { HEAD = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
 #define MAGIC "orrlua1"
 
-struct orrb_machine_spec {
-    struct orrb_machine_spec *next;
-    struct machine *machine;        /* that lives, or NULL: a crash in the simulator takes the node, but not this */
-    lua_State *L;
-    int init, apply, query, upgrade;        /* references; LUA_NOREF: none. apply, query: a function, or a table of
-                                             * them */
-    lua_Integer version;
-    int64_t steps_max;
-    char name[33];                  /* the group's */
-};
-struct machine {
-    struct orrb_machine_spec *spec;
-    struct orr_chunks *chunks;
-    int state;                      /* reference */
-    uint64_t chain, ops, check_at;
-    struct orrb_buffer out;         /* results */
-    struct orrb_buffer packed;      /* the state */
-    struct orrb_buffer image;       /* being given out, or being put together */
-    size_t given;
-    bool frozen;
-};
-
 /* -- Calling Lua -------------------------------------------------------------------------------------------------- */
-struct call {
-    struct machine *m;
-    const struct orr_at *at;
-    struct orr_slice bytes;
-    int functions;                  /* reference of apply or query */
-    const char *what;
-};
-
 static void push_at(lua_State *L, const struct orr_at *at) {
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, (lua_Integer)at->index);
@@ -90,7 +59,7 @@ static void pack_failure(lua_State *L, struct machine *m, const char *code) {
 }
 
 /* No function for the op at idx, or no op. */
-static void pack_unknown(lua_State *L, const struct call *c, int idx) {
+static void pack_unknown(lua_State *L, const struct orrb_machine_call *c, int idx) {
     const char *group = c->m->spec->name;
     int kind = lua_istable(L, idx) ? lua_rawgeti(L, idx, 1) : LUA_TNONE;
     if (c->functions == LUA_NOREF) {
@@ -104,9 +73,17 @@ static void pack_unknown(lua_State *L, const struct call *c, int idx) {
     pack_failure(L, c->m, "invalid");
 }
 
+/* For people: the function at the top. */
+static void name_place(lua_State *L, const char *what, char place[ORRB_PLACE_MAX]) {
+    lua_Debug info;
+    lua_pushvalue(L, -1);
+    lua_getinfo(L, ">S", &info);
+    snprintf(place, ORRB_PLACE_MAX, "%s (%s:%d)", what, info.short_src, info.linedefined);
+}
+
 /* Protected. Leaves the packed results in m->out. */
 static int run(lua_State *L) {
-    const struct call *c = lua_touserdata(L, 1);
+    struct orrb_machine_call *c = lua_touserdata(L, 1);
     struct machine *m = c->m;
     if (orrb_value_unpack(L, c->bytes.at, c->bytes.size, 0) < 0) lua_pushnil(L);
     int op = lua_gettop(L);
@@ -114,6 +91,7 @@ static int run(lua_State *L) {
         pack_unknown(L, c, op);
         return 0;
     }
+    if (m->expose.looking) name_place(L, c->what, c->place);
     lua_insert(L, -2);
     lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
     lua_insert(L, -2);
@@ -127,7 +105,7 @@ static int run(lua_State *L) {
 
 /* Protected, with what was raised as the second argument. */
 static int run_failed(lua_State *L) {
-    const struct call *c = lua_touserdata(L, 1);
+    const struct orrb_machine_call *c = lua_touserdata(L, 1);
     if (lua_type(L, 2) != LUA_TSTRING)              /* what else it is may be told otherwise by another replica */
         lua_pushfstring(L, "%s: %s raised a %s", c->m->spec->name, c->what, luaL_typename(L, 2));
     pack_failure(L, c->m, "failed");
@@ -139,7 +117,7 @@ static bool is_memory(lua_State *L) {
     return lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "not enough memory") == 0;
 }
 
-static int perform(struct call *c) {
+int orrb_machine_perform(struct orrb_machine_call *c) {
     const struct orrb_machine_spec *spec = c->m->spec;
     lua_State *L = spec->L;
     int top = lua_gettop(L);
@@ -147,7 +125,8 @@ static int perform(struct call *c) {
     lua_pushlightuserdata(L, c);
     int rc = orrb_pure_call(L, 1, spec->steps_max, c->at->index);
     if (rc != LUA_OK && is_memory(L)) rc = LUA_ERRMEM;
-    if (rc != LUA_OK && rc != LUA_ERRMEM) {
+    c->raised = rc != LUA_OK && rc != LUA_ERRMEM;
+    if (c->raised) {
         lua_pushcfunction(L, run_failed);
         lua_insert(L, -2);
         lua_pushlightuserdata(L, c);
@@ -182,15 +161,19 @@ static int init_state(lua_State *L) {
     return pack_state(L);
 }
 
-static int protect(struct machine *m, lua_CFunction f) {
+int orrb_machine_protect(struct machine *m, lua_CFunction f, char *why, size_t why_size) {
     lua_State *L = m->spec->L;
     int top = lua_gettop(L);
     lua_pushcfunction(L, f);
     lua_pushlightuserdata(L, m);
     int rc = orrb_pure_call(L, 1, m->spec->steps_max, 0);
+    if (rc != LUA_OK && is_memory(L)) rc = LUA_ERRMEM;
+    if (rc != LUA_OK && why && lua_isstring(L, -1)) snprintf(why, why_size, "%s", lua_tostring(L, -1));
     lua_settop(L, top);
     return rc == LUA_OK ? 0 : rc == LUA_ERRMEM ? -ENOMEM : ORR_EFAILED;
 }
+
+static int protect(struct machine *m, lua_CFunction f) { return orrb_machine_protect(m, f, NULL, 0); }
 
 static int chain_state(struct machine *m) {
     int rc = protect(m, pack_state);
@@ -203,9 +186,11 @@ static int chain_state(struct machine *m) {
 /* -- The table ---------------------------------------------------------------------------------------------------- */
 static int machine_apply(void *x, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink) {
     struct machine *m = x;
-    struct call c = { m, at, op, m->spec->apply, "apply" };
-    int rc = perform(&c);
+    struct orrb_machine_call c = { m, at, op, m->spec->apply, "apply", false, "" };
+    orrb_expose_before(m);
+    int rc = orrb_machine_perform(&c);
     if (rc < 0) return rc;
+    orrb_expose_applied(&c);
     m->chain = orri_hash64(m->out.at, m->out.size, orri_mix64(m->chain, at->index));
     m->ops++;
     if (sink) sink->ops->text(sink, m->out.at, m->out.size);
@@ -216,8 +201,10 @@ static void machine_advance(void *x, const struct orr_at *at) { (void)x, (void)a
 
 static int machine_query(void *x, const struct orr_at *at, struct orr_slice question, struct orr_sink *sink) {
     struct machine *m = x;
-    struct call c = { m, at, question, m->spec->query, "query" };
-    int rc = perform(&c);
+    struct orrb_machine_call c = { m, at, question, m->spec->query, "query", false, "" };
+    orrb_expose_before(m);
+    int rc = orrb_machine_perform(&c);
+    if (rc == 0) orrb_expose_asked(m, c.place);
     if (rc == 0) sink->ops->text(sink, m->out.at, m->out.size);
     return rc;
 }
@@ -324,6 +311,7 @@ static int machine_restore_end(void *x) {
 
 static void drop(struct machine *m) {
     m->spec->machine = NULL;
+    orrb_expose_clear(m);
     orrb_buffer_free(NULL, &m->out);
     orrb_buffer_free(NULL, &m->packed);
     orrb_buffer_free(NULL, &m->image);
@@ -358,6 +346,7 @@ static int machine_create(void **out, const struct orr_machine_config *cfg) {
         .image = { .alloc = &orr_alloc_libc },
     };
     spec->machine = m;
+    orrb_expose_init(m);
     int rc = protect(m, make_place);
     if (rc == 0) rc = protect(m, init_state);
     if (rc == 0) *out = m;
@@ -395,7 +384,8 @@ struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h
     luaL_checktype(L, idx, LUA_TTABLE);
     struct orrb_machine_spec *spec = calloc(1, sizeof *spec);
     if (!spec) luaL_error(L, "not enough memory");
-    spec->init = spec->apply = spec->query = spec->upgrade = LUA_NOREF;
+    spec->init = spec->apply = spec->query = spec->upgrade = spec->changed = LUA_NOREF;
+    spec->host = h;
     spec->L = h->tasks.L;
     spec->next = h->machines;
     h->machines = spec;
@@ -403,6 +393,7 @@ struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h
     spec->apply = reference(L, idx, "apply");
     spec->query = reference(L, idx, "query");
     spec->upgrade = reference(L, idx, "upgrade");
+    spec->changed = reference(L, idx, "changed");
     snprintf(spec->name, sizeof spec->name, "%s", orrb_text_field(L, idx, "name", NULL));
     spec->version = orrb_integer_field(L, idx, "version", 1);
     spec->steps_max = orrb_integer_field(L, idx, "steps", 10000000);
@@ -424,10 +415,15 @@ int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int i
     if (idx == 0) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
     } else {
+        char place[ORRB_PLACE_MAX] = "";
+        orrb_expose_before(m);
         lua_pushvalue(L, idx);
+        if (m->expose.looking) name_place(L, "the function", place);
         lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
         push_at(L, at);
-        if (orrb_pure_call(L, 2, m->spec->steps_max, at->index) != LUA_OK) {
+        int rc = orrb_pure_call(L, 2, m->spec->steps_max, at->index);
+        orrb_expose_asked(m, place);
+        if (rc != LUA_OK) {
             lua_pushnil(L);
             lua_insert(L, -2);
             lua_pushliteral(L, "failed");

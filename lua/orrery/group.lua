@@ -3,6 +3,7 @@
 -- The machine is one written in C (`machine = "kv"`) or the spec's own functions, which must be pure. Ops, questions
 -- and results are copied on their way in and out; the state is where only they reach it.
 local cluster = require "orrery.cluster"
+local core = require "orrery.core"
 local later = require "orrery.later"
 local options = require "orrery.options"
 
@@ -93,14 +94,25 @@ local function check_machine(checked, what)
   end
 end
 
--- Must be pure, and so must each of a table. A complaint names the upvalue.
-local function check_pure(self, f, name, what, level)
+-- Must be pure, and so must each of a table. A complaint names the upvalue. What they were is added to `seen`.
+local function check_pure(self, f, name, what, level, seen)
   if type(f) == "table" then
-    for key, each in pairs(f) do check_pure(self, each, name .. "." .. key, what, level + 1) end
+    for key, each in pairs(f) do check_pure(self, each, name .. "." .. key, what, level + 1, seen) end
     return
   end
-  local ok, message = pcall(self.check_pure, f, name)
+  local ok, message, parts = pcall(self.check_pure, f, name)
   if not ok then error(what .. ": " .. message, level + 1) end
+  if seen then seen[#seen + 1] = { f = f, name = name, parts = parts } end
+end
+
+-- f() -> nil, or which constant is not any more what it was.
+local function what_changed(seen)
+  return function()
+    for _, was in ipairs(seen) do
+      local message = core.pure.changed(was.f, was.name, was.parts)
+      if message then return message end
+    end
+  end
 end
 
 -- -- The object --------------------------------------------------------------------------------------------------
@@ -177,9 +189,11 @@ function group.replicate(self, name, spec)
   if self.handles[name] then error(what .. ": a group of that name is declared already", 3) end
   local on, machine = replicas(self, checked.on, what), nil
   if not checked.machine then
+    local seen = {}
     for _, key in ipairs { "init", "apply", "query", "upgrade" } do
-      if checked[key] then check_pure(self, checked[key], key, what, 3) end
+      if checked[key] then check_pure(self, checked[key], key, what, 3, seen) end
     end
+    checked.changed = what_changed(seen)
     checked.name, checked.steps = name, checked.steps or self.plan.cluster.limits.steps
     machine = self.host.groups.declare(checked)
   end

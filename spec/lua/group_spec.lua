@@ -6,9 +6,9 @@ teardown(function() folder:remove() end)
 
 local made = 0
 -- A cluster of three with that script, roles after the ids, and a simulation of it in which somebody leads.
-local function sim_of(script, opts, more)
+local function sim_of(script, opts, more, name)
   made = made + 1
-  local name = "g" .. made
+  name = name or "g" .. made
   folder:write(name .. "/n.lua", script)
   local path = folder:write(name .. "/c.lua", ([[
     return orrery.cluster { name = "%s", node = "n.lua", %s nodes = {
@@ -249,5 +249,85 @@ describe("what was acknowledged", function()
     local total = 0
     for seed = 1, 100 do total = total + exactly_once(seed) end
     assert.is_true(total > 600, tostring(total))
+  end)
+end)
+
+describe("a simulated run", function()
+  -- Runs ops until something is found: what, in one line without where and how to see it again.
+  local function found(script, name, q)
+    name = name or "propose"
+    local sim <close> = sim_of(script .. [[
+      local g = node:replicate("g", machine)
+      node:on("propose", function(op) return g:propose(op) end)
+      node:on("read", function(q) return g:read(q) end)
+      node:on("look", function() return g:read(function(s) s.x = (s.x or 0) + 1 return 1 end) end)]])
+    for i = 1, 60 do
+      sim:call("a", name, q or { "op", i = i })
+      local ok, message = sim:check()
+      if not ok then
+        return (message:gsub("^g%d+, seed 1, at [%d.]+: crash: node %a ended: ", ""):gsub("; again: .*", ""))
+      end
+    end
+  end
+
+  it("finds a state that is not plain data", function()
+    assert.equal("g: state.list[1] is a function: a state is plain data, and so are its snapshots", found [[
+      local machine = { init = function() return { list = {} } end, apply = { op = function(s, op)
+        s.list[1] = function() return 1 end
+      end } }]])
+  end)
+
+  it("finds results that depend on how a table is laid out", function()
+    assert.equal("g: apply (n.lua:1) gave other results when it was run again, on the same state after its snapshot",
+      found [[local machine = { init = function() return { t = {} } end, apply = { op = function(s, op)
+        s.t[#s.t + 1] = op.i
+        if #s.t > 3 then s.t[2] = nil end
+        s.t[op.i * 2] = op.i
+        return #s.t
+      end } }]])
+  end)
+
+  it("finds an apply that raises and has changed the state", function()
+    assert.equal("g: apply (n.lua:1) raised and has changed the state: check first, then change",
+      found [[local machine = { init = function() return { n = 0 } end, apply = { op = function(s, op)
+        s.n = s.n + 1
+        error "too late"
+      end } }]])
+  end)
+
+  it("finds a query that changes something, by the line where it begins", function()
+    local script = [[local machine = { init = function() return { n = 0 } end, apply = { op = function() end },
+      query = { q = function(s) s.n = s.n + 1 return s.n end } }]]
+    assert.equal("g: query (n.lua:2) changes the state", found(script, "read", { "q" }))
+    assert.equal("g: the function (n.lua:5) changes the state", found(script, "look"))
+  end)
+
+  it("finds an upvalue that apply changes, and a constant that somebody else did", function()
+    assert.equal("g: apply.op: upvalue `n` has changed since it was handed over",
+      found [[local n = 0 local machine = { apply = { op = function() n = n + 1 return n end } }]])
+    local script = [[local limits = { n = 1 } local machine = { apply = { op = function() return limits.n end } }]]
+    local sim <close> = sim_of(script .. [[
+      local g = node:replicate("g", machine)
+      node:on("propose", function(op) return g:propose(op) end)
+      node:on("constant", function() limits.n = limits.n + 1 end)]])
+    sim:call("b", "constant")
+    for _ = 1, 60 do sim:call("a", "propose", { "op" }) end
+    local _, message = sim:check()
+    assert.matches("node b ended: g: apply.op: upvalue `limits` has changed since it was handed over", message, 1, true)
+  end)
+
+  it("finds nothing where there is nothing, and is the same each time", function()
+    local digests = {}
+    for i = 1, 2 do
+      local sim <close> = sim_of(counter, { seed = 5 }, nil, "again")
+      for k = 1, 40 do
+        sim:call("a", "propose", { "keep", v = { k, { x = k } } })
+        sim:call("b", "read", { "list" })
+        sim:call("b", "propose", { "break_it" })
+      end
+      assert(sim:check())
+      digests[i] = sim:digest()
+    end
+    assert.equal(digests[1], digests[2])
   end)
 end)
