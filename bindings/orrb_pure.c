@@ -256,7 +256,9 @@ static void walk_table(struct walk *w, const struct place *at, int table) {
     if (lua_getmetatable(L, table)) {
         lua_pop(L, 1);
         const char *name = named(L, table, "");
-        complain(w, at, *name ? lua_pushfstring(L, "is %s", name) : "is a table with a metatable");
+        bool ours = strchr(name, '.') || strcmp(name, "node") == 0;         /* node.config; but: a channel */
+        const char *what = ours ? "is %s" : "is a %s";
+        complain(w, at, *name ? lua_pushfstring(L, what, name) : "is a table with a metatable");
     }
     struct orrb_snapshot *s = orrb_ordered_take(L, w->e, table);
     int keys = lua_gettop(L) - 1;

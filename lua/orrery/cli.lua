@@ -6,7 +6,7 @@ local args = require "orrery.cli.args"
 local core = require "orrery.core"
 local options = require "orrery.options"
 
-local commands = { "up", "run", "sim", "repl", "bench" }
+local commands = { "up", "run", "sim", "repl", "lint", "bench" }
 local later = { check = true, ntp = true, clock = true, reload = true, job = true }
 
 local function every_name()

@@ -48,7 +48,7 @@ describe("the program", function()
     local code, out = orrery "--version"
     assert.equal(0, code)
     assert.matches("^orrery %d+%.%d+%.%d+ %(.+%)\n$", out)
-    for _, command in ipairs { "up", "run", "sim", "repl", "bench" } do
+    for _, command in ipairs { "up", "run", "sim", "repl", "lint", "bench" } do
       assert.equal(out, select(2, orrery(command .. " --version")))
     end
   end)
@@ -56,7 +56,7 @@ describe("the program", function()
   it("helps, and each command does", function()
     local code, out = orrery "--help"
     assert.equal(0, code)
-    for _, command in ipairs { "up", "run", "sim", "repl", "bench" } do
+    for _, command in ipairs { "up", "run", "sim", "repl", "lint", "bench" } do
       assert.matches("\n  " .. command .. " +%l", out)
       local status, text = orrery(command .. " --help")
       assert.equal(0, status)
