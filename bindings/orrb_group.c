@@ -3,6 +3,8 @@
  * A group is a light userdata to Lua; lua/orrery/group.lua keeps them and says which machine a group has. */
 #include <string.h>
 
+#include <orrery/kv.h>
+
 #include "orrb.h"
 #include "orrb_script.h"
 
@@ -130,6 +132,46 @@ static int peek(lua_State *L) {
     return n >= 0 ? n : luaL_error(L, "the results can't be read");
 }
 
+/* kv("set", flags or nil, a or nil, b or nil, argument...) -> the bytes of that call to a key-value machine */
+static int kv(lua_State *L) {
+    static const struct {
+        const char *name;
+        unsigned code;
+    } codes[] = {
+        { "set", ORR_KV_SET }, { "add", ORR_KV_ADD }, { "add_float", ORR_KV_ADD_FLOAT }, { "del", ORR_KV_DEL },
+        { "get", ORR_KV_GET }, { "mget", ORR_KV_MGET }, { "scan", ORR_KV_SCAN },
+    };
+    static const struct {
+        const char *name;
+        unsigned flag;
+    } flags[] = { { "nx", ORR_KV_NX }, { "xx", ORR_KV_XX }, { "ttl", ORR_KV_TIMED | ORR_KV_RELATIVE },
+                  { "version", ORR_KV_IFVERSION } };
+    struct orr_kv_call call = { .a = luaL_optinteger(L, 3, 0), .b = luaL_optinteger(L, 4, 0) };
+    const char *name = luaL_checkstring(L, 1);
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (strcmp(codes[i].name, name) == 0) call.code = codes[i].code;
+    }
+    for (size_t i = 0; lua_istable(L, 2) && i < sizeof flags / sizeof *flags; i++) {
+        lua_getfield(L, 2, flags[i].name);
+        if (lua_toboolean(L, -1)) call.flags |= flags[i].flag;
+        lua_pop(L, 1);
+    }
+    int first = 5, n = lua_gettop(L) - first + 1;
+    call.n_args = n > 0 ? (size_t)n : 0;
+    struct orr_slice *args = lua_newuserdatauv(L, (call.n_args + 1) * sizeof *args, 0);
+    for (size_t i = 0; i < call.n_args; i++) {
+        size_t size;
+        const char *at = luaL_checklstring(L, first + (int)i, &size);
+        args[i] = orr_borrow(at, size);
+    }
+    call.args = args;
+    luaL_Buffer out;
+    size_t size = orr_kv_size(&call);
+    size = orr_kv_encode(luaL_buffinitsize(L, &out, size), size, &call);
+    luaL_pushresultsize(&out, size);
+    return 1;
+}
+
 /* declare{ init, apply, query, version, upgrade } -> light userdata: the machine of one group */
 static int declare(lua_State *L) {
     lua_pushlightuserdata(L, orrb_machine_declare(L, host(L), 1));
@@ -138,7 +180,8 @@ static int declare(lua_State *L) {
 
 void orrb_group_open(lua_State *L, struct orrb_host *h) {
     static const luaL_Reg functions[] = {
-        { "propose", propose }, { "read", read }, { "peek", peek }, { "declare", declare }, { NULL, NULL },
+        { "propose", propose }, { "read", read }, { "peek", peek }, { "declare", declare }, { "kv", kv },
+        { NULL, NULL },
     };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);

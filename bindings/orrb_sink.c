@@ -4,7 +4,7 @@
 #include "orrb_pack.h"
 #include "orrb_sink.h"
 
-enum { NIL = 0xc0, ONE_PAIR = 0x81 };
+enum { NIL = 0xc0, FALSE = 0xc2, ONE_PAIR = 0x81 };
 
 static struct orrb_sink *of(struct orr_sink *s) { return (struct orrb_sink *)(void *)s; }
 
@@ -36,7 +36,8 @@ static void put_list(struct orrb_sink *s, size_t n) {
     if (at) wrote(s, orrb_put_table_head(at, n, true));
 }
 
-static void on_nil(struct orr_sink *sink) { put_byte(of(sink), NIL); }
+/* In an array it is false, as in Redis's own Lua: a table has no nil. */
+static void on_nil(struct orr_sink *sink) { put_byte(of(sink), of(sink)->array ? FALSE : NIL); }
 
 static void on_integer(struct orr_sink *sink, int64_t v) {
     struct orrb_sink *s = of(sink);
@@ -75,7 +76,10 @@ static void on_error(struct orr_sink *sink, int code, const char *text) {
     put_text(s, word, strlen(word));
 }
 
-static void on_array(struct orr_sink *sink, size_t n) { put_list(of(sink), n); }
+static void on_array(struct orr_sink *sink, size_t n) {
+    put_list(of(sink), n);
+    of(sink)->array = true;
+}
 
 static const struct orr_sink_ops ops = {
     .nil = on_nil, .integer = on_integer, .text = on_text, .status = on_status, .error = on_error, .array = on_array,
@@ -84,7 +88,7 @@ static const struct orr_sink_ops ops = {
 struct orr_sink *orrb_sink_begin(struct orrb_sink *s, bool packed) {
     s->sink.ops = &ops;
     s->packed = packed;
-    s->failed = false;
+    s->failed = s->array = false;
     s->out.alloc = &orr_alloc_libc;         /* told outside Lua */
     s->out.size = 0;
     put_list(s, 1);

@@ -15,6 +15,7 @@ struct orrb_sink {
     struct orr_sink sink;           /* first */
     struct orrb_buffer out;
     bool packed, failed;            /* failed: memory ran out */
+    bool array;                     /* one was begun */
 };
 /* Empty, to be told to. */
 struct orr_sink *orrb_sink_begin(struct orrb_sink *s, bool packed);

@@ -4,6 +4,7 @@
 -- and results are copied on their way in and out; the state is where only they reach it.
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
+local kv = require "orrery.kv"
 local later = require "orrery.later"
 local options = require "orrery.options"
 
@@ -157,7 +158,13 @@ local function new_group(self, name, handle, machine)
     resp = machine and function() return { service = "resp", group = name } end,
     status = function() return self.host.status(handle) end,
   }
-  if not machine then script_methods(self, api, name, handle) end
+  if machine then
+    kv.methods(api, self.host.groups, name, function(verb, bytes, timeout)
+      return self.host.groups[verb](handle, false, timeout or self.plan.cluster.timing.call, bytes)
+    end)
+  else
+    script_methods(self, api, name, handle)
+  end
   local methods = { name = name, title = ("orrery.group(%s %s)"):format(name, machine or "lua") }
   for key, f in pairs(api) do
     methods[key] = function(given, ...)

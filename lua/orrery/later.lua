@@ -16,7 +16,7 @@ later.node = set_of [[members clock time secret shard register ring transaction 
 later.sim = set_of [[seek back branch eval reload when mutate replay rot misdirect freeze_clock timeline why
   watch plot diagram history assert_linearizable assert_converges rto]]
 later.handle = set_of [[eval on close why]]
-later.group = set_of [[why members reconfigure transfer snapshot changes on get set del add scan watch]]
+later.group = set_of [[why members reconfigure transfer snapshot changes on watch]]
 
 -- Raises: WHAT.KEY isn't there yet, or was never.
 function later.refuse(what, key, set, known, level)

@@ -974,10 +974,72 @@ function help(topic) end
 ---@field timeout? seconds
 ---@field consistency? "strong"
 
+---@class orrery.SetOptions
+---@field ttl? seconds                  until the key is gone, by the group's own time
+---@field nx? boolean                   only where the key is not there
+---@field xx? boolean                   only where it is
+---@field version? integer              only where it is the key's version; else nil, message, "conflict"
+---@field timeout? seconds              the cluster's `timing.call` by default
+
 ---Replicas of a state machine. Methods that wait are called from tasks.
 ---@class orrery.Group
 ---@field name string
 local Group = {}
+
+---Waits. The key's value; nil where there is none. Machine "kv".
+---
+---    local value, message, code = kv:get "name"
+---@async
+---@param key string
+---@return any value
+---@return string? message
+---@return string? code
+function Group:get(key) end
+
+---Waits. Any plain value but nil. Redis clients see strings as they are and numbers as their text. Machine "kv".
+---
+---    if kv:set("lock", node.id, { nx = true, ttl = 5 }) then work() end
+---@async
+---@param key string
+---@param value any
+---@param options? orrery.SetOptions
+---@return boolean? set                 false: `nx` or `xx` did not hold
+---@return string? message
+---@return string? code
+function Group:set(key, value, options) end
+
+---Waits. Whether the key was there. Machine "kv".
+---
+---    kv:del "name"
+---@async
+---@param key string
+---@return boolean? removed
+---@return string? message
+---@return string? code
+function Group:del(key) end
+
+---Waits. The number after adding to it; a missing key is 0. Machine "kv".
+---
+---    local hits = kv:add("hits", 1)
+---@async
+---@param key string
+---@param n? number                     1 by default
+---@return number? sum
+---@return string? message
+---@return string? code                 "invalid": the value is no number
+function Group:add(key, n) end
+
+---Waits. Keys with their values, both bounds included, in order. Keys that come or go meanwhile may be in it or not.
+---It looks at every key that the machine has. Machine "kv".
+---
+---    for key, value in kv:scan("user:", "user:~") do print(key, value) end
+---@async
+---@param from? string
+---@param to? string
+---@return fun(): string?, any each
+---@return string? message
+---@return string? code
+function Group:scan(from, to) end
 
 ---Waits. What `apply` returned, once the op is durable on a quorum. Only `unknown` and `failed` leave open whether it
 ---was done.

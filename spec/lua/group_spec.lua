@@ -331,3 +331,90 @@ describe("a simulated run", function()
     assert.equal(digests[1], digests[2])
   end)
 end)
+
+describe("a group whose machine is kv", function()
+  local script = [[
+    local kv = node:replicate("kv", { machine = "kv", on = "store" })
+    for _, v in ipairs { "get", "set", "del", "add" } do node:on(v, function(...) return kv[v](kv, ...) end) end
+    node:on("scan", function(from, to)
+      local list = {}
+      for key, value in kv:scan(from, to) do list[#list + 1] = { key, value } end
+      return list
+    end)
+    node:on("wrong", function(name, ...) return select(2, pcall(kv[name], kv, ...)) end)
+    if node.id == "a" then node:listen("resp", kv:resp()) end]]
+  local function sim_of_kv()
+    made = made + 1
+    local name = "k" .. made
+    folder:write(name .. "/n.lua", script)
+    local path = folder:write(name .. "/c.lua", ([[
+      return orrery.cluster { name = "%s", node = "n.lua", nodes = {
+        { id = "a", at = "127.0.0.1:1", roles = { "store" }, resp = "127.0.0.1:11" },
+        { id = "b", at = "127.0.0.1:2", roles = { "store" } },
+        { id = "c", at = "127.0.0.1:3" } } }]]):format(name))
+    local sim = orrery.sim(path)
+    assert(sim:run_until("leader", 5))
+    assert(sim:run(0.5))
+    return sim
+  end
+
+  it("keeps plain values, as Redis clients see them where they can", function()
+    local sim <close> = sim_of_kv()
+    local client <close> = sim:client { to = "a" }
+    for _, case in ipairs {
+      { "text", "text" }, { 5, "5" }, { -7, "-7" }, { 0.1, "0.1" }, { 1.0, "1.0" }, { 1e300, "1e+300" }, { "", "" },
+      { math.mininteger, tostring(math.mininteger) }, { 2 ^ 53, "9007199254740992.0" }, { true }, { false },
+      { { 1, { a = "b" } } }, { "\xc1orrx" }, { "\xc1" }, { math.huge }, { "007", "007" }, { "5 apples", "5 apples" },
+    } do
+      for _, id in ipairs { "a", "c" } do
+        assert.is_true(sim:call(id, "set", "k", case[1]))
+        local got = sim:call(id, "get", "k")
+        assert.same(case[1], got)
+        assert.equal(math.type(case[1]), math.type(got))
+      end
+      if case[2] then assert.equal(case[2], client:call("GET", "k")) end
+    end
+    client:call("SET", "k", "41")
+    assert.equal(41, sim:call("b", "get", "k"))
+    assert.equal(42, client:call("INCR", "k"))
+    client:call("SET", "k", "\xc1\xff")
+    assert.equal("\xc1\xff", sim:call("b", "get", "k"))
+  end)
+
+  it("sets under conditions and for a while, adds, removes, scans in order", function()
+    local sim <close> = sim_of_kv()
+    assert.same(all(nil), all(sim:call("c", "get", "k")))
+    assert.is_false(sim:call("c", "set", "k", 1, { xx = true }))
+    assert.is_true(sim:call("c", "set", "k", 1, { nx = true }))
+    assert.is_false(sim:call("b", "set", "k", 2, { nx = true }))
+    assert.equal(11, sim:call("a", "add", "k", 10))
+    assert.equal(11.5, sim:call("a", "add", "k", 0.5))
+    local value, _, code = sim:call("a", "set", "k", 1, { version = 1 })
+    assert.same(all(nil, "conflict"), all(value, code))
+    assert.is_true(sim:call("a", "set", "word", "x"))
+    value, _, code = sim:call("c", "add", "word", 1)
+    assert.same(all(nil, "invalid"), all(value, code))
+    assert.is_true(sim:call("a", "set", "brief", 1, { ttl = 0.5 }))
+    assert.same({ { "brief", 1 }, { "k", 11.5 }, { "word", "x" } }, sim:call("c", "scan"))
+    assert.same({ { "k", 11.5 } }, sim:call("c", "scan", "c", "l"))
+    sim:run(1)
+    assert.is_nil(sim:call("a", "get", "brief"))
+    assert.is_true(sim:call("c", "del", "k"))
+    assert.is_false(sim:call("c", "del", "k"))
+    assert.same({ { "word", "x" } }, sim:call("c", "scan"))
+    assert(sim:check())
+  end)
+
+  it("refuses what can't be, by name", function()
+    local sim <close> = sim_of_kv()
+    for _, case in ipairs {
+      { "kv:get: 'key' must be a string (got 5)", "get", 5 },
+      { "kv:set: 'value' must not be nil: del removes a key", "set", "k" },
+      { "kv:set: 'nx' and 'xx' exclude each other", "set", "k", 1, { nx = true, xx = true } },
+      { "kv:set: 'tll' is unknown (nearest: 'ttl')", "set", "k", 1, { tll = 1 } },
+      { "kv:add: 'n' must be a number (got \"x\")", "add", "k", "x" },
+    } do
+      assert.matches(case[1], sim:call("a", "wrong", table.unpack(case, 2)), 1, true)
+    end
+  end)
+end)
