@@ -160,6 +160,8 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
 /* Ends the Lua state. The node too, unless its world has crashed and taken it along. NULL is allowed. */
 void orrb_node_free(struct orrb_node *n, bool crashed);
 struct orr_node *orrb_node_of(struct orrb_node *n);
+/* Is the machine of this group of its written in Lua? */
+bool orrb_node_in_lua(const struct orrb_node *n, const struct orr_group *group);
 /* Did the top level run? *why: what it failed with, or NULL. */
 bool orrb_node_declared(const struct orrb_node *n, const char **why);
 /* Pushes onto L a copy of the script's node.state, as plain data. Between turns. */
@@ -167,6 +169,8 @@ void orrb_push_state(lua_State *L, struct orrb_node *n);
 
 /* -- What nodes say of themselves (orrb_status.c) ------------------------------------------------------------------ */
 void orrb_push_node_status(lua_State *L, const struct orr_node *node);
+/* Of all groups that have a replica here, by name. */
+void orrb_push_groups(lua_State *L, struct orr_node *node);
 /* False, and nothing is pushed: no replica is here. */
 bool orrb_push_group_status(lua_State *L, const struct orr_group *group);
 

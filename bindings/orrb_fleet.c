@@ -15,6 +15,10 @@ struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *
     return NULL;
 }
 
+struct orrb_door orrb_fleet_door(struct orrb_fleet *fleet, const struct orrb_member *m) {
+    return (struct orrb_door){ &m->node, &m->starts, m->script.id, &fleet->out };
+}
+
 static void refused(void *ud, const char *why) {
     struct orrb_fleet *fleet = ud;
     if (!fleet->why[0]) snprintf(fleet->why, sizeof fleet->why, "%s", why);

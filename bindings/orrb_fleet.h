@@ -4,7 +4,7 @@
 
 #include <orrery/sim.h>
 
-#include "orrb.h"
+#include "orrb_ask.h"
 
 struct orrb_member {
     struct orrb_script script;
@@ -28,13 +28,8 @@ void orrb_fleet_draw(struct orrb_fleet *fleet, uint64_t seed);
 struct orr_sim_boot orrb_fleet_boot(struct orrb_fleet *fleet);
 struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *id);         /* NULL: no such node */
 
-/* -- Calls from outside (orrb_ask.c) ------------------------------------------------------------------------------- */
-void orrb_ask_open(lua_State *L);
-/* The node itself is called, as by itself: the message's name is at arg, then T in ns, then its arguments. Pushes what
- * waits for the answer, :over() and :results(); or nil, message, code. `keep` is the index of what owns the member. */
-int orrb_ask(lua_State *L, struct orrb_fleet *fleet, struct orrb_member *m, int arg, int keep);
-/* cast: name and arguments from arg. true; or nil, message, code */
-int orrb_cast(lua_State *L, struct orrb_fleet *fleet, struct orrb_member *m, int arg);
+/* To ask it by. */
+struct orrb_door orrb_fleet_door(struct orrb_fleet *fleet, const struct orrb_member *m);
 
 /* Of the table at arg: faults = nil (false), or { NAME = rate, default = true }. */
 bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults);

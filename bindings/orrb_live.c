@@ -1,21 +1,26 @@
-/* orrb_live.c - core.live: one node of this process on a real loop, driven from Lua between turns.
+/* orrb_live.c - core.live: a node of this process on a real loop of its own, driven from Lua between turns.
  *
  *     local live <close> = assert(core.live.new{ plan = text, id = "a", path = package.path, dir = "data/a" })
  *     while live:step(0.05) do ... end        -- false once the node has stopped
  *     local code, reason = live:run()         -- turns until it stops                                               */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include <orrery/host.h>
 #include <orrery/loop.h>
 
-#include "orrb.h"
+#include "orrb_ask.h"
 
 #define LIVE "orrery.live"
 
 struct live {
     struct orr_loop *loop;          /* NULL: closed */
     struct orrb_node *node;
+    uint64_t starts;                /* one */
+    struct orrb_buffer out;
+    char id[64];
 };
 
 static struct live *check_live(lua_State *L) {
@@ -29,6 +34,7 @@ static int live_close(lua_State *L) {
     if (v->loop) orr_loop_halt(v->loop);
     orrb_node_free(v->node, false);
     orr_loop_free(v->loop);
+    orrb_buffer_free(L, &v->out);
     v->loop = NULL;
     v->node = NULL;
     return 0;
@@ -62,9 +68,10 @@ static int declare(struct live *v, char *why, size_t why_size) {
     return ORR_EINVALID;
 }
 
-/* live.new{ plan, id, path, dir, signals = false, debug = false } -> handle, or nil, one line, code */
+/* live.new{ plan, id, path, dir, signals = false, debug = false, level = "info" } -> handle, or nil, one line, code */
 static int live_new(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
+    static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
     struct orr_loop_config config;
     struct orrb_script script = { 0 };
     char why[1024] = "";
@@ -77,8 +84,11 @@ static int live_new(lua_State *L) {
     config.signals = lua_toboolean(L, -1);
     lua_getfield(L, 1, "debug");
     if (lua_toboolean(L, -1)) config.level = ORR_LOG_DEBUG;
+    lua_getfield(L, 1, "level");
+    if (!lua_isnil(L, -1)) config.level = (enum orr_level)luaL_checkoption(L, -1, NULL, levels);
     struct live *v = lua_newuserdatauv(L, sizeof *v, 0);
-    *v = (struct live){ NULL, NULL };
+    *v = (struct live){ .starts = 1 };
+    snprintf(v->id, sizeof v->id, "%s", script.id);
     luaL_setmetatable(L, LIVE);
     int rc = orr_loop_new(&v->loop, &config);
     if (rc < 0) return orrb_fail(L, rc, "loop");
@@ -88,7 +98,8 @@ static int live_new(lua_State *L) {
     if (rc == 0) return 1;
     orrb_node_free(v->node, false);
     orr_loop_free(v->loop);
-    *v = (struct live){ NULL, NULL };
+    v->loop = NULL;
+    v->node = NULL;
     lua_pushnil(L);
     lua_pushstring(L, why[0] ? why : orr_strerror(rc));
     lua_pushstring(L, rc == ORR_EBUSY ? "busy" : orr_error_word(rc));
@@ -119,16 +130,102 @@ static int live_stop(lua_State *L) {
     return 0;
 }
 
+/* live:reason() -> why it stopped, or nil */
+static int live_reason(lua_State *L) {
+    lua_pushstring(L, orr_loop_stop_reason(check_live(L)->loop, NULL));
+    return 1;
+}
+
 /* live:status() -> { recovered, ready, disenfranchised, disk_full, peers_up, clients, incarnation } */
 static int live_status(lua_State *L) {
     orrb_push_node_status(L, orrb_node_of(check_live(L)->node));
     return 1;
 }
 
+/* live:groups() -> { NAME = status } */
+static int live_groups(lua_State *L) {
+    orrb_push_groups(L, orrb_node_of(check_live(L)->node));
+    return 1;
+}
+
+/* live:shown() -> a copy of its script's node.state */
+static int live_shown(lua_State *L) {
+    orrb_push_state(L, check_live(L)->node);
+    return 1;
+}
+
+/* live:has_group(name) */
+static int live_has_group(lua_State *L) {
+    lua_pushboolean(L, orr_node_group(orrb_node_of(check_live(L)->node), luaL_checkstring(L, 2)) != NULL);
+    return 1;
+}
+
+/* live:clock() -> seconds, by the node's clock */
+static int live_clock(lua_State *L) {
+    struct orr_world *w = orr_loop_world(check_live(L)->loop);
+    lua_pushnumber(L, (lua_Number)w->ops->fresh(w) / 1e9);
+    return 1;
+}
+
+/* live:peer(id) -> is there a connection, calls under way to it */
+static int live_peer(lua_State *L) {
+    struct orr_peer_status s = { 0 };
+    luaL_argcheck(L, orr_node_peer(orrb_node_of(check_live(L)->node), orr_id_of(luaL_checkstring(L, 2)), &s), 2,
+                  "no such node");
+    lua_pushboolean(L, s.up);
+    lua_pushinteger(L, (lua_Integer)s.calls);
+    return 2;
+}
+
+/* -- Asking ------------------------------------------------------------------------------------------------------- */
+static struct orrb_door check_door(lua_State *L) {
+    struct live *v = check_live(L);
+    return (struct orrb_door){ &v->node, &v->starts, v->id, &v->out };
+}
+
+/* live:ask(to, name, T, ...) -> what waits for the answer; or nil, message, code */
+static int live_ask(lua_State *L) {
+    return orrb_ask_call(L, check_door(L), orr_id_of(luaL_checkstring(L, 2)), 3, 1);
+}
+
+/* live:cast(to, name, ...) */
+static int live_cast(lua_State *L) {
+    return orrb_ask_cast(L, check_door(L), orr_id_of(luaL_checkstring(L, 2)), 3);
+}
+
+/* live:submit("propose" or "read", group, T, value) -> what waits for the answer; or nil, message, code */
+static int live_submit(lua_State *L) { return orrb_ask_group(L, check_door(L), 2, 1); }
+
+/* live:peek(group, value) -> true, results; or false, why, code */
+static int live_peek(lua_State *L) { return orrb_ask_peek(L, check_door(L), 2); }
+
+/* -- A host's own loop -------------------------------------------------------------------------------------------- */
+/* live:fd() -> to be polled for reading */
+static int live_fd(lua_State *L) {
+    int fd = orr_loop_fd(check_live(L)->loop);
+    if (fd < 0) return orrb_fail(L, fd, "fd");
+    lua_pushinteger(L, fd);
+    return 1;
+}
+
+/* live:deadline() -> T in which a step should come at the latest; infinite: no timer */
+static int live_deadline(lua_State *L) {
+    struct live *v = check_live(L);
+    struct orr_world *w = orr_loop_world(v->loop);
+    orr_time at = orr_loop_deadline(v->loop), now = w->ops->fresh(w);
+    lua_pushnumber(L, at == ORR_NEVER ? (lua_Number)HUGE_VAL : at <= now ? 0.0 : (lua_Number)(at - now) / 1e9);
+    return 1;
+}
+
 int orrb_open_live(lua_State *L) {
     static const luaL_Reg methods[] = {
         { "step", live_step },     { "run", live_run },     { "stop", live_stop },
-        { "status", live_status }, { "close", live_close }, { NULL, NULL },
+        { "status", live_status }, { "close", live_close }, { "reason", live_reason },
+        { "groups", live_groups }, { "shown", live_shown }, { "peer", live_peer },
+        { "has_group", live_has_group }, { "clock", live_clock },
+        { "ask", live_ask },       { "cast", live_cast },   { "submit", live_submit },
+        { "peek", live_peek },     { "fd", live_fd },       { "deadline", live_deadline },
+        { NULL, NULL },
     };
     static const luaL_Reg functions[] = { { "new", live_new }, { NULL, NULL } };
     luaL_newmetatable(L, LIVE);
@@ -139,6 +236,7 @@ int orrb_open_live(lua_State *L) {
     lua_pushcfunction(L, live_close);
     lua_setfield(L, -2, "__close");
     lua_pop(L, 1);
+    orrb_ask_open(L);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -22,6 +22,8 @@ struct orrb_node {
     const struct orrb_script *script;   /* during boot */
     size_t used, limit;                 /* bytes of the Lua state */
     bool started, declared;
+    const struct orr_group *in_lua[64]; /* groups whose machine is the script's */
+    size_t n_in_lua;
     void (*refused)(void *ud, const char *why);
     void *refused_ud;
     char name[64];
@@ -131,6 +133,8 @@ static int host_replicate(lua_State *L) {
     spec.on = read_ids(L, 4, &spec.n_on);
     int rc = orr_node_replicate(self(L)->node, name, &spec, &group);
     if (rc < 0) return refuse(L, rc, lua_pushfstring(L, "replicate %s", name));
+    struct orrb_node *n = self(L);
+    if (spec.machine_ud && n->n_in_lua < sizeof n->in_lua / sizeof n->in_lua[0]) n->in_lua[n->n_in_lua++] = group;
     lua_pushlightuserdata(L, group);
     return 1;
 }
@@ -352,6 +356,13 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
 }
 
 struct orr_node *orrb_node_of(struct orrb_node *n) { return n->node; }
+
+bool orrb_node_in_lua(const struct orrb_node *n, const struct orr_group *group) {
+    for (size_t i = 0; i < n->n_in_lua; i++) {
+        if (n->in_lua[i] == group) return true;
+    }
+    return false;
+}
 
 bool orrb_node_declared(const struct orrb_node *n, const char **why) {
     *why = n->why[0] ? n->why : NULL;

@@ -332,15 +332,12 @@ static struct orrb_node *node_up(struct sim *s, const char *id) {
 /* sim:status(id) -> { recovered, ready, ... groups = { NAME = status } }; or nil, message, "unavailable": it is down */
 static int sim_status(lua_State *L) {
     struct sim *s = check_sim(L);
-    const char *id = luaL_checkstring(L, 2), *name;
+    const char *id = luaL_checkstring(L, 2);
     struct orrb_node *n = node_up(s, id);
     if (!n) return orrb_fail(L, ORR_EUNAVAILABLE, id);
     struct orr_node *node = orrb_node_of(n);
     orrb_push_node_status(L, node);
-    lua_newtable(L);
-    for (size_t i = 0; orr_node_group_at(node, i, &name); i++) {
-        if (orrb_push_group_status(L, orr_node_group(node, name))) lua_setfield(L, -2, name);
-    }
+    orrb_push_groups(L, node);
     lua_setfield(L, -2, "groups");
     return 1;
 }
@@ -355,22 +352,28 @@ static int sim_shown(lua_State *L) {
     return 1;
 }
 
-static struct orrb_member *check_member(lua_State *L, struct sim *s) {
-    struct orrb_member *m = orrb_fleet_find(&s->fleet, luaL_checkstring(L, 2));
+static struct orrb_door check_door(lua_State *L, struct sim *s) {
+    const struct orrb_member *m = orrb_fleet_find(&s->fleet, luaL_checkstring(L, 2));
     luaL_argcheck(L, m, 2, "no such node");
-    return m;
+    return orrb_fleet_door(&s->fleet, m);
 }
 
 /* sim:ask(id, name, T, ...) -> what waits for the answer; or nil, message, code */
 static int sim_ask(lua_State *L) {
-    struct sim *s = check_sim(L);
-    return orrb_ask(L, &s->fleet, check_member(L, s), 3, 1);
+    struct orrb_door door = check_door(L, check_sim(L));
+    return orrb_ask_call(L, door, orr_id_of(door.id), 3, 1);
 }
+
+/* sim:submit(id, "propose" or "read", group, T, value) -> likewise */
+static int sim_submit(lua_State *L) { return orrb_ask_group(L, check_door(L, check_sim(L)), 3, 1); }
+
+/* sim:peek(id, group, value) -> true, results; or false, why, code */
+static int sim_peek(lua_State *L) { return orrb_ask_peek(L, check_door(L, check_sim(L)), 3); }
 
 /* sim:cast(id, name, ...) */
 static int sim_cast(lua_State *L) {
-    struct sim *s = check_sim(L);
-    return orrb_cast(L, &s->fleet, check_member(L, s), 3);
+    struct orrb_door door = check_door(L, check_sim(L));
+    return orrb_ask_cast(L, door, orr_id_of(door.id), 3);
 }
 
 /* -- Links. An end is an id, or "clients". ------------------------------------------------------------------------ */
@@ -584,6 +587,7 @@ int orrb_open_sim(lua_State *L) {
         { "set_link", sim_set_link }, { "reset", sim_reset },     { "calm", sim_calm },
         { "disk_speed", sim_disk_speed }, { "disk_room", sim_disk_room }, { "clock", sim_clock },
         { "set_clock", sim_set_clock }, { "client", sim_client }, { "ask", sim_ask },
+        { "submit", sim_submit },   { "peek", sim_peek },
         { "cast", sim_cast },       { "close", sim_close },
         { NULL, NULL },
     };

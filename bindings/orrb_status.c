@@ -24,6 +24,14 @@ void orrb_push_node_status(lua_State *L, const struct orr_node *node) {
     set_integer(L, "incarnation", s.incarnation);
 }
 
+void orrb_push_groups(lua_State *L, struct orr_node *node) {
+    const char *name;
+    lua_newtable(L);
+    for (size_t i = 0; orr_node_group_at(node, i, &name); i++) {
+        if (orrb_push_group_status(L, orr_node_group(node, name))) lua_setfield(L, -2, name);
+    }
+}
+
 bool orrb_push_group_status(lua_State *L, const struct orr_group *group) {
     static const char *const roles[] = { "follower", "precandidate", "candidate", "leader", "learner" };
     struct orr_order_status s;

@@ -1,6 +1,7 @@
 -- handle.lua - a node seen from outside: sim.nodes.a. What waits runs virtual time until it has its answer.
 local later = require "orrery.later"
 local options = require "orrery.options"
+local reach = require "orrery.reach"
 
 local handle = {}
 local methods = {}
@@ -23,16 +24,14 @@ function methods:group(name)
     local known = options.keys(status.groups)
     error(("node %s has no replica of a group %s%s"):format(self.id, options.got(name), options.hint(name, known)), 2)
   end
-  local id = self.id
-  return later.guard("group " .. name, {
-    name = name,
-    title = ("orrery.group(%s at %s)"):format(name, id),
-    status = function()
-      local now = self:status().groups[name]
-      if now then return now end
-      return nil, ("group:status: %s bears no replica of %s now"):format(id, name), "unavailable"
-    end,
-  }, later.group, ":")
+  local sim, id = self.sim, self.id
+  return reach.group({
+    timeout = sim.cluster.timing.call,
+    wait = function(done, T) return sim:wait(done, T) end,
+    submit = function(...) return sim.core:submit(id, ...) end,
+    peek = function(...) return sim.core:peek(id, ...) end,
+    group_status = function() return self:status().groups[name] end,
+  }, id, name)
 end
 
 function methods:call(name, ...) return self.sim:call(self.id, name, ...) end

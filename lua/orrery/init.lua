@@ -10,6 +10,7 @@ return later.guard("orrery", {
   raft = require "orrery.raft".new,
   resp = require "orrery.resp".open(),
   sim = require "orrery.sim".new,
+  start = require "orrery.start".new,
   show = require "orrery.show".show,
   pack = core.value.pack,
   unpack = core.value.unpack,

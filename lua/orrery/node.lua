@@ -182,6 +182,7 @@ local function new_environment(self)
     version = later.version, cluster = cluster.new, topology = cluster.topology(), show = show,
     raft = raft.new, resp = resp.open(),
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
+    start = function() error("orrery.start is for programs outside the nodes", 2) end,
     pack = core.value.pack, unpack = core.value.unpack, hash = core.hash.word, map = core.map.new,
   }, later.orrery)
   env.node = new_node(self)

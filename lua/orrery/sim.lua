@@ -17,6 +17,7 @@ local interrupt = require "orrery.interrupt"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
+local reach = require "orrery.reach"
 
 local sim = {}
 local opened = faults.opened
@@ -243,13 +244,8 @@ function methods:call(id, name, ...)
   check_message(self, "sim:call", id, name)
   local T = self.cluster.timing.call
   wait_for_node(self, id, T)
-  local ask, message, code = self.core:ask(id, name, in_ns(T), ...)
-  if not ask then return nil, message, code end
-  local _ <close> = ask
-  self:wait(function() return ask:over() end, 1.1 * T)
-  local results = table.pack(ask:results())
-  if results[1] then return table.unpack(results, 2, results.n) end
-  return nil, ("%s: %s: %s"):format(id, name, results[2]), results[3]
+  local host = { wait = function(done, limit) return self:wait(done, limit) end }
+  return reach.settle(host, ("%s: %s"):format(id, name), T, self.core:ask(id, name, in_ns(T), ...))
 end
 
 -- No answer, no promise: true, or nil, message, code.

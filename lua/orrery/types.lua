@@ -406,6 +406,97 @@ function Raft:close() end
 ---Whom a verb is about: an id, an array of ids, or what a function of the simulation gives when the moment comes.
 ---@alias orrery.Who string|string[]|fun(sim: orrery.Sim): string|string[]
 
+---@class orrery.StartOptions
+---@field id string                     which node of the file this is
+---@field data? string                  where the data are: DIR/ID; NAME-data here by default, by the cluster's name
+---@field timeout? seconds              what a call may take; the cluster's timing.call by default
+---@field thread? boolean               true is not available in this version: `invalid`
+---@field log? "error"|"warn"|"info"|"debug"   what goes to stderr; "warn" by default
+
+---A node inside this program. It turns while something here waits, and in step(T).
+---@class orrery.Started
+---@field id string
+---@field state table                   a copy of its script's node.state; {} once it has stopped
+---@field nodes table<string, orrery.Started>   the others, as it sees them: call, cast, status
+Started = {}
+
+---Starts a node inside this program: its log is read when this returns. No signal handler, no thread that runs Lua.
+---
+---    local a <close> = assert(orrery.start("examples/counter/cluster.lua", { id = "a" }))
+---@param cluster orrery.Cluster|string a cluster, or the path of its file
+---@param opts orrery.StartOptions
+---@return orrery.Started? node
+---@return string? message
+---@return string? code                 `invalid`: the file, its scripts; `unavailable`: its directory, its addresses
+function orrery.start(cluster, opts) end
+
+---What its handler returns. Turns the node until then.
+---
+---    a:call("add", 5)                                   --> 5
+---@param name string
+---@param ... any
+---@return any ...
+function Started:call(name, ...) end
+
+---No answer, no promise.
+---
+---    a:cast("add", 5)                                   --> true
+---@param name string
+---@param ... any
+---@return true? ok
+---@return string? message
+---@return string? code
+function Started:cast(name, ...) end
+
+---A group with a machine in Lua: propose, read and peek (of a table, for `query`), status.
+---
+---    a:group("counter"):propose { by = 5 }              --> 5
+---@param name string
+---@return orrery.Group group
+function Started:group(name) end
+
+---What it says of itself, and of its groups.
+---
+---    a:status().groups.counter.role                     --> "leader"
+---@return orrery.NodeStatus status
+function Started:status() end
+
+---f() once the cluster answers ("ready"); f(why) when the node has stopped by itself ("stop"). Between two turns.
+---
+---    a:on("stop", function(why) print(why) end)
+---@param event "ready"|"stop"
+---@param f function
+---@return orrery.Subscription subscription
+function Started:on(event, f) end
+
+---One turn, after at most T; 0, as by default: what is to do now. False once the node has stopped.
+---
+---    while a:step(0.1) do end
+---@param T? seconds
+---@return boolean alive
+function Started:step(T) end
+
+---Readable when step(0) has something to do; only to be polled.
+---
+---    poll(a:fd(), a:deadline())
+---@return integer? fd
+---@return string? message
+---@return string? code
+function Started:fd() end
+
+---In how many seconds a step should come at the latest, whatever fd() says.
+---
+---    a:deadline()                                       --> 0.05
+---@return seconds? T
+---@return string? message
+---@return string? code
+function Started:deadline() end
+
+---Ends the node at once, as a crash would; what was acknowledged is on its disk.
+---
+---    a:close()
+function Started:close() end
+
 ---What a run was: seed, virtual_s, events, digest, faults (how often each struck), properties (how many were watched).
 ---@alias orrery.SimReport table<string, any>
 

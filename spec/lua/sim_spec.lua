@@ -60,6 +60,18 @@ describe("a simulation", function()
     assert.not_equal(digest, other:digest())
   end)
 
+  it("asks a node's groups", function()
+    local sim <close> = orrery.sim "examples/counter/cluster.lua"
+    sim:run(1)
+    local group = sim.nodes.a:group "counter"
+    assert.equal(3, group:propose { by = 3 })
+    assert.equal(5, sim.nodes.b:group("counter"):propose { by = 2 })
+    assert.same({ nil, "query: it has no such name", "invalid" }, { group:read { "n" } })
+    assert.has_error(function() group:propose(1) end, "counter:propose: 'op' must be a table (got 1)")
+    sim:kill "a"
+    assert.same({ nil, "a: not available here now", "unavailable" }, { group:propose { by = 1 } })
+  end)
+
   it("keeps a line for each node, and tells who leads", function()
     local sim <close> = orrery.sim(kv)
     assert.equal("kv  seed 1  t 0.000  |  a up  |  b up  |  c up", tostring(sim))

@@ -12,7 +12,8 @@ local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology,\n" ..
-    "Raft = Raft, Map = Map, Sim = Sim, Handle = Handle, Client = Client }"
+    "Raft = Raft, Map = Map, Sim = Sim, Handle = Handle, Client = Client,\n" ..
+    "Started = Started }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
 end
@@ -84,11 +85,12 @@ describe("types.lua", function()
   it("has every method of a simulation, its nodes and clients, each with an example", function()
     local sim <close> = require "orrery".sim "examples/kv/cluster.lua"
     assert.same(functions_of(require "orrery.sim".methods), functions_of(types.Sim))
+    assert.same(functions_of(require "orrery.start".methods), functions_of(types.Started))
     for _, name in ipairs(functions_of(types.Handle)) do assert.is_function(sim.nodes.a[name]) end
     for _, name in ipairs(functions_of(types.Client)) do assert.is_function(sim:client { to = "a" }[name]) end
     local before
     for line in text:gmatch "[^\n]+" do
-      local name = line:match "^function (%u%l+:[%w_]+)" or line:match "^function (orrery%.sim)%("
+      local name = line:match "^function (%u%l+:[%w_]+)" or line:match "^function (orrery%.s[it]%w+)%("
       if name and not name:find "^[GLTRM]" then assert.is_truthy(before, name .. " has no example") end
       before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
     end
@@ -105,6 +107,7 @@ describe("types.lua", function()
     for name in pairs(later.group) do assert.is_nil(types.Group[name]) end
     for name in pairs(later.orrery) do assert.is_nil(types.orrery[name]) end
     for name in pairs(later.sim) do assert.is_nil(types.Sim[name]) end
+    for name in pairs(later.started) do assert.is_nil(types.Started[name]) end
     for name in pairs(later.handle) do assert.is_nil(types.Handle[name]) end
   end)
 end)

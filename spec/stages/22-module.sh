@@ -33,6 +33,21 @@ check "plain lua5.4 plays Raft by hand" \
 check "as the program does" \
     [ "$(plain "$work/raft.lua")" = "$(build/release/orrery examples/raft-by-hand/raft-by-hand.lua)" ]
 
+cat >"$work/embed.lua" <<'END'
+local orrery = require "orrery"
+local folder, number = ...
+local f = assert(io.open(folder .. "/n.lua", "w"))
+f:write 'node:on("double", function(x) return 2 * x end)'
+f:close()
+f = assert(io.open(folder .. "/c.lua", "w"))
+f:write(([[return orrery.cluster { name = "x", node = "n.lua",
+  nodes = { { id = "a", at = "127.0.0.1:%d" } } }]]):format(20000 + number % 10000))
+f:close()
+local a = assert(orrery.start(folder .. "/c.lua", { id = "a", data = folder .. "/data" }))
+print(a:call("double", 21))
+END
+check "a node runs inside plain lua5.4, and ends with it" [ "$(plain "$work/embed.lua" "$work" $$)" = 42 ]
+
 for prefix in /usr /usr/local /opt/orrery; do
     DESTDIR="$work/$prefix" cmake --install build/release --prefix $prefix >"$work/log" 2>&1
     check "it installs below $prefix" [ $? = 0 ]

@@ -1,0 +1,80 @@
+-- reach.lua - what programs outside the nodes reach them by: what was asked, waited for; a node's group.
+--
+-- A host says how to wait: { wait(done, T), timeout }. What it asks for is an object of bindings/orrb_ask.c.
+local later = require "orrery.later"
+local options = require "orrery.options"
+
+local reach = {}
+local ns = 1000000000
+
+function reach.in_ns(seconds) return math.floor(math.min(seconds, 1e9) * ns + 0.5) end
+
+function reach.check_name(name, what, level)
+  if type(name) == "string" and #name >= 1 and #name <= 255 then return end
+  error(("%s: a message's name is expected, 1 to 255 bytes (got %s)"):format(what, options.got(name)), level)
+end
+
+local function settle(what, ok, ...)
+  if ok then return ... end
+  local why, code = ...
+  return nil, what .. ": " .. why, code
+end
+
+-- The results of what was asked; nil, message, code.
+function reach.settle(host, what, T, asked, message, code)
+  if not asked then return nil, message, code end
+  local _ <close> = asked
+  host.wait(function() return asked:over() end, 1.1 * T)
+  return settle(what, asked:results())
+end
+
+local submit_spec = { timeout = { "seconds" } }
+local read_spec = {
+  timeout = { "seconds" },
+  consistency = { "choice", of = { "strong" }, default = "strong" },
+}
+
+-- Functions stay where they were written: a question is plain data, for the machine's `query`.
+local function check_value(v, what, name, level)
+  if type(v) == "table" then return end
+  local why = type(v) == "function" and "; a function can't travel, `query` of the group can do it" or ""
+  error(("%s: '%s' must be a table (got %s%s)"):format(what, name, options.got(v), why), level + 1)
+end
+
+local function same(...) return ... end       -- what it is given was not called last: levels count up to the user
+
+-- The group `name` of node `id`. host: and submit(verb, name, T, value), peek(name, value), group_status(name).
+function reach.group(host, id, name)
+  local api = {}
+  local function submit(verb, value, opts, spec)
+    local what = ("%s:%s"):format(name, verb)
+    check_value(value, what, verb == "read" and "question" or "op", 3)
+    local T = options.check(opts == nil and {} or opts, spec, what, 3).timeout or host.timeout
+    return reach.settle(host, ("%s: %s"):format(id, what), T, host.submit(verb, name, reach.in_ns(T), value))
+  end
+  function api.propose(op, opts) return same(submit("propose", op, opts, submit_spec)) end
+  function api.read(q, opts) return same(submit("read", q, opts, read_spec)) end
+  function api.peek(q)
+    check_value(q, name .. ":peek", "question", 2)
+    return settle(("%s: %s:peek"):format(id, name), host.peek(name, q))
+  end
+  function api.status()
+    local now = host.group_status(name)
+    if now then return now end
+    return nil, ("group:status: %s bears no replica of %s now"):format(id, name), "unavailable"
+  end
+  local object
+  local methods = { name = name, title = ("orrery.group(%s at %s)"):format(name, id) }
+  for key, f in pairs(api) do
+    methods[key] = function(given, ...)
+      if given ~= object then
+        error(("group %s.%s must be called as a method: %s:%s(...)"):format(name, key, name, key), 2)
+      end
+      return f(...)
+    end
+  end
+  object = later.guard("group " .. name, methods, later.group, ":")
+  return object
+end
+
+return reach

@@ -1,0 +1,287 @@
+-- start.lua - orrery.start: a node inside this program, on a loop of its own.
+--
+--     local a <close> = assert(orrery.start("examples/counter/cluster.lua", { id = "a" }))
+--     print(a:call("add", 5))
+--
+-- The node turns while something here waits, and in step(T). A host with a loop of its own polls fd(), for deadline()
+-- at most, and then calls step(0). The node has its own Lua state; nothing of the host's runs inside its turns.
+local cluster = require "orrery.cluster"
+local core = require "orrery.core"
+local handle = require "orrery.handle"
+local later = require "orrery.later"
+local options = require "orrery.options"
+local plan = require "orrery.plan"
+local reach = require "orrery.reach"
+
+local start = {}
+local methods, remote = {}, {}      -- of the node; of another one, seen by it
+start.methods = methods
+local wait_slice = 0.1
+
+-- -- Its turns ------------------------------------------------------------------------------------------------------
+-- Nil while it lives; else message, code.
+local function ended(self)
+  if self.closed then return ("%s: the node is closed"):format(self.id), "closed" end
+  local why = self.core:reason()
+  if why then return ("%s: the node has stopped: %s"):format(self.id, why), "closed" end
+end
+
+local function tell(self, event, ...)
+  for _, s in ipairs(table.move(self.subscriptions, 1, #self.subscriptions, 1, {})) do
+    if s.event == event and not s.closed then s.f(...) end
+  end
+end
+
+-- One turn, after at most T. False once it has stopped.
+local function turn(self, T)
+  self.core:step(T)
+  local why = self.core:reason()
+  local alive = not why
+  if not self.ready and alive and self.core:status().ready then
+    self.ready = true
+    tell(self, "ready")
+  elseif not alive and not self.told then
+    self.told = true
+    tell(self, "stop", why)
+  end
+  return alive and not self.closed                    -- whoever was told may have closed it
+end
+
+local function wait_for(self, done, T)
+  local until_time = self.core:clock() + T
+  while not done() do
+    local left = until_time - self.core:clock()
+    if left <= 0 or not turn(self, math.min(left, wait_slice)) then break end
+  end
+end
+
+-- One turn of the node, after at most T (0: whatever is to do now). False once it has stopped.
+function methods:step(T)
+  if T == nil then T = 0 end
+  if type(T) ~= "number" or T ~= T or T < 0 then
+    error(("node:step: seconds are expected, a number from 0 up (got %s)"):format(options.got(T)), 2)
+  end
+  return not ended(self) and turn(self, T)
+end
+
+-- A descriptor that is readable when step(0) has something to do.
+function methods:fd()
+  local message, code = ended(self)
+  if message then return nil, message, code end
+  return self.core:fd()
+end
+
+-- T in which a step should come at the latest, even if fd() says nothing; math.huge: whenever fd() does.
+function methods:deadline()
+  local message, code = ended(self)
+  if message then return nil, message, code end
+  return self.core:deadline()
+end
+
+-- -- Talking --------------------------------------------------------------------------------------------------------
+local function ask(self, to, name, ...)
+  local message, code = ended(self)
+  if message then return nil, message, code end
+  local asked = table.pack(self.core:ask(to, name, reach.in_ns(self.timeout), ...))
+  return reach.settle(self.host, ("%s: %s"):format(to, name), self.timeout, table.unpack(asked, 1, asked.n))
+end
+
+local function cast(self, to, name, ...)
+  local message, code = ended(self)
+  if message then return nil, message, code end
+  return self.core:cast(to, name, ...)
+end
+
+function methods:call(name, ...)
+  reach.check_name(name, "node:call", 3)
+  return ask(self, self.id, name, ...)
+end
+
+function methods:cast(name, ...)
+  reach.check_name(name, "node:cast", 3)
+  return cast(self, self.id, name, ...)
+end
+
+-- A group, as this node has it.
+function methods:group(name)
+  local known = options.keys(self:status().groups)
+  if not self.closed and (type(name) ~= "string" or not self.core:has_group(name)) then
+    error(("node %s has no group %s%s"):format(self.id, options.got(name), options.hint(name, known)), 2)
+  end
+  return reach.group(self.host, self.id, name)
+end
+
+-- { state = "up" or "down", why, ready, ..., groups = { NAME = status } }
+function methods:status()
+  local message = ended(self)
+  if message then return { state = "down", why = message, groups = {} } end
+  local status = self.core:status()
+  status.state, status.groups = "up", self.core:groups()
+  return status
+end
+
+-- -- Events ---------------------------------------------------------------------------------------------------------
+local Subscription = { __name = "orrery.subscription", __metatable = false }
+Subscription.__index = Subscription
+function Subscription:close()
+  self.closed = true
+  for i, s in ipairs(self.all) do if s == self then return table.remove(self.all, i) and nil end end
+end
+Subscription.__close = Subscription.close
+function Subscription:__tostring() return ("orrery.subscription(%s)"):format(self.event) end
+
+local events = { "ready", "stop" }
+
+-- f() once the cluster answers ("ready"); f(why) when the node has stopped by itself ("stop").
+function methods:on(event, f)
+  local known = event == "ready" or event == "stop"
+  if not known then
+    error(("node:on: 'event' must be %s (got %s%s)"):format(options.either(events), options.got(event),
+      options.hint(event, events)), 2)
+  elseif type(f) ~= "function" then
+    error(("node:on %s: a function is expected (got %s)"):format(event, options.got(f)), 2)
+  end
+  local s = setmetatable({ event = event, f = f, all = self.subscriptions, closed = false }, Subscription)
+  self.subscriptions[#self.subscriptions + 1] = s
+  return s
+end
+
+-- Ends the node at once, as a crash would: what it had acknowledged is on its disk.
+function methods:close()
+  if self.closed then return end
+  self.closed = true
+  self.core:close()
+end
+
+-- -- The others -----------------------------------------------------------------------------------------------------
+function remote:call(name, ...)
+  reach.check_name(name, "node:call", 3)
+  return ask(self.by, self.id, name, ...)
+end
+
+function remote:cast(name, ...)
+  reach.check_name(name, "node:cast", 3)
+  return cast(self.by, self.id, name, ...)
+end
+
+-- { state = "up" or "down", calls }: is there a connection to it, what is under way on it.
+function remote:status()
+  if ended(self.by) then return { state = "down", calls = 0, groups = {} } end
+  local up, calls = self.by.core:peer(self.id)
+  return { state = up and "up" or "down", calls = calls, groups = {} }
+end
+
+local function read_only(self, key)
+  error(("node %s is read-only (assigning %s)"):format(self.id, tostring(key)), 2)
+end
+
+local remote_meta = {
+  __name = "orrery.handle",
+  __index = function(self, key)
+    if remote[key] then return remote[key] end
+    later.refuse(("node %s, seen by %s:"):format(self.id, self.by.id), key, later.started, options.keys(remote), 2)
+  end,
+  __newindex = read_only,
+  __tostring = handle.line,
+}
+
+local meta = {
+  __name = "orrery.handle",
+  __index = function(self, key)
+    if methods[key] then return methods[key] end
+    if key == "state" then return not ended(self) and self.core:shown() or {} end
+    local names = options.keys(methods)
+    names[#names + 1] = "state"
+    later.refuse(("node %s:"):format(self.id), key, later.started, names, 2)
+  end,
+  __close = methods.close,
+  __tostring = handle.line,
+}
+
+local function new(value, id, live, timeout)
+  local self
+  self = {
+    core = live, id = id, timeout = timeout, subscriptions = {}, nodes = {},
+    closed = false, ready = false, told = false,
+    host = {
+      timeout = timeout,
+      wait = function(done, T) wait_for(self, done, T) end,
+      submit = function(...)
+        local message, code = ended(self)
+        if message then return nil, message, code end
+        return live:submit(...)
+      end,
+      peek = function(...)
+        if ended(self) then return false, ended(self) end
+        return live:peek(...)
+      end,
+      group_status = function(name) return self:status().groups[name] end,
+    },
+  }
+  for _, other in ipairs(cluster.ids(value)) do
+    if other ~= id then self.nodes[other] = setmetatable({ by = self, id = other }, remote_meta) end
+  end
+  self.nodes[id] = self
+  return setmetatable(self, meta)
+end
+
+-- -- Starting -------------------------------------------------------------------------------------------------------
+local spec = {
+  id = { "string", required = true, expected = "the id of a node of the cluster" },
+  data = { "string", expected = "the path of a directory" },
+  timeout = { "seconds" },
+  thread = { "boolean", default = false },
+  log = { "choice", of = { "error", "warn", "info", "debug" }, default = "warn" },
+}
+
+-- What core.live.new needs; or nil, message, code.
+local function prepared(value, checked)
+  local prepare = require "orrery.cli.prepare"
+  local bundle, message = plan.bundle(value)
+  if not bundle then return nil, message, "invalid" end
+  message = prepare.addresses(value, checked.id)
+  if message then return nil, message, "unavailable" end
+  local data, why = prepare.directory(value, checked)
+  if not data then return nil, why, "invalid" end
+  return {
+    plan = plan.text(value, bundle, checked.id), id = checked.id, path = package.path, dir = data .. "/" .. checked.id,
+    level = checked.log,
+  }
+end
+
+-- orrery.start(cluster or path, opts) -> the node, its log read; or nil, message, code.
+function start.new(given, opts)
+  local what = "orrery.start"
+  if type(given) ~= "string" and not cluster.is(given) then
+    error(("%s: a cluster or the path of one is expected (got %s)"):format(what, options.got(given)), 2)
+  end
+  local checked = options.check(opts == nil and {} or opts, spec, what, 2)
+  if checked.thread then
+    return nil, ("%s: thread = true is not available in this version of Orrery (%s)"):format(what, later.version),
+      "invalid"
+  end
+  local value, message = given, nil
+  if type(given) == "string" then value, message = cluster.load(given) end
+  if not value then return nil, message, "invalid" end
+  if not cluster.node(value, checked.id) then
+    local ids = cluster.ids(value)
+    error(("%s: 'id' must be a node of the cluster (got %s%s)"):format(what, options.got(checked.id),
+      options.hint(checked.id, ids)), 2)
+  end
+  local setup, why, code = prepared(value, checked)
+  if not setup then return nil, why, code end
+  local live
+  live, why, code = core.live.new(setup)
+  if not live then
+    if code == "busy" then return nil, setup.dir .. " is in use by another process", "unavailable" end
+    return nil, why, code
+  end
+  local self = new(value, checked.id, live, checked.timeout or value.timing.call)
+  while not live:status().recovered and turn(self, wait_slice) do end
+  why, code = ended(self)
+  if not why then return self end
+  self:close()
+  return nil, why, code
+end
+
+return start
