@@ -66,7 +66,7 @@ describe("a simulation", function()
     local group = sim.nodes.a:group "counter"
     assert.equal(3, group:propose { by = 3 })
     assert.equal(5, sim.nodes.b:group("counter"):propose { by = 2 })
-    assert.same({ nil, "query: it has no such name", "invalid" }, { group:read { "n" } })
+    assert.same({ nil, "counter: the group has no query", "invalid" }, { group:read { "n" } })
     assert.has_error(function() group:propose(1) end, "counter:propose: 'op' must be a table (got 1)")
     sim:kill "a"
     assert.same({ nil, "a: not available here now", "unavailable" }, { group:propose { by = 1 } })
