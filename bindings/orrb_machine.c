@@ -13,12 +13,13 @@
  * Snapshot.  Packed whole when it is frozen:
  *
  *   byte  size  field (little-endian)
- *      0     8  "orrlua1" and a zero
+ *      0     7  "orrlua1"
+ *      7     1  0: the state, packed; 1: parts that the spec's snapshot() gave
  *      8     8  the state's version
  *     16     8  chain
  *     24     8  ops applied
  *     32     8  the op after which the chain takes the state in
- *     40        the state, packed                                                                                    */
+ *     40        the state, packed; or each part, packed, behind its size in 4 bytes                                   */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,8 @@
 #include "orrb_machine.h"
 
 enum { HEAD = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
-#define MAGIC "orrlua1"
+static const char magic[7] = "orrlua1";
+enum { IN_PARTS = 1 };
 
 /* -- Calling Lua -------------------------------------------------------------------------------------------------- */
 static void push_at(lua_State *L, const struct orr_at *at) {
@@ -235,20 +237,63 @@ static void machine_unfreeze(void *x) {
     m->frozen = false;
 }
 
-static int machine_freeze(void *x) {
-    struct machine *m = x;
-    unsigned char head[HEAD] = MAGIC;
-    if (m->frozen) return ORR_EBUSY;
-    int rc = protect(m, pack_state);
-    if (rc < 0) return rc;
+static void say(const struct machine *m, enum orr_level level, const char *what, const char *why) {
+    struct orr_world *w = m->spec->host->tasks.world;
+    char line[400];
+    int n = snprintf(line, sizeof line, "group %s: %s: %s", m->spec->name, what, why);
+    w->ops->log(w, level, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+/* Each part that snapshot(state) gives, as in `for part in snapshot(state)`, behind its size. */
+static void pack_parts(lua_State *L, struct machine *m) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->snapshot);
+    lua_insert(L, -2);
+    lua_call(L, 1, 3);
+    for (;;) {
+        lua_pushvalue(L, -3);
+        lua_pushvalue(L, -3);
+        lua_pushvalue(L, -3);
+        lua_call(L, 2, 1);
+        if (lua_isnil(L, -1)) return;
+        size_t at = m->image.size;
+        unsigned char size[4] = { 0 };
+        if (add(&m->image, size, sizeof size) < 0) luaL_error(L, "not enough memory");
+        orrb_value_pack(L, -1, &m->image, "a part of the snapshot");
+        struct orr_writer w = orri_writer(m->image.at + at, sizeof size);
+        orri_write_u32(&w, (uint32_t)(m->image.size - at - sizeof size));
+        lua_replace(L, -2);
+    }
+}
+
+/* Protected. */
+static int pack_image(lua_State *L) {
+    struct machine *m = lua_touserdata(L, 1);
+    unsigned char head[HEAD] = { 0 };
+    memcpy(head, magic, sizeof magic);
+    head[sizeof magic] = m->spec->snapshot == LUA_NOREF ? 0 : IN_PARTS;
     struct orr_writer w = orri_writer(head + 8, HEAD - 8);
     orri_write_u64(&w, (uint64_t)m->spec->version);
     orri_write_u64(&w, m->chain);
     orri_write_u64(&w, m->ops);
     orri_write_u64(&w, m->check_at);
-    if (add(&m->image, head, HEAD) < 0 || add(&m->image, m->packed.at, m->packed.size) < 0) {
+    m->image.size = 0;
+    m->image.flags = ORRB_VALUE_MAPS;
+    if (add(&m->image, head, HEAD) < 0) return luaL_error(L, "not enough memory");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
+    if (m->spec->snapshot == LUA_NOREF) orrb_value_pack(L, -1, &m->image, "state");
+    else pack_parts(L, m);
+    return 0;
+}
+
+static int machine_freeze(void *x) {
+    struct machine *m = x;
+    if (m->frozen) return ORR_EBUSY;
+    char why[300] = "";
+    int rc = orrb_machine_protect(m, pack_image, why, sizeof why);
+    if (rc < 0) {
+        say(m, ORR_LOG_ERROR, "its state can't be snapshotted", why);
         machine_unfreeze(m);
-        return -ENOMEM;
+        return rc;
     }
     m->given = 0;
     m->frozen = true;
@@ -276,14 +321,41 @@ static int machine_restore_part(void *x, const void *at, size_t size) {
     return add(&m->image, at, size);
 }
 
+/* Upvalues: the machine, where the next part begins. */
+static int next_part(lua_State *L) {
+    struct machine *m = lua_touserdata(L, lua_upvalueindex(1));
+    size_t at = (size_t)lua_tointeger(L, lua_upvalueindex(2)), left = m->image.size - at;
+    if (left == 0) return 0;
+    struct orr_reader r = orri_reader(m->image.at + at, left);
+    size_t size = orri_read_u32(&r);
+    if (r.failed || size > orri_left(&r) || orrb_value_unpack(L, r.at, size, ORRB_VALUE_MAPS) < 0)
+        return luaL_error(L, "the snapshot can't be read");
+    lua_pushinteger(L, (lua_Integer)(at + 4 + size));
+    lua_replace(L, lua_upvalueindex(2));
+    return 1;
+}
+
+static void push_imaged(lua_State *L, struct machine *m) {
+    if (m->image.at[sizeof magic] != IN_PARTS) {
+        if (orrb_value_unpack(L, m->image.at + HEAD, m->image.size - HEAD, ORRB_VALUE_MAPS) < 0) lua_pushnil(L);
+    } else if (m->spec->restore != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->restore);
+        lua_pushlightuserdata(L, m);
+        lua_pushinteger(L, HEAD);
+        lua_pushcclosure(L, next_part, 2);
+        lua_call(L, 1, 1);
+    } else {
+        lua_pushnil(L);
+    }
+    if (!lua_istable(L, -1)) luaL_error(L, "the snapshot can't be read");
+}
+
 /* Protected: the state becomes what the image says, raised to this version where it is an older one's. */
 static int unpack_state(lua_State *L) {
     struct machine *m = lua_touserdata(L, 1);
     struct orr_reader r = orri_reader(m->image.at + 8, HEAD - 8);
     lua_Integer from = (lua_Integer)orri_read_u64(&r);
-    if (orrb_value_unpack(L, m->image.at + HEAD, m->image.size - HEAD, ORRB_VALUE_MAPS) < 0 || !lua_istable(L, -1)) {
-        return luaL_error(L, "the snapshot can't be read");
-    }
+    push_imaged(L, m);
     if (from > m->spec->version) return luaL_error(L, "the snapshot is of version %I", (LUAI_UACINT)from);
     if (from < m->spec->version && m->spec->upgrade != LUA_NOREF) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->upgrade);
@@ -298,8 +370,10 @@ static int unpack_state(lua_State *L) {
 
 static int machine_restore_end(void *x) {
     struct machine *m = x;
-    if (m->image.size < HEAD || memcmp(m->image.at, MAGIC, sizeof MAGIC) != 0) return ORR_ECORRUPT;
-    int rc = protect(m, unpack_state);
+    if (m->image.size < HEAD || memcmp(m->image.at, magic, sizeof magic) != 0) return ORR_ECORRUPT;
+    char why[300] = "";
+    int rc = orrb_machine_protect(m, unpack_state, why, sizeof why);
+    if (rc < 0) say(m, ORR_LOG_ERROR, "its state can't be restored", why);
     if (rc < 0) return rc == -ENOMEM ? rc : ORR_ECORRUPT;
     struct orr_reader r = orri_reader(m->image.at + 16, HEAD - 16);
     m->chain = orri_read_u64(&r);
@@ -385,6 +459,7 @@ struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h
     struct orrb_machine_spec *spec = calloc(1, sizeof *spec);
     if (!spec) luaL_error(L, "not enough memory");
     spec->init = spec->apply = spec->query = spec->upgrade = spec->changed = LUA_NOREF;
+    spec->snapshot = spec->restore = LUA_NOREF;
     spec->host = h;
     spec->L = h->tasks.L;
     spec->next = h->machines;
@@ -393,6 +468,8 @@ struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h
     spec->apply = reference(L, idx, "apply");
     spec->query = reference(L, idx, "query");
     spec->upgrade = reference(L, idx, "upgrade");
+    spec->snapshot = reference(L, idx, "snapshot");
+    spec->restore = reference(L, idx, "restore");
     spec->changed = reference(L, idx, "changed");
     snprintf(spec->name, sizeof spec->name, "%s", orrb_text_field(L, idx, "name", NULL));
     spec->version = orrb_integer_field(L, idx, "version", 1);

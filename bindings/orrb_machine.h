@@ -13,6 +13,7 @@ struct orrb_machine_spec {
     lua_State *L;
     int init, apply, query, upgrade;        /* references; LUA_NOREF: none. apply, query: a function, or a table of
                                              * them */
+    int snapshot, restore;          /* references; LUA_NOREF: the codec */
     int changed;                    /* reference: f() -> nil, or which constant of these has changed */
     lua_Integer version;
     int64_t steps_max;

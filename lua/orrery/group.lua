@@ -33,12 +33,13 @@ local function functions_rule(v)
   return v
 end
 
-local not_yet = { snapshot = true, restore = true, ack = true, n = true, r = true, w = true }
+local not_yet = { ack = true, n = true, r = true, w = true }
 
 local spec_of_groups = {
   order = { "choice", of = { "raft" }, default = "raft" },
   machine = { "choice", of = { "kv" } },
   init = { function_rule }, apply = { functions_rule }, query = { functions_rule }, upgrade = { function_rule },
+  snapshot = { function_rule }, restore = { function_rule },
   version = { "integer", min = 1, default = 1 },
   steps = { "integer", min = 1000, max = 1 << 40 },
   on = { ids_rule },
@@ -85,13 +86,17 @@ local function replicas(self, on, what)
   return ids
 end
 
+local functions_of_machine = { "init", "apply", "query", "upgrade", "snapshot", "restore" }
+
 local function check_machine(checked, what)
   if checked.machine then
-    for _, key in ipairs { "init", "apply", "query", "upgrade" } do
+    for _, key in ipairs(functions_of_machine) do
       if checked[key] then error(("%s: '%s' and 'machine' exclude each other"):format(what, key), 4) end
     end
   elseif not checked.apply then
     error(what .. ": 'apply' is missing: a function, or machine = \"kv\"", 4)
+  elseif (checked.snapshot == nil) ~= (checked.restore == nil) then
+    error(what .. ": 'snapshot' and 'restore' come together", 4)
   end
 end
 
@@ -197,7 +202,7 @@ function group.replicate(self, name, spec)
   local on, machine = replicas(self, checked.on, what), nil
   if not checked.machine then
     local seen = {}
-    for _, key in ipairs { "init", "apply", "query", "upgrade" } do
+    for _, key in ipairs(functions_of_machine) do
       if checked[key] then check_pure(self, checked[key], key, what, 3, seen) end
     end
     checked.changed = what_changed(seen)

@@ -1041,6 +1041,8 @@ function help(topic) end
 ---@field query? orrery.Query|table<string, orrery.Query>   for read and peek; changes nothing
 ---@field version? integer              of the state's shape: 1 by default
 ---@field upgrade? fun(state: table, from: integer): table  a state of an older version becomes one of this
+---@field snapshot? fun(state: table): (fun(): any)    parts of a snapshot, plain values, as a for loop takes them
+---@field restore? fun(parts: fun(): any): table       the state again, from those parts
 ---@field steps? integer                instructions of one apply: the cluster's `limits.steps` by default
 ---@field order? "raft"                 who orders the operations
 ---@field on? string|string[]           a role, or ids: where the replicas live; by default the file's first seven nodes
