@@ -19,7 +19,7 @@
  *     16     8  chain
  *     24     8  ops applied
  *     32     8  the op after which the chain takes the state in
- *     40        the state, packed; or each part, packed, behind its size in 4 bytes                                   */
+ *     40        the state, packed; or each part, packed, behind its size in 4 bytes */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

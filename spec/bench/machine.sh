@@ -48,6 +48,7 @@ grep -h -o 'proposals [0-9]*' "$tmp/log" | tail -n "$seconds" | awk '{ print $2 
     { a[NR] = $1 }
     END {
         m = a[int((NR + 1) / 2)] + 0
-        printf("%d tasks in flight: %d proposals a second (at least 100000: %s)\n", t, m, (m >= 100000) ? "met" : "MISSED")
+        verdict = (m >= 100000) ? "met" : "MISSED"
+        printf("%d tasks in flight: %d proposals a second (at least 100000: %s)\n", t, m, verdict)
         exit (m < 100000)
     }'
