@@ -102,6 +102,10 @@ void orrb_buffer_trim(lua_State *L, struct orrb_buffer *b);     /* frees what is
 int orrb_value_pack(lua_State *L, int idx, struct orrb_buffer *b, const char *what);
 /* Adds the n values from `first` as an argument list, which keeps its nils. Complaints name `argument #2.f`. */
 int orrb_value_pack_args(lua_State *L, int first, int n, struct orrb_buffer *b);
+/* The same in two steps: 0 or an error, and which of them (0: none); then raise it. */
+int orrb_value_try_pack_args(lua_State *L, int first, int n, struct orrb_buffer *b, int *which);
+int orrb_value_refuse_args(lua_State *L, int first, int which, const struct orrb_buffer *b, int error,
+                           const char *what);
 /* The same in two steps, for who must clean up before it raises: 0 or an error; then raise it with refuse. */
 int orrb_value_try_pack(lua_State *L, int idx, struct orrb_buffer *b);
 int orrb_value_refuse(lua_State *L, int idx, const struct orrb_buffer *b, int error, const char *what);

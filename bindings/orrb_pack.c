@@ -405,21 +405,33 @@ int orrb_value_pack(lua_State *L, int idx, struct orrb_buffer *b, const char *wh
     return rc == 0 ? 0 : orrb_value_refuse(L, idx, b, rc, what);
 }
 
-int orrb_value_pack_args(lua_State *L, int first, int n, struct orrb_buffer *b) {
+int orrb_value_try_pack_args(lua_State *L, int first, int n, struct orrb_buffer *b, int *which) {
     size_t begin = b->size;
-    first = lua_absindex(L, first);
-    if (n > ORRB_ARGUMENTS_MAX) return luaL_error(L, "more than %d arguments", ORRB_ARGUMENTS_MAX);
+    *which = 0;
+    if (n > ORRB_ARGUMENTS_MAX) return ORR_EOVERLOADED;
     int rc = orrb_buffer_room(L, b, ORRB_HEAD_MAX);
-    if (rc < 0) return orrb_value_refuse(L, 0, b, rc, "the argument list");
+    if (rc < 0) return rc;
     b->size = (size_t)(orrb_put_table_head(b->at + b->size, (size_t)n, true) - b->at);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && rc == 0; i++) {
+        *which = i + 1;
         rc = orrb_value_try_pack(L, first + i, b);
         if (rc == 0 && b->size - begin > (b->max ? b->max : ORRB_PACKED_MAX)) rc = ORR_EFULL;
-        if (rc == 0) continue;
-        b->size = begin;
-        return orrb_value_refuse(L, first + i, b, rc, lua_pushfstring(L, "argument #%d", i + 1));
     }
-    return 0;
+    if (rc < 0) b->size = begin;
+    return rc;
+}
+
+int orrb_value_refuse_args(lua_State *L, int first, int which, const struct orrb_buffer *b, int error,
+                           const char *what) {
+    if (error == ORR_EOVERLOADED) return luaL_error(L, "%s: more than %d", what, ORRB_ARGUMENTS_MAX);
+    return orrb_value_refuse(L, which ? first + which - 1 : 0, b, error, lua_pushfstring(L, "%s #%d", what, which));
+}
+
+int orrb_value_pack_args(lua_State *L, int first, int n, struct orrb_buffer *b) {
+    int which;
+    first = lua_absindex(L, first);
+    int rc = orrb_value_try_pack_args(L, first, n, b, &which);
+    return rc == 0 ? 0 : orrb_value_refuse_args(L, first, which, b, rc, "argument");
 }
 
 uint64_t orrb_value_hash(lua_State *L, int idx, struct orrb_buffer *b, const char *what) {

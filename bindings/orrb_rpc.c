@@ -1,8 +1,9 @@
 /* orrb_rpc.c - messages between nodes, for scripts: handlers, which are tasks, and calls, which wait.
  *
  * A handler's results travel as an array of MessagePack values that keeps its nils, whatever they are: a `nil, message,
- * code` of a handler reaches the caller as it is. Only what never became an answer is an error here; `call` puts a
- * boolean first, by which lua/orrery/rpc.lua tells the two apart. */
+ * code` of a handler reaches the caller as it is. `try` puts a boolean first, by which lua/orrery/rpc.lua tells it from
+ * what never became an answer. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,15 +58,57 @@ static void handler_over(struct orrb_task *t, int status, const char *text) {
     if (a) orr_node_answer(a, status, orr_borrow(text ? text : "", text ? strlen(text) : 0));
 }
 
+static int handle(lua_State *L);
+
+/* Pushes "FILE:LINE: ", or "": the script's line; where none is left, because it called last, where the handler
+ * begins. */
+static const char *place(lua_State *L, const struct orrb_task *t) {
+    lua_Debug ar;
+    const char *at = orrb_place(L);
+    if (at) return at;
+    if (!t || t->body != handle) return lua_pushliteral(L, "");
+    const struct orrb_handler *handler = t->of;
+    if (lua_rawgeti(L, LUA_REGISTRYINDEX, handler->function) != LUA_TFUNCTION) return lua_pushliteral(L, "");
+    lua_getinfo(L, ">S", &ar);
+    return lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.linedefined);
+}
+
+struct refusal {
+    const struct orrb_buffer *out;
+    int which, error;
+    const char *what;
+};
+
+/* Called by C, so that no line of Orrery's own comes before the message. */
+static int refuse(lua_State *L) {
+    const struct refusal *r = lua_touserdata(L, 1);
+    return orrb_value_refuse_args(L, 3 - r->which, r->which, r->out, r->error, r->what);
+}
+
+/* Packs what lies from `first` up to the top, or raises by the script's line. */
+static struct orr_slice pack(lua_State *L, struct orrb_tasks *all, int first, const char *what) {
+    struct refusal r = { .out = &all->out };
+    all->out.size = 0;
+    r.error = orrb_value_try_pack_args(L, first, lua_gettop(L) - first + 1, &all->out, &r.which);
+    if (r.error == 0) return orr_borrow(all->out.at, all->out.size);
+    int value = first + r.which - 1;
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    r.what = lua_pushfstring(L, "%s%s", place(L, all->running), what);
+    lua_pushcfunction(L, refuse);
+    lua_pushlightuserdata(L, &r);
+    if (r.which) lua_pushvalue(L, value);
+    else lua_pushnil(L);
+    lua_call(L, 2, 0);
+    return (struct orr_slice){ 0 };
+}
+
 static int answered(lua_State *L, int status, lua_KContext ctx) {
     struct orrb_task *t = (struct orrb_task *)ctx;
-    struct orrb_buffer *out = &t->all->out;
     (void)status;
     if (t->asked->cast) return 0;
-    out->size = 0;
-    orrb_value_pack_args(L, 2, lua_gettop(L) - 1, out);
-    orr_node_answer(t->asked, 0, orr_borrow(out->at, out->size));
+    orr_node_answer(t->asked, 0, pack(L, t->all, 2, "result"));
     t->asked = NULL;
+    orrb_buffer_trim(L, &t->all->out);
     return 0;
 }
 
@@ -73,7 +116,11 @@ static int answered(lua_State *L, int status, lua_KContext ctx) {
 static int handle(lua_State *L) {
     struct orrb_task *t = lua_touserdata(L, 1);
     const struct orrb_handler *handler = t->of;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, handler->function);
+    if (lua_rawgeti(L, LUA_REGISTRYINDEX, handler->function) != LUA_TFUNCTION) {
+        orr_node_answer(t->asked, ORR_EINVALID, (struct orr_slice){ 0 });       /* it was closed meanwhile */
+        t->asked = NULL;
+        return 0;
+    }
     int n = orrb_value_unpack_args(L, t->got.at, t->got.size);
     orrb_task_let_go(t);
     if (n < 0) return luaL_error(L, "%s: the arguments can't be read", handler->name);
@@ -110,42 +157,66 @@ void orrb_rpc_clear(struct orrb_host *h) {
 }
 
 /* -- Calls -------------------------------------------------------------------------------------------------------- */
+/* What call was given, below its arguments. They are its stack's first three while it waits. */
+enum { TO = 1, NAME, TIMEOUT, FIRST };
+
 static const char *reason(int status) {
     switch (status) {
     case ORR_EINVALID: return "there is no such handler";
     case ORR_EUNAVAILABLE: return "it is not connected, surely not done";
-    case ORR_EUNKNOWN: return "no answer came, so it may or may not have happened";
+    case ORR_EOVERLOADED: return "too much is under way to it or in it, surely not done";
+    case ORR_ETIMEOUT: return "no time was left to begin, surely not done";
     default: return orr_strerror(status);
     }
 }
 
-/* to and name are arguments 1 and 2. */
-static int not_answered(lua_State *L, int status, struct orr_slice text) {
-    lua_pushboolean(L, 0);
-    if (status == ORR_EFAILED && text.size > 0) {
+/* nil, "TO: NAME: WHY", code. waited: seconds since the call, for what may have happened. */
+static int not_answered(lua_State *L, int status, struct orr_slice text, double waited) {
+    char why[128];
+    lua_pushnil(L);
+    if (status == ORR_EUNKNOWN) {
+        snprintf(why, sizeof why, "no answer in %.3f s: it may or may not have happened", waited);
+        lua_pushstring(L, why);
+    } else if (status == ORR_EFAILED && text.size > 0) {
         lua_pushlstring(L, (const char *)text.at, text.size);
-        lua_pushfstring(L, "%s: %s: %s", lua_tostring(L, 1), lua_tostring(L, 2), lua_tostring(L, -1));
-        lua_remove(L, -2);
     } else {
-        lua_pushfstring(L, "%s: %s: %s", lua_tostring(L, 1), lua_tostring(L, 2), reason(status));
+        lua_pushstring(L, reason(status));
     }
+    lua_pushfstring(L, "%s: %s: %s", lua_tostring(L, TO), lua_tostring(L, NAME), lua_tostring(L, -1));
+    lua_replace(L, -2);
     lua_pushstring(L, orr_error_word(status));
     return 3;
+}
+
+/* It was not even sent. */
+static int not_sent(lua_State *L, int status, size_t size) {
+    if (status != ORR_EINVALID) return not_answered(L, status, (struct orr_slice){ 0 }, 0);
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s: arguments of %I bytes are too large", lua_tostring(L, TO), lua_tostring(L, NAME),
+                    (LUAI_UACINT)size);
+    lua_pushstring(L, orr_error_word(status));
+    return 3;
+}
+
+static double since(lua_State *L, const struct orrb_tasks *all) {
+    return (double)all->world->ops->now(all->world) / 1e9 - lua_tonumber(L, TIMEOUT);
 }
 
 static int called(lua_State *L, int status, lua_KContext ctx) {
     struct orrb_task *t = (struct orrb_task *)ctx;
     (void)status;
-    if (t->wait.status < 0) {
-        int n = not_answered(L, t->wait.status, t->got);
-        orrb_task_let_go(t);
-        return n;
-    }
-    lua_pushboolean(L, 1);
-    int n = orrb_value_unpack_args(L, t->got.at, t->got.size);
+    status = t->wait.status;
+    int n = status < 0 ? not_answered(L, status, t->got, since(L, t->all))
+                       : orrb_value_unpack_args(L, t->got.at, t->got.size);
     orrb_task_let_go(t);
-    if (n >= 0) return n + 1;
-    return not_answered(L, ORR_ECORRUPT, (struct orr_slice){ 0 });
+    return n >= 0 ? n : not_answered(L, ORR_ECORRUPT, (struct orr_slice){ 0 }, 0);
+}
+
+/* The same, with a boolean first: was there an answer? */
+static int tried(lua_State *L, int status, lua_KContext ctx) {
+    const struct orrb_task *t = (struct orrb_task *)ctx;
+    lua_pushboolean(L, t->wait.status == 0);
+    return called(L, status, ctx) + 1;
 }
 
 static struct orr_slice text_arg(lua_State *L, int arg) {
@@ -154,38 +225,65 @@ static struct orr_slice text_arg(lua_State *L, int arg) {
     return orr_borrow(at, size);
 }
 
-static struct orr_slice packed_args(lua_State *L, struct orrb_tasks *all, int first) {
-    all->out.size = 0;
-    orrb_value_pack_args(L, first, lua_gettop(L) - first + 1, &all->out);
-    return orr_borrow(all->out.at, all->out.size);
+/* The call with these arguments, which are bytes. */
+static int submit(lua_State *L, struct orrb_task *t, struct orr_slice args) {
+    struct orrb_tasks *all = t->all;
+    orr_time until = orrb_task_until(t, orrb_seconds(L, TIMEOUT));
+    orr_id to = orr_id_of(luaL_checkstring(L, TO));
+    lua_settop(L, TIMEOUT);
+    lua_pushnumber(L, (lua_Number)all->world->ops->now(all->world) / 1e9);
+    lua_replace(L, TIMEOUT);        /* from now on: since when */
+    return orr_node_call(all->node, orrb_task_request(t), to, text_arg(L, NAME), args, until);
 }
 
-/* call(to, name, timeout, ...) -> true, results...; or false, message, code. Waits. */
+/* call(to, name, timeout, ...) -> results...; or nil, message, code. Waits. */
 static int call(lua_State *L) {
-    struct orrb_tasks *all = &host(L)->tasks;
-    struct orrb_task *t = orrb_task_check(L, all, "node:call");
-    struct orr_slice name = text_arg(L, 2), args = packed_args(L, all, 4);
-    orr_time until = orrb_task_until(t, orrb_seconds(L, 3));
-    int rc = orr_node_call(all->node, orrb_task_request(t), orr_id_of(luaL_checkstring(L, 1)), name, args, until);
-    if (rc < 0) return not_answered(L, rc, (struct orr_slice){ 0 });
-    return orrb_task_wait(L, t, called);
+    struct orrb_task *t = orrb_task_check(L, &host(L)->tasks, "node:call");
+    struct orr_slice args = pack(L, t->all, FIRST, "argument");
+    int rc = submit(L, t, args);
+    orrb_buffer_trim(L, &t->all->out);
+    return rc < 0 ? not_sent(L, rc, args.size) : orrb_task_wait(L, t, called);
 }
 
-/* cast(to, name, ...) -> true, or nil, message, code */
-static int cast(lua_State *L) {
-    struct orrb_tasks *all = &host(L)->tasks;
-    struct orr_slice name = text_arg(L, 2), args = packed_args(L, all, 3);
-    int rc = orr_node_cast(all->node, orr_id_of(luaL_checkstring(L, 1)), name, args);
-    if (rc < 0) return orrb_fail(L, rc, lua_tostring(L, 1));
+/* try(to, name, timeout, packed) -> true, results...; or false, nil, message, code. Waits. */
+static int try_call(lua_State *L) {
+    struct orrb_task *t = orrb_task_check(L, &host(L)->tasks, "node:call");
+    struct orr_slice args = text_arg(L, FIRST);
+    int rc = submit(L, t, args);    /* no collector runs before the bytes are copied */
+    if (rc == 0) return orrb_task_wait(L, t, tried);
+    lua_pushboolean(L, 0);
+    return not_sent(L, rc, args.size) + 1;
+}
+
+/* packed(...) -> bytes, for try and post */
+static int packed(lua_State *L) {
+    struct orr_slice args = pack(L, &host(L)->tasks, 1, "argument");
+    lua_pushlstring(L, (const char *)args.at, args.size);
+    orrb_buffer_trim(L, &host(L)->tasks.out);
+    return 1;
+}
+
+static int send(lua_State *L, struct orr_slice args) {
+    int rc = orr_node_cast(host(L)->tasks.node, orr_id_of(luaL_checkstring(L, TO)), text_arg(L, NAME), args);
+    if (rc < 0) return not_sent(L, rc, args.size);
     lua_pushboolean(L, 1);
     return 1;
 }
 
+/* cast(to, name, ...) -> true; or nil, message, code */
+static int cast(lua_State *L) {
+    int n = send(L, pack(L, &host(L)->tasks, 3, "argument"));
+    orrb_buffer_trim(L, &host(L)->tasks.out);
+    return n;
+}
+
+/* post(to, name, packed): as cast */
+static int post(lua_State *L) { return send(L, text_arg(L, 3)); }
+
 /* from() -> id, or nil where nobody asked */
 static int from(lua_State *L) {
     const struct orrb_task *t = host(L)->tasks.running;
-    if (!t || !t->asked) return 0;
-    lua_pushstring(L, t->asked->from_name);
+    lua_pushstring(L, t && t->asked ? t->asked->from_name : NULL);      /* NULL is nil */
     return 1;
 }
 
@@ -200,7 +298,8 @@ static int peer(lua_State *L) {
 
 void orrb_rpc_open(lua_State *L, struct orrb_host *h) {
     static const luaL_Reg functions[] = {
-        { "on", on }, { "call", call }, { "cast", cast }, { "from", from }, { "peer", peer }, { NULL, NULL },
+        { "on", on },     { "call", call }, { "try", try_call }, { "packed", packed }, { "cast", cast },
+        { "post", post }, { "from", from }, { "peer", peer },    { NULL, NULL },
     };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);

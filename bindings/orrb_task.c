@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orrb.h"
+#include "orrb_environment.h"
 #include "orrb_task.h"
 
-enum { RESUMES_A_TURN = 4096 };
+enum { RESUMES_A_TURN = 4096, UNWINDS_NESTED = 16 };
 #define TIME_A_TURN (3 * ORR_MS)
 static const char anchors;          /* its address is the registry's key of the table of coroutines */
 
@@ -18,6 +18,7 @@ static void enqueue(struct orrb_task *t) {
     struct orrb_tasks *all = t->all;
     t->state = ORRB_TASK_READY;
     t->next = NULL;
+    t->before = all->last;
     if (all->last) all->last->next = t;
     else all->first = t;
     all->last = t;
@@ -25,10 +26,10 @@ static void enqueue(struct orrb_task *t) {
 
 static void dequeue(struct orrb_task *t) {
     struct orrb_tasks *all = t->all;
-    struct orrb_task **link = &all->first, *before = NULL;
-    while (*link != t) before = *link, link = &before->next;
-    *link = t->next;
-    if (all->last == t) all->last = before;
+    if (t->before) t->before->next = t->next;
+    else all->first = t->next;
+    if (t->next) t->next->before = t->before;
+    else all->last = t->before;
 }
 
 void orrb_task_wake(struct orrb_task *t) {
@@ -53,7 +54,7 @@ struct orrb_task *orrb_task_new(struct orrb_tasks *all, lua_CFunction body) {
         t->all = all;
     }
     t->serial = ++all->serial;
-    t->begun = t->closing = false;
+    t->begun = t->closing = t->doomed = false;
     t->deadline = ORR_NEVER;
     t->body = body;
     t->asked = NULL;
@@ -115,54 +116,84 @@ static void release(struct orrb_task *t) {
 struct outcome {
     struct orrb_task *t;
     int status;
+    bool plain;                     /* no memory or time for its own text and traceback */
 };
 
-/* Tells Lua's side: settle(handle or nil, message, code, traceback). */
+/* Whoever made the task is told once, however it ends. */
+static void tell(struct orrb_task *t, int status, const char *text) {
+    void (*over)(struct orrb_task *, int, const char *) = t->over;
+    t->over = NULL;
+    if (over) over(t, status, text);
+}
+
+/* Tells of a task that did not end well: settle(handle or nil, message, code, traceback). */
 static int settle(lua_State *L) {
     const struct outcome *o = lua_touserdata(L, 1);
     struct orrb_task *t = o->t;
+    bool own = o->status == ORR_EFAILED && t->co && !o->plain;
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->all->settle);
     if (t->handle == LUA_NOREF) lua_pushnil(L);
     else lua_rawgeti(L, LUA_REGISTRYINDEX, t->handle);
-    if (t->co && lua_gettop(t->co) > 0 && o->status == ORR_EFAILED) {
+    if (own) {
         lua_pushvalue(t->co, -1);
         lua_xmove(t->co, L, 1);
-        luaL_tolstring(L, -1, NULL);
+        orrb_tostring(L, orrb_environment_of(L), lua_gettop(L), NULL);
         lua_replace(L, -2);
     } else {
-        lua_pushstring(L, orr_strerror(o->status));
+        lua_pushstring(L, o->status == ORR_EFAILED ? "failed, and can't say why" : orr_strerror(o->status));
     }
+    tell(t, o->status, lua_tostring(L, -1));
     lua_pushstring(L, orr_error_word(o->status));
-    if (o->status == ORR_EFAILED && t->co) luaL_traceback(L, t->co, NULL, 0);
+    if (own) luaL_traceback(L, t->co, NULL, 0);
     else lua_pushnil(L);
     lua_call(L, 4, 0);
     return 0;
 }
 
-static void end(struct orrb_task *t, int status) {
-    struct orrb_tasks *all = t->all;
-    const char *text = NULL;
-    if (status < 0) {
-        struct outcome o = { t, status };
-        if (status == ORR_EFAILED && t->co && lua_type(t->co, -1) == LUA_TSTRING) text = lua_tostring(t->co, -1);
-        if (t->over) t->over(t, status, text);
-        (void)protect(all->L, settle, &o);
-    } else if (t->over) {
-        t->over(t, 0, NULL);
-    }
-    if (t->handle != LUA_NOREF) luaL_unref(all->L, LUA_REGISTRYINDEX, t->handle);
-    t->handle = LUA_NOREF;
+/* Its error may be a value of the script's own, whose __tostring may do anything. */
+static bool settle_in_time(struct outcome *o) {
+    lua_State *L = o->t->all->L;
+    struct orrb_budget budget;
+    orrb_budget_begin(L, &budget, o->t->all->steps_max);
+    bool told = protect(L, settle, o);
+    orrb_budget_end(L, &budget);
+    return told;
 }
 
-/* Closes what it holds, in reverse order. What fails in there is told as a failure of its own. */
+/* A variable's __close raised, and nobody else can say so. The error is on top of its stack. */
+static void tell_of_close(struct orrb_task *t) {
+    struct orrb_task nobody = { .all = t->all, .co = t->co, .handle = LUA_NOREF };
+    struct outcome o = { &nobody, ORR_EFAILED, false };
+    (void)settle_in_time(&o);
+}
+
+/* Closes what it holds, in reverse order, within a budget of its own. What fails in there is told as a failure of its
+ * own. */
 static void unwind(struct orrb_task *t) {
     struct orrb_tasks *all = t->all;
     struct orrb_task *outer = all->running;
+    bool failed = lua_status(t->co) != LUA_YIELD;
+    struct orrb_budget budget;
     t->closing = true;
     t->state = ORRB_TASK_RUNNING;
     all->running = t;
-    (void)lua_resetthread(t->co);
+    all->nested++;
+    failed = failed && lua_checkstack(all->L, 4);
+    if (failed) lua_pushvalue(t->co, -1), lua_xmove(t->co, all->L, 1);
+    orrb_budget_begin(t->co, &budget, all->steps_max);
+    int status = lua_resetthread(t->co);
+    orrb_budget_end(t->co, &budget);
+    bool another = status != LUA_OK;
+    if (failed) {
+        if (another) lua_pushvalue(all->L, -1), lua_xmove(all->L, t->co, 1);
+        another = another && !lua_rawequal(t->co, -1, -2);
+        lua_pop(all->L, 1);
+        if (another) lua_pop(t->co, 1);
+    }
+    if (another) tell_of_close(t);
     lua_settop(t->co, 0);
+    all->nested--;
     all->running = outer;
 }
 
@@ -176,45 +207,64 @@ static void abandon(struct orrb_task *t) {
     t->co = NULL;
 }
 
+/* It has ended: with status ORR_EFAILED its error is on top of its stack. */
+static void end(struct orrb_task *t, int status, bool exhausted) {
+    lua_State *L = t->all->L;
+    struct outcome o = { t, status, false };
+    bool told = status == 0 || settle_in_time(&o);
+    if (t->co && !t->begun) lua_settop(t->co, 0);
+    else if (t->co && status == 0) lua_settop(t->co, 0);
+    else if (t->co && exhausted) abandon(t);
+    else if (t->co) unwind(t);
+    o.plain = true;                 /* there is memory again */
+    if (!told) (void)protect(L, settle, &o);
+    tell(t, status, NULL);
+    luaL_unref(L, LUA_REGISTRYINDEX, t->handle);
+    t->handle = LUA_NOREF;
+    release(t);
+}
+
+/* A chain of tasks, each of which holds the next one, must not go as deep as it is long. */
 void orrb_task_cancel(struct orrb_task *t) {
     if (t->state == ORRB_TASK_FREE || t->state == ORRB_TASK_RUNNING) return;
     if (t->state == ORRB_TASK_READY) dequeue(t);
     orr_wait_cancel(&t->wait);
-    if (t->co && t->begun) unwind(t);
-    else if (t->co) lua_settop(t->co, 0);
-    end(t, ORR_ECANCELED);
-    release(t);
+    t->doomed = t->all->nested >= UNWINDS_NESTED;
+    if (t->doomed) enqueue(t);
+    else end(t, ORR_ECANCELED, false);
 }
 
 void orrb_tasks_cancel(struct orrb_tasks *all) {
-    for (struct orrb_task *t = all->newest, *older; t; t = older) {
-        older = t->older;
-        orrb_task_cancel(t);
-    }
+    while (all->newest && all->newest->state != ORRB_TASK_RUNNING) orrb_task_cancel(all->newest);
 }
 
 /* -- Running ------------------------------------------------------------------------------------------------------ */
 /* It yielded, but not in a wait of ours. */
-static void refuse_yield(struct orrb_task *t) {
-    lua_settop(t->co, 0);
-    lua_pushliteral(t->co, "coroutine.yield outside a coroutine of one's own: a task waits in node:sleep, node:call "
-                           "and the like");
+static int refuse_yield(lua_State *L) {
+    struct orrb_task *t = lua_touserdata(L, 1);
+    luaL_checkstack(t->co, 8, NULL);
+    luaL_where(t->co, 1);
+    lua_pushfstring(t->co, "%scoroutine.yield outside a coroutine of one's own: a task waits in node:sleep, node:call "
+                           "and the like", lua_tostring(t->co, -1));
+    return 0;
+}
+
+/* Its stack, and what it begins with on it; how many arguments, or < 0: no memory. */
+static int begin(struct orrb_task *t) {
+    if (!t->co && !protect(t->all->L, make_stack, t)) return -1;
+    if (t->body) {
+        lua_pushcfunction(t->co, t->body);
+        lua_pushlightuserdata(t->co, t);
+    }
+    return lua_gettop(t->co) - 1;
 }
 
 static void resume(struct orrb_task *t) {
     struct orrb_tasks *all = t->all;
-    int n = 0, args = 0;
-    if (!t->begun) {
-        if (!t->co && !protect(all->L, make_stack, t)) {
-            end(t, ORR_EFAILED);
-            release(t);
-            return;
-        }
-        if (t->body) {
-            lua_pushcfunction(t->co, t->body);
-            lua_pushlightuserdata(t->co, t);
-        }
-        args = lua_gettop(t->co) - 1;
+    int n = 0, args = t->begun ? 0 : begin(t);
+    if (args < 0 || t->doomed) {
+        end(t, t->doomed ? ORR_ECANCELED : ORR_EFAILED, false);
+        return;
     }
     t->begun = true;
     t->state = ORRB_TASK_RUNNING;
@@ -225,12 +275,8 @@ static void resume(struct orrb_task *t) {
     orrb_budget_end(t->co, &budget);
     all->running = NULL;
     if (status == LUA_YIELD && t->state == ORRB_TASK_WAITING) return;
-    if (status == LUA_YIELD) refuse_yield(t);
-    end(t, status == LUA_OK ? 0 : ORR_EFAILED);
-    if (status == LUA_OK) lua_settop(t->co, 0);
-    else if (budget.exhausted) abandon(t);
-    else unwind(t);
-    release(t);
+    if (status == LUA_YIELD) (void)protect(all->L, refuse_yield, t);
+    end(t, status == LUA_OK ? 0 : ORR_EFAILED, budget.exhausted);
 }
 
 /* A turn has several passes: their time counts from its begin, and one task is resumed in each. */
@@ -241,8 +287,7 @@ bool orrb_tasks_turn(struct orrb_tasks *all) {
     for (int i = 0; all->first && i < RESUMES_A_TURN; i++) {
         if (i % 64 == 1 && w->ops->fresh(w) >= until) break;
         struct orrb_task *t = all->first;
-        all->first = t->next;
-        if (!all->first) all->last = NULL;
+        dequeue(t);
         resume(t);
         any = true;
     }
@@ -251,17 +296,34 @@ bool orrb_tasks_turn(struct orrb_tasks *all) {
 }
 
 /* -- Waiting ------------------------------------------------------------------------------------------------------ */
+const char *orrb_place(lua_State *L) {
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0 && !strstr(ar.source, "/orrery/"))
+            return lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+    }
+    return NULL;
+}
+
+static int refuse(lua_State *L, const char *what, const char *why) {
+    const char *place = orrb_place(L);
+    lua_pushfstring(L, "%s%s %s", place ? place : "", what, why);
+    return lua_error(L);
+}
+
 struct orrb_task *orrb_task_check(lua_State *L, struct orrb_tasks *all, const char *what) {
     struct orrb_task *t = all->running;
-    if (!t) luaL_error(L, "%s waits, so it must be called from a task: a handler, or node:spawn(f)", what);
-    if (t->closing) luaL_error(L, "%s can't wait while a task's variables are closed", what);
-    if (t->co != L) luaL_error(L, "%s can't wait in a coroutine of one's own inside a task", what);
-    if (!lua_isyieldable(L)) luaL_error(L, "%s can't wait in a callback of sort, gsub or the like", what);
+    if (!t) refuse(L, what, "waits, so it must be called from a task: a handler, or node:spawn(f)");
+    if (t->closing) refuse(L, what, "can't wait while a task's variables are closed");
+    if (t->co != L) refuse(L, what, "can't wait in a coroutine of one's own inside a task");
+    if (!lua_isyieldable(L)) refuse(L, what, "can't wait in a callback of sort, gsub or the like");
     return t;
 }
 
 struct orr_wait *orrb_task_request(struct orrb_task *t) {
     orrb_task_let_go(t);
+    t->ticket = 0;                  /* of a park that it did not come to */
     t->wait = (struct orr_wait){ .done = completed, .owner = t };
     return &t->wait;
 }
@@ -280,19 +342,21 @@ orr_time orrb_task_until(const struct orrb_task *t, orr_time timeout) {
 /* -- What Lua calls: upvalue 1 is the scheduler ------------------------------------------------------------------- */
 static struct orrb_tasks *tasks(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
-/* spawn(handle, f, ...) -> task, serial: no deadline, nobody who asked */
+/* spawn(handle or nil, f, ...) -> task, serial: no deadline, nobody who asked */
 static int spawn(lua_State *L) {
+    struct orrb_tasks *all = tasks(L);
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    struct orrb_task *t = orrb_task_new(tasks(L), NULL);
-    if (!t) return luaL_error(L, "not enough memory");
+    lua_pushvalue(L, 1);
+    int handle = lua_isnil(L, 1) ? (lua_pop(L, 1), LUA_NOREF) : luaL_ref(L, LUA_REGISTRYINDEX);
+    struct orrb_task *t = orrb_task_new(all, NULL);
     int n = lua_gettop(L) - 1;
-    lua_State *co = orrb_task_stack(L, t);
-    if (!lua_checkstack(co, n + 1)) {
-        orrb_task_cancel(t);
-        return luaL_error(L, "too many arguments");
+    if (!t || (!t->co && !protect(L, make_stack, t)) || !lua_checkstack(t->co, n + 1)) {
+        luaL_unref(L, LUA_REGISTRYINDEX, handle);
+        if (t) orrb_task_cancel(t);
+        return luaL_error(L, "not enough memory");
     }
-    lua_xmove(L, co, n);
-    t->handle = lua_isnil(L, 1) ? LUA_NOREF : luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_xmove(L, t->co, n);
+    t->handle = handle;
     lua_pushlightuserdata(L, t);
     lua_pushinteger(L, (lua_Integer)t->serial);
     return 2;
@@ -307,7 +371,8 @@ static struct orrb_task *named(lua_State *L, int arg) {
 /* cancel(task, serial) -> true, or false where it has ended */
 static int cancel(lua_State *L) {
     struct orrb_task *t = named(L, 1);
-    if (t && t->state == ORRB_TASK_RUNNING) return luaL_error(L, "a task can't cancel itself: return, or raise");
+    if (t && t->state == ORRB_TASK_RUNNING && !t->closing)
+        return luaL_error(L, "a task that runs can't be cancelled: it returns, or raises");
     if (t) orrb_task_cancel(t);
     lua_pushboolean(L, t != NULL);
     return 1;
@@ -381,6 +446,9 @@ static int inherit(lua_State *L) {
     return 0;
 }
 
+/* complain(what, why): raises "PLACE: WHAT WHY", with the script's line */
+static int complain(lua_State *L) { return refuse(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2)); }
+
 /* now() -> monotonic seconds of this node */
 static int now(lua_State *L) {
     struct orr_world *w = tasks(L)->world;
@@ -408,7 +476,8 @@ void orrb_tasks_open(lua_State *L, struct orrb_tasks *all) {
     static const luaL_Reg functions[] = {
         { "spawn", spawn }, { "cancel", cancel }, { "current", current }, { "ticket", ticket },
         { "park", park },   { "wake", wake },     { "sleep", sleep_for }, { "left", left },
-        { "inherit", inherit }, { "now", now },   { "settle", set_settle }, { NULL, NULL },
+        { "inherit", inherit }, { "now", now },   { "settle", set_settle },
+        { "complain", complain }, { NULL, NULL },
     };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, all);

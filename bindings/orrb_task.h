@@ -25,13 +25,14 @@ enum orrb_task_state { ORRB_TASK_FREE, ORRB_TASK_READY, ORRB_TASK_RUNNING, ORRB_
 
 /* Never freed while the scheduler lives: what remembers one compares its serial. */
 struct orrb_task {
-    struct orrb_task *next;         /* in the queue of the ready, or of the free */
+    struct orrb_task *next, *before;        /* in the queue of the ready; the free have next alone */
     struct orrb_task *newer, *older;        /* of all that are not free */
     struct orrb_tasks *all;
     lua_State *co;                  /* its own for good, anchored by the scheduler; NULL: not made yet */
     enum orrb_task_state state;
     bool begun;                     /* it was resumed once */
     bool closing;                   /* its variables are being closed: it can't wait any more */
+    bool doomed;                    /* cancelled, and ready only to be closed */
     uint64_t serial;                /* which task this is, of all that ever were; never 0 */
     uint64_t ticket;                /* of the wait that it is in: orrb_task_wake by others */
     orr_time deadline;              /* ORR_NEVER: none */
@@ -53,6 +54,7 @@ struct orrb_tasks {
     struct orrb_task *spare;        /* the free */
     struct orrb_task *newest, *running;
     uint64_t serial, ticket;
+    unsigned nested;                /* of the tasks whose variables are being closed, one by another */
     int64_t steps_max;              /* instructions from one wait to the next */
     size_t live;
     struct orrb_buffer out;         /* for packing what the node copies at once */
@@ -81,6 +83,9 @@ void orrb_task_wake(struct orrb_task *t);
 /* The task that L is; raises where L is none, naming the call: outside a task, in a coroutine of the script's own,
  * where Lua can't yield, while the variables of a cancelled task are closed. */
 struct orrb_task *orrb_task_check(lua_State *L, struct orrb_tasks *all, const char *what);
+/* Pushes "FILE:LINE: " of the innermost line that is the script's; or nothing, NULL: it called last all the way. (Files
+ * of Orrery's own are in a folder of that name.) */
+const char *orrb_place(lua_State *L);
 /* As new; its result will be in t->got. Submit it; where that fails, no wait. */
 struct orr_wait *orrb_task_request(struct orrb_task *t);
 /* The last statement of a binding that waits: for what was submitted, or to be woken. `then` pushes the results. */

@@ -37,13 +37,13 @@ local function ask_next(g)
   local slot = g.asked
   g.tasks[slot] = g.owner.tasks.fork(function()
     local begun = g.owner.core.now()
-    local result = table.pack(g.owner.core.call(id, g.name, g.timeout, table.unpack(g.args, 1, g.args.n)))
+    local result = g.owner:try({ id }, g.tries, g.deadline, g.name, g.bytes)
     g.tasks[slot] = nil
     if result[1] then remember(g.owner, id, g.owner.core.now() - begun) end
     g:arrived(slot, result)
   end)
   if g.hedge then
-    local wait = quantile(g.owner, id, g.hedge) or g.timeout / 10
+    local wait = quantile(g.owner, id, g.hedge) or (g.deadline - g.owner.core.now()) / 10
     g.hedges[slot] = g.owner.tasks.fork(function()
       g.owner.core.sleep(wait)
       g.hedges[slot] = nil
@@ -77,9 +77,14 @@ local function complete(g)
   return g.over or next(g.tasks) == nil and (g.asked == #g.ids or g.need ~= nil and g.good >= g.need)
 end
 
+-- Held while it waits, so that a cancelled task waits no more.
+local Waiter = {}
+Waiter.__index = Waiter
+function Waiter.__close(w) if w.gather.waiter == w then w.gather.waiter = nil end end
+
 local function wait_for_more(g, what)
-  if g.waiter then error(what .. ": another task waits for this gather already", 3) end
-  local w = {}
+  if g.waiter then g.owner.core.complain(what, "can't wait: another task waits for this gather") end
+  local w <close> = setmetatable({ gather = g }, Waiter)
   w.task, w.ticket = g.owner.core.ticket(what)
   g.waiter = w
   g.owner.core.park()
@@ -88,7 +93,7 @@ end
 local function told(g, slot)
   local r = g.results[slot]
   if r[1] then return g.ids[slot], table.unpack(r, 2, r.n) end
-  return g.ids[slot], nil, r[2], r[3]
+  return g.ids[slot], nil, r[3], r[4]
 end
 
 function Gather:first()
@@ -106,7 +111,7 @@ function Gather:first()
     wait_for_more(self, "gather:first")
   end
   local last = self.results[self.order[#self.order]]
-  if last then return nil, last[2], last[3] end
+  if last then return nil, last[3], last[4] end
   return nil, "nobody answered", "canceled"
 end
 
@@ -148,9 +153,9 @@ function Gather:account()
     if r and r[1] then a.answered[#a.answered + 1] = id
     else
       a.missing[#a.missing + 1] = id
-      if r then a.failed[id] = { message = r[2], code = r[3] }
+      if r then a.failed[id] = { message = r[3], code = r[4] }
       elseif self.canceled[slot] then a.canceled[#a.canceled + 1] = id end
-      if r and (r[3] == "unknown" or r[3] == "timeout") then a.late[#a.late + 1] = id end
+      if r and (r[4] == "unknown" or r[4] == "timeout") then a.late[#a.late + 1] = id end
     end
   end
   return a
@@ -181,11 +186,13 @@ local function needed(need, n)
   return need
 end
 
-function gather.new(owner, aimed, name, ...)
+-- bytes: the arguments, packed.
+function gather.new(owner, aimed, name, bytes)
   local n = #aimed.ids
   local g = setmetatable({
-    owner = owner, ids = aimed.ids, name = name, args = table.pack(...), need = needed(aimed.need, n),
-    hedge = aimed.hedge, in_order = aimed.order == "given", timeout = aimed.timeout or owner.timeout,
+    owner = owner, ids = aimed.ids, name = name, bytes = bytes, need = needed(aimed.need, n),
+    hedge = aimed.hedge, tries = aimed.tries or 1, in_order = aimed.order == "given",
+    deadline = owner.core.now() + (aimed.timeout or owner.timeout),
     tasks = {}, hedges = {}, results = {}, order = {}, canceled = {}, asked = 0, good = 0, out = n,
   }, Gather)
   for _ = 1, g.need and math.min(g.need, n) or n do ask_next(g) end

@@ -1,7 +1,8 @@
 -- rpc.lua - messages to other nodes, for scripts: on, call, cast, scatter, and whom *to* means.
 --
--- core.call tells whether there was an answer (true, results...) or not (false, message, code). Only what surely did
--- not happen is tried again, at the next node.
+-- core.try tells whether there was an answer (true, results...) or not (false, nil, message, code). Only what surely
+-- did not happen is tried again, at the next node. The methods are called last by those of `node`: a complaint of
+-- theirs is at level 2, one of what they call at level 3.
 local cluster = require "orrery.cluster"
 local gather = require "orrery.gather"
 local options = require "orrery.options"
@@ -24,17 +25,17 @@ local to_spec = {
   order = { "choice", of = { "arrival", "given" }, default = "arrival" },
 }
 
--- `to` as { ids, options... }. A complaint points at the script's line.
-local function aim(self, to, what, level)
+-- `to` as { ids, options... }.
+local function aim(self, to, what)
   if type(to) == "string" then to = { to } end
   if type(to) ~= "table" then
-    error(("%s: 'to' must be an id or a table (got %s)"):format(what, options.got(to)), level + 1)
+    error(("%s: 'to' must be an id or a table (got %s)"):format(what, options.got(to)), 3)
   end
   local ids, given, seen = {}, {}, {}
   local function add(id)
     if type(id) ~= "string" or not cluster.node(self.cluster, id) then
       error(("%s: 'to' must name nodes of the cluster (got %s%s)"):format(what, options.got(id),
-        options.hint(id, cluster.ids(self.cluster))), level + 2)
+        options.hint(id, cluster.ids(self.cluster))), 4)
     end
     if not seen[id] then ids[#ids + 1] = id end
     seen[id] = true
@@ -43,17 +44,17 @@ local function aim(self, to, what, level)
     if math.type(key) == "integer" then add(v) else given[key] = v end
   end
   if given.key ~= nil then
-    error(("%s: 'key' is not available in this version of Orrery (%s)"):format(what, self.version), level + 1)
+    error(("%s: 'key' is not available in this version of Orrery (%s)"):format(what, self.version), 3)
   end
-  local checked = options.check(given, to_spec, what, level)
+  local checked = options.check(given, to_spec, what, 3)
   if checked.role then
     local of_role = cluster.role(self.cluster, checked.role)
     if #of_role == 0 then
-      error(("%s: 'role' must be one that some node bears (got %q)"):format(what, checked.role), level + 1)
+      error(("%s: 'role' must be one that some node bears (got %q)"):format(what, checked.role), 3)
     end
     for _, id in ipairs(of_role) do add(id) end
   end
-  if #ids == 0 then error(what .. ": 'to' names nobody", level + 1) end
+  if #ids == 0 then error(what .. ": 'to' names nobody", 3) end
   checked.ids = ids
   return checked
 end
@@ -75,28 +76,32 @@ end
 
 local function check_name(name, what)
   if type(name) ~= "string" or #name == 0 or #name > 255 then
-    error(("%s: a message's name is expected, 1 to 255 bytes (got %s)"):format(what, options.got(name)), 4)
+    error(("%s: a message's name is expected, 1 to 255 bytes (got %s)"):format(what, options.got(name)), 3)
   end
 end
 
-local function settled(ok, ...)
-  if ok then return ... end
-  return nil, ...
-end
-
--- One after the other. The wait between the tries of one round and the next has jitter.
-local function call_many(self, aimed, name, ...)
-  local ids = aimed.role and by_load(self, aimed.ids) or aimed.ids
-  local tries, timeout = aimed.tries or #ids, aimed.timeout or self.timeout
+-- One after the other, until there is an answer or what may have happened, within one time. The wait between one round
+-- and the next has jitter. What core.try tells, as a table.
+function rpc.try(self, ids, tries, deadline, name, bytes)
   local result
   for i = 1, tries do
-    result = table.pack(self.core.call(ids[(i - 1) % #ids + 1], name, timeout, ...))
-    if result[1] or not surely_not_done[result[3]] then break end
-    if i % #ids == 0 and i < tries then
-      self.tasks.sleep(0.01 * (1 << math.min(i // #ids, 6)) * (0.5 + math.random()))
+    local left = math.max(0, deadline - self.core.now())
+    result = table.pack(self.core.try(ids[(i - 1) % #ids + 1], name, left, bytes))
+    if result[1] or not surely_not_done[result[4]] or i == tries then break end
+    if i % #ids == 0 then
+      local pause = 0.01 * (1 << math.min(i // #ids, 6)) * (0.5 + math.random())
+      if self.core.now() + pause >= deadline then break end
+      self.core.sleep(pause)
     end
   end
-  return settled(table.unpack(result, 1, result.n))
+  return result
+end
+
+local function call_many(self, aimed, name, bytes)
+  local ids = aimed.role and by_load(self, aimed.ids) or aimed.ids
+  local deadline = self.core.now() + (aimed.timeout or self.timeout)
+  local result = rpc.try(self, ids, aimed.tries or #ids, deadline, name, bytes)
+  return table.unpack(result, 2, result.n)
 end
 
 local Subscription = {}
@@ -113,32 +118,34 @@ function Subscription:__tostring() return ("orrery.subscription(%s)"):format(sel
 
 -- self: { core, cluster, timeout, tasks, version }. The methods of `node`.
 function rpc.open(self)
-  local api = {}
+  local api, known, core = {}, {}, self.core
+  for _, id in ipairs(cluster.ids(self.cluster)) do known[id] = true end
+  self.try = rpc.try
 
   function api.on(name, f, more)
     check_name(name, "node:on")
     if type(f) ~= "function" then
-      error(("node:on %s: a function is expected (got %s)"):format(name, options.got(f)), 3)
+      error(("node:on %s: a function is expected (got %s)"):format(name, options.got(f)), 2)
     end
-    local limit = options.check(more or {}, { limit = { "integer", min = 1, default = 1000 } }, "node:on " .. name, 3)
+    local limit = options.check(more or {}, { limit = { "integer", min = 1, default = 1000 } }, "node:on " .. name, 2)
     self.core.on(name, f, limit.limit)
     return setmetatable({ core = self.core, name = name }, Subscription)
   end
 
   function api.call(to, name, ...)
     check_name(name, "node:call")
-    if type(to) == "string" and cluster.node(self.cluster, to) then
-      return settled(self.core.call(to, name, self.timeout, ...))
-    end
-    return call_many(self, aim(self, to, "node:call", 3), name, ...)
+    if type(to) == "string" and known[to] then return core.call(to, name, self.timeout, ...) end
+    local aimed = aim(self, to, "node:call")
+    return call_many(self, aimed, name, core.packed(...))
   end
 
   function api.cast(to, name, ...)
     check_name(name, "node:cast")
-    if type(to) == "string" and cluster.node(self.cluster, to) then return self.core.cast(to, name, ...) end
-    local worst = { true }
-    for _, id in ipairs(aim(self, to, "node:cast", 3).ids) do
-      local ok, message, code = self.core.cast(id, name, ...)
+    if type(to) == "string" and known[to] then return core.cast(to, name, ...) end
+    local aimed, worst = aim(self, to, "node:cast"), { true }
+    local bytes = core.packed(...)
+    for _, id in ipairs(aimed.ids) do
+      local ok, message, code = core.post(id, name, bytes)
       if not ok and worst[1] then worst = { nil, message, code } end
     end
     return worst[1], worst[2], worst[3]
@@ -146,9 +153,9 @@ function rpc.open(self)
 
   function api.scatter(to, name, ...)
     check_name(name, "node:scatter")
-    local aimed = aim(self, to, "node:scatter", 3)
+    local aimed = aim(self, to, "node:scatter")
     if aimed.role and aimed.need then aimed.ids = by_load(self, aimed.ids) end
-    return gather.new(self, aimed, name, ...)
+    return gather.new(self, aimed, name, core.packed(...))
   end
   return api
 end

@@ -12,24 +12,36 @@ Task.__index = Task
 Task.__name = "orrery.task"
 Task.__metatable = false
 
-local function wake_all(core, waiters)
-  for _, w in ipairs(waiters) do core.wake(w.task, w.ticket) end
+-- A waiter is held while its task waits: where that is cancelled, it leaves.
+local Waiter = {}
+Waiter.__index = Waiter
+function Waiter.__close(w)
+  if w.over or not w.of.waiters then return end
+  for i, other in ipairs(w.of.waiters) do
+    if other == w then return table.remove(w.of.waiters, i) end
+  end
 end
 
 local function settle(t, ...)
   t.results = table.pack(...)
-  wake_all(t.core, t.waiters)
-  t.waiters = {}
+  local waiters = t.waiters
+  if not waiters then return end
+  t.waiters = nil
+  for i = 1, #waiters do
+    waiters[i].over = true
+    t.core.wake(waiters[i].task, waiters[i].ticket)
+  end
 end
 
-local function run(t, f, ...) settle(t, f(...)) end
+local function run(t, f, ...) return settle(t, f(...)) end
 
 function Task:wait()
   if not self.results then
-    local w = {}
+    local w <close> = setmetatable({ of = self }, Waiter)
     w.task, w.ticket = self.core.ticket "task:wait"
+    if w.task == self.task then self.core.complain("task:wait", "can't wait for its own task") end
+    self.waiters = self.waiters or {}
     self.waiters[#self.waiters + 1] = w
-    self.waited = true
     self.core.park()
   end
   return table.unpack(self.results, 1, self.results.n)
@@ -77,15 +89,32 @@ end
 -- The first that still waits is woken, and given back.
 local function pop_waiting(core, q)
   for w in pop, q do
-    if core.wake(w.task, w.ticket) then return w end
+    if not w.left and core.wake(w.task, w.ticket) then return w end
   end
 end
 
+-- Of a task that was cancelled while it waited: what it had been given goes on to the next, and its place is given up.
+local Waiting = {}
+Waiting.__index = Waiting
+function Waiting.__close(w)
+  if w.back then return end
+  w.left = true
+  local channel, q = w.channel, w.queue
+  if w.given then return channel:give_back(w.value) end
+  q.left = (q.left or 0) + 1
+  if q.left < 16 or 2 * q.left < q.last - q.first then return end
+  local stay = new_queue()
+  for other in pop, q do if not other.left then push(stay, other) end end
+  for key in pairs(q) do q[key] = nil end
+  for key, v in pairs(stay) do q[key] = v end
+end
+
 local function wait_in(channel, q, what, value)
-  local w = { value = value }
+  local w <close> = setmetatable({ channel = channel, queue = q, value = value }, Waiting)
   w.task, w.ticket = channel.core.ticket(what)
   push(q, w)
   channel.core.park()
+  w.back = true
   return w
 end
 
@@ -96,7 +125,7 @@ function Channel:put(value)
   if self.closed then return closed "channel:put" end
   local getter = pop_waiting(self.core, self.getters)
   if getter then
-    getter.value = value
+    getter.value, getter.given = value, true
   elseif self.held < self.room then
     self.held = self.held + 1
     push(self.items, value)
@@ -107,27 +136,39 @@ function Channel:put(value)
   return true
 end
 
+local function take(channel)
+  local putter = pop_waiting(channel.core, channel.putters)
+  if not putter then return nil end
+  putter.taken = true
+  return putter.value
+end
+
 function Channel:get()
   if self.held > 0 then
     local value = pop(self.items)
-    local putter = pop_waiting(self.core, self.putters)
-    if putter then
-      putter.taken = true
-      push(self.items, putter.value)
-    else
-      self.held = self.held - 1
-    end
+    local more
+    if self.held <= self.room then more = take(self) end
+    if more ~= nil then push(self.items, more) else self.held = self.held - 1 end
     return value
   end
-  local putter = pop_waiting(self.core, self.putters)
-  if putter then
-    putter.taken = true
-    return putter.value
-  end
+  local value = take(self)
+  if value ~= nil then return value end
   if self.closed then return closed "channel:get" end
   local w = wait_in(self, self.getters, "channel:get")
-  if w.value == nil then return closed "channel:get" end
+  if not w.given then return closed "channel:get" end
   return w.value
+end
+
+-- As if it had not been got: before all others.
+function Channel:give_back(value)
+  local getter = pop_waiting(self.core, self.getters)
+  if getter then
+    getter.value, getter.given = value, true
+  else
+    self.held = self.held + 1
+    self.items.first = self.items.first - 1
+    self.items[self.items.first] = value
+  end
 end
 
 -- What was put stays to be got; who waits to put is told `closed`.
@@ -142,12 +183,12 @@ function Channel:__tostring() return ("orrery.channel(%d of %d)"):format(self.he
 
 -- -- All of it, for one node -----------------------------------------------------------------------------------------
 local function check_function(f, what)
-  if type(f) ~= "function" then error(("%s: a function is expected (got %s)"):format(what, options.got(f)), 4) end
+  if type(f) ~= "function" then error(("%s: a function is expected (got %s)"):format(what, options.got(f)), 3) end
 end
 
 local function check_seconds(seconds, what)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
-    error(("%s: seconds are expected, a number from 0 up (got %s)"):format(what, options.got(seconds)), 4)
+    error(("%s: seconds are expected, a number from 0 up (got %s)"):format(what, options.got(seconds)), 3)
   end
 end
 
@@ -155,16 +196,20 @@ end
 function task.open(core, report)
   local api = {}
 
-  function api.spawn(f, ...)
-    check_function(f, "node:spawn")
-    local t = setmetatable({ core = core, waiters = {} }, Task)
+  local function begin(f, ...)
+    local t = setmetatable({ core = core }, Task)
     t.task, t.serial = core.spawn(t, run, t, f, ...)
     return t
   end
 
+  function api.spawn(f, ...)
+    check_function(f, "node:spawn")
+    return begin(f, ...)
+  end
+
   -- As spawn, within the deadline of the present task.
   function api.fork(f, ...)
-    local t = api.spawn(f, ...)
+    local t = begin(f, ...)
     core.inherit(t.task, t.serial)
     return t
   end
@@ -178,7 +223,7 @@ function task.open(core, report)
     check_seconds(seconds, what)
     check_function(f, what)
     local timer = setmetatable({ sleeping = true }, Timer)
-    timer.loop = api.spawn(loop, timer)
+    timer.loop = begin(loop, timer)
     return timer
   end
 
@@ -186,13 +231,13 @@ function task.open(core, report)
     return new_timer("node:after", seconds, f, function(timer)
       core.sleep(seconds)
       timer.sleeping, timer.closed = false, true
-      api.spawn(f)
+      begin(f)
     end)
   end
 
   -- Never two at once; what was missed meanwhile is left out.
   function api.every(seconds, f)
-    if seconds == 0 then error("node:every: seconds must be above 0", 3) end
+    if seconds == 0 then error("node:every: seconds must be above 0 (got 0)", 2) end
     return new_timer("node:every", seconds, f, function(timer)
       local due = core.now()
       while not timer.closed do
@@ -202,7 +247,7 @@ function task.open(core, report)
         timer.sleeping = true
         core.sleep(due - now)
         timer.sleeping = false
-        local t = api.spawn(f)
+        local t = begin(f)
         t:wait()
         if t.failed then report(t.failed) end
       end
@@ -212,7 +257,7 @@ function task.open(core, report)
   function api.channel(room)
     if room == nil then room = 0 end
     if math.type(room) ~= "integer" or room < 0 then
-      error(("node:channel: an integer from 0 up is expected (got %s)"):format(options.got(room)), 3)
+      error(("node:channel: an integer from 0 up is expected (got %s)"):format(options.got(room)), 2)
     end
     return setmetatable({
       core = core, room = room, held = 0, items = new_queue(), getters = new_queue(), putters = new_queue(),
@@ -228,7 +273,7 @@ function task.open(core, report)
     end
     if code == "failed" then
       t.failed = text
-      if not t.waited then report(text) end
+      if not t.waiters or #t.waiters == 0 then report(text) end
     end
     settle(t, nil, message, code)
   end)
