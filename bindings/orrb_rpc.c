@@ -55,6 +55,7 @@ static void handler_over(struct orrb_task *t, int status, const char *text) {
     struct orrb_handler *handler = t->of;
     handler->running--;
     t->asked = NULL;
+    if (status == ORR_ECANCELED) status = t->begun ? ORR_EUNKNOWN : ORR_EUNAVAILABLE;
     if (a) orr_node_answer(a, status, orr_borrow(text ? text : "", text ? strlen(text) : 0));
 }
 

@@ -259,8 +259,17 @@ static int begin(struct orrb_task *t) {
     return lua_gettop(t->co) - 1;
 }
 
+/* Has whoever asked stopped waiting by now? The node says so too, maybe later in this turn. */
+static bool too_late(const struct orrb_task *t) {
+    return t->asked && t->deadline <= t->all->world->ops->now(t->all->world);
+}
+
 static void resume(struct orrb_task *t) {
     struct orrb_tasks *all = t->all;
+    if (!t->doomed && too_late(t)) {
+        end(t, t->begun ? ORR_ECANCELED : ORR_ETIMEOUT, false);
+        return;
+    }
     int n = 0, args = t->begun ? 0 : begin(t);
     if (args < 0 || t->doomed) {
         end(t, t->doomed ? ORR_ECANCELED : ORR_EFAILED, false);
