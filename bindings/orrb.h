@@ -79,6 +79,7 @@ int orrb_pure_call(lua_State *L, int n, int64_t steps, uint64_t seed);
  * Equal values are equal bytes in every process. nil stands alone or in an argument list, never in a table. */
 enum {
     ORRB_VALUE_MAPS = 1,            /* a flag: the value, or fields of it, may be an orrery.map: for states */
+    ORRB_VALUE_DIGESTS = 2,         /* and such a map is its digest: bytes to be compared, not to be read back */
     ORRB_ARGUMENTS_MAX = 250,
     ORRB_BUFFER_KEPT = 1 << 16,     /* bytes that orrb_buffer_trim leaves */
 };

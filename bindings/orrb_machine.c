@@ -10,7 +10,9 @@
  * Digest.  A chain over the results of all ops, and now and then over the packed state: after as many ops as make its
  *          cost small beside theirs, counted from the beginning, so at the same op on every replica.
  *
- * Snapshot.  Packed whole when it is frozen:
+ *          An orrery.map in it counts by its own digest, which costs nothing.
+ *
+ * Snapshot.  Packed whole when it is frozen (12 ns a byte of tables, 1 ns of maps):
  *
  *   byte  size  field (little-endian)
  *      0     7  "orrlua1"
@@ -30,6 +32,7 @@
 enum { HEAD = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
 static const char magic[7] = "orrlua1";
 enum { IN_PARTS = 1 };
+#define STALL (10 * ORR_MS)         /* of a turn: above it people are told */
 
 /* -- Calling Lua -------------------------------------------------------------------------------------------------- */
 static void push_at(lua_State *L, const struct orr_at *at) {
@@ -289,7 +292,15 @@ static int machine_freeze(void *x) {
     struct machine *m = x;
     if (m->frozen) return ORR_EBUSY;
     char why[300] = "";
+    struct orr_world *w = m->spec->host->tasks.world;
+    orr_time began = w->ops->fresh(w);
     int rc = orrb_machine_protect(m, pack_image, why, sizeof why);
+    orr_time took = w->ops->fresh(w) - began;
+    if (took > STALL) {
+        snprintf(why, sizeof why, "%zu bytes of it were packed at once, and all else waited for %d ms: big states want "
+                 "orrery.map", m->image.size, (int)(took / ORR_MS));
+        say(m, ORR_LOG_WARN, "a snapshot of its state", why);
+    }
     if (rc < 0) {
         say(m, ORR_LOG_ERROR, "its state can't be snapshotted", why);
         machine_unfreeze(m);
@@ -416,7 +427,7 @@ static int machine_create(void **out, const struct orr_machine_config *cfg) {
         .state = LUA_NOREF,
         .check_at = CHECK_FIRST,
         .out = { .alloc = &orr_alloc_libc },
-        .packed = { .alloc = &orr_alloc_libc, .flags = ORRB_VALUE_MAPS },
+        .packed = { .alloc = &orr_alloc_libc, .flags = ORRB_VALUE_MAPS | ORRB_VALUE_DIGESTS },
         .image = { .alloc = &orr_alloc_libc },
     };
     spec->machine = m;

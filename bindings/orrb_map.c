@@ -185,7 +185,18 @@ int orrb_map_fill(lua_State *L, int idx, const void *at, size_t size) {
 /* -- In packed values ---------------------------------------------------------------------------------------------- */
 enum { EXT_HEAD_MAX = 6 };
 
+static int pack_digest(lua_State *L, const struct orrb_map *m, struct orrb_buffer *b) {
+    int rc = orrb_buffer_room(L, b, EXT_HEAD_MAX + 16);
+    if (rc < 0) return rc;
+    unsigned char *at = orrb_put_ext_head(b->at + b->size, 16, ORRB_EXT_MAP);
+    orrb_put_be(at, m->tree.n, 8);
+    orrb_put_be(at + 8, orrb_map_digest(m), 8);
+    b->size = (size_t)(at + 16 - b->at);
+    return 0;
+}
+
 int orrb_map_pack(lua_State *L, struct orrb_map *m, struct orrb_buffer *b) {
+    if (b->flags & ORRB_VALUE_DIGESTS) return pack_digest(L, m, b);
     struct orrb_map_place place = { 0 };
     unsigned char head[EXT_HEAD_MAX];
     size_t begin = b->size;
