@@ -1,6 +1,7 @@
 /* orrb_group.c - groups for scripts: propose, read, peek. Ops and questions travel packed; results come through a sink.
  *
  * A group is a light userdata to Lua; lua/orrery/group.lua keeps them and says which machine a group has. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <orrery/kv.h>
@@ -172,6 +173,60 @@ static int kv(lua_State *L) {
     return 1;
 }
 
+/* -- Events ------------------------------------------------------------------------------------------------------- */
+struct orrb_watch {
+    struct orrb_watch *next;
+    struct orr_group *group;
+    unsigned events;                /* that are of interest */
+    int function;                   /* reference */
+};
+
+static int event_told(lua_State *L, int status, lua_KContext ctx) {
+    (void)L, (void)status, (void)ctx;
+    return 0;
+}
+
+/* The body of the task that an event makes. */
+static int tell_event(lua_State *L) {
+    const struct orrb_task *t = lua_touserdata(L, 1);
+    const struct orrb_watch *watch = t->of;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, watch->function);
+    lua_callk(L, 0, 0, 0, event_told);
+    return 0;
+}
+
+void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events) {
+    for (struct orrb_watch *at = h->watches; at; at = at->next) {
+        if (at->group != g || !(at->events & events)) continue;
+        struct orrb_task *t = orrb_task_new(&h->tasks, tell_event);
+        if (t) t->of = at;          /* without memory it is lost: events tell what was */
+    }
+}
+
+void orrb_group_clear(struct orrb_host *h) {
+    for (struct orrb_watch *at; (at = h->watches);) {
+        h->watches = at->next;
+        free(at);
+    }
+}
+
+/* watch(group, "leader" or "snapshot", f): f() is a task for each such event, from now on for good */
+static int watch(lua_State *L) {
+    static const char *const names[] = { "leader", "snapshot", NULL };
+    static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT };
+    struct orrb_host *h = host(L);
+    struct orr_group *g = group_arg(L);
+    unsigned which = events[luaL_checkoption(L, 2, NULL, names)];
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    struct orrb_watch *at = calloc(1, sizeof *at);
+    if (!at) return luaL_error(L, "not enough memory");
+    *at = (struct orrb_watch){ .next = h->watches, .group = g, .events = which, .function = LUA_NOREF };
+    h->watches = at;
+    lua_settop(L, 3);
+    at->function = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
 /* declare{ init, apply, query, version, upgrade } -> light userdata: the machine of one group */
 static int declare(lua_State *L) {
     lua_pushlightuserdata(L, orrb_machine_declare(L, host(L), 1));
@@ -181,7 +236,7 @@ static int declare(lua_State *L) {
 void orrb_group_open(lua_State *L, struct orrb_host *h) {
     static const luaL_Reg functions[] = {
         { "propose", propose }, { "read", read }, { "peek", peek }, { "declare", declare }, { "kv", kv },
-        { NULL, NULL },
+        { "watch", watch },     { NULL, NULL },
     };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);

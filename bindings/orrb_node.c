@@ -246,11 +246,15 @@ static void on_gone(void *ud, struct orr_asked *a) {
     orrb_rpc_gone(a);
 }
 
+static void on_event(void *ud, struct orr_group *g, unsigned events) {
+    orrb_group_event(&((struct orrb_node *)ud)->host, g, events);
+}
+
 static bool on_turn(void *ud) { return orrb_tasks_turn(&((struct orrb_node *)ud)->host.tasks); }
 static void on_stop(void *ud) { orrb_tasks_cancel(&((struct orrb_node *)ud)->host.tasks); }
 
 static const struct orr_host_ops host_ops = {
-    .declare = on_declare, .asked = on_asked, .gone = on_gone, .turn = on_turn, .stop = on_stop,
+    .declare = on_declare, .asked = on_asked, .gone = on_gone, .event = on_event, .turn = on_turn, .stop = on_stop,
 };
 
 /* -- The state ---------------------------------------------------------------------------------------------------- */
@@ -351,6 +355,7 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
     orrb_listen_clear(&n->host);
     orrb_rpc_clear(&n->host);
     orrb_machines_clear(&n->host);
+    orrb_group_clear(&n->host);
     orrb_tasks_clear(&n->host.tasks, crashed);
     free(n);
 }

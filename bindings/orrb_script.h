@@ -7,6 +7,7 @@
 struct orrb_handler;
 struct orrb_listener;
 struct orrb_machine_spec;
+struct orrb_watch;
 
 struct orrb_host {
     const char *name;               /* of the node */
@@ -14,6 +15,7 @@ struct orrb_host {
     struct orrb_handler *handlers;
     struct orrb_listener *listeners;
     struct orrb_machine_spec *machines;
+    struct orrb_watch *watches;     /* of groups' events */
 };
 
 /* Each leaves a table of functions on the stack. May raise. */
@@ -24,6 +26,10 @@ void orrb_group_open(lua_State *L, struct orrb_host *h);
 int orrb_rpc_asked(struct orrb_host *h, struct orr_asked *a);
 void orrb_rpc_gone(struct orr_asked *a);
 void orrb_rpc_clear(struct orrb_host *h);
+
+/* orrb_group.c */
+void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events);
+void orrb_group_clear(struct orrb_host *h);
 
 /* orrb_machine.c: a state machine written in Lua. The table at idx has init, apply, query, version, upgrade; the spec
  * is the host's, and what a group gets as its machine's ud. May raise. */

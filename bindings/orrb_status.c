@@ -44,6 +44,7 @@ bool orrb_push_group_status(lua_State *L, const struct orr_group *group) {
     set_integer(L, "term", s.term);
     set_integer(L, "commit", s.commit);
     set_integer(L, "applied", s.applied);
+    set_integer(L, "lag", s.commit > s.applied ? s.commit - s.applied : 0);
     set_integer(L, "digest", orr_group_digest(group));
     return true;
 }

@@ -106,9 +106,16 @@ local function check_pure(self, f, name, what, level, seen)
     for key, each in pairs(f) do check_pure(self, each, name .. "." .. key, what, level + 1, seen) end
     return
   end
-  local ok, message, parts = pcall(self.check_pure, f, name)
-  if not ok then error(what .. ": " .. message, level + 1) end
-  if seen then seen[#seen + 1] = { f = f, name = name, parts = parts } end
+  local ok, hash, parts = pcall(self.check_pure, f, name)
+  if not ok then error(what .. ": " .. hash, level + 1) end
+  if seen then seen[#seen + 1] = { f = f, name = name, hash = hash, parts = parts } end
+end
+
+-- What tells two versions of a machine's code apart, constants included: 16 hexadecimal digits.
+local function code_of(seen)
+  local words = {}
+  for i, was in ipairs(seen) do words[i] = was.name .. " " .. tostring(was.hash) end
+  return ("%016x"):format(core.hash.word(table.concat(words, "\n")))
 end
 
 -- f() -> nil, or which constant is not any more what it was.
@@ -157,12 +164,44 @@ local function script_methods(self, api, name, handle)
   end
 end
 
-local function new_group(self, name, handle, machine)
+-- What comes by itself: f(status) as a task of its own.
+local Subscription = { __name = "orrery.subscription" }
+Subscription.__index = Subscription
+Subscription.__tostring = function(self) return ("orrery.subscription(%s)"):format(self.name) end
+function Subscription:close() self.closed = true end
+Subscription.__close = Subscription.close
+
+local events = { leader = true, snapshot = true }
+local events_later = { config = true, upgrade = true }
+
+local function subscribe(self, api, name, handle, event, f)
+  local what = name .. ":on"
+  if events_later[event] then
+    error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version), 3)
+  elseif not events[event] then
+    error(("%s: 'event' must be leader or snapshot (got %s%s)"):format(what, options.got(event),
+      options.hint(event, options.keys(events))), 3)
+  elseif type(f) ~= "function" then
+    error(("%s: 'f' must be a function (got %s)"):format(what, options.got(f)), 3)
+  end
+  local subscription = setmetatable({ name = name .. " " .. event, closed = false }, Subscription)
+  self.host.groups.watch(handle, event, function()
+    if not subscription.closed then f(api.status()) end
+  end)
+  return subscription
+end
+
+local function new_group(self, name, handle, machine, facts)
   local object
   local api = {
     resp = machine and function() return { service = "resp", group = name } end,
-    status = function() return self.host.status(handle) end,
+    status = function()
+      local status, message, code = self.host.status(handle)
+      for key, value in pairs(status and facts or {}) do status[key] = value end
+      return status, message, code
+    end,
   }
+  function api.on(event, f) return subscribe(self, api, name, handle, event, f) end
   if machine then
     kv.methods(api, self.host.groups, name, function(verb, bytes, timeout)
       return self.host.groups[verb](handle, false, timeout or self.plan.cluster.timing.call, bytes)
@@ -199,19 +238,20 @@ function group.replicate(self, name, spec)
     error(("%s: 'heartbeat' must be below 'election' (got %s >= %s)"):format(what, heartbeat, election), 3)
   end
   if self.handles[name] then error(what .. ": a group of that name is declared already", 3) end
-  local on, machine = replicas(self, checked.on, what), nil
+  local on, machine, facts = replicas(self, checked.on, what), nil, nil
   if not checked.machine then
     local seen = {}
     for _, key in ipairs(functions_of_machine) do
       if checked[key] then check_pure(self, checked[key], key, what, 3, seen) end
     end
     checked.changed = what_changed(seen)
+    facts = { version = checked.version, code = code_of(seen) }
     checked.name, checked.steps = name, checked.steps or self.plan.cluster.limits.steps
     machine = self.host.groups.declare(checked)
   end
   local handle = self.host.replicate(name, checked.election, checked.heartbeat, on, machine)
   self.handles[name] = handle
-  return new_group(self, name, handle, checked.machine)
+  return new_group(self, name, handle, checked.machine, facts)
 end
 
 return group

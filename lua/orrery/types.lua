@@ -1058,7 +1058,10 @@ function help(topic) end
 ---@field term integer
 ---@field commit integer
 ---@field applied integer
+---@field lag integer                   committed and not yet applied here
 ---@field digest integer                of the state here, at `applied`
+---@field version? integer              of a machine of the script's, seen from the script
+---@field code? string                  of such a machine: 16 digits that tell its code and constants from another's
 
 ---@class orrery.ProposeOptions
 ---@field timeout? seconds              the cluster's `timing.call` by default
@@ -1133,6 +1136,14 @@ function Group:add(key, n) end
 ---@return string? message
 ---@return string? code
 function Group:scan(from, to) end
+
+---Runs `f` as a task whenever this replica's role, term or leader changed, or it has taken a snapshot.
+---
+---    counter:on("leader", function(status) node.log:info("led by", status.leader) end)
+---@param event "leader"|"snapshot"
+---@param f fun(status: orrery.GroupStatus)
+---@return orrery.Subscription subscription
+function Group:on(event, f) end
 
 ---Waits. What `apply` returned, once the op is durable on a quorum. Only `unknown` and `failed` leave open whether it
 ---was done.

@@ -418,3 +418,52 @@ describe("a group whose machine is kv", function()
     end
   end)
 end)
+
+describe("a group's status and events", function()
+  local script = counter .. [[
+    node.state.led = {}
+    local led = g:on("leader", function(status)
+      node:sleep(0.01)
+      node.state.led[#node.state.led + 1] = status.leader or "nobody"
+    end)
+    node:on("status", function() return g:status() end)
+    node:on("enough", function() led:close() led:close() return tostring(led) end)
+    node:on("wrong", function(...) return select(2, pcall(g.on, g, ...)) end)]]
+
+  it("tell who leads", function()
+    local sim <close> = sim_of(script)
+    local first = sim:leader()
+    for _, id in ipairs { "a", "b", "c" } do
+      local led = sim.nodes[id].state.led
+      assert.equal(first, led[#led])
+    end
+    local other = first == "a" and "b" or "a"
+    assert.equal("orrery.subscription(counter leader)", sim:call(other, "enough"))
+    local n = #sim.nodes[other].state.led
+    sim:kill(first)
+    sim:run(2)
+    local third = ({ ab = "c", ac = "b", ba = "c", bc = "a", ca = "b", cb = "a" })[first .. other]
+    local led = sim.nodes[third].state.led
+    assert.equal(sim:leader(), led[#led])
+    assert.equal(n, #sim.nodes[other].state.led)
+  end)
+
+  it("tell the code and its version, the same everywhere", function()
+    local sim <close> = sim_of(script)
+    local mine, other = sim:call("a", "status"), sim:call("b", "status")
+    assert.equal(1, mine.version)
+    assert.matches("^%x+$", mine.code)
+    assert.equal(16, #mine.code)
+    assert.equal(mine.code, other.code)
+    assert.equal(0, mine.lag)
+  end)
+
+  it("are refused where there are none", function()
+    local sim <close> = sim_of(script)
+    assert.matches([[counter:on: 'event' must be leader or snapshot (got "laeder" (nearest: 'leader'))]],
+      sim:call("a", "wrong", "laeder", nil), 1, true)
+    assert.matches("counter:on: the event upgrade is not available in this version of Orrery",
+      sim:call("a", "wrong", "upgrade"), 1, true)
+    assert.matches("counter:on: 'f' must be a function (got 5)", sim:call("a", "wrong", "leader", 5), 1, true)
+  end)
+end)
