@@ -259,9 +259,11 @@ static int begin(struct orrb_task *t) {
     return lua_gettop(t->co) - 1;
 }
 
-/* Has whoever asked stopped waiting by now? The node says so too, maybe later in this turn. */
+/* Is the time of whoever asked up? What it waited for may have failed for that: then it is told so, and has the reserve
+ * that is left to answer. The node says so too, maybe later in this turn. */
 static bool too_late(const struct orrb_task *t) {
-    return t->asked && t->deadline <= t->all->world->ops->now(t->all->world);
+    bool told = t->begun && t->wait.status < 0;
+    return t->asked && !told && t->deadline <= t->all->world->ops->now(t->all->world);
 }
 
 static void resume(struct orrb_task *t) {
