@@ -22,8 +22,10 @@ function Waiter.__close(w)
   end
 end
 
+local nothing = { n = 0 }
+
 local function settle(t, ...)
-  t.results = table.pack(...)
+  t.results = select("#", ...) == 0 and nothing or table.pack(...)
   local waiters = t.waiters
   if not waiters then return end
   t.waiters = nil
@@ -197,7 +199,7 @@ function task.open(core, report)
   local api = {}
 
   local function begin(f, ...)
-    local t = setmetatable({ core = core }, Task)
+    local t = setmetatable({ core = core, task = false, serial = false, results = false }, Task)  -- sized at once
     t.task, t.serial = core.spawn(t, run, t, f, ...)
     return t
   end
