@@ -142,13 +142,14 @@ function rpc.open(self)
   function api.cast(to, name, ...)
     check_name(name, "node:cast")
     if type(to) == "string" and known[to] then return core.cast(to, name, ...) end
-    local aimed, worst = aim(self, to, "node:cast"), { true }
+    local aimed, worst = aim(self, to, "node:cast"), nil
     local bytes = core.packed(...)
     for _, id in ipairs(aimed.ids) do
       local ok, message, code = core.post(id, name, bytes)
-      if not ok and worst[1] then worst = { nil, message, code } end
+      if not ok and not worst then worst = { message, code } end
     end
-    return worst[1], worst[2], worst[3]
+    if worst then return nil, worst[1], worst[2] end
+    return true
   end
 
   function api.scatter(to, name, ...)
