@@ -96,6 +96,7 @@ static int live_new(lua_State *L) {
     rc = orrb_node_boot(&v->node, orr_loop_world(v->loop), &script, why, sizeof why);
     if (rc == 0) rc = declare(v, why, sizeof why);
     if (rc == 0) return 1;
+    orr_loop_halt(v->loop);                     /* it still has requests of the node's */
     orrb_node_free(v->node, false);
     orr_loop_free(v->loop);
     v->loop = NULL;
