@@ -57,6 +57,12 @@ void orrb_budget_begin(lua_State *L, struct orrb_budget *b, int64_t steps);
  * caught. A thread that ended so must not be closed (lua_resetthread): Lua leaves hooks off in it, so its __close would
  * run without bound. */
 int64_t orrb_budget_end(lua_State *L, struct orrb_budget *b);
+/* What a state's allocator gives out, and where it is to stop: a run that makes strings of megabytes with each
+ * instruction would take hours, and the time of one `..` can't be counted. Set when a run begins. */
+struct orrb_allocations {
+    uint64_t sum, most;             /* bytes, of all allocations */
+};
+void orrb_budget_allocations(lua_State *L, struct orrb_allocations *allocations);
 /* Takes steps off the present budget, for work in C; raises "FILE:LINE: ran for more than N instructions". */
 void orrb_budget_charge(lua_State *L, int64_t steps);
 /* Whether the present run was stopped. */
@@ -70,6 +76,9 @@ void orrb_env_pure_begin(lua_State *L, uint64_t seed);
 /* False: memory ran out, which is never a result: the replica must stop. Nothing has caught it. */
 bool orrb_env_pure_end(lua_State *L);
 bool orrb_env_pure(lua_State *L);
+/* As lua_call(L, n, LUA_MULTRET), in a pure function; but what is raised is text, made while its bounds still hold: a
+ * table as an error would be named by its address, and would take what it holds along. */
+void orrb_call_in_text(lua_State *L, int n);
 /* As lua_pcall(L, n, LUA_MULTRET, 0), within both: on a thread of its own, at the same depth everywhere. LUA_ERRMEM:
  * memory ran out. */
 int orrb_pure_call(lua_State *L, int n, int64_t steps, uint64_t seed);

@@ -8,9 +8,12 @@
  *
  * Lua doesn't turn hooks on again in a thread that died in one. Closing such a thread would run its __close unbounded,
  * so it is never closed: these threads are `spoiled`, and what they held goes to the collector.                     */
+#include <string.h>
+
 #include "orrb_environment.h"
 
-enum { STRIDE = 1000, THREAD_STEPS = 200, RUN_STEPS = 200 };
+enum { STRIDE = 1000, THREAD_STEPS = 200, RUN_STEPS = 200, MEMORY_STEPS = 1000000 };
+#define ALLOCATIONS_LEAST ((uint64_t)1 << 30)
 
 /* -- Stopping ------------------------------------------------------------------------------------------------------ */
 static bool stopped(const struct orrb_environment *e, bool was_canceled) {
@@ -72,12 +75,37 @@ void orrb_charge(lua_State *L, struct orrb_environment *e, int64_t steps) {
     e->budget->left -= steps;
 }
 
+/* Buffers and packing tell of it as an error like others, in Lua's own words; wrap puts a place before them. */
+bool orrb_is_memory(lua_State *L, int at) {
+    static const char words[] = "not enough memory";
+    if (lua_type(L, at) != LUA_TSTRING) return false;
+    size_t size, n = sizeof words - 1;
+    const char *text = lua_tolstring(L, at, &size);
+    return size >= n && memcmp(text + size - n, words, n) == 0;
+}
+
+/* What was caught is on top. */
 void orrb_uncaught(lua_State *L, struct orrb_environment *e, int status, bool was_canceled) {
-    if (status == LUA_ERRMEM && e->pure) e->memory_out = true;
+    bool failed = status != LUA_OK && status != LUA_YIELD;
+    if (failed && (status == LUA_ERRMEM || orrb_is_memory(L, -1))) {
+        if (e->pure) e->memory_out = true;
+        else orrb_charge(L, e, MEMORY_STEPS);
+    }
     if (stopped(e, was_canceled)) raise(L);
 }
 
 /* -- For C --------------------------------------------------------------------------------------------------------- */
+void orrb_budget_allocations(lua_State *L, struct orrb_allocations *allocations) {
+    orrb_environment_push(L)->allocations = allocations;
+    lua_pop(L, 1);
+}
+
+static void bound_allocations(struct orrb_allocations *a, int64_t steps) {
+    uint64_t bytes = steps < (INT64_MAX >> 10) ? (uint64_t)steps << 10 : INT64_MAX;
+    if (bytes < ALLOCATIONS_LEAST) bytes = ALLOCATIONS_LEAST;
+    a->most = a->sum + bytes;
+}
+
 void orrb_budget_begin(lua_State *L, struct orrb_budget *b, int64_t steps) {
     struct orrb_environment *e = orrb_environment_push(L);
     *b = (struct orrb_budget){ .outer = e->budget, .steps = steps > 0 ? steps : 1 };
@@ -86,6 +114,7 @@ void orrb_budget_begin(lua_State *L, struct orrb_budget *b, int64_t steps) {
     b->hook_mask = lua_gethookmask(L);
     b->hook_count = lua_gethookcount(L);
     lua_pop(L, 1);
+    if (!b->outer && e->allocations) bound_allocations(e->allocations, b->steps);
     if (!b->outer) {
         orrb_ordered_forget(L, e);
         lua_pushnil(L);
@@ -138,8 +167,10 @@ static int budget_pcall(lua_State *L) {
 
 /* In the place of the script's own handler, which is upvalue 2: it isn't asked about what it must not see. */
 static int handler(lua_State *L) {
+    struct orrb_environment *e = orrb_self(L);
     lua_settop(L, 1);
-    if (stopped(orrb_self(L), lua_toboolean(L, lua_upvalueindex(3)))) return 1;
+    if (e->pure && orrb_is_memory(L, 1)) e->memory_out = true;
+    if (stopped(e, lua_toboolean(L, lua_upvalueindex(3)))) return 1;
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
     lua_call(L, 1, 1);
@@ -174,7 +205,7 @@ static int budget_load(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    orrb_uncaught(L, e, LUA_OK, canceled);
+    orrb_uncaught(L, e, lua_isnil(L, 1) ? LUA_ERRRUN : LUA_OK, canceled);
     return lua_gettop(L);
 }
 
@@ -193,9 +224,10 @@ static void spoil(lua_State *L, int thread) {
     lua_pop(L, 1);
 }
 
-/* After a resume or a close of the thread at that place: raises if it ended as nobody may see. */
+/* After a resume or a close of the thread at that place, with results from 2: raises if it ended as nobody may see. */
 static void settle(lua_State *L, struct orrb_environment *e, int thread, bool was_canceled) {
     int status = lua_status(lua_tothread(L, thread));
+    if (!lua_toboolean(L, 2) && status != LUA_ERRMEM) status = LUA_ERRRUN;
     if (stopped(e, true)) spoil(L, thread);
     orrb_uncaught(L, e, status, was_canceled);
 }

@@ -27,6 +27,7 @@ enum { ORRB_WALKS_MAX = 8 };
 struct orrb_environment {
     struct orrb_budget *budget;     /* the innermost, or NULL */
     struct orr_rng chance, pure_chance;
+    struct orrb_allocations *allocations;   /* or NULL */
     lua_Integer names, pure_names;  /* how many were given */
     bool pure, memory_out;
     bool peeks;                     /* tables are laid out as orrb_ordered.c supposes */
@@ -57,6 +58,7 @@ void orrb_environment_keep(lua_State *L, enum orrb_kept which);
 void orrb_charge(lua_State *L, struct orrb_environment *e, int64_t steps);
 /* Raises again what must not be caught, after a protected call that ended with `status`. `was_canceled`: before it. */
 void orrb_uncaught(lua_State *L, struct orrb_environment *e, int status, bool was_canceled);
+bool orrb_is_memory(lua_State *L, int at);  /* whether that error is that memory ran out */
 static inline bool orrb_canceled(const struct orrb_environment *e) { return e->budget && e->budget->canceled; }
 
 enum { ORRB_BYTES_A_STEP = 64 };    /* of what is copied or read through */

@@ -102,7 +102,7 @@ static int run(lua_State *L) {
     lua_insert(L, -2);
     push_at(L, c->at);
     int base = lua_gettop(L) - 4;
-    lua_call(L, 3, LUA_MULTRET);
+    orrb_call_in_text(L, 3);
     m->out.size = 0;
     orrb_value_pack_args(L, base + 1, lua_gettop(L) - base, &m->out);
     return 0;
@@ -117,11 +117,6 @@ static int run_failed(lua_State *L) {
     return 0;
 }
 
-/* Packing tells of it as an error like others. */
-static bool is_memory(lua_State *L) {
-    return lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "not enough memory") == 0;
-}
-
 int orrb_machine_perform(struct orrb_machine_call *c) {
     const struct orrb_machine_spec *spec = c->m->spec;
     lua_State *L = spec->L;
@@ -129,7 +124,6 @@ int orrb_machine_perform(struct orrb_machine_call *c) {
     lua_pushcfunction(L, run);
     lua_pushlightuserdata(L, c);
     int rc = orrb_pure_call(L, 1, spec->steps_max, c->at->index);
-    if (rc != LUA_OK && is_memory(L)) rc = LUA_ERRMEM;
     c->raised = rc != LUA_OK && rc != LUA_ERRMEM;
     if (c->raised) {
         lua_pushcfunction(L, run_failed);
@@ -172,7 +166,6 @@ int orrb_machine_protect(struct machine *m, lua_CFunction f, char *why, size_t w
     lua_pushcfunction(L, f);
     lua_pushlightuserdata(L, m);
     int rc = orrb_pure_call(L, 1, m->spec->steps_max, 0);
-    if (rc != LUA_OK && is_memory(L)) rc = LUA_ERRMEM;
     if (rc != LUA_OK && why && lua_isstring(L, -1)) snprintf(why, why_size, "%s", lua_tostring(L, -1));
     lua_settop(L, top);
     return rc == LUA_OK ? 0 : rc == LUA_ERRMEM ? -ENOMEM : ORR_EFAILED;
@@ -496,6 +489,12 @@ void orrb_machines_clear(struct orrb_host *h) {
     }
 }
 
+/* Protected: the function, its arguments. */
+static int ask(lua_State *L) {
+    orrb_call_in_text(L, lua_gettop(L) - 1);
+    return lua_gettop(L);
+}
+
 int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int idx) {
     struct machine *m = machine;
     int top = lua_gettop(L);
@@ -505,15 +504,17 @@ int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int i
     } else {
         char place[ORRB_PLACE_MAX] = "";
         orrb_expose_before(m);
+        lua_pushcfunction(L, ask);
         lua_pushvalue(L, idx);
         if (m->expose.looking) name_place(L, "the function", place);
         lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
         push_at(L, at);
-        int rc = orrb_pure_call(L, 2, m->spec->steps_max, at->index);
+        int rc = orrb_pure_call(L, 3, m->spec->steps_max, at->index);
         orrb_expose_asked(m, place);
         if (rc != LUA_OK) {
             lua_pushnil(L);
-            lua_insert(L, -2);
+            if (lua_type(L, -2) == LUA_TSTRING) lua_pushvalue(L, -2);
+            else lua_pushliteral(L, "the error has no text");
             lua_pushliteral(L, "failed");
             return 3;
         }

@@ -21,6 +21,8 @@ struct orrb_node {
     struct orrb_host host;
     const struct orrb_script *script;   /* during boot */
     size_t used, limit;                 /* bytes of the Lua state */
+    struct orrb_allocations allocations;
+    bool pressed;                       /* the last request for memory was refused */
     bool started, declared;
     const struct orr_group *in_lua[64]; /* groups whose machine is the script's */
     size_t n_in_lua;
@@ -258,6 +260,20 @@ static const struct orr_host_ops host_ops = {
 };
 
 /* -- The state ---------------------------------------------------------------------------------------------------- */
+/* Lua collects all its garbage when it is refused, and asks again. Unless that has freed a good part, it is refused for
+ * good: near the limit each small request would take such a collection, and a run minutes. */
+static bool has_room(struct orrb_node *n, size_t had, size_t new_size) {
+    enum { LARGE = 1 << 16 };
+    bool enough = n->allocations.sum <= n->allocations.most || new_size < LARGE;
+    if (enough && n->used - had + new_size <= (n->pressed ? n->limit - n->limit / 4 : n->limit)) {
+        n->pressed = false;
+        n->allocations.sum += new_size - had;
+        return true;
+    }
+    n->pressed = !n->pressed;
+    return false;
+}
+
 static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
     struct orrb_node *n = ud;
     size_t had = at ? old_size : 0;                 /* without a block old_size tells its kind */
@@ -266,7 +282,7 @@ static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
         n->used -= had;
         return NULL;
     }
-    if (new_size > had && n->used - had + new_size > n->limit) return NULL;
+    if (new_size > had && !has_room(n, had, new_size)) return NULL;
     void *got = realloc(at, new_size);
     if (got) n->used += new_size - had;
     return got;
@@ -283,6 +299,7 @@ static void require_field(lua_State *L, const char *module, const char *field) {
 static int boot(lua_State *L) {
     struct orrb_node *n = lua_touserdata(L, 1);
     luaL_openlibs(L);
+    orrb_budget_allocations(L, &n->allocations);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_orrery_core);
     lua_setfield(L, -2, "orrery.core");
@@ -331,6 +348,7 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
     n->refused = script->refused;
     n->refused_ud = script->ud;
     n->limit = (size_t)1 << 28;
+    n->allocations.most = UINT64_MAX;
     n->L = lua_newstate(allocate, n);
     int rc = n->L ? protect(n, why, why_size) : -ENOMEM;
     if (rc == 0) {

@@ -288,7 +288,8 @@ void orrb_ordered_forget(lua_State *L, struct orrb_environment *e) {
 }
 
 /* Pushes the least key and its value, or nil. Nothing is allocated: it is how one asks whether a table is empty. */
-static int first(lua_State *L) {
+static int first(lua_State *L, struct orrb_environment *e) {
+    int64_t visited = 0;
     lua_pushinteger(L, 1);
     if (lua_rawgeti(L, 1, 1) != LUA_TNIL) return 2;
     lua_settop(L, 1);
@@ -298,6 +299,7 @@ static int first(lua_State *L) {
     for (lua_pushnil(L); lua_next(L, 1);) {
         struct entry key = { 0 };
         lua_pop(L, 1);
+        visited++;
         enum kind kind = key_of(L, -1, &key);
         bool less = kind != least_kind ? kind < least_kind
                     : kind == STRINGS  ? compare_texts(&key, &least) < 0 : key.key < least.key;
@@ -307,6 +309,7 @@ static int first(lua_State *L) {
         lua_pushvalue(L, -1);
         lua_replace(L, 2);
     }
+    orrb_charge(L, e, visited);
     if (lua_isnil(L, 2)) return 1;
     lua_pushvalue(L, 2);
     lua_rawget(L, 1);
@@ -343,7 +346,7 @@ static int ordered_next(lua_State *L) {
     lua_Integer n;
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 2);
-    if (lua_isnil(L, 2)) return first(L);
+    if (lua_isnil(L, 2)) return first(L, e);
     if (lua_isinteger(L, 2) && lua_tointeger(L, 2) > 0 && lua_tointeger(L, 2) < LUA_MAXINTEGER) {
         lua_Integer key = lua_tointeger(L, 2);
         lua_pushinteger(L, key + 1);

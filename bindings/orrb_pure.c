@@ -65,6 +65,15 @@ static int checked_call(lua_State *L) {
     return lua_gettop(L);
 }
 
+void orrb_call_in_text(lua_State *L, int n) {
+    struct orrb_environment *e = orrb_environment_of(L);
+    int status = lua_pcall(L, n, LUA_MULTRET, 0);
+    if (status == LUA_OK) return;
+    orrb_uncaught(L, e, status, false);
+    if (lua_type(L, -1) != LUA_TSTRING) orrb_tostring(L, e, -1, NULL);
+    lua_error(L);
+}
+
 int orrb_pure_call(lua_State *L, int n, int64_t steps, uint64_t seed) {
     struct orrb_environment *e = orrb_environment_push(L);
     lua_pop(L, 1);
@@ -88,6 +97,7 @@ int orrb_pure_call(lua_State *L, int n, int64_t steps, uint64_t seed) {
     int status = lua_pcall(T, n + 1, LUA_MULTRET, 0);
     orrb_budget_end(T, &b);
     if (b.exhausted && status == LUA_OK) status = LUA_ERRRUN;
+    if (status != LUA_OK && orrb_is_memory(T, -1)) status = LUA_ERRMEM;
     if (!orrb_env_pure_end(T)) status = LUA_ERRMEM;
     if (!lua_checkstack(L, lua_gettop(T) + 1)) luaL_error(L, "too many results");
     lua_xmove(T, L, lua_gettop(T));
@@ -379,7 +389,7 @@ static int pure_changed(lua_State *L) {
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 2);
     if (lua_pcall(L, 2, 2, 0) != LUA_OK) {          /* it has changed into what is not pure */
-        orrb_uncaught(L, orrb_self(L), LUA_OK, false);
+        orrb_uncaught(L, orrb_self(L), LUA_ERRRUN, false);
         return 1;
     }
     const char *name;

@@ -322,8 +322,10 @@ function cluster.new(given)
 end
 
 -- The part of topology.lua that users see.
-function cluster.topology()
-  return later.guard("orrery.topology", environment.copy_of(topology, "is", "revive"), {})
+-- `open`: to be changed before it is guarded.
+function cluster.topology(open)
+  local members = environment.copy_of(topology, "is", "revive")
+  return open and members or later.guard("orrery.topology", members, {})
 end
 
 -- -- Files ----------------------------------------------------------------------------------------------------------

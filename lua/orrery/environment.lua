@@ -66,6 +66,7 @@ local more = {
 -- In a node's own state: Lua's libraries there, in place, so that Orrery's own Lua is bounded and in order, too.
 function environment.install()
   for _, name in ipairs { "string", "table", "coroutine" } do over(_G[name], libraries[name]) end
+  debug.getmetatable "".__index = libraries.string      -- ("").dump isn't there either
   math.random = core.environment.random
   pairs, next, pcall = base.pairs, core.ordered.next, base.pcall
   xpcall, tostring = more.xpcall, base.tostring
@@ -110,6 +111,23 @@ local function no_node()
 end
 local nodeless = setmetatable({}, { __metatable = false, __index = no_node, __newindex = no_node, __call = no_node,
   __pairs = no_node, __tostring = no_node, __len = no_node })
+
+-- What pure functions may use of `orrery`; whatever else is a function there raises.
+local pure_names = { pack = true, unpack = true, hash = true, show = true, map = true, resp = true }
+
+function environment.of_orrery(members)
+  for name, v in pairs(members) do
+    if pure_names[name] then
+      core.pure.library(v, "orrery." .. name)
+    elseif type(v) == "function" then                   -- v is called last: its complaints count levels
+      members[name] = function(...)
+        if core.pure.active() then error(("orrery.%s: not in a pure function"):format(name), 2) end
+        return v(...)
+      end
+    end
+  end
+  return members
+end
 
 -- Closes it, in place. `where` names its kind in complaints.
 function environment.close(env, where)

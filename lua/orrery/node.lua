@@ -178,8 +178,9 @@ end
 
 local function new_environment(self)
   local env = environment.script()
-  env.orrery = later.guard("orrery", {
-    version = later.version, cluster = cluster.new, topology = cluster.topology(), show = show,
+  local topology = later.guard("orrery.topology", environment.of_orrery(cluster.topology(true)), {})
+  env.orrery = later.guard("orrery", environment.of_orrery {
+    version = later.version, cluster = cluster.new, topology = topology, show = show,
     raft = raft.new, resp = resp.open(),
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,

@@ -57,9 +57,11 @@ local rows = {
       list[#list + 1] = (all:gsub("%" .. class, "")):gsub(".", function(c) return c:byte() .. "," end)
     end
     return table.concat(list, " ")]] },
-  { "patterns that take their time", here = "ran for more than", [[return ("a"):rep(60):find(("a*"):rep(30) .. "b")]] },
-  { "functions that take their time", here = "ran for more than", [[return table.move({}, 1, 1 << 62, 2)]] },
-  { "loops that catch their end", here = "ran for more than", [[
+  { "patterns that take their time", here = "ran for more than", steps = 1000000, [[
+    return ("a"):rep(60):find(("a*"):rep(30) .. "b")]] },
+  { "functions that take their time", here = "ran for more than", steps = 1000000, [[
+    return table.move({}, 1, 1 << 62, 2)]] },
+  { "loops that catch their end", here = "ran for more than", steps = 1000000, [[
     while true do
       pcall(coroutine.wrap(function() pcall(load, function() while true do end end) end))
     end]] },
@@ -100,8 +102,8 @@ local function call(mode, row)
   local of_strings = debug.getmetatable ""
   of_strings.__index = environment.strings
   local function run()
-    if mode == "pure" then return core.pure.call(12000000, 7, f) end
-    return core.budget.run(12000000, f)
+    if mode == "pure" then return core.pure.call(row.steps or 12000000, 7, f) end
+    return core.budget.run(row.steps or 12000000, f)
   end
   local ran, ok, result = core.memory.limit(row.bytes or 1 << 28, run)
   of_strings.__index = string
