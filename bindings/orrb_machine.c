@@ -111,8 +111,6 @@ static int run(lua_State *L) {
 /* Protected, with what was raised as the second argument. */
 static int run_failed(lua_State *L) {
     const struct orrb_machine_call *c = lua_touserdata(L, 1);
-    if (lua_type(L, 2) != LUA_TSTRING)              /* what else it is may be told otherwise by another replica */
-        lua_pushfstring(L, "%s: %s raised a %s", c->m->spec->name, c->what, luaL_typename(L, 2));
     pack_failure(L, c->m, "failed");
     return 0;
 }

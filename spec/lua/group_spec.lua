@@ -117,7 +117,7 @@ describe("a group of the script's", function()
       { "loop", "^n.lua:%d+: ran for more than 1000000%d* instructions$" },
       { "deep", "stack overflow" },
       { "bad", "is a function" },
-      { "table_error", "^counter: apply raised a table$" },
+      { "table_error", "^table: 1$" },
     } do
       local value, message, code = sim:call("a", "propose", { case[1] })
       assert.same(all(nil, "failed"), all(value, code))
