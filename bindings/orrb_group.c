@@ -25,7 +25,7 @@ static struct orr_slice packed(lua_State *L, int arg, bool lua, const char *what
         return orr_borrow(at, size);
     }
     out->size = 0;
-    orrb_value_pack(L, arg, out, what);
+    orrb_pack_told(L, arg, out, what);
     return orr_borrow(out->at, out->size);
 }
 

@@ -200,7 +200,7 @@ static int host_save(lua_State *L) {
     struct orrb_task *t = orrb_task_check(L, all, "node:save");
     const char *name = luaL_checkstring(L, 1);
     all->out.size = 0;
-    orrb_value_pack(L, 2, &all->out, "value");
+    orrb_pack_told(L, 2, &all->out, "value");
     int rc = orr_node_save(all->node, orrb_task_request(t), name, orr_borrow(all->out.at, all->out.size));
     return rc < 0 ? orrb_fail(L, rc, "node:save") : orrb_task_wait(L, t, saved);
 }

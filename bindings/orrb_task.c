@@ -317,6 +317,33 @@ const char *orrb_place(lua_State *L) {
     return NULL;
 }
 
+struct refusal {
+    const struct orrb_buffer *b;
+    int error;
+    const char *what;
+};
+
+/* Called by C, so that no line of Orrery's own comes before the message. */
+static int say_why(lua_State *L) {
+    const struct refusal *r = lua_touserdata(L, 1);
+    return orrb_value_refuse(L, 2, r->b, r->error, r->what);
+}
+
+void orrb_pack_told(lua_State *L, int idx, struct orrb_buffer *b, const char *what) {
+    struct refusal r = { b, orrb_value_try_pack(L, idx, b), what };
+    if (r.error == 0) return;
+    idx = lua_absindex(L, idx);
+    lua_pushcfunction(L, say_why);
+    lua_pushlightuserdata(L, &r);
+    lua_pushvalue(L, idx);
+    (void)lua_pcall(L, 2, 0, 0);
+    if (lua_type(L, -1) == LUA_TSTRING && orrb_place(L)) {
+        lua_insert(L, -2);
+        lua_concat(L, 2);
+    }
+    lua_error(L);
+}
+
 static int refuse(lua_State *L, const char *what, const char *why) {
     const char *place = orrb_place(L);
     lua_pushfstring(L, "%s%s %s", place ? place : "", what, why);

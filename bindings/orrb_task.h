@@ -86,6 +86,8 @@ struct orrb_task *orrb_task_check(lua_State *L, struct orrb_tasks *all, const ch
 /* Pushes "FILE:LINE: " of the innermost line that is the script's; or nothing, NULL: it called last all the way. (Files
  * of Orrery's own are in a folder of that name.) */
 const char *orrb_place(lua_State *L);
+/* As orrb_value_pack, but what can't travel is told with the script's line. */
+void orrb_pack_told(lua_State *L, int idx, struct orrb_buffer *b, const char *what);
 /* As new; its result will be in t->got. Submit it; where that fails, no wait. */
 struct orr_wait *orrb_task_request(struct orrb_task *t);
 /* The last statement of a binding that waits: for what was submitted, or to be woken. `then` pushes the results. */

@@ -110,6 +110,21 @@ describe("a group of the script's", function()
     assert.equal(0, sim:call("a", "read", { "n" }))
   end)
 
+  it("names what can't travel, and the script's line", function()
+    local sim <close> = sim_of [[
+      local g = node:replicate("g", { apply = function(s, op) return op end })
+      node:on("propose", function()
+        local r = g:propose { items = { 1, { f = print } } }
+        return r
+      end)
+      node:on("save", function()
+        local ok = node:save("x", { g = print })
+        return ok
+      end)]]
+    assert.same(all(nil, "a: propose: n.lua:3: op.items[2].f is a function", "failed"), all(sim:call("a", "propose")))
+    assert.same(all(nil, "a: save: n.lua:7: value.g is a function", "failed"), all(sim:call("a", "save")))
+  end)
+
   it("answers failed, on every replica alike, where apply raises or never ends", function()
     local sim <close> = sim_of(counter)
     for _, case in ipairs {
