@@ -92,7 +92,7 @@ local function lonely(script)
   folder:write("n.lua", script or [[
     local kv = node:replicate("kv", { machine = "kv" })
     node:listen("resp", kv:resp())]])
-  local port = 30000 + core.process.pid() % 2000
+  local port = 16000 + core.process.pid() % 2000          -- below what clients get
   local value = assert(cluster.load(folder:write("c.lua", ([[
     return orrery.cluster { name = "one", node = "n.lua", nodes = {
     { id = "a", at = "127.0.0.1:%d", resp = "127.0.0.1:%d" } } }]]):format(port, port + 2000))))
