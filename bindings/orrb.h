@@ -2,8 +2,8 @@
  *
  * Each file exposes one room: orrb_open_NAME(L) leaves one table on the stack. A binding checks arguments, calls C and
  * pushes results; logic lives below it or above it. A handle is made in this order: userdata marked closed, metatable,
- * resource opened into it; __gc, __close and close are one function, and twice is once. Lua runs neither under
- * libevent's frames nor inside a node's turn.                                                                       */
+ * resource opened into it; __gc, __close and close are one function, and twice is once. Lua never runs under
+ * libevent's frames: a node's script runs in its node's turn, by orrb_task.c, after the loop is back.               */
 #ifndef ORRB_H
 #define ORRB_H
 

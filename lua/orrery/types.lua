@@ -17,12 +17,12 @@
 ---@field resp? string                  short for `listen = { resp = ... }`
 ---@field listen? table<string, string> listeners: name = "host:port"
 
----What this version keeps to. `calls` is taken and checked, and bounds nothing yet.
+---What a node keeps to.
 ---@class orrery.Limits
 ---@field message? integer              bytes of a message between nodes: 2^20 by default, 1024 to 2^30
 ---@field op? integer                   bytes of an operation: 2^23 + 2^16 by default (8 MiB and a key), 64 to 2^30
----@field calls? integer                1000 by default
----@field steps? integer                instructions of a script's top level: 10,000,000 by default
+---@field calls? integer                handlers that may run at a time: 1000 by default
+---@field steps? integer                instructions of the top level, of a task between two waits, of an apply: 10^7
 ---@field memory? integer               bytes of a script's Lua state: 2^28 by default, 2^20 to 2^40
 
 ---@class orrery.ClusterFile
