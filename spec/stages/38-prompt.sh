@@ -98,22 +98,19 @@ check "topics of help" shows 'orrery\.show\(value\) -> text'
 
 # -- Ctrl-C -----------------------------------------------------------------------------------------------------------
 clear_screen
-typed 'while true do end'
-sleep 0.2
-keys C-c
+typed 'print "on it" while true do end'
+shows 'on it' && keys C-c
 check "Ctrl-C ends a computation" shows 'prompt:1: interrupted'
 clear_screen
-typed 'coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()'
-sleep 0.2
-keys C-c
+typed 'print "on it" coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()'
+shows 'on it' && keys C-c
 check "in a coroutine, with pcall around it" shows '.*interrupted'
 typed 'x * 1001'
 check "and keeps the state" shows '5005'
 clear_screen
-typed 'io.read()'
-sleep 0.2
-keys C-c
-check "it ends a read" shows 'interrupted'
+typed 'print "on it" io.read()'
+shows 'on it' && keys C-c
+check "it ends a read" shows 'prompt:1: interrupted'
 clear_screen
 keys -l 'some of a line'
 keys C-c
@@ -150,10 +147,9 @@ keys Tab
 check "Tab knows its verbs" shows '1\.000> sim:partition'
 keys C-c
 clear_screen '1\.0.*>'
-typed 'sim:run(1e6)'
-sleep 0.5
-keys C-c
-check "Ctrl-C ends a run" shows 'interrupted'
+typed 'print "on it" sim:run(1e6)'
+shows 'on it' && keys C-c
+check "Ctrl-C ends a run" shows 'prompt:1: interrupted'
 typed '"kept " .. tostring(sim:now() > 1 and sim:now() < 1e6)'
 check "and keeps the state" shows '"kept true"'
 typed 'sim:run(0.5); "on"'
