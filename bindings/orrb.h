@@ -173,6 +173,10 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
                    size_t why_size);
 /* Ends the Lua state. The node too, unless its world has crashed and taken it along. NULL is allowed. */
 void orrb_node_free(struct orrb_node *n, bool crashed);
+/* Other scripts take over, between two turns: 0; or why not, in one line, and those that run go on. */
+int orrb_node_reload(struct orrb_node *n, const char *plan, size_t size, char *why, size_t why_size);
+/* Did somebody ask the node for that since this was last called? */
+bool orrb_node_reload_asked(struct orrb_node *n);
 struct orr_node *orrb_node_of(struct orrb_node *n);
 /* Is the machine of this group of its written in Lua? */
 bool orrb_node_in_lua(const struct orrb_node *n, const struct orr_group *group);

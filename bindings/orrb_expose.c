@@ -47,6 +47,8 @@ static void found(struct machine *m, const char *format, const char *a, const ch
     w->ops->stop(w, 2, line);
 }
 
+void orrb_expose_found(struct machine *m, const char *what) { found(m, "%s%s", what, ""); }
+
 /* -- Walks over the state: protected ------------------------------------------------------------------------------- */
 static int pack_into(lua_State *L, struct machine *m, struct orrb_buffer *b) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
@@ -90,8 +92,8 @@ static bool same(const struct orrb_buffer *a, const struct orrb_buffer *b) {
 static void look_at_constants(struct machine *m) {
     lua_State *L = m->spec->L;
     int top = lua_gettop(L);
-    if (m->spec->changed == LUA_NOREF) return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->changed);
+    if (m->code->changed == LUA_NOREF) return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->code->changed);
     if (lua_pcall(L, 0, 1, 0) == LUA_OK && lua_isstring(L, -1)) found(m, "%s%s", lua_tostring(L, -1), "");
     lua_settop(L, top);
 }

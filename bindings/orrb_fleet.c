@@ -71,6 +71,20 @@ void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet) {
     lua_remove(L, list);
 }
 
+int orrb_fleet_reload(lua_State *L, struct orrb_fleet *fleet, struct orrb_member *m, char *why, size_t why_size) {
+    size_t size;
+    const char *plan = luaL_checklstring(L, -2, &size);
+    int rc = m->node ? orrb_node_reload(m->node, plan, size, why, why_size) : 0;
+    if (rc < 0) return rc;
+    lua_getiuservalue(L, -1, 1);
+    lua_pushvalue(L, -3);
+    lua_rawseti(L, -2, m - fleet->members + 1);         /* what was read has names alone */
+    lua_pop(L, 1);
+    m->script.plan = plan;
+    m->script.plan_size = size;
+    return 0;
+}
+
 void orrb_fleet_draw(struct orrb_fleet *fleet, uint64_t seed) {
     for (size_t i = 0; i < fleet->n; i++) {
         fleet->members[i].script.segment_bytes = (uint64_t)256 << 10 << seed % 4;

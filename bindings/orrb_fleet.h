@@ -26,6 +26,9 @@ void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet);
 void orrb_fleet_draw(struct orrb_fleet *fleet, uint64_t seed);
 /* How the simulator starts and halts them. The fleet must stay where it is. */
 struct orr_sim_boot orrb_fleet_boot(struct orrb_fleet *fleet);
+/* Member m has other scripts on its disk from now on, and runs them where it is up: 0; or why not, and it goes on as it
+ * was. At the top is what orrb_fleet_read pushed, below it the plan. */
+int orrb_fleet_reload(lua_State *L, struct orrb_fleet *fleet, struct orrb_member *m, char *why, size_t why_size);
 struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *id);         /* NULL: no such node */
 
 /* To ask it by. */

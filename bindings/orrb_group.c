@@ -7,7 +7,7 @@
 #include <orrery/kv.h>
 
 #include "orrb.h"
-#include "orrb_script.h"
+#include "orrb_code.h"
 
 static struct orrb_host *host(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
@@ -203,25 +203,43 @@ void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events)
     }
 }
 
-void orrb_group_clear(struct orrb_host *h) {
-    for (struct orrb_watch *at; (at = h->watches);) {
-        h->watches = at->next;
+static void free_all(lua_State *L, struct orrb_watch **all) {
+    for (struct orrb_watch *at; (at = *all);) {
+        *all = at->next;
+        if (L) luaL_unref(L, LUA_REGISTRYINDEX, at->function);
         free(at);
     }
 }
 
-/* watch(group, "leader" or "snapshot", f): f() is a task for each such event, from now on for good */
+void orrb_group_clear(struct orrb_host *h) {
+    free_all(NULL, &h->watches);
+    free_all(NULL, &h->staged_watches);
+    free_all(NULL, &h->old_watches);
+}
+
+/* Those of the old scripts stay until the scripts are replaced once more: by then their tasks have ended. */
+void orrb_group_commit(struct orrb_host *h) {
+    free_all(h->tasks.L, &h->old_watches);
+    h->old_watches = h->watches;
+    h->watches = h->staged_watches;
+    h->staged_watches = NULL;
+}
+
+void orrb_group_abandon(struct orrb_host *h) { free_all(h->tasks.L, &h->staged_watches); }
+
+/* watch(group, "leader", "snapshot" or "upgrade", f): f() is a task for each such event, from now on for good */
 static int watch(lua_State *L) {
-    static const char *const names[] = { "leader", "snapshot", NULL };
-    static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT };
+    static const char *const names[] = { "leader", "snapshot", "upgrade", NULL };
+    static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT, ORRB_GROUP_UPGRADE };
     struct orrb_host *h = host(L);
     struct orr_group *g = group_arg(L);
     unsigned which = events[luaL_checkoption(L, 2, NULL, names)];
     luaL_checktype(L, 3, LUA_TFUNCTION);
     struct orrb_watch *at = calloc(1, sizeof *at);
     if (!at) return luaL_error(L, "not enough memory");
-    *at = (struct orrb_watch){ .next = h->watches, .group = g, .events = which, .function = LUA_NOREF };
-    h->watches = at;
+    struct orrb_watch **all = h->staging ? &h->staged_watches : &h->watches;
+    *at = (struct orrb_watch){ .next = *all, .group = g, .events = which, .function = LUA_NOREF };
+    *all = at;
     lua_settop(L, 3);
     at->function = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;

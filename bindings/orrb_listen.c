@@ -35,14 +35,26 @@ struct orrb_connection {
     bool ended, paused;             /* the client says no more; we don't read */
     bool closed, named;             /* by the script; Lua has an object of it */
 };
+struct commands {
+    struct commands *next;          /* of older scripts: calls may still point there */
+    size_t n;
+    struct orr_resp_command *at;
+    int *functions;                 /* references */
+};
+enum served { PLAIN, COMMANDS, KV };
+static const char *const served_by[] = { "a function", "orrery.resp.serve{...}", "a group's resp()" };
 struct orrb_listener {
     struct orrb_listener *next;
     struct orrb_host *host;
-    int function;                   /* of a plain listener: a reference */
+    char *name;
+    enum served by;
+    int function, staged;           /* PLAIN: references */
     struct orrb_connection *conns;
-    struct orr_resp_host resp;
-    struct orr_resp_command *commands;      /* and their functions, as references */
-    int *functions;
+    struct orr_resp_host resp;      /* COMMANDS */
+    struct commands *commands, *staged_commands;
+    unsigned staged_calls_max;
+    struct orr_group *group;        /* KV */
+    bool declared;                  /* by the scripts that are staged */
 };
 
 static struct orrb_host *host(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
@@ -168,21 +180,24 @@ static int answered(lua_State *L, int status, lua_KContext ctx) {
     return 0;
 }
 
-static const struct orrb_listener *of_command(const struct orrb_tasks *all, const struct orr_resp_command *cmd) {
+static const struct commands *of_command(const struct orrb_tasks *all, const struct orr_resp_command *cmd) {
     const struct orrb_host *h = (const void *)((const char *)all - offsetof(struct orrb_host, tasks));
-    const struct orrb_listener *l = h->listeners;
-    while (cmd < l->commands || cmd >= l->commands + l->resp.n_commands) l = l->next;
-    return l;
+    for (const struct orrb_listener *l = h->listeners; l; l = l->next) {
+        for (const struct commands *at = l->commands; at; at = at->next) {
+            if (cmd >= at->at && cmd < at->at + at->n) return at;
+        }
+    }
+    return NULL;
 }
 
 /* The body of a command's task. */
 static int run_command(lua_State *L) {
     struct orrb_task *t = lua_touserdata(L, 1);
     const struct orr_resp_call *call = t->of;
-    const struct orrb_listener *l = of_command(t->all, call->command);
+    const struct commands *all = of_command(t->all, call->command);
     lua_pushcfunction(L, trace);
     luaL_checkstack(L, (int)call->n_args + 8, "too many arguments");
-    lua_rawgeti(L, LUA_REGISTRYINDEX, l->functions[call->command - l->commands]);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, all->functions[call->command - all->at]);
     for (size_t i = 1; i < call->n_args; i++) lua_pushlstring(L, (const char *)call->args[i].at, call->args[i].size);
     int status = lua_pcallk(L, (int)call->n_args - 1, LUA_MULTRET, 2, (lua_KContext)t, answered);
     return answered(L, status, (lua_KContext)t);
@@ -521,74 +536,171 @@ static int run_connection(lua_State *L) {
 }
 
 /* -- Declaring ---------------------------------------------------------------------------------------------------- */
-static struct orrb_listener *listener_new(lua_State *L, struct orrb_host *h) {
-    struct orrb_listener *l = zeroed(L, 1, sizeof *l);
+/* A new one; or, for scripts that are staged, the one that there is already. */
+static struct orrb_listener *listener(lua_State *L, struct orrb_host *h, enum served by) {
+    const char *name = luaL_checkstring(L, 1);
+    struct orrb_listener *l = h->listeners;
+    if (h->staging) {
+        while (l && strcmp(l->name, name) != 0) l = l->next;
+        if (!l) orrb_complain(L, "node:listen %s: a node that runs can't listen anew: start it again", name);
+        if (l->by != by)
+            orrb_complain(L, "node:listen %s: %s answered so far, and now %s is to: start the node again", name,
+                          served_by[l->by], served_by[by]);
+        l->declared = true;
+        return l;
+    }
+    l = zeroed(L, 1, sizeof *l);
     l->host = h;
-    l->function = LUA_NOREF;
+    l->by = by;
+    l->function = l->staged = LUA_NOREF;
     l->next = h->listeners;
     h->listeners = l;
+    l->name = zeroed(L, strlen(name) + 1, 1);
+    strcpy(l->name, name);
     return l;
 }
 
-static int declare(lua_State *L, const struct orr_service *service, void *ud) {
+static int declare(lua_State *L, struct orrb_host *h, const struct orr_service *service, void *ud) {
     const char *name = luaL_checkstring(L, 1), *address = luaL_checkstring(L, 2);
-    struct orr_node *node = host(L)->tasks.node;
-    int rc = orr_node_listen(node, name, address, service, ud);
-    if (rc == 0) rc = orr_node_limit(node, name, (size_t)luaL_optinteger(L, 4, 0), (size_t)luaL_optinteger(L, 5, 0));
+    if (h->staging) return 0;
+    int rc = orr_node_listen(h->tasks.node, name, address, service, ud);
+    if (rc == 0)
+        rc = orr_node_limit(h->tasks.node, name, (size_t)luaL_optinteger(L, 4, 0), (size_t)luaL_optinteger(L, 5, 0));
     return rc < 0 ? luaL_error(L, "listen %s at %s: %s", name, address, orr_strerror(rc)) : 0;
 }
 
 /* accept(name, address, f, client or nil, clients or nil): f(connection) is a task for each */
 static int accept_at(lua_State *L) {
+    struct orrb_host *h = host(L);
     luaL_checktype(L, 3, LUA_TFUNCTION);
-    struct orrb_listener *l = listener_new(L, host(L));
+    struct orrb_listener *l = listener(L, h, PLAIN);
+    int *place = h->staging ? &l->staged : &l->function;
     lua_pushvalue(L, 3);
-    l->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return declare(L, &stream_service, l);
+    *place = luaL_ref(L, LUA_REGISTRYINDEX);
+    return declare(L, h, &stream_service, l);
 }
 
-/* The function on the top, which goes, as command `i`: its arity comes from its parameters. */
-static void add_command(lua_State *L, struct orrb_listener *l, size_t i, const char *name) {
+/* The function on the top, which goes, as the next command: its arity comes from its parameters. */
+static void add_command(lua_State *L, struct commands *all, const char *name) {
     lua_Debug info;
-    struct orr_resp_command *cmd = &l->commands[i];
+    struct orr_resp_command *cmd = &all->at[all->n];
     char *copy = zeroed(L, strlen(name) + 1, 1);
     cmd->name = strcpy(copy, name);
-    l->resp.n_commands = i + 1;
     lua_pushvalue(L, -1);
     lua_getinfo(L, ">u", &info);
     cmd->arity = info.isvararg ? -(info.nparams + 1) : info.nparams + 1;
-    l->functions[i] = luaL_ref(L, LUA_REGISTRYINDEX);
+    all->functions[all->n++] = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-/* serve(name, address, { { command, f }, ... } sorted, client, clients, calls_max): each is a task */
-static int serve(lua_State *L) {
-    luaL_checktype(L, 3, LUA_TTABLE);
-    struct orrb_listener *l = listener_new(L, host(L));
+static void commands_free(lua_State *L, struct commands *all) {
+    for (struct commands *next; all; all = next) {
+        next = all->next;
+        for (size_t i = 0; i < all->n; i++) {
+            free((void *)(uintptr_t)all->at[i].name);
+            if (L) luaL_unref(L, LUA_REGISTRYINDEX, all->functions[i]);
+        }
+        free(all->at);
+        free(all->functions);
+        free(all);
+    }
+}
+
+/* The commands at 3, as the first of *to. */
+static void read_commands(lua_State *L, struct commands **to) {
+    struct commands *all = zeroed(L, 1, sizeof *all);
+    all->next = *to;
+    *to = all;
     size_t n = lua_rawlen(L, 3);
-    l->commands = zeroed(L, n, sizeof *l->commands);
-    l->functions = zeroed(L, n, sizeof *l->functions);
+    all->at = zeroed(L, n, sizeof *all->at);
+    all->functions = zeroed(L, n, sizeof *all->functions);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, 3, (lua_Integer)i + 1);
         lua_rawgeti(L, -1, 1);
         lua_rawgeti(L, -2, 2);
         bool fits = lua_isfunction(L, -1) && lua_type(L, -2) == LUA_TSTRING;
         luaL_argcheck(L, fits, 3, "{ { command, f }, ... } expected");
-        add_command(L, l, i, lua_tostring(L, -2));
+        add_command(L, all, lua_tostring(L, -2));
         lua_pop(L, 2);
     }
-    l->resp.commands = l->commands;
-    l->resp.calls_max = (unsigned)luaL_checkinteger(L, 6);
+}
+
+static void serve_these(struct orrb_listener *l, unsigned calls_max) {
+    l->resp.commands = l->commands->at;
+    l->resp.n_commands = l->commands->n;
+    l->resp.calls_max = calls_max;
+}
+
+/* serve(name, address, { { command, f }, ... } sorted, client, clients, calls_max): each is a task */
+static int serve(lua_State *L) {
+    struct orrb_host *h = host(L);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    unsigned calls_max = (unsigned)luaL_checkinteger(L, 6);
+    struct orrb_listener *l = listener(L, h, COMMANDS);
+    read_commands(L, h->staging ? &l->staged_commands : &l->commands);
+    if (h->staging) {
+        l->staged_calls_max = calls_max;
+        return 0;
+    }
+    serve_these(l, calls_max);
     l->resp.command = on_command;
     l->resp.gone = on_gone;
     l->resp.ud = l;
-    return declare(L, &orr_resp_host_service, &l->resp);
+    return declare(L, h, &orr_resp_host_service, &l->resp);
+}
+
+/* kv(name, address, group, client or nil, clients or nil): the RESP service of a group whose machine is kv */
+static int kv_at(lua_State *L) {
+    struct orrb_host *h = host(L);
+    luaL_checktype(L, 3, LUA_TLIGHTUSERDATA);
+    struct orr_group *group = lua_touserdata(L, 3);
+    struct orrb_listener *l = listener(L, h, KV);
+    if (h->staging && l->group != group)
+        return orrb_complain(L, "node:listen %s: was for %s so far: start the node again", l->name,
+                             orr_group_name(l->group));
+    l->group = group;
+    return declare(L, h, &orr_resp_service, group);
 }
 
 void orrb_listen_open(lua_State *L, struct orrb_host *h) {
-    static const luaL_Reg functions[] = { { "accept", accept_at }, { "serve", serve }, { NULL, NULL } };
+    static const luaL_Reg functions[] = { { "accept", accept_at }, { "serve", serve }, { "kv", kv_at },
+                                          { NULL, NULL } };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);
     luaL_setfuncs(L, functions, 1);
+}
+
+const char *orrb_listen_missing(const struct orrb_host *h) {
+    for (const struct orrb_listener *l = h->listeners; l; l = l->next) {
+        if (!l->declared) return l->name;
+    }
+    return NULL;
+}
+
+void orrb_listen_commit(struct orrb_host *h) {
+    for (struct orrb_listener *l = h->listeners; l; l = l->next) {
+        if (l->staged != LUA_NOREF) {
+            luaL_unref(h->tasks.L, LUA_REGISTRYINDEX, l->function);
+            l->function = l->staged;
+            l->staged = LUA_NOREF;
+        }
+        if (l->staged_commands) {       /* calls that wait point into the old ones, which stay for the node's life */
+            l->staged_commands->next = l->commands;
+            l->commands = l->staged_commands;
+            l->staged_commands = NULL;
+            serve_these(l, l->staged_calls_max);
+        }
+        l->declared = false;
+    }
+}
+
+void orrb_listen_abandon(struct orrb_host *h) {
+    for (struct orrb_listener *l = h->listeners; l; l = l->next) {
+        luaL_unref(h->tasks.L, LUA_REGISTRYINDEX, l->staged);
+        commands_free(h->tasks.L, l->staged_commands);
+        l->staged = LUA_NOREF;
+        l->staged_commands = NULL;
+        l->declared = false;
+    }
 }
 
 void orrb_listen_crashed(struct orrb_host *h) {
@@ -601,9 +713,9 @@ void orrb_listen_clear(struct orrb_host *h) {
     for (struct orrb_listener *l; (l = h->listeners);) {
         h->listeners = l->next;
         while (l->conns) drop(l->conns);
-        for (size_t i = 0; i < l->resp.n_commands; i++) free((void *)(uintptr_t)l->commands[i].name);
-        free(l->commands);
-        free(l->functions);
+        commands_free(NULL, l->commands);
+        commands_free(NULL, l->staged_commands);
+        free(l->name);
         free(l);
     }
 }

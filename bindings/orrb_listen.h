@@ -6,6 +6,10 @@
 
 /* Leaves a table of functions on the stack. May raise. */
 void orrb_listen_open(lua_State *L, struct orrb_host *h);
+/* Of scripts that are staged: a listener that they don't declare, or NULL; they take over; they don't. */
+const char *orrb_listen_missing(const struct orrb_host *h);
+void orrb_listen_commit(struct orrb_host *h);
+void orrb_listen_abandon(struct orrb_host *h);
 /* The node's memory is gone, and every connection with it: before the Lua state is closed. */
 void orrb_listen_crashed(struct orrb_host *h);
 /* Gives back what is C's, once the state is closed. */

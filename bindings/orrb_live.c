@@ -114,14 +114,33 @@ static int live_step(lua_State *L) {
     return 1;
 }
 
-/* live:run() -> code, reason */
+/* live:run() -> code, reason; or nil: other scripts are to be loaded */
 static int live_run(lua_State *L) {
     struct live *v = check_live(L);
+    while (orr_loop_step(v->loop, ORR_NEVER) != ORR_ECLOSED) {
+        if (orrb_node_reload_asked(v->node)) return 0;
+    }
     int code = orr_loop_run(v->loop);
     const char *reason = orr_loop_stop_reason(v->loop, &code);
     lua_pushinteger(L, code);
     lua_pushstring(L, reason ? reason : "");
     return 2;
+}
+
+/* live:reload(plan) -> true, or nil, message, code */
+static int live_reload(lua_State *L) {
+    size_t size;
+    char why[1024] = "";
+    const char *plan = luaL_checklstring(L, 2, &size);
+    int rc = orrb_node_reload(check_live(L)->node, plan, size, why, sizeof why);
+    if (rc == 0) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, why);
+    lua_pushstring(L, orr_error_word(rc));
+    return 3;
 }
 
 /* live:stop(why): leaves cleanly; the turns that come do it. */
@@ -226,6 +245,7 @@ int orrb_open_live(lua_State *L) {
         { "has_group", live_has_group }, { "clock", live_clock },
         { "ask", live_ask },       { "cast", live_cast },   { "submit", live_submit },
         { "peek", live_peek },     { "fd", live_fd },       { "deadline", live_deadline },
+        { "reload", live_reload },
         { NULL, NULL },
     };
     static const luaL_Reg functions[] = { { "new", live_new }, { NULL, NULL } };

@@ -12,25 +12,33 @@
  *
  *          An orrery.map in it counts by its own digest, which costs nothing.
  *
+ * Code.     Which functions run is said by the log: orrb_code.c.
+ *
  * Snapshot.  Packed whole when it is frozen (12 ns a byte of tables, 1 ns of maps):
  *
  *   byte  size  field (little-endian)
- *      0     7  "orrlua1"
+ *      0     7  "orrlua2"
  *      7     1  0: the state, packed; 1: parts that the spec's snapshot() gave
  *      8     8  the state's version
  *     16     8  chain
  *     24     8  ops applied
  *     32     8  the op after which the chain takes the state in
- *     40        the state, packed; or each part, packed, behind its size in 4 bytes */
+ *     40    16  hash of the bundle whose code runs; zero: the log has not named one yet
+ *     56     4  size of that bundle's text
+ *     60        the text
+ *               the state, packed; or each part, packed, behind its size in 4 bytes
+ *
+ * In "orrlua1" the state begins at 40: no code was named. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "orrb_machine.h"
 
-enum { HEAD = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
-static const char magic[7] = "orrlua1";
+enum { HEAD = 60, HEAD_1 = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
+static const char magic[7] = "orrlua2", magic_1[7] = "orrlua1";
 enum { IN_PARTS = 1 };
 #define STALL (10 * ORR_MS)         /* of a turn: above it people are told */
 
@@ -116,12 +124,11 @@ static int run_failed(lua_State *L) {
 }
 
 int orrb_machine_perform(struct orrb_machine_call *c) {
-    const struct orrb_machine_spec *spec = c->m->spec;
-    lua_State *L = spec->L;
+    lua_State *L = c->m->spec->L;
     int top = lua_gettop(L);
     lua_pushcfunction(L, run);
     lua_pushlightuserdata(L, c);
-    int rc = orrb_pure_call(L, 1, spec->steps_max, c->at->index);
+    int rc = orrb_pure_call(L, 1, c->m->code->steps_max, c->at->index);
     c->raised = rc != LUA_OK && rc != LUA_ERRMEM;
     if (c->raised) {
         lua_pushcfunction(L, run_failed);
@@ -144,13 +151,12 @@ static int pack_state(lua_State *L) {
     return 0;
 }
 
-/* Protected: the state becomes what init gives. */
-static int init_state(lua_State *L) {
+int orrb_machine_init_state(lua_State *L) {
     struct machine *m = lua_touserdata(L, 1);
-    if (m->spec->init == LUA_NOREF) {
+    if (m->next_code->init == LUA_NOREF) {
         lua_newtable(L);
     } else {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->init);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->next_code->init);
         lua_call(L, 0, 1);
     }
     if (!lua_istable(L, -1)) return luaL_error(L, "init must return a table (got a %s)", luaL_typename(L, -1));
@@ -163,7 +169,8 @@ int orrb_machine_protect(struct machine *m, lua_CFunction f, char *why, size_t w
     int top = lua_gettop(L);
     lua_pushcfunction(L, f);
     lua_pushlightuserdata(L, m);
-    int rc = orrb_pure_call(L, 1, m->spec->steps_max, 0);
+    const struct orrb_code *code = m->next_code ? m->next_code : m->code;
+    int rc = orrb_pure_call(L, 1, code->steps_max, 0);
     if (rc != LUA_OK && why && lua_isstring(L, -1)) snprintf(why, why_size, "%s", lua_tostring(L, -1));
     lua_settop(L, top);
     return rc == LUA_OK ? 0 : rc == LUA_ERRMEM ? -ENOMEM : ORR_EFAILED;
@@ -171,7 +178,7 @@ int orrb_machine_protect(struct machine *m, lua_CFunction f, char *why, size_t w
 
 static int protect(struct machine *m, lua_CFunction f) { return orrb_machine_protect(m, f, NULL, 0); }
 
-static int chain_state(struct machine *m) {
+int orrb_machine_chain_state(struct machine *m) {
     int rc = protect(m, pack_state);
     if (rc < 0) return rc;
     m->chain = orri_hash64(m->packed.at, m->packed.size, m->chain);
@@ -182,22 +189,23 @@ static int chain_state(struct machine *m) {
 /* -- The table ---------------------------------------------------------------------------------------------------- */
 static int machine_apply(void *x, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink) {
     struct machine *m = x;
-    struct orrb_machine_call c = { m, at, op, m->spec->apply, "apply", false, "" };
-    orrb_expose_before(m);
-    int rc = orrb_machine_perform(&c);
+    struct orrb_machine_call c = { m, at, op, m->code->apply, "apply", false, "" };
+    bool code = orrb_code_is(op);
+    if (!code) orrb_expose_before(m);
+    int rc = code ? orrb_code_apply(m, at, op) : orrb_machine_perform(&c);
     if (rc < 0) return rc;
-    orrb_expose_applied(&c);
+    if (!code) orrb_expose_applied(&c);
     m->chain = orri_hash64(m->out.at, m->out.size, orri_mix64(m->chain, at->index));
     m->ops++;
     if (sink) sink->ops->text(sink, m->out.at, m->out.size);
-    return m->ops == m->check_at ? chain_state(m) : 0;
+    return m->ops == m->check_at ? orrb_machine_chain_state(m) : 0;
 }
 
 static void machine_advance(void *x, const struct orr_at *at) { (void)x, (void)at; }
 
 static int machine_query(void *x, const struct orr_at *at, struct orr_slice question, struct orr_sink *sink) {
     struct machine *m = x;
-    struct orrb_machine_call c = { m, at, question, m->spec->query, "query", false, "" };
+    struct orrb_machine_call c = { m, at, question, m->code->query, "query", false, "" };
     orrb_expose_before(m);
     int rc = orrb_machine_perform(&c);
     if (rc == 0) orrb_expose_asked(m, c.place);
@@ -231,16 +239,20 @@ static void machine_unfreeze(void *x) {
     m->frozen = false;
 }
 
-static void say(const struct machine *m, enum orr_level level, const char *what, const char *why) {
+void orrb_machine_say(const struct machine *m, enum orr_level level, const char *format, ...) {
     struct orr_world *w = m->spec->host->tasks.world;
-    char line[400];
-    int n = snprintf(line, sizeof line, "group %s: %s: %s", m->spec->name, what, why);
+    char line[500];
+    va_list args;
+    int head = snprintf(line, sizeof line, "group %s: ", m->spec->name);
+    va_start(args, format);
+    int n = head + vsnprintf(line + head, sizeof line - (size_t)head, format, args);
+    va_end(args);
     w->ops->log(w, level, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
 /* Each part that snapshot(state) gives, as in `for part in snapshot(state)`, behind its size. */
 static void pack_parts(lua_State *L, struct machine *m) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->snapshot);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->code->snapshot);
     lua_insert(L, -2);
     lua_call(L, 1, 3);
     for (;;) {
@@ -263,18 +275,23 @@ static void pack_parts(lua_State *L, struct machine *m) {
 static int pack_image(lua_State *L) {
     struct machine *m = lua_touserdata(L, 1);
     unsigned char head[HEAD] = { 0 };
+    const struct orrb_buffer *record = &m->record;
     memcpy(head, magic, sizeof magic);
-    head[sizeof magic] = m->spec->snapshot == LUA_NOREF ? 0 : IN_PARTS;
+    head[sizeof magic] = m->code->snapshot == LUA_NOREF ? 0 : IN_PARTS;
     struct orr_writer w = orri_writer(head + 8, HEAD - 8);
-    orri_write_u64(&w, (uint64_t)m->spec->version);
+    orri_write_u64(&w, (uint64_t)m->code->version);
     orri_write_u64(&w, m->chain);
     orri_write_u64(&w, m->ops);
     orri_write_u64(&w, m->check_at);
+    if (m->named) memcpy(w.at, m->code->bundle.b, sizeof m->code->bundle.b);
+    w = orri_writer(head + HEAD - 4, 4);
+    orri_write_u32(&w, (uint32_t)record->size);
     m->image.size = 0;
     m->image.flags = ORRB_VALUE_MAPS;
-    if (add(&m->image, head, HEAD) < 0) return luaL_error(L, "not enough memory");
+    if (add(&m->image, head, HEAD) < 0 || add(&m->image, record->at, record->size) < 0)
+        return luaL_error(L, "not enough memory");
     lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
-    if (m->spec->snapshot == LUA_NOREF) orrb_value_pack(L, -1, &m->image, "state");
+    if (m->code->snapshot == LUA_NOREF) orrb_value_pack(L, -1, &m->image, "state");
     else pack_parts(L, m);
     return 0;
 }
@@ -288,12 +305,11 @@ static int machine_freeze(void *x) {
     int rc = orrb_machine_protect(m, pack_image, why, sizeof why);
     orr_time took = w->ops->fresh(w) - began;
     if (took > STALL) {
-        snprintf(why, sizeof why, "%zu bytes of it were packed at once, and all else waited for %d ms: big states want "
-                 "orrery.map", m->image.size, (int)(took / ORR_MS));
-        say(m, ORR_LOG_WARN, "a snapshot of its state", why);
+        orrb_machine_say(m, ORR_LOG_WARN, "a snapshot of its state: %zu bytes of it were packed at once, and all else "
+                         "waited for %d ms: big states want orrery.map", m->image.size, (int)(took / ORR_MS));
     }
     if (rc < 0) {
-        say(m, ORR_LOG_ERROR, "its state can't be snapshotted", why);
+        orrb_machine_say(m, ORR_LOG_ERROR, "its state can't be snapshotted: %s", why);
         machine_unfreeze(m);
         return rc;
     }
@@ -337,13 +353,23 @@ static int next_part(lua_State *L) {
     return 1;
 }
 
+/* Where the state begins; 0: that is no image. */
+static size_t imaged(const struct machine *m) {
+    if (m->image.size >= HEAD_1 && memcmp(m->image.at, magic_1, sizeof magic_1) == 0) return HEAD_1;
+    if (m->image.size < HEAD || memcmp(m->image.at, magic, sizeof magic) != 0) return 0;
+    struct orr_reader r = orri_reader(m->image.at + HEAD - 4, 4);
+    size_t record = orri_read_u32(&r);
+    return record <= m->image.size - HEAD ? HEAD + record : 0;
+}
+
 static void push_imaged(lua_State *L, struct machine *m) {
+    size_t at = imaged(m);
     if (m->image.at[sizeof magic] != IN_PARTS) {
-        if (orrb_value_unpack(L, m->image.at + HEAD, m->image.size - HEAD, ORRB_VALUE_MAPS) < 0) lua_pushnil(L);
-    } else if (m->spec->restore != LUA_NOREF) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->restore);
+        if (orrb_value_unpack(L, m->image.at + at, m->image.size - at, ORRB_VALUE_MAPS) < 0) lua_pushnil(L);
+    } else if (m->code->restore != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->code->restore);
         lua_pushlightuserdata(L, m);
-        lua_pushinteger(L, HEAD);
+        lua_pushinteger(L, (lua_Integer)at);
         lua_pushcclosure(L, next_part, 2);
         lua_call(L, 1, 1);
     } else {
@@ -352,15 +378,16 @@ static void push_imaged(lua_State *L, struct machine *m) {
     if (!lua_istable(L, -1)) luaL_error(L, "the snapshot can't be read");
 }
 
-/* Protected: the state becomes what the image says, raised to this version where it is an older one's. */
+/* Protected: the state becomes what the image says. Where no code was named, it is raised to the version of this one's,
+ * should it be an older one's. */
 static int unpack_state(lua_State *L) {
     struct machine *m = lua_touserdata(L, 1);
     struct orr_reader r = orri_reader(m->image.at + 8, HEAD - 8);
     lua_Integer from = (lua_Integer)orri_read_u64(&r);
     push_imaged(L, m);
-    if (from > m->spec->version) return luaL_error(L, "the snapshot is of version %I", (LUAI_UACINT)from);
-    if (from < m->spec->version && m->spec->upgrade != LUA_NOREF) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, m->spec->upgrade);
+    if (from > m->code->version) return luaL_error(L, "the snapshot is of version %I", (LUAI_UACINT)from);
+    if (from < m->code->version && m->code->upgrade != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->code->upgrade);
         lua_insert(L, -2);
         lua_pushinteger(L, from);
         lua_call(L, 2, 1);
@@ -370,12 +397,24 @@ static int unpack_state(lua_State *L) {
     return pack_state(L);
 }
 
+/* The code that the image names. */
+static int take_code(struct machine *m, size_t state) {
+    struct orr_birth bundle = { 0 };
+    if (state == HEAD_1) return 0;
+    memcpy(bundle.b, m->image.at + HEAD_1, sizeof bundle.b);
+    static const struct orr_birth none;
+    if (memcmp(&bundle, &none, sizeof none) == 0) return 0;
+    return orrb_code_take(m, &bundle, m->image.at + HEAD, state - HEAD);
+}
+
 static int machine_restore_end(void *x) {
     struct machine *m = x;
-    if (m->image.size < HEAD || memcmp(m->image.at, magic, sizeof magic) != 0) return ORR_ECORRUPT;
-    char why[300] = "";
-    int rc = orrb_machine_protect(m, unpack_state, why, sizeof why);
-    if (rc < 0) say(m, ORR_LOG_ERROR, "its state can't be restored", why);
+    size_t state = imaged(m);
+    if (state == 0) return ORR_ECORRUPT;
+    char why[300] = "its code";
+    int rc = take_code(m, state);
+    if (rc == 0) rc = orrb_machine_protect(m, unpack_state, why, sizeof why);
+    if (rc < 0) orrb_machine_say(m, ORR_LOG_ERROR, "its state can't be restored: %s", why);
     if (rc < 0) return rc == -ENOMEM ? rc : ORR_ECORRUPT;
     struct orr_reader r = orri_reader(m->image.at + 16, HEAD - 16);
     m->chain = orri_read_u64(&r);
@@ -391,12 +430,14 @@ static void drop(struct machine *m) {
     orrb_buffer_free(NULL, &m->out);
     orrb_buffer_free(NULL, &m->packed);
     orrb_buffer_free(NULL, &m->image);
+    orrb_buffer_free(NULL, &m->record);
     free(m);
 }
 
 static void machine_destroy(void *x) {
     struct machine *m = x;
     luaL_unref(m->spec->L, LUA_REGISTRYINDEX, m->state);
+    orrb_code_drop(m->spec->L, m->code);
     drop(m);
 }
 
@@ -414,21 +455,28 @@ static int machine_create(void **out, const struct orr_machine_config *cfg) {
     if (!m) return -ENOMEM;
     *m = (struct machine){
         .spec = spec,
+        .code = spec->own,
+        .next_code = spec->own,
         .chunks = cfg->chunks,
         .state = LUA_NOREF,
         .check_at = CHECK_FIRST,
         .out = { .alloc = &orr_alloc_libc },
         .packed = { .alloc = &orr_alloc_libc, .flags = ORRB_VALUE_MAPS | ORRB_VALUE_DIGESTS },
         .image = { .alloc = &orr_alloc_libc },
+        .record = { .alloc = &orr_alloc_libc },
     };
     spec->machine = m;
+    spec->own->refs++;
     orrb_expose_init(m);
     int rc = protect(m, make_place);
-    if (rc == 0) rc = protect(m, init_state);
+    if (rc == 0) rc = protect(m, orrb_machine_init_state);
+    m->next_code = NULL;
     if (rc == 0) *out = m;
     else machine_destroy(m);
     return rc;
 }
+
+static int machine_opening(const void *x, struct orr_slice *op) { return orrb_code_opening(x, op); }
 
 const struct orr_machine_ops orrb_lua_machine = {
     .name = "lua",
@@ -447,42 +495,45 @@ const struct orr_machine_ops orrb_lua_machine = {
     .restore_begin = machine_restore_begin,
     .restore_part = machine_restore_part,
     .restore_end = machine_restore_end,
+    .opening = machine_opening,
 };
 
 /* -- For scripts -------------------------------------------------------------------------------------------------- */
-static int reference(lua_State *L, int idx, const char *field) {
-    if (lua_getfield(L, idx, field) != LUA_TNIL) return luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pop(L, 1);
-    return LUA_NOREF;
+static struct orrb_machine_spec *find(struct orrb_host *h, const char *name) {
+    struct orrb_machine_spec *spec = h->machines;
+    while (spec && strcmp(spec->name, name) != 0) spec = spec->next;
+    return spec;
 }
 
 struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h, int idx) {
     luaL_checktype(L, idx, LUA_TTABLE);
-    struct orrb_machine_spec *spec = calloc(1, sizeof *spec);
-    if (!spec) luaL_error(L, "not enough memory");
-    spec->init = spec->apply = spec->query = spec->upgrade = spec->changed = LUA_NOREF;
-    spec->snapshot = spec->restore = LUA_NOREF;
-    spec->host = h;
-    spec->L = h->tasks.L;
-    spec->next = h->machines;
-    h->machines = spec;
-    spec->init = reference(L, idx, "init");
-    spec->apply = reference(L, idx, "apply");
-    spec->query = reference(L, idx, "query");
-    spec->upgrade = reference(L, idx, "upgrade");
-    spec->snapshot = reference(L, idx, "snapshot");
-    spec->restore = reference(L, idx, "restore");
-    spec->changed = reference(L, idx, "changed");
-    snprintf(spec->name, sizeof spec->name, "%s", orrb_text_field(L, idx, "name", NULL));
-    spec->version = orrb_integer_field(L, idx, "version", 1);
-    spec->steps_max = orrb_integer_field(L, idx, "steps", 10000000);
+    const char *name = orrb_text_field(L, idx, "name", NULL);
+    struct orrb_machine_spec *spec = find(h, name);
+    if (!spec) {
+        spec = calloc(1, sizeof *spec);
+        if (!spec) luaL_error(L, "not enough memory");
+        spec->host = h;
+        spec->L = h->tasks.L;
+        snprintf(spec->name, sizeof spec->name, "%s", name);
+        spec->next = h->machines;
+        h->machines = spec;
+    }
+    struct orrb_code **place = h->staging ? &spec->staged : &spec->own;
+    orrb_code_drop(L, *place);
+    *place = NULL;
+    *place = orrb_code_new(L, idx, h->staging ? &h->staged_bundle : &h->bundle);
     return spec;
 }
+
+void orrb_machine_bind(struct orrb_machine_spec *spec, struct orr_group *g) { spec->group = g; }
+struct orr_group *orrb_machine_group(const struct orrb_machine_spec *spec) { return spec->group; }
 
 void orrb_machines_clear(struct orrb_host *h) {
     for (struct orrb_machine_spec *spec; (spec = h->machines);) {
         h->machines = spec->next;
-        if (spec->machine) drop(spec->machine);
+        if (spec->machine) orrb_code_drop(NULL, spec->machine->code), drop(spec->machine);
+        orrb_code_drop(NULL, spec->own);
+        orrb_code_drop(NULL, spec->staged);
         free(spec);
     }
 }
@@ -507,7 +558,7 @@ int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int i
         if (m->expose.looking) name_place(L, "the function", place);
         lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
         push_at(L, at);
-        int rc = orrb_pure_call(L, 3, m->spec->steps_max, at->index);
+        int rc = orrb_pure_call(L, 3, m->code->steps_max, at->index);
         orrb_expose_asked(m, place);
         if (rc != LUA_OK) {
             lua_pushnil(L);

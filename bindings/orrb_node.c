@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orrb.h"
+#include "orrb_code.h"
 #include "orrb_listen.h"
-#include "orrb_script.h"
+#include "orrb_pack.h"
 
 struct orrb_node {
     lua_State *L;
@@ -29,7 +29,11 @@ struct orrb_node {
     void (*refused)(void *ud, const char *why);
     void *refused_ud;
     char name[64];
-    int declare;                        /* reference: runs the script's top level */
+    int declare, reload;                /* references: runs the script's top level; another script's */
+    struct orr_wait retiring;           /* until the tasks of replaced scripts are ended */
+    int retired;                        /* reference: is told then; LUA_NOREF: nobody is */
+    unsigned generation;                /* of tasks: those below are of scripts that were replaced */
+    bool reload_asked;                  /* of whoever drives the node */
     int status;                         /* of the core, when it was what failed; 0: the script's fault */
     char why[1024];                     /* of the top level, when it failed */
 };
@@ -60,18 +64,37 @@ static void read_members(lua_State *L, struct orr_node_config *cfg) {
 
 static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
-static void read_bundle(lua_State *L, struct orr_node_config *cfg) {
+static struct orr_birth read_bundle(lua_State *L) {
     size_t size;
+    struct orr_birth bundle;
     const char *hex = orrb_text_field(L, 1, "bundle", &size);
-    luaL_argcheck(L, size == 2 * sizeof cfg->bundle.b, 1, "bundle must be 32 hexadecimal digits");
-    for (size_t i = 0; i < sizeof cfg->bundle.b; i++) {
+    luaL_argcheck(L, size == 2 * sizeof bundle.b, 1, "bundle must be 32 hexadecimal digits");
+    for (size_t i = 0; i < sizeof bundle.b; i++) {
         int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
         luaL_argcheck(L, high >= 0 && low >= 0, 1, "bundle must be 32 hexadecimal digits");
-        cfg->bundle.b[i] = (unsigned char)(high << 4 | low);
+        bundle.b[i] = (unsigned char)(high << 4 | low);
     }
+    return bundle;
 }
 
-/* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, message, op, calls, memory, steps, call,
+/* The scripts as text, which groups' logs bear. */
+static void keep_record(lua_State *L) {
+    struct orrb_buffer *to = &self(L)->host.record;
+    size_t size;
+    const char *text = orrb_text_field(L, 1, "record", &size);
+    to->size = 0;
+    if (orrb_buffer_room(NULL, to, size) < 0) luaL_error(L, "not enough memory");
+    memcpy(to->at, text, size);
+    to->size = size;
+}
+
+static void read_limits(lua_State *L) {
+    struct orrb_node *n = self(L);
+    n->limit = (size_t)orrb_integer_field(L, 1, "memory", (int64_t)n->limit);
+    n->host.tasks.steps_max = orrb_integer_field(L, 1, "steps", 10000000);
+}
+
+/* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, record, message, op, calls, memory, steps, call,
  * election, heartbeat } */
 static int host_new(lua_State *L) {
     struct orrb_node *n = self(L);
@@ -94,9 +117,9 @@ static int host_new(lua_State *L) {
     cfg.heartbeat = orrb_time_field(L, 1, "heartbeat", cfg.heartbeat);
     if (n->script->segment_bytes) cfg.segment_bytes = n->script->segment_bytes;
     if (n->script->snapshot_bytes) cfg.snapshot_bytes = n->script->snapshot_bytes;
-    n->limit = (size_t)orrb_integer_field(L, 1, "memory", (int64_t)n->limit);
-    n->host.tasks.steps_max = orrb_integer_field(L, 1, "steps", 10000000);
-    read_bundle(L, &cfg);
+    read_limits(L);
+    keep_record(L);
+    n->host.bundle = cfg.bundle = read_bundle(L);
     read_members(L, &cfg);
     int rc = orr_node_new(&n->node, n->world, &cfg, &why);
     if (rc < 0) return refuse(L, rc, why ? why : "node");
@@ -117,6 +140,17 @@ static const char *const *read_ids(lua_State *L, int arg, size_t *count) {
     return ids;
 }
 
+/* The group of a script that is staged: it must be there already. */
+static int staged_group(lua_State *L, const char *name, const struct orr_machine_ops *machine) {
+    struct orr_group *group = orr_node_group(self(L)->node, name);
+    if (!group)
+        return orrb_complain(L, "node:replicate %s: a node that runs can't bear new groups: start it again", name);
+    if (orr_group_machine_ops(group) != machine)
+        return orrb_complain(L, "node:replicate %s: its machine was another one so far, and stays it", name);
+    lua_pushlightuserdata(L, group);
+    return 1;
+}
+
 /* host.replicate(name, election or nil, heartbeat or nil, { id, ... } or nil, machine or nil) -> group: order raft, the
  * machine kv or the one that was declared */
 static int host_replicate(lua_State *L) {
@@ -132,26 +166,15 @@ static int host_replicate(lua_State *L) {
         spec.machine = &orrb_lua_machine;
         spec.machine_ud = lua_touserdata(L, 5);
     }
+    if (self(L)->host.staging) return staged_group(L, name, spec.machine);
     spec.on = read_ids(L, 4, &spec.n_on);
     int rc = orr_node_replicate(self(L)->node, name, &spec, &group);
     if (rc < 0) return refuse(L, rc, lua_pushfstring(L, "replicate %s", name));
     struct orrb_node *n = self(L);
+    if (spec.machine_ud) orrb_machine_bind(spec.machine_ud, group);
     if (spec.machine_ud && n->n_in_lua < sizeof n->in_lua / sizeof n->in_lua[0]) n->in_lua[n->n_in_lua++] = group;
     lua_pushlightuserdata(L, group);
     return 1;
-}
-
-/* host.listen(name, address, group, client or nil, clients or nil): the group's RESP service; bytes they may hold */
-static int host_listen(lua_State *L) {
-    const char *name = luaL_checkstring(L, 1), *address = luaL_checkstring(L, 2);
-    lua_Integer client = luaL_optinteger(L, 4, 0), clients = luaL_optinteger(L, 5, 0);
-    luaL_checktype(L, 3, LUA_TLIGHTUSERDATA);
-    luaL_argcheck(L, client >= 0, 4, "a size expected");
-    luaL_argcheck(L, clients >= 0, 5, "a size expected");
-    int rc = orr_node_listen(self(L)->node, name, address, &orr_resp_service, lua_touserdata(L, 3));
-    if (rc == 0) rc = orr_node_limit(self(L)->node, name, (size_t)client, (size_t)clients);
-    if (rc < 0) return refuse(L, rc, lua_pushfstring(L, "listen %s at %s", name, address));
-    return 0;
 }
 
 /* host.status(group) -> { role, term, leader, commit, applied, digest }; or unavailable: not started, no replica */
@@ -220,10 +243,103 @@ static int host_stop(lua_State *L) {
     return 0;
 }
 
+/* -- Other scripts ------------------------------------------------------------------------------------------------- */
+#define RETIREMENT (5 * ORR_SECOND)
+
+/* host.stage{ bundle }: what is declared from here on is the new scripts', until commit or abandon. */
+static int host_stage(lua_State *L) {
+    struct orrb_host *h = &self(L)->host;
+    h->staged_bundle = read_bundle(L);
+    h->staging = true;
+    h->tasks.generation++;
+    h->tasks.beginning = true;
+    return 0;
+}
+
+static void end_staging(struct orrb_host *h) { h->staging = h->tasks.beginning = false; }
+
+/* host.abandon(): nothing of it is left. */
+static int host_abandon(lua_State *L) {
+    struct orrb_host *h = &self(L)->host;
+    end_staging(h);
+    orrb_tasks_cancel_of(&h->tasks, h->tasks.generation);
+    orrb_rpc_abandon(h);
+    orrb_group_abandon(h);
+    orrb_listen_abandon(h);
+    orrb_code_abandon(h);
+    return 0;
+}
+
+/* The scripts before those that run have had their time. */
+static void retire(struct orrb_node *n) {
+    lua_State *L = n->L;
+    orrb_tasks_cancel_older(&n->host.tasks, n->generation);
+    if (n->retired == LUA_NOREF) return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, n->retired);
+    luaL_unref(L, LUA_REGISTRYINDEX, n->retired);
+    n->retired = LUA_NOREF;
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK) lua_pop(L, 1);
+}
+
+static void time_is_up(struct orr_wait *w) { retire(w->owner); }
+
+/* host.complete(): raises what keeps the staged scripts from taking over. */
+static int host_complete(lua_State *L) {
+    const struct orrb_host *h = &self(L)->host;
+    const char *name = orrb_listen_missing(h);
+    lua_Integer version;
+    if (name)
+        return orrb_complain(L, "nobody listens on %s any more, as the scripts did so far: start the node again", name);
+    if (orrb_code_refused(h, &name, &version) < 0)
+        return orrb_complain(L, "node:replicate %s: 'version' must not go down (its state has version %I)", name,
+                             (LUAI_UACINT)version);
+    return 0;
+}
+
+/* host.commit{ record, steps, memory, retired = f }: the staged scripts take over. What runs of the old ones has 5 s;
+ * then f() is called. */
+static int host_commit(lua_State *L) {
+    struct orrb_node *n = self(L);
+    struct orrb_host *h = &n->host;
+    keep_record(L);
+    read_limits(L);
+    lua_getfield(L, 1, "retired");
+    int retired = luaL_ref(L, LUA_REGISTRYINDEX);
+    orr_wait_cancel(&n->retiring);
+    end_staging(h);
+    if (n->retired != LUA_NOREF) {      /* those before: their time is over */
+        orrb_tasks_cancel_older(&h->tasks, n->generation);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, n->retired);
+        luaL_unref(L, LUA_REGISTRYINDEX, n->retired);
+        lua_call(L, 0, 0);
+    }
+    n->retired = retired;
+    n->generation = h->tasks.generation;
+    h->bundle = h->staged_bundle;
+    orrb_rpc_commit(h);
+    orrb_group_commit(h);
+    orrb_listen_commit(h);
+    orrb_code_commit(h);
+    orr_node_bundle(n->node, &h->bundle);
+    n->retiring = (struct orr_wait){ .done = time_is_up, .owner = n };
+    int rc = orr_node_timer(n->node, &n->retiring, orr_node_now(n->node) + RETIREMENT);
+    if (rc < 0) retire(n);              /* no memory for a timer: at once */
+    orrb_code_consider(h);
+    orr_node_soon(n->node);
+    return 0;
+}
+
+/* host.ask_reload(): whoever drives the node is to load other scripts */
+static int host_ask_reload(lua_State *L) {
+    self(L)->reload_asked = true;
+    return 0;
+}
+
 static const luaL_Reg host_functions[] = {
-    { "new", host_new }, { "replicate", host_replicate }, { "listen", host_listen }, { "log", host_log },
+    { "new", host_new }, { "replicate", host_replicate }, { "log", host_log },
     { "seed", host_seed }, { "status", host_status }, { "save", host_save }, { "load", host_load },
-    { "stop", host_stop }, { "show", host_show }, { NULL, NULL },
+    { "stop", host_stop }, { "show", host_show }, { "stage", host_stage }, { "complete", host_complete },
+    { "commit", host_commit }, { "abandon", host_abandon }, { "ask_reload", host_ask_reload }, { NULL, NULL },
 };
 
 /* -- What the node tells its host ---------------------------------------------------------------------------------- */
@@ -249,14 +365,23 @@ static void on_gone(void *ud, struct orr_asked *a) {
 }
 
 static void on_event(void *ud, struct orr_group *g, unsigned events) {
-    orrb_group_event(&((struct orrb_node *)ud)->host, g, events);
+    struct orrb_host *h = &((struct orrb_node *)ud)->host;
+    orrb_group_event(h, g, events);
+    orrb_code_consider(h);
 }
 
-static bool on_turn(void *ud) { return orrb_tasks_turn(&((struct orrb_node *)ud)->host.tasks); }
+static void on_peers(void *ud) { orrb_code_consider(&((struct orrb_node *)ud)->host); }
+
+static bool on_turn(void *ud) {
+    struct orrb_host *h = &((struct orrb_node *)ud)->host;
+    if (h->code_changed) orrb_code_consider(h);
+    return orrb_tasks_turn(&h->tasks);
+}
 static void on_stop(void *ud) { orrb_tasks_cancel(&((struct orrb_node *)ud)->host.tasks); }
 
 static const struct orr_host_ops host_ops = {
     .declare = on_declare, .asked = on_asked, .gone = on_gone, .event = on_event, .turn = on_turn, .stop = on_stop,
+    .peers = on_peers,
 };
 
 /* -- The state ---------------------------------------------------------------------------------------------------- */
@@ -322,7 +447,9 @@ static int boot(lua_State *L) {
     orrb_listen_open(L, &n->host);
     lua_setfield(L, -2, "listeners");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);
-    lua_call(L, 2, 1);
+    lua_call(L, 2, 3);
+    n->host.declares = luaL_ref(L, LUA_REGISTRYINDEX);
+    n->reload = luaL_ref(L, LUA_REGISTRYINDEX);
     n->declare = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
@@ -349,6 +476,8 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
     n->refused_ud = script->ud;
     n->limit = (size_t)1 << 28;
     n->allocations.most = UINT64_MAX;
+    n->retired = LUA_NOREF;
+    n->host.record.alloc = &orr_alloc_libc;
     n->L = lua_newstate(allocate, n);
     int rc = n->L ? protect(n, why, why_size) : -ENOMEM;
     if (rc == 0) {
@@ -375,7 +504,30 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
     orrb_machines_clear(&n->host);
     orrb_group_clear(&n->host);
     orrb_tasks_clear(&n->host.tasks, crashed);
+    orrb_buffer_free(NULL, &n->host.record);
     free(n);
+}
+
+int orrb_node_reload(struct orrb_node *n, const char *plan, size_t size, char *why, size_t why_size) {
+    lua_State *L = n->L;
+    const char *text = NULL;
+    if (!n->declared || n->host.tasks.running) {
+        snprintf(why, why_size, "the node has not read its log yet");
+        return ORR_EUNAVAILABLE;
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, n->reload);
+    lua_pushlstring(L, plan, size);
+    int rc = lua_pcall(L, 1, 0, 0);
+    if (rc != LUA_OK) text = lua_tostring(L, -1);
+    if (rc != LUA_OK) snprintf(why, why_size, "%s", text ? text : "the script raised a value that is no text");
+    lua_settop(L, 0);
+    return rc == LUA_OK ? 0 : rc == LUA_ERRMEM ? -ENOMEM : ORR_EINVALID;
+}
+
+bool orrb_node_reload_asked(struct orrb_node *n) {
+    bool asked = n->reload_asked;
+    n->reload_asked = false;
+    return asked;
 }
 
 struct orr_node *orrb_node_of(struct orrb_node *n) { return n->node; }

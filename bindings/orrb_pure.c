@@ -147,15 +147,6 @@ static int pure_hide(lua_State *L) {
     luaL_checkany(L, 3);
     lua_settop(L, 3);
     orrb_environment_kept(L, ORRB_HIDDEN, NULL);
-    lua_rawgeti(L, 4, 1);
-    bool same = lua_rawequal(L, -1, 1);
-    lua_settop(L, 4);
-    if (!same) {                    /* of another script, which is not run any more */
-        lua_newtable(L);
-        lua_replace(L, 4);
-        lua_pushvalue(L, 4);
-        orrb_environment_keep(L, ORRB_HIDDEN);
-    }
     lua_Integer n = (lua_Integer)lua_rawlen(L, 4);
     lua_pushvalue(L, 2);
     lua_rawget(L, 1);
@@ -164,6 +155,31 @@ static int pure_hide(lua_State *L) {
         lua_pushvalue(L, columns[i]);
         lua_rawseti(L, 4, n + 1 + i);
     }
+    return 0;
+}
+
+/* pure.hidden(t): from now on what was hidden in t is so for good: but for pure functions nothing of it runs any more.
+ * It doesn't stay reachable from here. */
+static int pure_hidden(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    orrb_environment_kept(L, ORRB_HIDDEN, NULL);
+    lua_Integer n = (lua_Integer)lua_rawlen(L, 2);
+    lua_newtable(L);
+    lua_Integer kept = 0;
+    for (lua_Integer i = 1; i <= n; i += 4) {
+        lua_rawgeti(L, 2, i);
+        bool of_it = lua_rawequal(L, -1, 1);
+        lua_rawgeti(L, 2, i + 1);
+        lua_rawgeti(L, 2, i + 3);
+        if (of_it) lua_rawset(L, 1);
+        for (int column = 0; !of_it && column < 4; column++) {
+            lua_rawgeti(L, 2, i + column);
+            lua_rawseti(L, 3, ++kept);
+        }
+        lua_settop(L, 3);
+    }
+    orrb_environment_keep(L, ORRB_HIDDEN);
     return 0;
 }
 
@@ -409,6 +425,7 @@ static int pure_changed(lua_State *L) {
 int orrb_open_pure(lua_State *L) {
     static const luaL_Reg functions[] = {
         { "call", pure_call },       { "active", pure_active },   { "forbid", pure_forbid },   { "hide", pure_hide },
+        { "hidden", pure_hidden },
         { "library", pure_library }, { "check", pure_check },     { "changed", pure_changed }, { NULL, NULL },
     };
     orrb_environment_functions(L, functions);

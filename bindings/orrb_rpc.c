@@ -19,8 +19,7 @@ struct orrb_handler {
     char name[];
 };
 
-static struct orrb_handler *find(const struct orrb_host *h, const void *name, size_t size) {
-    struct orrb_handler *at = h->handlers;
+static struct orrb_handler *find(struct orrb_handler *at, const void *name, size_t size) {
     while (at && (at->size != size || memcmp(at->name, name, size) != 0)) at = at->next;
     return at;
 }
@@ -32,15 +31,16 @@ static int on(lua_State *L) {
     struct orrb_host *h = host(L);
     size_t size;
     const char *name = luaL_checklstring(L, 1, &size);
-    struct orrb_handler *at = find(h, name, size);
+    struct orrb_handler **all = h->staging ? &h->staged_handlers : &h->handlers;
+    struct orrb_handler *at = find(*all, name, size);
     if (!at) {
         at = calloc(1, sizeof *at + size);
         if (!at) return luaL_error(L, "not enough memory");
         memcpy(at->name, name, size);
         at->size = size;
         at->function = LUA_NOREF;
-        at->next = h->handlers;
-        h->handlers = at;
+        at->next = *all;
+        *all = at;
     }
     luaL_unref(L, LUA_REGISTRYINDEX, at->function);
     at->function = LUA_NOREF;
@@ -130,7 +130,7 @@ static int handle(lua_State *L) {
 }
 
 int orrb_rpc_asked(struct orrb_host *h, struct orr_asked *a) {
-    struct orrb_handler *handler = find(h, a->name.at, a->name.size);
+    struct orrb_handler *handler = find(h->handlers, a->name.at, a->name.size);
     if (!handler || handler->function == LUA_NOREF) return ORR_EINVALID;
     if (handler->running >= handler->limit) return ORR_EOVERLOADED;
     struct orrb_task *t = orrb_task_new(&h->tasks, handle);
@@ -150,12 +150,37 @@ void orrb_rpc_gone(struct orr_asked *a) {
     if (a->owner) orrb_task_cancel(a->owner);
 }
 
-void orrb_rpc_clear(struct orrb_host *h) {
-    for (struct orrb_handler *at; (at = h->handlers);) {
-        h->handlers = at->next;
+static void free_all(lua_State *L, struct orrb_handler **all) {
+    for (struct orrb_handler *at; (at = *all);) {
+        *all = at->next;
+        if (L) luaL_unref(L, LUA_REGISTRYINDEX, at->function);
         free(at);
     }
 }
+
+void orrb_rpc_clear(struct orrb_host *h) {
+    free_all(NULL, &h->handlers);
+    free_all(NULL, &h->staged_handlers);
+    free_all(NULL, &h->old_handlers);
+}
+
+/* Those of the old scripts stay while somebody runs in them. */
+void orrb_rpc_commit(struct orrb_host *h) {
+    struct orrb_handler *idle = NULL, *busy = h->old_handlers;
+    h->old_handlers = NULL;
+    while (busy || h->handlers) {
+        struct orrb_handler **from = busy ? &busy : &h->handlers, *at = *from;
+        struct orrb_handler **to = at->running ? &h->old_handlers : &idle;
+        *from = at->next;
+        at->next = *to;
+        *to = at;
+    }
+    free_all(h->tasks.L, &idle);
+    h->handlers = h->staged_handlers;
+    h->staged_handlers = NULL;
+}
+
+void orrb_rpc_abandon(struct orrb_host *h) { free_all(h->tasks.L, &h->staged_handlers); }
 
 /* -- Calls -------------------------------------------------------------------------------------------------------- */
 /* What call was given, below its arguments. They are its stack's first three while it waits. */

@@ -16,6 +16,18 @@ struct orrb_host {
     struct orrb_listener *listeners;
     struct orrb_machine_spec *machines;
     struct orrb_watch *watches;     /* of groups' events */
+    struct orr_birth bundle;        /* hash of the scripts */
+    struct orrb_buffer record;      /* the scripts, as text: what a leader puts into a group's log */
+    bool code_changed;              /* of a group, in this turn */
+    int declares;                   /* reference: f(record, group) -> what its scripts declare that group to be */
+    /* While other scripts' top level runs (orrb_node_reload), what it declares is put here. */
+    bool staging;
+    struct orr_birth staged_bundle;
+    struct orrb_handler *staged_handlers;
+    struct orrb_watch *staged_watches;
+    /* Of scripts that were replaced: their tasks may still point there. */
+    struct orrb_handler *old_handlers;
+    struct orrb_watch *old_watches;
 };
 
 /* Each leaves a table of functions on the stack. May raise. */
@@ -25,19 +37,28 @@ void orrb_group_open(lua_State *L, struct orrb_host *h);
 /* orrb_rpc.c: what the node tells its host. Never raise. */
 int orrb_rpc_asked(struct orrb_host *h, struct orr_asked *a);
 void orrb_rpc_gone(struct orr_asked *a);
+void orrb_rpc_commit(struct orrb_host *h);
+void orrb_rpc_abandon(struct orrb_host *h);
 void orrb_rpc_clear(struct orrb_host *h);
 
 /* orrb_group.c */
 void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events);
+void orrb_group_commit(struct orrb_host *h);
+void orrb_group_abandon(struct orrb_host *h);
 void orrb_group_clear(struct orrb_host *h);
 
-/* orrb_machine.c: a state machine written in Lua. The table at idx has init, apply, query, version, upgrade; the spec
- * is the host's, and what a group gets as its machine's ud. May raise. */
+/* orrb_machine.c: a state machine written in Lua. The table at idx has name, init, apply, query, version, upgrade; the
+ * spec is the host's, one for each name, and what a group gets as its machine's ud. May raise. */
 extern const struct orr_machine_ops orrb_lua_machine;
 struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h, int idx);
 void orrb_machines_clear(struct orrb_host *h);
 /* Pushes a copy of the whole state (idx 0), or of what the pure function at idx says to it; what that raises becomes
  * nil, message, "failed". Returns how many values. May raise. */
 int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int idx);
+/* Into the table on top: version and code, what the group runs; next_code, where the scripts here are others. */
+void orrb_push_code(lua_State *L, const void *machine);
+/* The declared group is this one of the node's. */
+void orrb_machine_bind(struct orrb_machine_spec *spec, struct orr_group *g);
+struct orr_group *orrb_machine_group(const struct orrb_machine_spec *spec);
 
 #endif

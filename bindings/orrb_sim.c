@@ -305,6 +305,23 @@ static int sim_restart(lua_State *L) {
     return rc < 0 ? boot_failed(L, s, rc) : answer(L, rc, "restart");
 }
 
+/* sim:reload(id, plan) -> true, or nil, message, code: it has other scripts from now on */
+static int sim_reload(lua_State *L) {
+    struct sim *s = check_sim(L);
+    char why[1024] = "";
+    struct orrb_member *m = orrb_fleet_find(&s->fleet, luaL_checkstring(L, 2));
+    luaL_argcheck(L, m, 2, "no such node");
+    luaL_checkstring(L, 3);
+    lua_settop(L, 3);
+    lua_getiuservalue(L, 1, 1);
+    int rc = orrb_fleet_reload(L, &s->fleet, m, why, sizeof why);
+    if (rc == 0) return answer(L, rc, "reload");
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", m->script.id, why);
+    lua_pushstring(L, orr_error_word(rc));
+    return 3;
+}
+
 static int sim_pause(lua_State *L) {
     return answer(L, orr_sim_pause(check_sim(L)->sim, luaL_checkstring(L, 2)), "pause");
 }
@@ -589,7 +606,7 @@ int orrb_open_sim(lua_State *L) {
         { "set_clock", sim_set_clock }, { "client", sim_client }, { "ask", sim_ask },
         { "submit", sim_submit },   { "peek", sim_peek },
         { "cast", sim_cast },       { "close", sim_close },
-        { NULL, NULL },
+        { "reload", sim_reload },   { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
         { "send", client_send }, { "take", client_take }, { "close", client_close }, { NULL, NULL },

@@ -1,5 +1,5 @@
 /* orrb_status.c - what nodes and groups say of themselves, as tables; the same inside a node and outside it. */
-#include "orrb.h"
+#include "orrb_script.h"
 
 static void set_flag(lua_State *L, const char *name, bool is) {
     lua_pushboolean(L, is);
@@ -46,5 +46,6 @@ bool orrb_push_group_status(lua_State *L, const struct orr_group *group) {
     set_integer(L, "applied", s.applied);
     set_integer(L, "lag", s.commit > s.applied ? s.commit - s.applied : 0);
     set_integer(L, "digest", orr_group_digest(group));
+    if (orr_group_machine_ops(group) == &orrb_lua_machine) orrb_push_code(L, orr_group_machine(group));
     return true;
 }

@@ -3,6 +3,7 @@
  * Coroutines are used again: one that ended well begins its next task with an empty stack, one that failed or was
  * cancelled is reset first. So a task that ends at once costs neither memory nor work for the collector. */
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ struct orrb_task *orrb_task_new(struct orrb_tasks *all, lua_CFunction body) {
         t->all = all;
     }
     t->serial = ++all->serial;
+    t->generation = all->running && !all->beginning ? all->running->generation : all->generation;
     t->begun = t->closing = t->doomed = false;
     t->deadline = ORR_NEVER;
     t->body = body;
@@ -238,6 +240,20 @@ void orrb_tasks_cancel(struct orrb_tasks *all) {
     while (all->newest && all->newest->state != ORRB_TASK_RUNNING) orrb_task_cancel(all->newest);
 }
 
+/* A cancelled one's variables may cancel others, the next one too: then it begins anew. */
+static void cancel_some(struct orrb_tasks *all, unsigned from, unsigned to) {
+    for (struct orrb_task *t = all->newest, *then; t; t = then) {
+        then = t->older;
+        uint64_t serial = then ? then->serial : 0;
+        if (t->generation < from || t->generation > to || t->state == ORRB_TASK_RUNNING || t->doomed) continue;
+        orrb_task_cancel(t);
+        if (then && then->serial != serial) then = all->newest;
+    }
+}
+
+void orrb_tasks_cancel_older(struct orrb_tasks *all, unsigned generation) { cancel_some(all, 0, generation - 1); }
+void orrb_tasks_cancel_of(struct orrb_tasks *all, unsigned generation) { cancel_some(all, generation, generation); }
+
 /* -- Running ------------------------------------------------------------------------------------------------------ */
 /* It yielded, but not in a wait of ours. */
 static int refuse_yield(lua_State *L) {
@@ -315,6 +331,16 @@ const char *orrb_place(lua_State *L) {
             return lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
     }
     return NULL;
+}
+
+int orrb_complain(lua_State *L, const char *format, ...) {
+    va_list args;
+    if (!orrb_place(L)) lua_pushliteral(L, "");
+    va_start(args, format);
+    lua_pushvfstring(L, format, args);
+    va_end(args);
+    lua_concat(L, 2);
+    return lua_error(L);
 }
 
 struct refusal {

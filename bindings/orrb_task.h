@@ -33,6 +33,7 @@ struct orrb_task {
     bool begun;                     /* it was resumed once */
     bool closing;                   /* its variables are being closed: it can't wait any more */
     bool doomed;                    /* cancelled, and ready only to be closed */
+    unsigned generation;            /* of the scripts that began it */
     uint64_t serial;                /* which task this is, of all that ever were; never 0 */
     uint64_t ticket;                /* of the wait that it is in: orrb_task_wake by others */
     orr_time deadline;              /* ORR_NEVER: none */
@@ -54,6 +55,8 @@ struct orrb_tasks {
     struct orrb_task *spare;        /* the free */
     struct orrb_task *newest, *running;
     uint64_t serial, ticket;
+    unsigned generation;            /* of the scripts that run, or whose top level runs: counts what was tried */
+    bool beginning;                 /* their top level runs: whatever is begun is theirs */
     unsigned nested;                /* of the tasks whose variables are being closed, one by another */
     int64_t steps_max;              /* instructions from one wait to the next */
     size_t live;
@@ -67,6 +70,9 @@ void orrb_tasks_init(struct orrb_tasks *all, lua_State *L);
 void orrb_tasks_open(lua_State *L, struct orrb_tasks *all);
 /* Cancels all, the newest first. */
 void orrb_tasks_cancel(struct orrb_tasks *all);
+/* Cancels those of scripts older than that, or of that generation; the newest first. */
+void orrb_tasks_cancel_older(struct orrb_tasks *all, unsigned generation);
+void orrb_tasks_cancel_of(struct orrb_tasks *all, unsigned generation);
 /* Gives back what is C's, once the state is closed. crashed: the node's memory is gone, and what was held of it. */
 void orrb_tasks_clear(struct orrb_tasks *all, bool crashed);
 /* Resumes what is ready, at most a turn's worth. True: anything was done. Never raises. */
@@ -86,6 +92,8 @@ struct orrb_task *orrb_task_check(lua_State *L, struct orrb_tasks *all, const ch
 /* Pushes "FILE:LINE: " of the innermost line that is the script's; or nothing, NULL: it called last all the way. (Files
  * of Orrery's own are in a folder of that name.) */
 const char *orrb_place(lua_State *L);
+/* Raises, as luaL_error does, with the script's line. */
+int orrb_complain(lua_State *L, const char *format, ...);
 /* As orrb_value_pack, but what can't travel is told with the script's line. */
 void orrb_pack_told(lua_State *L, int idx, struct orrb_buffer *b, const char *what);
 /* As new; its result will be in t->got. Submit it; where that fails, no wait. */

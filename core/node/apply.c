@@ -111,6 +111,7 @@ static int apply_batch(struct orr_group *g, struct orr_slice batch, size_t *ops)
     if (orri_batch_open(batch, &head) < 0) return 0;
     *ops += head.count;
     if (orri_birth_none(&head.origin.birth)) {
+        if (head.count) return apply_ops(g, batch, &head, NULL);
         g->nudged = false;
         return 0;
     }

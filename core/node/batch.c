@@ -26,6 +26,17 @@ void orri_batch_head_write(unsigned char at[ORRI_BATCH_HEAD], const struct orri_
     orri_write_u64(&w, head->origin.sequence);
 }
 
+struct orr_slice orri_batch_of_one(struct orr_chunks *chunks, struct orr_slice command) {
+    size_t size = ORRI_BATCH_HEAD + ORRI_COMMAND_HEAD + command.size;
+    struct orr_chunk *c = chunks->get(chunks, size);
+    if (!c) return (struct orr_slice){ 0 };
+    orri_batch_head_write(c->at, &(struct orri_batch_head){ .count = 1 });
+    struct orr_writer w = orri_writer(c->at + ORRI_BATCH_HEAD, size - ORRI_BATCH_HEAD);
+    orri_write_u32(&w, (uint32_t)command.size);
+    orri_write_bytes(&w, command.at, command.size);
+    return (struct orr_slice){ c, c->at, size };
+}
+
 static bool head_read(struct orr_reader *r, struct orri_batch_head *out) {
     bool known = orri_read_u8(r) == ORRI_BATCH_VERSION;
     known = orri_read_u8(r) <= ORRI_BATCH_LEVEL && known;
@@ -42,7 +53,7 @@ static bool head_read(struct orr_reader *r, struct orri_batch_head *out) {
 int orri_batch_open(struct orr_slice batch, struct orri_batch_head *out) {
     struct orr_reader r = orri_reader(batch.at, batch.size);
     if (!head_read(&r, out)) return ORR_EINVALID;
-    if (orri_birth_none(&out->origin.birth) && (out->count || out->origin.incarnation || out->origin.sequence))
+    if (orri_birth_none(&out->origin.birth) && (out->origin.incarnation || out->origin.sequence))
         return ORR_EINVALID;
     if (!orri_birth_none(&out->origin.birth) && (!out->origin.incarnation || !out->origin.sequence))
         return ORR_EINVALID;

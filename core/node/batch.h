@@ -5,7 +5,8 @@
  *      1     1  feature level that a reader must know: 0
  *      2     2  zero
  *      4     4  how many commands, little-endian as all numbers here
- *      8    16  origin: birth id; all zero: nobody's (an empty batch, by which the leader moves log time on)
+ *      8    16  origin: birth id; all zero: nobody's, but a leader's: an empty batch moves log time on, one with
+ *                commands is what the machine wants first of all (orrery/machine.h: opening)
  *     24     4  origin: incarnation
  *     28     4  zero
  *     32     8  origin: sequence, from 1 within an incarnation; 0 where the origin is nobody
@@ -34,6 +35,8 @@ bool orri_birth_equal(const struct orr_birth *a, const struct orr_birth *b);
 bool orri_birth_none(const struct orr_birth *a);            /* all zero */
 
 void orri_batch_head_write(unsigned char at[ORRI_BATCH_HEAD], const struct orri_batch_head *head);
+/* A batch of nobody's with this one command; its chunk is owned, NULL: no memory. */
+struct orr_slice orri_batch_of_one(struct orr_chunks *chunks, struct orr_slice command);
 /* Reads the head and walks over all commands: ORR_EINVALID unless every byte is in its place. */
 int orri_batch_open(struct orr_slice batch, struct orri_batch_head *out);
 /* Commands of a batch that was opened, in order: *at begins at ORRI_BATCH_HEAD. */

@@ -179,6 +179,7 @@ bool orr_group_here(const struct orr_group *g, struct orr_at *at) {
 }
 
 void *orr_group_machine(const struct orr_group *g) { return g->machine; }
+const struct orr_machine_ops *orr_group_machine_ops(const struct orr_group *g) { return g->machine_ops; }
 const char *orr_group_name(const struct orr_group *g) { return g->name; }
 
 /* -- A node without a replica asks this one ------------------------------------------------------------------------ */

@@ -285,10 +285,31 @@ static bool pull(struct orr_group *g) {
 }
 
 /* -- The turn ------------------------------------------------------------------------------------------------------ */
+/* As the leader: is what the machine wants before all else in the log? Until then nobody's batches are taken. */
+static bool open_term(struct orr_group *g) {
+    const struct orr_machine_ops *ops = g->machine_ops;
+    struct orr_node *n = g->node;
+    struct orr_slice op = { 0 };
+    size_t count = 0;
+    if (g->opened == g->status.term) return true;
+    if (ops->opening && g->restoring.on) return false;      /* its state is not known yet */
+    int rc = ops->opening && !g->machine_broken ? ops->opening(g->machine, &op) : 0;
+    if (rc == 1) {
+        struct orr_slice batch = orri_batch_of_one(n->w->chunks, op);
+        orr_drop(op);
+        rc = batch.chunk ? g->order->propose(g->x, n->now, &batch, 1, &count) : -ENOMEM;
+        orr_drop(batch);
+        if (rc == 0 && count == 0) rc = ORR_EOVERLOADED;
+    }
+    if (rc == 0) g->opened = g->status.term;
+    return rc == 0;
+}
+
 static void aim(struct orr_group *g) {
     const struct orr_order_status *s = &g->status;
     struct orri_peer *p = s->leader == ORR_NOBODY ? NULL : orri_names_peer(g->node, s->leader);
-    if (s->role == ORR_LEADER) orri_origin_aim(&g->origin, ORRI_TO_SELF, s->term, 0);
+    if (s->role == ORR_LEADER && !open_term(g)) orri_origin_aim(&g->origin, ORRI_TO_NOBODY, s->term, 0);
+    else if (s->role == ORR_LEADER) orri_origin_aim(&g->origin, ORRI_TO_SELF, s->term, 0);
     else if (p && p->up) orri_origin_aim(&g->origin, ORRI_TO_LEADER, s->term, p->up->stream->serial);
     else orri_origin_aim(&g->origin, ORRI_TO_NOBODY, s->term, 0);
 }
@@ -426,8 +447,8 @@ static void on_forward(struct orr_group *g, struct orri_link *l, struct orr_slic
     if (verdict == ORRI_TAKE) {
         struct orr_order_status s;
         g->order->status(g->x, &s);
-        rc = s.role != ORR_LEADER || s.term != f.term ? ORR_ENOLEADER
-                                                      : g->order->propose(g->x, g->node->now, &batch, 1, &count);
+        bool ours = s.role == ORR_LEADER && s.term == f.term && s.term == g->opened;
+        rc = ours ? g->order->propose(g->x, g->node->now, &batch, 1, &count) : ORR_ENOLEADER;
         if (rc == 0 && count == 1) orri_inbound_took(in, head.origin.sequence);
         else verdict = ORRI_REFUSE;
         if (rc == 0 && count == 0) rc = ORR_EOVERLOADED;
@@ -570,6 +591,14 @@ const char *orr_group_leader(const struct orr_group *g) {
 }
 
 uint64_t orr_group_digest(const struct orr_group *g) { return g->x && !g->restoring.on ? orri_apply_digest(g) : 0; }
+bool orr_group_all_run(const struct orr_group *g, const struct orr_birth *bundle) {
+    struct orr_peer_status p;
+    for (size_t i = 0; i < g->n_voters; i++) {
+        if (!orr_node_peer(g->node, g->voters[i].id, &p) || !orri_birth_equal(&p.bundle, bundle)) return false;
+    }
+    return true;
+}
+
 bool orr_group_corrupt(const struct orr_group *g) { return g->corrupt; }
 
 bool orri_group_ready(const struct orr_group *g) {

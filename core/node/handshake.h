@@ -28,8 +28,9 @@
 #include <orrery/base.h>
 
 enum {
-    ORRI_PROTOCOL_OLDEST = 1, ORRI_PROTOCOL_NEWEST = 2,
+    ORRI_PROTOCOL_OLDEST = 1, ORRI_PROTOCOL_NEWEST = 3,
     ORRI_PROTOCOL_RPC = 2,          /* the first that knows frames of kind RPC: others are sent none */
+    ORRI_PROTOCOL_BUNDLE = 3,       /* of kind BUNDLE; and that talks to nodes with other scripts */
     ORRI_GROUPS_MAX = 64,
     ORRI_TRAIL = 32,
     ORRI_NAME_MAX = 63,
@@ -44,7 +45,7 @@ enum {
     X(ORRI_REFUSED_CLUSTER, "cluster")      /* another founding configuration */                                       \
     X(ORRI_REFUSED_STRANGER, "stranger")    /* no node of the file */                                                  \
     X(ORRI_REFUSED_LINK, "link")            /* the topology has no such link */                                        \
-    X(ORRI_REFUSED_BUNDLE, "bundle")        /* other scripts */                                                        \
+    X(ORRI_REFUSED_BUNDLE, "bundle")        /* other scripts: said by nodes before protocol 3 only */                  \
     X(ORRI_REFUSED_BIRTH, "birth")          /* a known name with another data directory */                             \
     X(ORRI_REFUSED_MEMORY, "memory")        /* it has lost what it acknowledged */                                     \
     X(ORRI_REFUSED_BUSY, "busy")            /* try again */

@@ -72,8 +72,16 @@ void orri_host_event(struct orr_group *g, unsigned events) { g->events |= events
 
 static bool wants_events(const struct orri_host *h) { return h->ops && h->ops->event && !h->stopped; }
 
+static bool wants_peers(const struct orri_host *h) {
+    return h->peers_changed && h->ops && h->ops->peers && !h->stopped;
+}
+
 static bool tell_events(struct orr_node *n) {
-    bool any = false;
+    bool any = wants_peers(&n->host);
+    if (any) {
+        n->host.peers_changed = false;
+        n->host.ops->peers(n->host.ud);
+    }
     for (size_t i = 0; i < n->n_groups && wants_events(&n->host); i++) {
         struct orr_group *g = n->groups[i];
         unsigned events = g->events;
@@ -86,7 +94,8 @@ static bool tell_events(struct orr_node *n) {
 
 bool orri_host_turn(struct orr_node *n) {
     struct orri_host *h = &n->host;
-    bool any = orri_outs_own(n);
+    bool any = orri_peers_tell_bundle(n);
+    any = orri_outs_own(n) || any;
     any = tell_events(n) || any;
     any = orri_waits_told(n) || any;
     h->soon = false;
@@ -96,7 +105,8 @@ bool orri_host_turn(struct orr_node *n) {
 
 bool orri_host_due(const struct orr_node *n) {
     const struct orri_host *h = &n->host;
-    if (h->told || h->soon || orri_names_peer((struct orr_node *)n, n->id)->out.head) return true;
+    if (h->told || h->soon || h->bundle_changed || wants_peers(h)) return true;
+    if (orri_names_peer((struct orr_node *)n, n->id)->out.head) return true;
     for (size_t i = 0; i < n->n_groups && wants_events(h); i++) {
         if (n->groups[i]->events) return true;
     }

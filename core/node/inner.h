@@ -152,6 +152,7 @@ struct orr_group {
     orr_time nudged_at, nudge_wait; /* the last one; how long from it to the next */
     orr_time nudge_wants;           /* what it was to reach */
     bool handing_over;              /* leaving: somebody else is to lead */
+    orr_term opened;                /* the last term of ours in which the machine's opening is in the log */
     unsigned events;                /* that the host was not told yet */
     size_t carrier;                 /* no replica here: the voter that is asked first */
     struct orri_alarm alarm;
@@ -280,6 +281,8 @@ void orri_peers_saved(struct orr_node *n);                  /* the identity is d
 void orri_peer_up(struct orri_link *l);
 /* a connection that we dialed is in its handshake, and it is the one that stays */
 bool orri_peer_prefers_own(const struct orri_peer *p);
+bool orri_peers_tell_bundle(struct orr_node *n);            /* false: it is what they know */
+void orri_peer_runs(struct orri_peer *p);                   /* which scripts: it has said so */
 void orri_peer_heard(struct orri_peer *p);                  /* it takes us: redial soon, should it go */
 void orri_peer_gone(struct orri_link *l);                   /* the link's stream is gone, or given up */
 void orri_peer_room(struct orri_peer *p);

@@ -148,8 +148,6 @@ static bool acceptable(struct orri_link *l, const struct orri_hello *h) {
         orri_link_refuse(l, ORRI_REFUSED_STRANGER, "%s did not expect %s here", n->name, h->name);
     } else if (!p->linked) {
         orri_link_refuse(l, ORRI_REFUSED_LINK, "the cluster has no link between %s and %s", n->name, p->name);
-    } else if (memcmp(&h->bundle, &n->cfg.bundle, sizeof h->bundle) != 0) {
-        orri_link_refuse(l, ORRI_REFUSED_BUNDLE, "%s runs other scripts than %s", p->name, n->name);
     } else {
         l->peer = p;
         return true;
@@ -251,6 +249,16 @@ static void on_messages(struct orri_link *l, const struct orri_frame *f) {
     if (f->group || orri_rpc_frame(l->peer, f->payload) < 0) on_bad(l, "a message that can't be read");
 }
 
+static void on_bundle(struct orri_link *l, const struct orri_frame *f) {
+    struct orr_birth *bundle = &l->hello.bundle;
+    if (f->group || f->payload.size != sizeof bundle->b) {
+        on_bad(l, "a bundle that can't be read");
+        return;
+    }
+    memcpy(bundle->b, f->payload.at, sizeof bundle->b);
+    orri_peer_runs(l->peer);
+}
+
 static void on_frame(struct orri_link *l, const struct orri_frame *f) {
     if (f->kind == ORRI_FRAME_REFUSED) {
         on_refused(l, f->payload);
@@ -263,6 +271,7 @@ static void on_frame(struct orri_link *l, const struct orri_frame *f) {
         if (l->state == ORRI_LINK_READY) orri_peer_up(l);
         if (l->state == ORRI_LINK_UP) orri_peer_heard(l->peer);
         if (l->state == ORRI_LINK_UP && f->kind == ORRI_FRAME_RPC) on_messages(l, f);
+        else if (l->state == ORRI_LINK_UP && f->kind == ORRI_FRAME_BUNDLE) on_bundle(l, f);
         else if (l->state == ORRI_LINK_UP && (f->kind != ORRI_FRAME_PING || f->payload.size)) on_group_frame(l, f);
     }
 }

@@ -5,6 +5,8 @@
  * while its own is under way, and of two that are up both sides close the same one. A process that was started anew, or
  * a connection that has gone silent, gives way to a new one in any case. Redialing backs off with jitter until
  * the peer says more than HELLO: it may say no after that.                                                           */
+#include <string.h>
+
 #include "node/inner.h"
 
 #define BACKOFF_MIN (20 * ORR_MS)
@@ -83,6 +85,36 @@ static bool stays(const struct orri_link *old, const struct orri_link *new) {
     return new->same_run && !silent && old->dialed != new->dialed && old->dialed == smaller;
 }
 
+void orri_peer_runs(struct orri_peer *p) {
+    struct orr_node *n = p->node;
+    const unsigned char *theirs = p->up->hello.bundle.b, *own = n->cfg.bundle.b;
+    n->host.peers_changed = true;
+    if (memcmp(theirs, own, sizeof n->cfg.bundle.b) == 0) return;
+    orri_node_log(n, ORR_LOG_WARN, "%s runs other scripts than this node: bundle %02x%02x%02x%02x, here "
+                  "%02x%02x%02x%02x", p->name, theirs[0], theirs[1], theirs[2], theirs[3], own[0], own[1], own[2],
+                  own[3]);
+}
+
+void orr_node_bundle(struct orr_node *n, const struct orr_birth *bundle) {
+    n->cfg.bundle = *bundle;
+    n->host.bundle_changed = n->host.peers_changed = true;
+    orri_host_wake(n);
+}
+
+bool orri_peers_tell_bundle(struct orr_node *n) {
+    const struct orr_birth *bundle = &n->cfg.bundle;
+    struct orri_frame frame = { .kind = ORRI_FRAME_BUNDLE };
+    if (!n->host.bundle_changed) return false;
+    n->host.bundle_changed = false;
+    for (size_t i = 0; i < n->n_peers; i++) {
+        struct orri_link *l = n->peers[i].up;
+        if (!l || l->hello.newest < ORRI_PROTOCOL_BUNDLE) continue;
+        /* one that does not know would be wrong for good: a new connection tells it, too */
+        if (orri_link_send(l, &frame, orr_borrow(bundle->b, sizeof bundle->b), NULL, 0) < 0) orri_link_close(l, false);
+    }
+    return true;
+}
+
 void orri_peer_up(struct orri_link *l) {
     struct orri_peer *p = l->peer;
     struct orr_node *n = p->node;
@@ -101,6 +133,7 @@ void orri_peer_up(struct orri_link *l) {
     orri_heap_unset(&n->heap, &p->redial.timer);
     orri_node_alarm(n, &l->alarm, n->now + orri_node_ping(n));
     orri_node_log(n, ORR_LOG_INFO, "connected to %s, its start number %u", p->name, l->hello.incarnation);
+    orri_peer_runs(p);
     for (size_t i = 0; i < n->n_groups && l->state == ORRI_LINK_UP; i++) orri_group_peer_up(n->groups[i], l);
 }
 
@@ -115,6 +148,7 @@ void orri_peer_gone(struct orri_link *l) {
     if (p->up == l) {
         p->up = NULL;
         p->full = false;
+        n->host.peers_changed = true;
         orri_node_log(n, ORR_LOG_INFO, "lost the connection to %s", p->name);
         for (size_t i = 0; i < n->n_groups; i++) orri_group_peer_lost(n->groups[i], p);
         orri_rpc_lost(p);

@@ -277,6 +277,9 @@ bool orr_node_peer(const struct orr_node *n, orr_id id, struct orr_peer_status *
     const struct orri_peer *p = orri_names_peer((struct orr_node *)n, id);
     if (!p) return false;
     bool own = id == n->id;
-    *out = (struct orr_peer_status){ p->name, own || p->linked, orri_out_open(p), p->out.n_calls, p->out.bytes };
+    *out = (struct orr_peer_status){ .name = p->name, .linked = own || p->linked, .up = orri_out_open(p),
+                                     .calls = p->out.n_calls, .queued = p->out.bytes };
+    if (own) out->bundle = n->cfg.bundle;
+    else if (p->up) out->bundle = p->up->hello.bundle;
     return true;
 }

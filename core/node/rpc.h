@@ -84,6 +84,8 @@ struct orri_host {
     const struct orr_host_ops *ops;
     void *ud;
     bool declaring, stopped, soon;
+    bool peers_changed;             /* the host was not told yet */
+    bool bundle_changed;            /* peers were not told yet */
     struct orri_under_way **places; /* all records, by place; free ones through next */
     size_t n_places, cap_places;
     struct orri_under_way *spare;

@@ -129,7 +129,8 @@ function environment.of_orrery(members)
   return members
 end
 
--- Closes it, in place. `where` names its kind in complaints.
+-- Closes it, in place. `where` names its kind in complaints. Its node is hidden from pure functions; after a call of
+-- core.pure.hidden with the second result it is gone.
 function environment.close(env, where)
   if env.print then
     env.print = core.pure.forbid(env.print, "print: not in a pure function: each replica would do it")
@@ -147,7 +148,7 @@ function environment.close(env, where)
   setmetatable(globals, { __index = function(_, key)
     error(("%s has no global %s%s"):format(where, tostring(key), options.hint(key, known)), 2)
   end })
-  return setmetatable(env, {
+  setmetatable(env, {
     __metatable = false, __index = globals,
     __newindex = function(_, key)
       local complaint = rawget(globals, key) == nil and "%s makes no globals: write local %s" or "%s can't change %s"
@@ -155,6 +156,7 @@ function environment.close(env, where)
     end,
     __pairs = function() return base.pairs(globals) end,
   })
+  return env, globals
 end
 
 -- -- Bounds ---------------------------------------------------------------------------------------------------------

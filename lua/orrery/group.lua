@@ -111,13 +111,6 @@ local function check_pure(self, f, name, what, level, seen)
   if seen then seen[#seen + 1] = { f = f, name = name, hash = hash, parts = parts } end
 end
 
--- What tells two versions of a machine's code apart, constants included: 16 hexadecimal digits.
-local function code_of(seen)
-  local words = {}
-  for i, was in ipairs(seen) do words[i] = was.name .. " " .. tostring(was.hash) end
-  return ("%016x"):format(core.hash.word(table.concat(words, "\n")))
-end
-
 -- f() -> nil, or which constant is not any more what it was.
 local function what_changed(seen)
   return function()
@@ -171,19 +164,20 @@ Subscription.__tostring = function(self) return ("orrery.subscription(%s)"):form
 function Subscription:close() self.closed = true end
 Subscription.__close = Subscription.close
 
-local events = { leader = true, snapshot = true }
-local events_later = { config = true, upgrade = true }
+local events = { leader = true, snapshot = true, upgrade = true }
+local events_later = { config = true }
 
 local function subscribe(self, api, name, handle, event, f)
   local what = name .. ":on"
   if events_later[event] then
     error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version), 3)
   elseif not events[event] then
-    error(("%s: 'event' must be leader or snapshot (got %s%s)"):format(what, options.got(event),
+    error(("%s: 'event' must be leader, snapshot or upgrade (got %s%s)"):format(what, options.got(event),
       options.hint(event, options.keys(events))), 3)
   elseif type(f) ~= "function" then
     error(("%s: 'f' must be a function (got %s)"):format(what, options.got(f)), 3)
   end
+  if self.life.over then error(what .. ": other scripts have replaced these", 3) end
   local subscription = setmetatable({ name = name .. " " .. event, closed = false }, Subscription)
   self.host.groups.watch(handle, event, function()
     if not subscription.closed then f(api.status()) end
@@ -191,15 +185,11 @@ local function subscribe(self, api, name, handle, event, f)
   return subscription
 end
 
-local function new_group(self, name, handle, machine, facts)
+local function new_group(self, name, handle, machine)
   local object
   local api = {
     resp = machine and function() return { service = "resp", group = name } end,
-    status = function()
-      local status, message, code = self.host.status(handle)
-      for key, value in pairs(status and facts or {}) do status[key] = value end
-      return status, message, code
-    end,
+    status = function() return self.host.status(handle) end,
   }
   function api.on(event, f) return subscribe(self, api, name, handle, event, f) end
   if machine then
@@ -222,7 +212,15 @@ local function new_group(self, name, handle, machine, facts)
   return object
 end
 
--- self: the node of node.lua: { host, plan, handles, check_pure }
+-- The scripts go through the group's log: as an op, and within its limit.
+local function check_size(self, what)
+  local most, size = self.plan.cluster.limits.op or 8 << 20, #self.plan.record + 64
+  if size <= most then return end
+  local complaint = "%s: the scripts are %d bytes with what the cluster file says; an op may have %d (limits.op)"
+  error(complaint:format(what, size, most), 4)
+end
+
+-- self: the node of node.lua: { host, plan, handles, check_pure, life }
 function group.replicate(self, name, spec)
   local what = "node:replicate"
   if type(name) ~= "string" or not name:find "^[a-z][a-z0-9_-]*$" or #name > 32 then
@@ -238,20 +236,20 @@ function group.replicate(self, name, spec)
     error(("%s: 'heartbeat' must be below 'election' (got %s >= %s)"):format(what, heartbeat, election), 3)
   end
   if self.handles[name] then error(what .. ": a group of that name is declared already", 3) end
-  local on, machine, facts = replicas(self, checked.on, what), nil, nil
+  local on, machine = replicas(self, checked.on, what), nil
   if not checked.machine then
+    check_size(self, what)
     local seen = {}
     for _, key in ipairs(functions_of_machine) do
       if checked[key] then check_pure(self, checked[key], key, what, 3, seen) end
     end
     checked.changed = what_changed(seen)
-    facts = { version = checked.version, code = code_of(seen) }
     checked.name, checked.steps = name, checked.steps or self.plan.cluster.limits.steps
     machine = self.host.groups.declare(checked)
   end
   local handle = self.host.replicate(name, checked.election, checked.heartbeat, on, machine)
   self.handles[name] = handle
-  return new_group(self, name, handle, checked.machine, facts)
+  return new_group(self, name, handle, checked.machine)
 end
 
 return group

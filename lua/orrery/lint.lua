@@ -117,8 +117,7 @@ function lint.cluster(path)
   end }, { __index = function() return function() end end })
   for _, id in ipairs(cluster.ids(value)) do
     local text = plan.text(value, bundle, id)
-    local ok, raised = environment.limited(function() node.boot(node.idle_host { groups = groups }, text)() end,
-      value.limits.memory)
+    local ok, raised = environment.limited(node.try, value.limits.memory, node.idle_host { groups = groups }, text)
     if not ok then found[raised:gsub("\n%s*", " ")] = true end
   end
   local names, known = known_globals(), {}

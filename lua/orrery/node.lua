@@ -1,10 +1,13 @@
 -- node.lua - inside a node's own Lua state: makes what its script sees, runs the script's top level.
 --
--- bindings/orrb_node.c calls boot(host, text), which makes the node, and the function that it returns once the node's
--- disk is open: that runs the top level, which only declares. host is the C side: new, replicate, listen, log, seed,
--- status, show, save, load, stop, and the tables tasks, rpc, groups, listeners. What is declared is checked here, so a
--- complaint points at the script's line; C turns it into calls of the core. rehearse(text) does all of it on a host
--- that does nothing, to find mistakes before processes are started.
+-- bindings/orrb_node.c calls boot(host, text), which makes the node, and the first function that it returns once the
+-- node's disk is open: that runs the top level, which only declares. host is the C side: new, replicate, log, seed,
+-- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners. What is
+-- declared is checked here, so a complaint points at the script's line; C turns it into calls of the core.
+-- rehearse(text) does all of it on a host that does nothing, to find mistakes before processes are started.
+--
+-- A node outlives its scripts: others can take over (boot's second function). They run beside the old ones in the same
+-- Lua state, each with an environment, locals and a node.state of its own.
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
 local environment = require "orrery.environment"
@@ -38,6 +41,7 @@ local listen_options = {
 
 local function listen(self, name, service, opts)
   local what = "node:listen"
+  if self.life.over then error(what .. ": other scripts have replaced these", 3) end
   local known = options.keys(self.own.listen)
   if type(name) ~= "string" or not self.own.listen[name] then
     error(("%s: node %s has no listener %s in the cluster file%s"):format(what, self.own.id, options.got(name),
@@ -63,7 +67,7 @@ local function listen(self, name, service, opts)
   if served then
     listeners.serve(name, address, served.commands, limits.client, limits.clients, served.calls_max)
   elseif group_of then
-    self.host.listen(name, address, self.handles[group_of], limits.client, limits.clients)
+    listeners.kv(name, address, self.handles[group_of], limits.client, limits.clients)
   else
     listeners.accept(name, address, service, limits.client, limits.clients)
   end
@@ -189,7 +193,8 @@ local function new_environment(self)
   env.node = new_node(self)
   env.print = function(...) self.host.log("info", text_of(...)) end
   env.require = new_require(self, env)
-  return environment.close(env, "a node script")
+  env, self.globals = environment.close(env, "a node script")
+  return env
 end
 
 local function configure(self)
@@ -199,7 +204,7 @@ local function configure(self)
     members[i] = { id = member.id, at = member.at, link = peers[member.id] or false }
   end
   self.host.new {
-    cluster = value.name, id = self.own.id, nodes = members, bundle = self.plan.hash,
+    cluster = value.name, id = self.own.id, nodes = members, bundle = self.plan.hash, record = self.plan.record,
     message = value.limits.message, op = value.limits.op, calls = value.limits.calls, memory = value.limits.memory,
     steps = value.limits.steps,
     call = value.timing.call, election = value.timing.election, heartbeat = value.timing.heartbeat,
@@ -236,27 +241,117 @@ local function declare(self)
   warn_unused(self)
 end
 
-function node.boot(host, text)
-  local self = { host = host, plan = plan.read(text), handles = {}, listening = {}, state = {}, loading = true }
-  local timing = self.plan.cluster.timing
-  self.own = cluster.node(self.plan.cluster, self.plan.id)
-  self.check_pure = core.pure.check
-  self.tasks = task.open(host.tasks, function(failure) host.log("error", failure) end)
+-- What `id` runs, its top level not run yet.
+local function new_script(host, data)
+  local self = {
+    host = host, plan = data, handles = {}, listening = {}, state = {}, loading = true, life = { over = false },
+    check_pure = core.pure.check, own = cluster.node(data.cluster, data.id) or data.cluster.nodes[1],
+  }
+  self.tasks = task.open(host.tasks, function(failure) host.log("error", failure) end, self.life)
   self.rpc = rpc.open {
     core = setmetatable({}, { __index = function(_, key) return host.rpc[key] or host.tasks[key] end }),
-    cluster = self.plan.cluster, timeout = timing.call, tasks = self.tasks, latency = {}, version = later.version,
+    cluster = data.cluster, timeout = data.cluster.timing.call, tasks = self.tasks, latency = {}, life = self.life,
+    version = later.version,
   }
+  return self
+end
+
+-- -- Other scripts --------------------------------------------------------------------------------------------------
+-- What the node can't change while it runs.
+local function check_same(now, next)
+  local function members(self)
+    local t = { self.own.id, self.plan.peers, self.own.listen }
+    for i, member in ipairs(self.plan.cluster.nodes) do t[i + 3] = { member.id, member.at } end
+    return show(t)
+  end
+  local was, is = now.plan.cluster, next.plan.cluster
+  if is.name ~= was.name then
+    error(("this node is of cluster %s, the file is of %s"):format(was.name, is.name), 0)
+  elseif not cluster.node(is, now.own.id) or members(now) ~= members(next) then
+    error("nodes, links or listeners are not what they were: start the nodes again, one after the other", 0)
+  end
+  for _, place in ipairs { { "limits", "message" }, { "limits", "op" }, { "limits", "calls" }, { "timing", "election" },
+    { "timing", "heartbeat" } } do
+    if was[place[1]][place[2]] ~= is[place[1]][place[2]] then
+      now.host.log("warn", ("%s.%s counts when the node is started again"):format(place[1], place[2]))
+    end
+  end
+end
+
+-- Nothing of them runs any more but what groups took from them.
+local function forget(self)
+  self.loading = false
+  if self.globals then core.pure.hidden(self.globals) end
+end
+
+-- `next` takes over from `now`; or raises one line, and nothing has changed.
+local function take_over(now, next)
+  local host, limits = now.host, next.plan.cluster.limits
+  check_same(now, next)
+  host.stage { bundle = next.plan.hash }
+  local ok, message = pcall(function()
+    declare(next)
+    host.complete()
+  end)
+  if not ok then
+    host.abandon()
+    forget(next)
+    error(message, 0)
+  end
+  now.life.over = true
+  host.commit {
+    bundle = next.plan.hash, record = next.plan.record, steps = limits.steps, memory = limits.memory,
+    retired = function() forget(now) end,
+  }
+  host.show(next.state)
+  host.log("info", ("runs bundle %s after %s"):format(next.plan.hash:sub(1, 8), now.plan.hash:sub(1, 8)))
+end
+
+-- What the scripts of a record declare group `name` to be, for this node.
+local function declares(self, record, name)
+  local found
+  local host = node.idle_host { groups = node.idle_room { declare = function(checked)
+    if checked.name == name then found = checked end
+    return true
+  end } }
+  local past = new_script(host, plan.of_record(record, self.own.id, self.plan.directory))
+  local ok, message = pcall(declare, past)
+  forget(past)
+  if not ok then error(message, 0) end
+  return found
+end
+
+local function configured(host, text)
+  local self = new_script(host, plan.read(text))
   configure(self)
   host.show(self.state)
   warn_beyond(self, "at", self.own.at)
   environment.seed(host.seed "script")
-  return function() declare(self) end
+  return self
 end
+
+-- Three functions: run the top level; other scripts take over, from this text; what do the scripts of a record declare?
+function node.boot(host, text)
+  local now = configured(host, text)
+  local function reload(given)
+    local next = new_script(host, plan.read(given))
+    local ok, message = pcall(take_over, now, next)
+    if ok then
+      now = next
+    else
+      host.log("warn", "the scripts that run go on: " .. message)
+      error(message, 0)
+    end
+  end
+  return function() declare(now) end, reload, function(...) return declares(now, ...) end
+end
+
+local function nothing() end
+function node.idle_room(t) return setmetatable(t, { __index = function() return nothing end }) end
 
 -- A host that does nothing, where `over` has nothing else.
 function node.idle_host(over)
-  local function nothing() end
-  local function room(t) return setmetatable(t, { __index = function() return nothing end }) end
+  local room = node.idle_room
   local host = room {
     replicate = function() return true end, seed = function() return 1 end,
     tasks = room { spawn = function() return nil, 0 end }, rpc = room {}, groups = room {}, listeners = room {},
@@ -265,13 +360,20 @@ function node.idle_host(over)
   return host
 end
 
+-- The top level once, on such a host. Raises one line.
+function node.try(host, text)
+  local self = configured(host, text)
+  declare(self)
+  forget(self)
+end
+
 -- What it serves: { LISTENER = true }; or nil and the one line that boot would fail with, on a host that takes
 -- everything, within so many bytes of memory.
 function node.rehearse(text, bytes_max)
   local serves = {}
   local function serve(name) serves[name] = true end
-  local host = node.idle_host { listen = serve, listeners = { serve = serve, accept = serve } }
-  local ok, message = environment.limited(function() node.boot(host, text)() end, bytes_max)
+  local host = node.idle_host { listeners = { serve = serve, accept = serve, kv = serve } }
+  local ok, message = environment.limited(node.try, bytes_max, host, text)
   if ok then return serves end
   return nil, message
 end

@@ -3,8 +3,8 @@
 -- The text goes to the node's own Lua state, in any world, so that a node needs no file of ours to start. The bundle is
 -- every script of the file and every module that they require from beside it. It is found by reading them, not by
 -- running them, and so is the same for every node whatever its roles; hence a module's name must be written literally.
--- Its hash is compared in the handshake. It covers what the file says to all nodes too, but neither nodes nor
--- addresses: members come from the log, and addresses may move.
+-- Nodes tell each other its hash. It covers what the file says to all nodes too, but neither nodes nor addresses:
+-- members come from the log, and addresses may move.
 local core = require "orrery.core"
 local cluster = require "orrery.cluster"
 local literal = require "orrery.show".literal
@@ -53,22 +53,42 @@ function plan.bundle(value)
   return { files = files, hash = core.hash.text(literal(common)) }
 end
 
--- The text that node `id` is started from. sets: what --set gave, over all configs.
+-- What is the same on every node, as text: the scripts and what they find. Groups' logs bear it (orrb_code.c). sets:
+-- what --set gave, over all configs.
+local function record(value, bundle, sets)
+  local hash = bundle.hash
+  if next(sets) then hash = core.hash.text(hash .. literal(sets)) end
+  return literal { cluster = value, sets = sets, files = bundle.files, hash = hash }
+end
+
+-- The text that node `id` is started from.
 function plan.text(value, bundle, id, sets)
   return literal {
     id = id,
-    cluster = value,
     directory = cluster.directory(value),
     peers = value.links:peers(cluster.ids(value), id),
-    sets = sets or {},
-    files = bundle.files,
-    hash = bundle.hash,
+    record = record(value, bundle, sets or {}),
   }
 end
 
-function plan.read(text)
-  local data = assert(load("return " .. text, "=plan", "t", {}))()
+local function of_literal(text)
+  return assert(load("return " .. text, "=plan", "t", {}))()
+end
+
+-- The plan whose record is another one: what node `id` was, or would have been, with those scripts.
+function plan.of_record(text, id, directory)
+  local data = of_literal(text)
   data.cluster = cluster.revive(data.cluster)
+  data.id, data.directory, data.record = id, directory, text
+  data.peers = data.cluster.links:peers(cluster.ids(data.cluster), id)
+  return data
+end
+
+function plan.read(text)
+  local own = of_literal(text)
+  local data = of_literal(own.record)
+  data.cluster = cluster.revive(data.cluster)
+  data.id, data.directory, data.peers, data.record = own.id, own.directory, own.peers, own.record
   return data
 end
 

@@ -110,13 +110,13 @@ Subscription.__name = "orrery.subscription"
 Subscription.__metatable = false
 
 function Subscription:close()
-  if not self.closed then self.core.on(self.name, nil, 1) end
+  if not self.closed and not self.life.over then self.core.on(self.name, nil, 1) end
   self.closed = true
 end
 Subscription.__close = Subscription.close
 function Subscription:__tostring() return ("orrery.subscription(%s)"):format(self.name) end
 
--- self: { core, cluster, timeout, tasks, version }. The methods of `node`.
+-- self: { core, cluster, timeout, tasks, version, life }. The methods of `node`.
 function rpc.open(self)
   local api, known, core = {}, {}, self.core
   for _, id in ipairs(cluster.ids(self.cluster)) do known[id] = true end
@@ -128,8 +128,9 @@ function rpc.open(self)
       error(("node:on %s: a function is expected (got %s)"):format(name, options.got(f)), 2)
     end
     local limit = options.check(more or {}, { limit = { "integer", min = 1, default = 1000 } }, "node:on " .. name, 2)
+    if self.life.over then error("node:on: other scripts have replaced these", 2) end
     self.core.on(name, f, limit.limit)
-    return setmetatable({ core = self.core, name = name }, Subscription)
+    return setmetatable({ core = self.core, name = name, life = self.life }, Subscription)
   end
 
   function api.call(to, name, ...)

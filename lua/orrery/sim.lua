@@ -255,6 +255,43 @@ function methods:cast(id, name, ...)
   return self.core:cast(id, name, ...)
 end
 
+-- -- Other scripts --------------------------------------------------------------------------------------------------
+-- The cluster and its nodes' plans; or nil and one line.
+local function plans_of(given)
+  local value, message = given, nil
+  if type(given) == "string" then value, message = cluster.load(given) end
+  if not value then return nil, message end
+  local bundle
+  bundle, message = plan.bundle(value)
+  if not bundle then return nil, message end
+  local nodes = {}
+  for i, id in ipairs(cluster.ids(value)) do
+    nodes[i] = { id = id, plan = plan.text(value, bundle, id) }
+  end
+  return value, nodes
+end
+
+-- sim:reload(id, path): from now on that node has the scripts of this cluster file, and runs them if it is up. No path:
+-- the file that the simulation was made from. true; or nil, message, code, and the scripts that it runs go on.
+function methods:reload(id, given)
+  opened(self, "reload")
+  check_id(self, "sim:reload", id, 2)
+  if given == nil then given = self.given end
+  if type(given) ~= "string" and not cluster.is(given) then
+    error(("sim:reload: 'path' must be a cluster or the path of one (got %s)"):format(options.got(given)), 2)
+  end
+  local value, nodes = plans_of(given)
+  if not value then return nil, nodes, "invalid" end
+  for _, node in ipairs(nodes) do
+    if node.id == id then
+      if self.core:state(id) == "paused" then return nil, id .. ": it is paused", "unavailable" end
+      self.shown[id] = nil
+      return self.core:reload(id, node.plan)
+    end
+  end
+  return nil, ("%s: the file has no such node"):format(id), "invalid"
+end
+
 -- -- Moments --------------------------------------------------------------------------------------------------------
 local function check_moment(self, what, name, T, level)
   local at = check_time(what, name, T, level + 1)
@@ -436,21 +473,6 @@ local function refuse_later(opts)
   end
 end
 
--- The cluster and its nodes' plans; or nil and one line.
-local function plans_of(given)
-  local value, message = given, nil
-  if type(given) == "string" then value, message = cluster.load(given) end
-  if not value then return nil, message end
-  local bundle
-  bundle, message = plan.bundle(value)
-  if not bundle then return nil, message end
-  local nodes = {}
-  for i, id in ipairs(cluster.ids(value)) do
-    nodes[i] = { id = id, plan = plan.text(value, bundle, id) }
-  end
-  return value, nodes
-end
-
 -- Figures of the topology, of both ways: those that differ from the simulator's own.
 local function set_figures(self)
   for _, pair in ipairs(self.cluster.links:list(self.ids)) do
@@ -467,12 +489,12 @@ local function set_figures(self)
   end
 end
 
-local function build(value, handle_of_core, checked, replay)
+local function build(value, given, handle_of_core, checked, replay)
   local self = {
     core = handle_of_core, cluster = value, name = value.name, seed = checked.seed, replay = replay,
     ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = checked.faults == "default",
     agenda = {}, held = {}, figures = {}, properties = {}, lines = {}, deaths = {}, shown = {}, clients = 0,
-    running = false,
+    running = false, given = given,
   }
   self.ends[#self.ends + 1] = "clients"
   -- What isn't set is nil, not unknown: __index is for users.
@@ -508,7 +530,7 @@ function sim.new(given, opts)
     seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
   }
   if not made then error(message, 0) end
-  return build(value, made, checked, replay_of(given, checked, 2))
+  return build(value, given, made, checked, replay_of(given, checked, 2))
 end
 
 return sim

@@ -120,6 +120,23 @@ function methods:status()
   return status
 end
 
+-- Takes the scripts of its cluster file anew, or those of another path: true; or nil, message, code, and the scripts
+-- that run go on.
+function methods:reload(path)
+  if path ~= nil and type(path) ~= "string" then
+    error(("node:reload: 'path' must be the path of a cluster file (got %s)"):format(options.got(path)), 2)
+  end
+  local why, code = ended(self)
+  if why then return nil, why, code end
+  local value, message = cluster.load(path or self.file)
+  if not value then return nil, message, "invalid" end
+  local bundle
+  bundle, message = plan.bundle(value)
+  if not bundle then return nil, message, "invalid" end
+  if not cluster.node(value, self.id) then return nil, ("the file has no node %s"):format(self.id), "invalid" end
+  return self.core:reload(plan.text(value, bundle, self.id))
+end
+
 -- -- Events ---------------------------------------------------------------------------------------------------------
 local Subscription = { __name = "orrery.subscription", __metatable = false }
 Subscription.__index = Subscription
@@ -201,7 +218,7 @@ local meta = {
 local function new(value, id, live, timeout)
   local self
   self = {
-    core = live, id = id, timeout = timeout, subscriptions = {}, nodes = {},
+    core = live, id = id, timeout = timeout, subscriptions = {}, nodes = {}, file = cluster.file(value),
     closed = false, ready = false, told = false,
     host = {
       timeout = timeout,

@@ -194,8 +194,9 @@ local function check_seconds(seconds, what)
   end
 end
 
--- core: bindings/orrb_task.c's functions; report(text) tells a failure that nobody waits for.
-function task.open(core, report)
+-- core: bindings/orrb_task.c's functions; report(text) tells a failure that nobody waits for; life.over: other scripts
+-- have taken over, and nothing is begun periodically any more.
+function task.open(core, report, life)
   local api = {}
 
   local function begin(f, ...)
@@ -249,6 +250,7 @@ function task.open(core, report)
         timer.sleeping = true
         core.sleep(due - now)
         timer.sleeping = false
+        if life.over then return end
         local t = begin(f)
         t:wait()
         if t.failed then report(t.failed) end

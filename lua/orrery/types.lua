@@ -448,6 +448,15 @@ function Started:call(name, ...) end
 ---@return string? code
 function Started:cast(name, ...) end
 
+---Takes the scripts of its cluster file anew, or those of another path, as sim:reload does.
+---
+---    a:reload()                                         --> true
+---@param path? string
+---@return true? ok
+---@return string? message              what is wrong with them: the scripts that run go on
+---@return string? code
+function Started:reload(path) end
+
 ---A group with a machine in Lua: propose, read and peek (of a table, for `query`), status.
 ---
 ---    a:group("counter"):propose { by = 5 }              --> 5
@@ -572,6 +581,17 @@ function Sim:call(id, name, ...) end
 ---@return string? message
 ---@return string? code
 function Sim:cast(id, name, ...) end
+
+---From now on the node has the scripts of this cluster file, and runs them if it is up: handlers, locals and node.state
+---begin anew, what runs of the old ones has 5 s. Its groups' code changes when all their voters have the new scripts.
+---
+---    sim:reload "a"
+---@param id string
+---@param path? orrery.Cluster|string   the file that the simulation was made from, by default
+---@return true? ok
+---@return string? message              what is wrong with them: the scripts that run go on
+---@return string? code                 `invalid`; `unavailable`: it is paused
+function Sim:reload(id, path) end
 
 ---The moment T: its verbs are done then.
 ---
@@ -1060,8 +1080,9 @@ function help(topic) end
 ---@field applied integer
 ---@field lag integer                   committed and not yet applied here
 ---@field digest integer                of the state here, at `applied`
----@field version? integer              of a machine of the script's, seen from the script
----@field code? string                  of such a machine: 16 digits that tell its code and constants from another's
+---@field version? integer              of a machine of the script's: that of the code which the group runs
+---@field code? string                  of such a machine: 16 digits of the hash of the scripts that the group runs
+---@field next_code? string             where this node's scripts are others: theirs
 
 ---@class orrery.ProposeOptions
 ---@field timeout? seconds              the cluster's `timing.call` by default
@@ -1137,10 +1158,11 @@ function Group:add(key, n) end
 ---@return string? code
 function Group:scan(from, to) end
 
----Runs `f` as a task whenever this replica's role, term or leader changed, or it has taken a snapshot.
+---Runs `f` as a task whenever this replica's role, term or leader changed, it has taken a snapshot, or went over to
+---other code (when the group did, when it read so in its log).
 ---
 ---    counter:on("leader", function(status) node.log:info("led by", status.leader) end)
----@param event "leader"|"snapshot"
+---@param event "leader"|"snapshot"|"upgrade"
 ---@param f fun(status: orrery.GroupStatus)
 ---@return orrery.Subscription subscription
 function Group:on(event, f) end

@@ -475,10 +475,10 @@ describe("a group's status and events", function()
 
   it("are refused where there are none", function()
     local sim <close> = sim_of(script)
-    assert.matches([[counter:on: 'event' must be leader or snapshot (got "laeder" (nearest: 'leader'))]],
+    assert.matches([[counter:on: 'event' must be leader, snapshot or upgrade (got "laeder" (nearest: 'leader'))]],
       sim:call("a", "wrong", "laeder", nil), 1, true)
-    assert.matches("counter:on: the event upgrade is not available in this version of Orrery",
-      sim:call("a", "wrong", "upgrade"), 1, true)
+    assert.matches("counter:on: the event config is not available in this version of Orrery",
+      sim:call("a", "wrong", "config"), 1, true)
     assert.matches("counter:on: 'f' must be a function (got 5)", sim:call("a", "wrong", "leader", 5), 1, true)
   end)
 end)

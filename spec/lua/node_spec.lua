@@ -19,14 +19,16 @@ local function boot(script, id, sets)
   local value = assert(cluster.load(folder:write("c.lua", file)))
   local calls = {}
   local over = { seed = function() return 7 end }
-  for _, name in ipairs { "new", "replicate", "listen", "log", "status" } do
-    over[name] = function(...)
+  local function note(name)
+    return function(...)
       calls[#calls + 1] = { name, ... }
       return name == "replicate" and "handle of " .. ... or nil
     end
   end
+  for _, name in ipairs { "new", "replicate", "log", "status" } do over[name] = note(name) end
+  over.listeners = node.idle_room { kv = note "listen" }
   local text = plan.text(value, assert(plan.bundle(value)), id or "a", sets)
-  local ok, message = pcall(function() node.boot(node.idle_host(over), text)() end)
+  local ok, message = pcall(node.try, node.idle_host(over), text)
   if ok then return calls end
   return nil, (message:gsub(folder.path:gsub("%p", "%%%0") .. "/", ""))
 end

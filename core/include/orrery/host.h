@@ -65,6 +65,8 @@ struct orr_host_ops {
     /* In the passes of a turn, after done() was told to all that is due: do work. True: something was done, so that
      * what it proposed and sent goes out in this turn, and what that brings is told in it, where that is possible. */
     bool (*turn)(void *ud);
+    /* A peer came up or went, or runs other scripts than before: orr_node_peer says. */
+    void (*peers)(void *ud);
     void (*stop)(void *ud);         /* the node leaves, or has failed: tasks end now; once */
 };
 /* ops, ud: borrowed for the node's life. ORR_EINVALID: started already. */
@@ -122,9 +124,12 @@ struct orr_peer_status {
     bool linked, up;                /* may it be talked to (this node itself: yes); is it connected */
     size_t calls;                   /* under way to it */
     size_t queued;                  /* bytes of messages that wait for room in its stream */
+    struct orr_birth bundle;        /* of the scripts that it runs, while it is up */
 };
 /* False: no such node in the file. */
 ORR_API bool orr_node_peer(const struct orr_node *node, orr_id id, struct orr_peer_status *out);
+/* This node runs other scripts from now on: its peers are told. At any time from the start on. */
+ORR_API void orr_node_bundle(struct orr_node *node, const struct orr_birth *bundle);
 
 /* -- Groups --------------------------------------------------------------------------------------------------------
  * The same on every node: where no replica is, propose and read are carried to one, and their results back. Returned,
@@ -143,7 +148,10 @@ ORR_API int orr_group_query(struct orr_group *g, const struct orr_at *at, struct
                             struct orr_sink *sink);
 ORR_API bool orr_group_here(const struct orr_group *g, struct orr_at *at);     /* applied so far; false: no replica */
 ORR_API void *orr_group_machine(const struct orr_group *g);                    /* the machine's object here, or NULL */
+ORR_API const struct orr_machine_ops *orr_group_machine_ops(const struct orr_group *g);
 ORR_API const char *orr_group_name(const struct orr_group *g);
+/* Does every voter run these scripts, as far as it is connected and has said so? */
+ORR_API bool orr_group_all_run(const struct orr_group *g, const struct orr_birth *bundle);
 
 /* -- Durable values ------------------------------------------------------------------------------------------------
  * This node's own, by name: replaced as a whole or not at all, whenever the machine stops. A file value-NAME (bytes of

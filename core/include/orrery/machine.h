@@ -84,6 +84,10 @@ struct orr_machine_ops {
     /* Optional (NULL), and without effect on the state: this op or question comes soon, what it touches may be fetched
      * into the cache. Called with step 0 some eight ahead, with step 1 some four ahead. */
     void (*prefetch)(const void *m, struct orr_slice call, unsigned step);
+    /* Optional (NULL): the op that a leader appends before anything else that is proposed in its term, judged by its
+     * state when it begins, which may lack what is committed already: so one that comes again must change nothing.
+     * 1: *op, owned; 0: none; or an error. Applied without a sink, once for each time it is in the log. */
+    int (*opening)(const void *m, struct orr_slice *op);
 };
 
 ORR_API extern const struct orr_machine_ops orr_kv_machine;     /* orrery/kv.h */

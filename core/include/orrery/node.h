@@ -38,7 +38,7 @@ struct orr_node_config {
     const char *id;                 /* which of `nodes` this is */
     const struct orr_node_member *nodes;    /* all of the file, this one too */
     size_t n_nodes;
-    struct orr_birth bundle;        /* hash of the scripts: must agree in the handshake; zero: none */
+    struct orr_birth bundle;        /* hash of the scripts, which peers are told; zero: none */
     size_t message_bytes_max;       /* limits.message: of any frame from a peer */
     size_t op_bytes_max;            /* limits.op: of one command (a value of 8 MiB and its key by default) */
     size_t memory_bytes_max;        /* of batches that wait for their commit */

@@ -15,6 +15,18 @@ local function until_ready(live)
   end
 end
 
+-- The scripts of the file as they are now take over, where nothing is wrong with them.
+local function reload(live, opts, arguments)
+  local ready, message = prepare.cluster(arguments[1], opts, opts.node)
+  local ok = ready ~= nil
+  if ready then ok, message = live:reload(ready.text(opts.node)) end
+  if ok then
+    say(("node %s reloaded"):format(opts.node))
+  else
+    io.stderr:write(("orrery: node %s: not reloaded: %s\n"):format(opts.node, message))
+  end
+end
+
 local function run(opts, arguments, context)
   if not opts.node then return context.wrong "run: --node ID is missing; orrery run --help lists the options" end
   local ready, message = prepare.cluster(arguments[1], opts, opts.node)
@@ -34,6 +46,10 @@ local function run(opts, arguments, context)
   say(prepare.line(cluster.node(ready.value, opts.node), core.process.pid()))
   if until_ready(live) then say "ready" end
   local status, reason = live:run()
+  while status == nil do
+    reload(live, opts, arguments)
+    status, reason = live:run()
+  end
   if status ~= 0 then io.stderr:write(("orrery: node %s: %s\n"):format(opts.node, reason)) end
   return status
 end
