@@ -161,6 +161,7 @@ struct orrb_script {
     const char *id;
     const char *path;               /* where orrery's own Lua files are: a package.path */
     uint64_t segment_bytes, snapshot_bytes;     /* of the log; 0: the node's own default */
+    bool reloads;                   /* who drives the node looks at orrb_node_reload_asked */
     /* The top level failed, in one of the node's turns; the node is about to stop. May be NULL. */
     void (*refused)(void *ud, const char *why);
     void *ud;
@@ -175,6 +176,8 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
 void orrb_node_free(struct orrb_node *n, bool crashed);
 /* Other scripts take over, between two turns: 0; or why not, in one line, and those that run go on. */
 int orrb_node_reload(struct orrb_node *n, const char *plan, size_t size, char *why, size_t why_size);
+/* Who asked the node for that is told: NULL, or why not. */
+void orrb_node_reloaded(struct orrb_node *n, const char *why);
 /* Did somebody ask the node for that since this was last called? */
 bool orrb_node_reload_asked(struct orrb_node *n);
 struct orr_node *orrb_node_of(struct orrb_node *n);

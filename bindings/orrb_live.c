@@ -79,6 +79,7 @@ static int live_new(lua_State *L) {
     script.plan = orrb_text_field(L, 1, "plan", &script.plan_size);
     script.id = orrb_text_field(L, 1, "id", NULL);
     script.path = orrb_text_field(L, 1, "path", NULL);
+    script.reloads = true;
     config.dir = orrb_text_field(L, 1, "dir", NULL);
     lua_getfield(L, 1, "signals");
     config.signals = lua_toboolean(L, -1);
@@ -127,12 +128,17 @@ static int live_run(lua_State *L) {
     return 2;
 }
 
-/* live:reload(plan) -> true, or nil, message, code */
+/* live:reload(plan) -> true, or nil, message, code. live:reload(nil, why): it can't even be tried. Who asked for it is
+ * told. */
 static int live_reload(lua_State *L) {
     size_t size;
     char why[1024] = "";
-    const char *plan = luaL_checklstring(L, 2, &size);
-    int rc = orrb_node_reload(check_live(L)->node, plan, size, why, sizeof why);
+    struct live *v = check_live(L);
+    const char *plan = luaL_optlstring(L, 2, NULL, &size);
+    int rc = ORR_EINVALID;
+    if (plan) rc = orrb_node_reload(v->node, plan, size, why, sizeof why);
+    else snprintf(why, sizeof why, "%s", luaL_checkstring(L, 3));
+    orrb_node_reloaded(v->node, rc == 0 ? NULL : why);
     if (rc == 0) {
         lua_pushboolean(L, true);
         return 1;
@@ -141,6 +147,12 @@ static int live_reload(lua_State *L) {
     lua_pushstring(L, why);
     lua_pushstring(L, orr_error_word(rc));
     return 3;
+}
+
+/* live:reload_asked(): since the last time? */
+static int live_reload_asked(lua_State *L) {
+    lua_pushboolean(L, orrb_node_reload_asked(check_live(L)->node));
+    return 1;
 }
 
 /* live:stop(why): leaves cleanly; the turns that come do it. */
@@ -245,7 +257,7 @@ int orrb_open_live(lua_State *L) {
         { "has_group", live_has_group }, { "clock", live_clock },
         { "ask", live_ask },       { "cast", live_cast },   { "submit", live_submit },
         { "peek", live_peek },     { "fd", live_fd },       { "deadline", live_deadline },
-        { "reload", live_reload },
+        { "reload", live_reload },  { "reload_asked", live_reload_asked },
         { NULL, NULL },
     };
     static const luaL_Reg functions[] = { { "new", live_new }, { NULL, NULL } };

@@ -29,11 +29,11 @@ struct orrb_node {
     void (*refused)(void *ud, const char *why);
     void *refused_ud;
     char name[64];
-    int declare, reload;                /* references: runs the script's top level; another script's */
+    int declare, reload, reloaded;      /* references: run the script's top level; another's; how that went */
     struct orr_wait retiring;           /* until the tasks of replaced scripts are ended */
     int retired;                        /* reference: is told then; LUA_NOREF: nobody is */
     unsigned generation;                /* of tasks: those below are of scripts that were replaced */
-    bool reload_asked;                  /* of whoever drives the node */
+    bool reloads, reload_asked;         /* does who drives the node load other scripts; is he asked to? */
     int status;                         /* of the core, when it was what failed; 0: the script's fault */
     char why[1024];                     /* of the top level, when it failed */
 };
@@ -329,10 +329,12 @@ static int host_commit(lua_State *L) {
     return 0;
 }
 
-/* host.ask_reload(): whoever drives the node is to load other scripts */
+/* host.ask_reload() -> whether somebody will: whoever drives the node is to load other scripts */
 static int host_ask_reload(lua_State *L) {
-    self(L)->reload_asked = true;
-    return 0;
+    struct orrb_node *n = self(L);
+    n->reload_asked = n->reloads;
+    lua_pushboolean(L, n->reloads);
+    return 1;
 }
 
 static const luaL_Reg host_functions[] = {
@@ -447,7 +449,8 @@ static int boot(lua_State *L) {
     orrb_listen_open(L, &n->host);
     lua_setfield(L, -2, "listeners");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);
-    lua_call(L, 2, 3);
+    lua_call(L, 2, 4);
+    n->reloaded = luaL_ref(L, LUA_REGISTRYINDEX);
     n->host.declares = luaL_ref(L, LUA_REGISTRYINDEX);
     n->reload = luaL_ref(L, LUA_REGISTRYINDEX);
     n->declare = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -474,6 +477,7 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
     n->script = script;
     n->refused = script->refused;
     n->refused_ud = script->ud;
+    n->reloads = script->reloads;
     n->limit = (size_t)1 << 28;
     n->allocations.most = UINT64_MAX;
     n->retired = LUA_NOREF;
@@ -522,6 +526,14 @@ int orrb_node_reload(struct orrb_node *n, const char *plan, size_t size, char *w
     if (rc != LUA_OK) snprintf(why, why_size, "%s", text ? text : "the script raised a value that is no text");
     lua_settop(L, 0);
     return rc == LUA_OK ? 0 : rc == LUA_ERRMEM ? -ENOMEM : ORR_EINVALID;
+}
+
+void orrb_node_reloaded(struct orrb_node *n, const char *why) {
+    lua_rawgeti(n->L, LUA_REGISTRYINDEX, n->reloaded);
+    lua_pushstring(n->L, why);
+    (void)lua_pcall(n->L, 1, 0, 0);
+    lua_settop(n->L, 0);
+    orr_node_soon(n->node);
 }
 
 bool orrb_node_reload_asked(struct orrb_node *n) {

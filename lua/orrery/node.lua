@@ -330,11 +330,39 @@ local function configured(host, text)
   return self
 end
 
--- Three functions: run the top level; other scripts take over, from this text; what do the scripts of a record declare?
+-- Who asks for other scripts waits until whoever drives the node has tried. Two functions: ask, and tell why not.
+local function new_asking(host)
+  local waiting = {}
+  local function ask()
+    if not host.ask_reload() then
+      return nil, "the program that bears this node loads no other scripts", "unavailable"
+    end
+    local mine = { results = { nil, "nobody has loaded them", "unknown" } }
+    mine.task, mine.ticket = host.tasks.ticket "reload"
+    waiting[#waiting + 1] = mine
+    host.tasks.park()
+    return table.unpack(mine.results, 1, 3)
+  end
+  local function tell(why)
+    local told = waiting
+    waiting = {}
+    for _, w in ipairs(told) do
+      w.results = why and { nil, why, "invalid" } or { true }
+      host.tasks.wake(w.task, w.ticket)
+    end
+  end
+  return ask, tell
+end
+
+-- Four functions: run the top level; other scripts take over, from this text; what do the scripts of a record declare;
+-- who asked for other scripts is told why they didn't take over, or that they did.
 function node.boot(host, text)
   local now = configured(host, text)
+  local ask, tell = new_asking(host)
+  now.ask_reload = ask
   local function reload(given)
     local next = new_script(host, plan.read(given))
+    next.ask_reload = ask
     local ok, message = pcall(take_over, now, next)
     if ok then
       now = next
@@ -343,7 +371,7 @@ function node.boot(host, text)
       error(message, 0)
     end
   end
-  return function() declare(now) end, reload, function(...) return declares(now, ...) end
+  return function() declare(now) end, reload, function(...) return declares(now, ...) end, tell
 end
 
 local function nothing() end

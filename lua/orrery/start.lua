@@ -36,6 +36,7 @@ end
 local function turn(self, T)
   self.core:step(T)
   local why = self.core:reason()
+  if not why and self.core:reload_asked() then self:reload() end
   local alive = not why
   if not self.ready and alive and self.core:status().ready then
     self.ready = true
@@ -129,12 +130,12 @@ function methods:reload(path)
   local why, code = ended(self)
   if why then return nil, why, code end
   local value, message = cluster.load(path or self.file)
-  if not value then return nil, message, "invalid" end
   local bundle
-  bundle, message = plan.bundle(value)
-  if not bundle then return nil, message, "invalid" end
-  if not cluster.node(value, self.id) then return nil, ("the file has no node %s"):format(self.id), "invalid" end
-  return self.core:reload(plan.text(value, bundle, self.id))
+  if value then bundle, message = plan.bundle(value) end
+  if bundle and not cluster.node(value, self.id) then
+    bundle, message = nil, ("the file has no node %s"):format(self.id)
+  end
+  return self.core:reload(bundle and plan.text(value, bundle, self.id), message)
 end
 
 -- -- Events ---------------------------------------------------------------------------------------------------------

@@ -18,13 +18,7 @@ end
 -- The scripts of the file as they are now take over, where nothing is wrong with them.
 local function reload(live, opts, arguments)
   local ready, message = prepare.cluster(arguments[1], opts, opts.node)
-  local ok = ready ~= nil
-  if ready then ok, message = live:reload(ready.text(opts.node)) end
-  if ok then
-    say(("node %s reloaded"):format(opts.node))
-  else
-    io.stderr:write(("orrery: node %s: not reloaded: %s\n"):format(opts.node, message))
-  end
+  live:reload(ready and ready.text(opts.node), message)
 end
 
 local function run(opts, arguments, context)
