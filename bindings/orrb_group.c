@@ -196,6 +196,7 @@ static int tell_event(lua_State *L) {
 }
 
 void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events) {
+    if (events & ORR_GROUP_RESTORED) orrb_feeds_restored(h, g);
     for (struct orrb_watch *at = h->watches; at; at = at->next) {
         if (at->group != g || !(at->events & events)) continue;
         struct orrb_task *t = orrb_task_new(&h->tasks, tell_event);
@@ -241,4 +242,5 @@ void orrb_group_open(lua_State *L, struct orrb_host *h) {
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);
     luaL_setfuncs(L, functions, 1);
+    orrb_feed_open(L, h);
 }

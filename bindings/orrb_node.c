@@ -374,6 +374,7 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
     orrb_rpc_clear(&n->host);
     orrb_machines_clear(&n->host);
     orrb_group_clear(&n->host);
+    orrb_feeds_clear(&n->host);
     orrb_tasks_clear(&n->host.tasks, crashed);
     free(n);
 }

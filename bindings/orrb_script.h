@@ -4,6 +4,7 @@
 
 #include "orrb_task.h"
 
+struct orrb_feed;
 struct orrb_handler;
 struct orrb_listener;
 struct orrb_machine_spec;
@@ -16,6 +17,7 @@ struct orrb_host {
     struct orrb_listener *listeners;
     struct orrb_machine_spec *machines;
     struct orrb_watch *watches;     /* of groups' events */
+    struct orrb_feed *feeds;        /* of groups that somebody follows */
 };
 
 /* Each leaves a table of functions on the stack. May raise. */
@@ -30,6 +32,11 @@ void orrb_rpc_clear(struct orrb_host *h);
 /* orrb_group.c */
 void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events);
 void orrb_group_clear(struct orrb_host *h);
+
+/* orrb_feed.c. open adds its functions to the table at the top; may raise. */
+void orrb_feed_open(lua_State *L, struct orrb_host *h);
+void orrb_feeds_restored(struct orrb_host *h, struct orr_group *g);
+void orrb_feeds_clear(struct orrb_host *h);
 
 /* orrb_machine.c: a state machine written in Lua. The table at idx has init, apply, query, version, upgrade; the spec
  * is the host's, and what a group gets as its machine's ud. May raise. */

@@ -4,6 +4,7 @@
 -- and results are copied on their way in and out; the state is where only they reach it.
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
+local follow = require "orrery.follow"
 local kv = require "orrery.kv"
 local later = require "orrery.later"
 local options = require "orrery.options"
@@ -144,6 +145,8 @@ local function check_op(op, what)
   if type(op) ~= "table" then error(("%s: 'op' must be a table (got %s)"):format(what, options.got(op)), 4) end
 end
 
+local function same(...) return ... end       -- what it is given was not called last: levels count up to the script
+
 -- The methods of a group whose machine is the script's.
 local function script_methods(self, api, name, handle)
   local core = self.host.groups
@@ -162,6 +165,8 @@ local function script_methods(self, api, name, handle)
     if type(q) == "function" then check_pure(self, q, "the function", name .. ":peek", 3) end
     return core.peek(handle, true, q)
   end
+
+  function api.changes(from) return same(follow.changes(self, name, handle, from)) end
 end
 
 -- What comes by itself: f(status) as a task of its own.

@@ -73,7 +73,7 @@ function reach.group(host, id, name)
       return f(...)
     end
   end
-  object = later.guard("group " .. name, methods, later.group, ":")
+  object = later.guard("group " .. name, methods, later.handle_group, ":")
   return object
 end
 

@@ -1171,6 +1171,23 @@ function Group:read(question, options) end
 ---@return any ...
 function Group:peek(question) end
 
+---An iterator that waits: each op that is applied here, in order, once, with what `apply` returned, `nil, message,
+---code` too. Ops of one entry of the log have the same index. Where something was left out it gives `index, "gap"`: all
+---ops through that index that it has not given are lost to it, and in the state that `peek` shows (`at.index` says how
+---far that goes). So it is at the beginning, where `from` is no longer kept; for a reader that is too slow; and when a
+---snapshot of the leader's replaces the state. A group is followed from the first call on: from then on the last MiB of
+---ops and results is kept, at least the last op. Ops that the log gives again after a start are given again. It ends
+---when it is closed, as the loop does when it is left. Of a group with `apply`, where a replica is here.
+---
+---    for index, op, n in assert(counter:changes()) do
+---      if op ~= "gap" then node.log:info(index, "adds", op.by, "makes", n) end
+---    end
+---@param from? integer                 the first index that is wanted: by default from now on
+---@return fun(): integer?, table|"gap", ... each
+---@return string? message
+---@return string? code                 "unavailable": no replica is here
+function Group:changes(from) end
+
 ---What answers Redis clients with this group, for node:listen. Of a group with machine = "kv".
 ---
 ---    node:listen("resp", kv:resp())

@@ -141,7 +141,8 @@ ORR_API int orr_group_read(struct orr_group *g, struct orr_wait *w, struct orr_s
  * ORR_EUNAVAILABLE: none here, or it is being restored; else the machine's. */
 ORR_API int orr_group_query(struct orr_group *g, const struct orr_at *at, struct orr_slice question,
                             struct orr_sink *sink);
-ORR_API bool orr_group_here(const struct orr_group *g, struct orr_at *at);     /* applied so far; false: no replica */
+ORR_API bool orr_group_here(const struct orr_group *g, struct orr_at *at);     /* applied so far; false: no replica, or
+                                                                                * a snapshot is being loaded */
 ORR_API void *orr_group_machine(const struct orr_group *g);                    /* the machine's object here, or NULL */
 ORR_API const char *orr_group_name(const struct orr_group *g);
 
