@@ -141,6 +141,7 @@ static int kv(lua_State *L) {
     } codes[] = {
         { "set", ORR_KV_SET }, { "add", ORR_KV_ADD }, { "add_float", ORR_KV_ADD_FLOAT }, { "del", ORR_KV_DEL },
         { "get", ORR_KV_GET }, { "mget", ORR_KV_MGET }, { "scan", ORR_KV_SCAN },
+        { "list", ORR_KV_LIST },
     };
     static const struct {
         const char *name;

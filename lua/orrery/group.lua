@@ -211,6 +211,7 @@ local function new_group(self, name, handle, machine, facts)
     kv.methods(api, self.host.groups, name, function(verb, bytes, timeout)
       return self.host.groups[verb](handle, false, timeout or self.plan.cluster.timing.call, bytes)
     end)
+    function api.watch(prefix, opts) return same(follow.watch(self, name, handle, prefix, opts)) end
   else
     script_methods(self, api, name, handle)
   end

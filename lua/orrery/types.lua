@@ -1077,6 +1077,15 @@ function help(topic) end
 ---@field version? integer              only where it is the key's version; else nil, message, "conflict"
 ---@field timeout? seconds              the cluster's `timing.call` by default
 
+---@class orrery.WatchOptions
+---@field from? integer                 the first version that is wanted: by default from now on
+
+---@class orrery.Change
+---@field kind "set"|"del"|"expire"|"gap"
+---@field version integer               of a gap: what was left out is not above it
+---@field key? string                   none in a gap
+---@field value? any                    of a set
+
 ---Replicas of a state machine. Methods that wait are called from tasks.
 ---@class orrery.Group
 ---@field name string
@@ -1136,6 +1145,25 @@ function Group:add(key, n) end
 ---@return string? message
 ---@return string? code
 function Group:scan(from, to) end
+
+---An iterator that waits: the changes of keys that begin with `prefix`, in order, as they are applied here. `version`
+---is the index in the log: changes of one entry have the same. A gap means that something was left out: all that was
+---known is void, the present values follow, each once, as "set", and then changes again; no order is kept among keys
+---there. It comes where `from` is no longer kept (so `from = 0` gives what there is, and then what changes), to a
+---reader that is too slow, when all keys are removed at once (FLUSHALL), and when a snapshot of the leader's replaces
+---the state. What is kept: the last MiB of keys and values, from the first watch of the group on. A new time to live is
+---a "set" of the same value; an "expire" comes when the key is removed, maybe later than it was last seen. Machine
+---"kv", where a replica is here.
+---
+---    for change in assert(kv:watch "user:") do
+---      node.log:info(change.kind, change.key, change.value)
+---    end
+---@param prefix string                 "" for all keys
+---@param options? orrery.WatchOptions
+---@return fun(): orrery.Change? each
+---@return string? message
+---@return string? code                 "unavailable": no replica is here
+function Group:watch(prefix, options) end
 
 ---Runs `f` as a task whenever this replica's role, term or leader changed, or it has taken a snapshot.
 ---
