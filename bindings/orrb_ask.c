@@ -23,6 +23,7 @@ struct ask {
     unsigned char *bytes;           /* of a call */
     size_t size;
     struct orrb_sink sink;          /* of a group */
+    bool index;                     /* the answer is where in the log */
 };
 
 static void answered(struct orr_wait *w) {
@@ -84,8 +85,13 @@ static int ask_results(lua_State *L) {
     struct ask *a = luaL_checkudata(L, 1, ASK);
     int status = a->under_way ? ORR_EUNKNOWN : a->status;
     lua_settop(L, 1);
+    if (status == 0 && a->index) {
+        lua_pushboolean(L, true);
+        lua_pushinteger(L, (lua_Integer)a->wait.at.index);
+        return 2;
+    }
     if (status == 0) return a->wait.sink ? push_told(L, &a->sink) : push_list(L, a->bytes, a->size);
-    if (status == ORR_EINVALID && !a->wait.sink) {
+    if (status == ORR_EINVALID && !a->wait.sink && !a->index) {
         lua_pushboolean(L, false);
         lua_pushliteral(L, "there is no such handler");
         lua_pushstring(L, orr_error_word(status));
@@ -150,12 +156,16 @@ static int find_group(struct orrb_door door, const char *name, struct orr_group 
     return *out && orrb_node_in_lua(*door.node, *out) ? 0 : ORR_EINVALID;
 }
 
-static int submit(struct ask *a, bool read, struct orr_group *g, orr_time within, struct orr_slice bytes) {
+enum verb { PROPOSE, READ, SNAPSHOT };
+
+static int submit(struct ask *a, enum verb verb, struct orr_group *g, orr_time within, struct orr_slice bytes) {
     struct orr_node *node = orrb_node_of(*a->door.node);
     struct orr_chunks *chunks = orr_node_world(node)->chunks;
     orr_time until = orr_node_now(node) + within;
+    a->index = verb == SNAPSHOT;
+    if (verb == SNAPSHOT) return orr_group_snapshot(g, &a->wait);
     a->wait.sink = orrb_sink_begin(&a->sink, true);
-    if (!read) return orr_group_propose(g, &a->wait, bytes, until);
+    if (verb == PROPOSE) return orr_group_propose(g, &a->wait, bytes, until);
     struct orr_chunk *c = chunks->get(chunks, bytes.size);
     if (!c) return -ENOMEM;
     memcpy(c->at, bytes.at, bytes.size);
@@ -166,16 +176,17 @@ static int submit(struct ask *a, bool read, struct orr_group *g, orr_time within
 }
 
 int orrb_ask_group(lua_State *L, struct orrb_door door, int arg, int keep) {
-    static const char *const verbs[] = { "propose", "read", NULL };
-    bool read = luaL_checkoption(L, arg, NULL, verbs) == 1;
+    static const char *const verbs[] = { "propose", "read", "snapshot", NULL };
+    enum verb verb = (enum verb)luaL_checkoption(L, arg, NULL, verbs);
     const char *name = luaL_checkstring(L, arg + 1);
     orr_time within = luaL_checkinteger(L, arg + 2);
     struct orr_group *g = NULL;
     door.out->size = 0;
-    orrb_value_pack(L, arg + 3, door.out, read ? "question" : "op");
+    orrb_value_pack(L, arg + 3, door.out, verb == READ ? "question" : "op");
     struct ask *a = new_ask(L, door, keep);
     int rc = find_group(door, name, &g);
-    if (rc == 0) rc = submit(a, read, g, within, orr_borrow(door.out->at, door.out->size));
+    if (verb == SNAPSHOT && g) rc = 0;          /* whatever its machine */
+    if (rc == 0) rc = submit(a, verb, g, within, orr_borrow(door.out->at, door.out->size));
     return asked(L, a, rc);
 }
 

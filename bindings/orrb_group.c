@@ -133,6 +133,22 @@ static int peek(lua_State *L) {
     return n >= 0 ? n : luaL_error(L, "the results can't be read");
 }
 
+static int taken(lua_State *L, int status, lua_KContext ctx) {
+    const struct orrb_task *t = (struct orrb_task *)ctx;
+    (void)status;
+    if (t->wait.status < 0) return failed(L, t->wait.status, "snapshot", lua_touserdata(L, 1));
+    lua_pushinteger(L, (lua_Integer)t->wait.at.index);
+    return 1;
+}
+
+/* snapshot(group) -> its index, or nil, message, code. Waits. */
+static int snapshot(lua_State *L) {
+    struct orr_group *g = group_arg(L);
+    struct orrb_task *t = orrb_task_check(L, &host(L)->tasks, "group:snapshot");
+    int rc = orr_group_snapshot(g, orrb_task_request(t));
+    return rc < 0 ? failed(L, rc, "snapshot", g) : orrb_task_wait(L, t, taken);
+}
+
 /* kv("set", flags or nil, a or nil, b or nil, argument...) -> the bytes of that call to a key-value machine */
 static int kv(lua_State *L) {
     static const struct {
@@ -238,7 +254,7 @@ static int declare(lua_State *L) {
 void orrb_group_open(lua_State *L, struct orrb_host *h) {
     static const luaL_Reg functions[] = {
         { "propose", propose }, { "read", read }, { "peek", peek }, { "declare", declare }, { "kv", kv },
-        { "watch", watch },     { NULL, NULL },
+        { "watch", watch },     { "snapshot", snapshot }, { NULL, NULL },
     };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);

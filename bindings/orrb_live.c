@@ -194,7 +194,7 @@ static int live_cast(lua_State *L) {
     return orrb_ask_cast(L, check_door(L), orr_id_of(luaL_checkstring(L, 2)), 3);
 }
 
-/* live:submit("propose" or "read", group, T, value) -> what waits for the answer; or nil, message, code */
+/* live:submit("propose", "read" or "snapshot", group, T, value) -> what waits for the answer; or nil, message, code */
 static int live_submit(lua_State *L) { return orrb_ask_group(L, check_door(L), 2, 1); }
 
 /* live:peek(group, value) -> true, results; or false, why, code */

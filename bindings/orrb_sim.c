@@ -364,7 +364,7 @@ static int sim_ask(lua_State *L) {
     return orrb_ask_call(L, door, orr_id_of(door.id), 3, 1);
 }
 
-/* sim:submit(id, "propose" or "read", group, T, value) -> likewise */
+/* sim:submit(id, "propose", "read" or "snapshot", group, T, value) -> likewise */
 static int sim_submit(lua_State *L) { return orrb_ask_group(L, check_door(L, check_sim(L)), 3, 1); }
 
 /* sim:peek(id, group, value) -> true, results; or false, why, code */

@@ -206,6 +206,7 @@ local function new_group(self, name, handle, machine, facts)
       return status, message, code
     end,
   }
+  function api.snapshot() return self.host.groups.snapshot(handle) end
   function api.on(event, f) return subscribe(self, api, name, handle, event, f) end
   if machine then
     kv.methods(api, self.host.groups, name, function(verb, bytes, timeout)

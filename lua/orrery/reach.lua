@@ -58,6 +58,11 @@ function reach.group(host, id, name)
     check_value(q, name .. ":peek", "question", 2)
     return settle(("%s: %s:peek"):format(id, name), host.peek(name, q))
   end
+  function api.snapshot()
+    local T = 60                        -- the others are waited for: half a minute at most
+    local what = ("%s: %s:snapshot"):format(id, name)
+    return reach.settle(host, what, T, host.submit("snapshot", name, reach.in_ns(T), {}))
+  end
   function api.status()
     local now = host.group_status(name)
     if now then return now end

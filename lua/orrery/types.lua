@@ -448,7 +448,7 @@ function Started:call(name, ...) end
 ---@return string? code
 function Started:cast(name, ...) end
 
----A group with a machine in Lua: propose, read and peek (of a table, for `query`), status.
+---A group with a machine in Lua: propose, read and peek (of a table, for `query`), status, snapshot.
 ---
 ---    a:group("counter"):propose { by = 5 }              --> 5
 ---@param name string
@@ -1198,6 +1198,17 @@ function Group:read(question, options) end
 ---@param question? table|fun(state: table, at: orrery.At): any
 ---@return any ...
 function Group:peek(question) end
+
+---Waits. Takes a snapshot of the state here, although none is due, and gives its index once it is on the disk: it holds
+---all that was applied here when it was asked for. It gets its name when a majority is known to have the same state, or
+---half a minute later. From outside, too.
+---
+---    local index, message, code = counter:snapshot()
+---@async
+---@return integer? index
+---@return string? message
+---@return string? code                 "unavailable": no replica is here, or a snapshot is being loaded; "full"
+function Group:snapshot() end
 
 ---An iterator that waits: each op that is applied here, in order, once, with what `apply` returned, `nil, message,
 ---code` too. Ops of one entry of the log have the same index. Where something was left out it gives `index, "gap"`: all
