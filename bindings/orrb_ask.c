@@ -202,6 +202,15 @@ int orrb_ask_peek(lua_State *L, struct orrb_door door, int arg) {
     return rc < 0 ? push_failure(L, rc, NULL, 0) : push_told(L, &a->sink);
 }
 
+int orrb_ask_why(lua_State *L, struct orrb_door door, int arg) {
+    struct orr_group *g = NULL;
+    struct orr_order_status s;
+    (void)find_group(door, luaL_checkstring(L, arg), &g);
+    if (!g || !orr_group_status(g, &s)) return orrb_fail(L, ORR_EUNAVAILABLE, door.id);
+    orrb_push_causes(L, orrb_node_of(*door.node), g, luaL_checkinteger(L, arg + 1));
+    return 2;
+}
+
 void orrb_ask_open(lua_State *L) {
     static const luaL_Reg methods[] = {
         { "over", ask_over }, { "results", ask_results }, { "close", ask_close }, { NULL, NULL },

@@ -149,6 +149,15 @@ static int snapshot(lua_State *L) {
     return rc < 0 ? failed(L, rc, "snapshot", g) : orrb_task_wait(L, t, taken);
 }
 
+/* causes(group, n) -> the last n, the node's time now; nil, message, code */
+static int causes(lua_State *L) {
+    struct orr_group *g = group_arg(L);
+    struct orr_order_status s;
+    if (!orr_group_status(g, &s)) return failed(L, ORR_EUNAVAILABLE, "why", g);
+    orrb_push_causes(L, host(L)->tasks.node, g, luaL_checkinteger(L, 2));
+    return 2;
+}
+
 /* kv("set", flags or nil, a or nil, b or nil, argument...) -> the bytes of that call to a key-value machine */
 static int kv(lua_State *L) {
     static const struct {
@@ -254,7 +263,7 @@ static int declare(lua_State *L) {
 void orrb_group_open(lua_State *L, struct orrb_host *h) {
     static const luaL_Reg functions[] = {
         { "propose", propose }, { "read", read }, { "peek", peek }, { "declare", declare }, { "kv", kv },
-        { "watch", watch },     { "snapshot", snapshot }, { NULL, NULL },
+        { "watch", watch },     { "snapshot", snapshot }, { "causes", causes }, { NULL, NULL },
     };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);

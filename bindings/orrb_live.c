@@ -200,6 +200,9 @@ static int live_submit(lua_State *L) { return orrb_ask_group(L, check_door(L), 2
 /* live:peek(group, value) -> true, results; or false, why, code */
 static int live_peek(lua_State *L) { return orrb_ask_peek(L, check_door(L), 2); }
 
+/* live:causes(group, n) -> causes, the node's time now; or nil, message, code */
+static int live_causes(lua_State *L) { return orrb_ask_why(L, check_door(L), 2); }
+
 /* -- A host's own loop -------------------------------------------------------------------------------------------- */
 /* live:fd() -> to be polled for reading */
 static int live_fd(lua_State *L) {
@@ -225,7 +228,8 @@ int orrb_open_live(lua_State *L) {
         { "groups", live_groups }, { "shown", live_shown }, { "peer", live_peer },
         { "has_group", live_has_group }, { "clock", live_clock },
         { "ask", live_ask },       { "cast", live_cast },   { "submit", live_submit },
-        { "peek", live_peek },     { "fd", live_fd },       { "deadline", live_deadline },
+        { "peek", live_peek },     { "causes", live_causes },
+        { "fd", live_fd },       { "deadline", live_deadline },
         { NULL, NULL },
     };
     static const luaL_Reg functions[] = { { "new", live_new }, { NULL, NULL } };

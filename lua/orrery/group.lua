@@ -8,6 +8,7 @@ local follow = require "orrery.follow"
 local kv = require "orrery.kv"
 local later = require "orrery.later"
 local options = require "orrery.options"
+local why = require "orrery.why"
 
 local group = {}
 
@@ -206,6 +207,12 @@ local function new_group(self, name, handle, machine, facts)
       return status, message, code
     end,
   }
+  function api.why(n)
+    n = why.check(n, name .. ":why", 2)
+    local causes, message, code = self.host.groups.causes(handle, n + 1)
+    if not causes then return nil, message, code end
+    return why.new(self.own.id, n, causes, 0)
+  end
   function api.snapshot() return self.host.groups.snapshot(handle) end
   function api.on(event, f) return subscribe(self, api, name, handle, event, f) end
   if machine then

@@ -448,7 +448,7 @@ function Started:call(name, ...) end
 ---@return string? code
 function Started:cast(name, ...) end
 
----A group with a machine in Lua: propose, read and peek (of a table, for `query`), status, snapshot.
+---A group with a machine in Lua: propose, read and peek (of a table, for `query`), status, snapshot, why.
 ---
 ---    a:group("counter"):propose { by = 5 }              --> 5
 ---@param name string
@@ -1077,6 +1077,24 @@ function help(topic) end
 ---@field version? integer              only where it is the key's version; else nil, message, "conflict"
 ---@field timeout? seconds              the cluster's `timing.call` by default
 
+---One cause. `kind`: "start"; "silence" (of the leader, or of any); "prevote" and "vote" (it stood, and how the others
+---answered); "won"; "leader" (it heard from the term's leader); "term" (it heard of a later one); "voted"; "alone" (it
+---led, and heard from no majority); "asked_to_lead", "hands_over"; "mute" (it takes no part any more).
+---@class orrery.Cause
+---@field kind string
+---@field id string                     the node
+---@field at seconds                    by the node's clock, from outside by the simulation's
+---@field last seconds                  the last time, where it was the same several times in a row
+---@field count integer                 how often
+---@field term integer                  that it speaks of
+---@field peer? string                  of whom
+---@field waited? seconds               how long nothing was heard
+---@field status? string                why it is mute
+---@field ballots? table<string, "yes"|"no"|"silent">
+---@field text string
+
+---@class orrery.Causes: orrery.Cause[]
+
 ---@class orrery.WatchOptions
 ---@field from? integer                 the first version that is wanted: by default from now on
 
@@ -1198,6 +1216,16 @@ function Group:read(question, options) end
 ---@param question? table|fun(state: table, at: orrery.At): any
 ---@return any ...
 function Group:peek(question) end
+
+---Why this replica's role, term and leader are what they are: the last causes, the oldest first. As text it is a line
+---for each. From outside, too; in a simulation it knows of links that are cut.
+---
+---    print(counter:why())
+---@param n? integer                    10 by default, 32 at most
+---@return orrery.Causes? causes
+---@return string? message
+---@return string? code                 "unavailable": no replica is here
+function Group:why(n) end
 
 ---Waits. Takes a snapshot of the state here, although none is due, and gives its index once it is on the disk: it holds
 ---all that was applied here when it was asked for. It gets its name when a majority is known to have the same state, or
