@@ -194,5 +194,7 @@ void orrb_push_node_status(lua_State *L, const struct orr_node *node);
 void orrb_push_groups(lua_State *L, struct orr_node *node);
 /* False, and nothing is pushed: no replica is here. */
 bool orrb_push_group_status(lua_State *L, const struct orr_group *group);
+/* Pushes the last n causes of what it is, the oldest first, as tables, and the node's monotonic time now. */
+void orrb_push_causes(lua_State *L, const struct orr_node *node, const struct orr_group *group, lua_Integer n);
 
 #endif

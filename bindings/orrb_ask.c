@@ -23,6 +23,7 @@ struct ask {
     unsigned char *bytes;           /* of a call */
     size_t size;
     struct orrb_sink sink;          /* of a group */
+    bool index;                     /* the answer is where in the log */
 };
 
 static void answered(struct orr_wait *w) {
@@ -84,8 +85,13 @@ static int ask_results(lua_State *L) {
     struct ask *a = luaL_checkudata(L, 1, ASK);
     int status = a->under_way ? ORR_EUNKNOWN : a->status;
     lua_settop(L, 1);
+    if (status == 0 && a->index) {
+        lua_pushboolean(L, true);
+        lua_pushinteger(L, (lua_Integer)a->wait.at.index);
+        return 2;
+    }
     if (status == 0) return a->wait.sink ? push_told(L, &a->sink) : push_list(L, a->bytes, a->size);
-    if (status == ORR_EINVALID && !a->wait.sink) {
+    if (status == ORR_EINVALID && !a->wait.sink && !a->index) {
         lua_pushboolean(L, false);
         lua_pushliteral(L, "there is no such handler");
         lua_pushstring(L, orr_error_word(status));
@@ -150,12 +156,16 @@ static int find_group(struct orrb_door door, const char *name, struct orr_group 
     return *out && orrb_node_in_lua(*door.node, *out) ? 0 : ORR_EINVALID;
 }
 
-static int submit(struct ask *a, bool read, struct orr_group *g, orr_time within, struct orr_slice bytes) {
+enum verb { PROPOSE, READ, SNAPSHOT };
+
+static int submit(struct ask *a, enum verb verb, struct orr_group *g, orr_time within, struct orr_slice bytes) {
     struct orr_node *node = orrb_node_of(*a->door.node);
     struct orr_chunks *chunks = orr_node_world(node)->chunks;
     orr_time until = orr_node_now(node) + within;
+    a->index = verb == SNAPSHOT;
+    if (verb == SNAPSHOT) return orr_group_snapshot(g, &a->wait);
     a->wait.sink = orrb_sink_begin(&a->sink, true);
-    if (!read) return orr_group_propose(g, &a->wait, bytes, until);
+    if (verb == PROPOSE) return orr_group_propose(g, &a->wait, bytes, until);
     struct orr_chunk *c = chunks->get(chunks, bytes.size);
     if (!c) return -ENOMEM;
     memcpy(c->at, bytes.at, bytes.size);
@@ -166,16 +176,17 @@ static int submit(struct ask *a, bool read, struct orr_group *g, orr_time within
 }
 
 int orrb_ask_group(lua_State *L, struct orrb_door door, int arg, int keep) {
-    static const char *const verbs[] = { "propose", "read", NULL };
-    bool read = luaL_checkoption(L, arg, NULL, verbs) == 1;
+    static const char *const verbs[] = { "propose", "read", "snapshot", NULL };
+    enum verb verb = (enum verb)luaL_checkoption(L, arg, NULL, verbs);
     const char *name = luaL_checkstring(L, arg + 1);
     orr_time within = luaL_checkinteger(L, arg + 2);
     struct orr_group *g = NULL;
     door.out->size = 0;
-    orrb_value_pack(L, arg + 3, door.out, read ? "question" : "op");
+    orrb_value_pack(L, arg + 3, door.out, verb == READ ? "question" : "op");
     struct ask *a = new_ask(L, door, keep);
     int rc = find_group(door, name, &g);
-    if (rc == 0) rc = submit(a, read, g, within, orr_borrow(door.out->at, door.out->size));
+    if (verb == SNAPSHOT && g) rc = 0;          /* whatever its machine */
+    if (rc == 0) rc = submit(a, verb, g, within, orr_borrow(door.out->at, door.out->size));
     return asked(L, a, rc);
 }
 
@@ -189,6 +200,15 @@ int orrb_ask_peek(lua_State *L, struct orrb_door door, int arg) {
     struct orr_slice question = orr_borrow(door.out->at, door.out->size);
     if (rc == 0) rc = orr_group_query(g, NULL, question, orrb_sink_begin(&a->sink, true));
     return rc < 0 ? push_failure(L, rc, NULL, 0) : push_told(L, &a->sink);
+}
+
+int orrb_ask_why(lua_State *L, struct orrb_door door, int arg) {
+    struct orr_group *g = NULL;
+    struct orr_order_status s;
+    (void)find_group(door, luaL_checkstring(L, arg), &g);
+    if (!g || !orr_group_status(g, &s)) return orrb_fail(L, ORR_EUNAVAILABLE, door.id);
+    orrb_push_causes(L, orrb_node_of(*door.node), g, luaL_checkinteger(L, arg + 1));
+    return 2;
 }
 
 void orrb_ask_open(lua_State *L) {

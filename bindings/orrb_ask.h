@@ -24,6 +24,8 @@ int orrb_ask_call(lua_State *L, struct orrb_door door, orr_id to, int arg, int k
 int orrb_ask_group(lua_State *L, struct orrb_door door, int arg, int keep);
 /* What the replica here answers, at once: name of the group, question -> true, results; or false, why, code */
 int orrb_ask_peek(lua_State *L, struct orrb_door door, int arg);
+/* Why it is as it is: name of the group, n -> causes, the node's time now; or nil, message, code */
+int orrb_ask_why(lua_State *L, struct orrb_door door, int arg);
 /* cast: name, what the message bears -> true; or nil, message, code */
 int orrb_ask_cast(lua_State *L, struct orrb_door door, orr_id to, int arg);
 

@@ -133,6 +133,31 @@ static int peek(lua_State *L) {
     return n >= 0 ? n : luaL_error(L, "the results can't be read");
 }
 
+static int taken(lua_State *L, int status, lua_KContext ctx) {
+    const struct orrb_task *t = (struct orrb_task *)ctx;
+    (void)status;
+    if (t->wait.status < 0) return failed(L, t->wait.status, "snapshot", lua_touserdata(L, 1));
+    lua_pushinteger(L, (lua_Integer)t->wait.at.index);
+    return 1;
+}
+
+/* snapshot(group) -> its index, or nil, message, code. Waits. */
+static int snapshot(lua_State *L) {
+    struct orr_group *g = group_arg(L);
+    struct orrb_task *t = orrb_task_check(L, &host(L)->tasks, "group:snapshot");
+    int rc = orr_group_snapshot(g, orrb_task_request(t));
+    return rc < 0 ? failed(L, rc, "snapshot", g) : orrb_task_wait(L, t, taken);
+}
+
+/* causes(group, n) -> the last n, the node's time now; nil, message, code */
+static int causes(lua_State *L) {
+    struct orr_group *g = group_arg(L);
+    struct orr_order_status s;
+    if (!orr_group_status(g, &s)) return failed(L, ORR_EUNAVAILABLE, "why", g);
+    orrb_push_causes(L, host(L)->tasks.node, g, luaL_checkinteger(L, 2));
+    return 2;
+}
+
 /* kv("set", flags or nil, a or nil, b or nil, argument...) -> the bytes of that call to a key-value machine */
 static int kv(lua_State *L) {
     static const struct {
@@ -141,6 +166,7 @@ static int kv(lua_State *L) {
     } codes[] = {
         { "set", ORR_KV_SET }, { "add", ORR_KV_ADD }, { "add_float", ORR_KV_ADD_FLOAT }, { "del", ORR_KV_DEL },
         { "get", ORR_KV_GET }, { "mget", ORR_KV_MGET }, { "scan", ORR_KV_SCAN },
+        { "list", ORR_KV_LIST },
     };
     static const struct {
         const char *name;
@@ -196,6 +222,7 @@ static int tell_event(lua_State *L) {
 }
 
 void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events) {
+    if (events & ORR_GROUP_RESTORED) orrb_feeds_restored(h, g);
     for (struct orrb_watch *at = h->watches; at; at = at->next) {
         if (at->group != g || !(at->events & events)) continue;
         struct orrb_task *t = orrb_task_new(&h->tasks, tell_event);
@@ -254,9 +281,10 @@ static int declare(lua_State *L) {
 void orrb_group_open(lua_State *L, struct orrb_host *h) {
     static const luaL_Reg functions[] = {
         { "propose", propose }, { "read", read }, { "peek", peek }, { "declare", declare }, { "kv", kv },
-        { "watch", watch },     { NULL, NULL },
+        { "watch", watch },     { "snapshot", snapshot }, { "causes", causes }, { NULL, NULL },
     };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);
     luaL_setfuncs(L, functions, 1);
+    orrb_feed_open(L, h);
 }

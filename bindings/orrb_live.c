@@ -225,11 +225,14 @@ static int live_cast(lua_State *L) {
     return orrb_ask_cast(L, check_door(L), orr_id_of(luaL_checkstring(L, 2)), 3);
 }
 
-/* live:submit("propose" or "read", group, T, value) -> what waits for the answer; or nil, message, code */
+/* live:submit("propose", "read" or "snapshot", group, T, value) -> what waits for the answer; or nil, message, code */
 static int live_submit(lua_State *L) { return orrb_ask_group(L, check_door(L), 2, 1); }
 
 /* live:peek(group, value) -> true, results; or false, why, code */
 static int live_peek(lua_State *L) { return orrb_ask_peek(L, check_door(L), 2); }
+
+/* live:causes(group, n) -> causes, the node's time now; or nil, message, code */
+static int live_causes(lua_State *L) { return orrb_ask_why(L, check_door(L), 2); }
 
 /* -- A host's own loop -------------------------------------------------------------------------------------------- */
 /* live:fd() -> to be polled for reading */
@@ -256,8 +259,8 @@ int orrb_open_live(lua_State *L) {
         { "groups", live_groups }, { "shown", live_shown }, { "peer", live_peer },
         { "has_group", live_has_group }, { "clock", live_clock },
         { "ask", live_ask },       { "cast", live_cast },   { "submit", live_submit },
-        { "peek", live_peek },     { "fd", live_fd },       { "deadline", live_deadline },
-        { "reload", live_reload },  { "reload_asked", live_reload_asked },
+        { "peek", live_peek },     { "causes", live_causes }, { "fd", live_fd },
+        { "deadline", live_deadline }, { "reload", live_reload }, { "reload_asked", live_reload_asked },
         { NULL, NULL },
     };
     static const luaL_Reg functions[] = { { "new", live_new }, { NULL, NULL } };

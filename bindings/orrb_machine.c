@@ -35,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orrb_feed.h"
 #include "orrb_machine.h"
 
 enum { HEAD = 60, HEAD_1 = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
@@ -197,6 +198,7 @@ static int machine_apply(void *x, const struct orr_at *at, struct orr_slice op, 
     if (!code) orrb_expose_applied(&c);
     m->chain = orri_hash64(m->out.at, m->out.size, orri_mix64(m->chain, at->index));
     m->ops++;
+    if (m->feed && !code) orrb_feed_applied(m->feed, at, op, orr_borrow(m->out.at, m->out.size));
     if (sink) sink->ops->text(sink, m->out.at, m->out.size);
     return m->ops == m->check_at ? orrb_machine_chain_state(m) : 0;
 }
@@ -330,6 +332,8 @@ static int machine_next(void *x, size_t bytes, struct orr_slice *out) {
 }
 
 static int machine_restore_begin(void *x) {
+    const struct machine *m = x;
+    if (m->feed) orrb_feed_replaced(m->feed);
     machine_unfreeze(x);
     return 0;
 }

@@ -54,6 +54,7 @@ struct machine {
     size_t given;
     bool frozen;
     struct orrb_expose expose;
+    struct orrb_feed *feed;         /* who follows it, or NULL */
 };
 enum { ORRB_PLACE_MAX = LUA_IDSIZE + 40 };
 /* One run of apply or query. */

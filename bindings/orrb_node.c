@@ -507,6 +507,7 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
     orrb_rpc_clear(&n->host);
     orrb_machines_clear(&n->host);
     orrb_group_clear(&n->host);
+    orrb_feeds_clear(&n->host);
     orrb_tasks_clear(&n->host.tasks, crashed);
     orrb_buffer_free(NULL, &n->host.record);
     free(n);

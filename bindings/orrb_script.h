@@ -4,6 +4,7 @@
 
 #include "orrb_task.h"
 
+struct orrb_feed;
 struct orrb_handler;
 struct orrb_listener;
 struct orrb_machine_spec;
@@ -28,6 +29,7 @@ struct orrb_host {
     /* Of scripts that were replaced: their tasks may still point there. */
     struct orrb_handler *old_handlers;
     struct orrb_watch *old_watches;
+    struct orrb_feed *feeds;        /* of groups that somebody follows */
 };
 
 /* Each leaves a table of functions on the stack. May raise. */
@@ -46,6 +48,11 @@ void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events)
 void orrb_group_commit(struct orrb_host *h);
 void orrb_group_abandon(struct orrb_host *h);
 void orrb_group_clear(struct orrb_host *h);
+
+/* orrb_feed.c. open adds its functions to the table at the top; may raise. */
+void orrb_feed_open(lua_State *L, struct orrb_host *h);
+void orrb_feeds_restored(struct orrb_host *h, struct orr_group *g);
+void orrb_feeds_clear(struct orrb_host *h);
 
 /* orrb_machine.c: a state machine written in Lua. The table at idx has name, init, apply, query, version, upgrade; the
  * spec is the host's, one for each name, and what a group gets as its machine's ud. May raise. */

@@ -381,11 +381,14 @@ static int sim_ask(lua_State *L) {
     return orrb_ask_call(L, door, orr_id_of(door.id), 3, 1);
 }
 
-/* sim:submit(id, "propose" or "read", group, T, value) -> likewise */
+/* sim:submit(id, "propose", "read" or "snapshot", group, T, value) -> likewise */
 static int sim_submit(lua_State *L) { return orrb_ask_group(L, check_door(L, check_sim(L)), 3, 1); }
 
 /* sim:peek(id, group, value) -> true, results; or false, why, code */
 static int sim_peek(lua_State *L) { return orrb_ask_peek(L, check_door(L, check_sim(L)), 3); }
+
+/* sim:causes(id, group, n) -> causes, the node's time now; or nil, message, code */
+static int sim_causes(lua_State *L) { return orrb_ask_why(L, check_door(L, check_sim(L)), 3); }
 
 /* sim:cast(id, name, ...) */
 static int sim_cast(lua_State *L) {
@@ -605,6 +608,7 @@ int orrb_open_sim(lua_State *L) {
         { "disk_speed", sim_disk_speed }, { "disk_room", sim_disk_room }, { "clock", sim_clock },
         { "set_clock", sim_set_clock }, { "client", sim_client }, { "ask", sim_ask },
         { "submit", sim_submit },   { "peek", sim_peek },
+        { "causes", sim_causes },
         { "cast", sim_cast },       { "close", sim_close },
         { "reload", sim_reload },   { NULL, NULL },
     };

@@ -1,4 +1,6 @@
 /* orrb_status.c - what nodes and groups say of themselves, as tables; the same inside a node and outside it. */
+#include <orrery/host.h>
+
 #include "orrb_script.h"
 
 static void set_flag(lua_State *L, const char *name, bool is) {
@@ -48,4 +50,63 @@ bool orrb_push_group_status(lua_State *L, const struct orr_group *group) {
     set_integer(L, "digest", orr_group_digest(group));
     if (orr_group_machine_ops(group) == &orrb_lua_machine) orrb_push_code(L, orr_group_machine(group));
     return true;
+}
+
+/* -- Why they are so ---------------------------------------------------------------------------------------------- */
+static void set_seconds(lua_State *L, const char *name, orr_time at) {
+    lua_pushnumber(L, (lua_Number)at / 1e9);
+    lua_setfield(L, -2, name);
+}
+
+static void push_name(lua_State *L, const struct orr_node *node, orr_id id) {
+    struct orr_peer_status s;
+    lua_pushstring(L, orr_node_peer(node, id, &s) ? s.name : "?");
+}
+
+/* { b = "yes", c = "silent" } */
+static void push_ballots(lua_State *L, const struct orr_node *node, const struct orr_cause *c) {
+    static const char *const said[] = { "silent", "yes", "no" };
+    lua_createtable(L, 0, (int)c->n_voters);
+    for (unsigned i = 0; i < c->n_voters; i++) {
+        push_name(L, node, c->voters[i]);
+        lua_pushstring(L, said[c->ballots[i]]);
+        lua_rawset(L, -3);
+    }
+}
+
+static void push_cause(lua_State *L, const struct orr_node *node, const struct orr_cause *c) {
+    static const char *const kinds[] = { "start", "silence", "prevote", "vote", "won", "leader", "term", "voted",
+                                         "alone", "asked_to_lead", "hands_over", "mute" };
+    lua_createtable(L, 0, 8);
+    lua_pushstring(L, kinds[c->kind]);
+    lua_setfield(L, -2, "kind");
+    set_seconds(L, "at", c->at);
+    set_seconds(L, "last", c->last);
+    set_integer(L, "count", c->count);
+    set_integer(L, "term", c->term);
+    if (c->waited) set_seconds(L, "waited", c->waited);
+    if (c->peer != ORR_NOBODY) {
+        push_name(L, node, c->peer);
+        lua_setfield(L, -2, "peer");
+    }
+    if (c->status) {
+        lua_pushstring(L, orr_strerror(c->status));
+        lua_setfield(L, -2, "status");
+    }
+    if (c->n_voters) {
+        push_ballots(L, node, c);
+        lua_setfield(L, -2, "ballots");
+    }
+}
+
+void orrb_push_causes(lua_State *L, const struct orr_node *node, const struct orr_group *group, lua_Integer n) {
+    struct orr_cause causes[64];
+    size_t max = n < 0 ? 0 : n > 64 ? 64 : (size_t)n;
+    max = orr_group_causes(group, causes, max);
+    lua_createtable(L, (int)max, 0);
+    for (size_t i = 0; i < max; i++) {
+        push_cause(L, node, &causes[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_pushnumber(L, (lua_Number)orr_node_now(node) / 1e9);
 }

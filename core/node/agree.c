@@ -145,6 +145,7 @@ static void stop(struct orr_group *g, const char *what) {
     g->corrupt = g->machine_broken = true;
     g->agree.open.index = 0;
     orri_snapshot_abort(g);
+    orri_snapshot_refuse(g, ORR_ECORRUPT);
     orri_origin_abandon(&g->origin, ORR_ECORRUPT);
     orri_reads_abandon(&g->reads, ORR_ECORRUPT);
 }

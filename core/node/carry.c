@@ -174,8 +174,8 @@ int orr_group_query(struct orr_group *g, const struct orr_at *at, struct orr_sli
 }
 
 bool orr_group_here(const struct orr_group *g, struct orr_at *at) {
-    if (g->here) *at = g->at;
-    return g->here;
+    *at = g->at;
+    return g->here && !g->restoring.on;
 }
 
 void *orr_group_machine(const struct orr_group *g) { return g->machine; }

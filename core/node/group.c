@@ -586,6 +586,10 @@ bool orr_group_status(const struct orr_group *g, struct orr_order_status *out) {
     return true;
 }
 
+size_t orr_group_causes(const struct orr_group *g, struct orr_cause *out, size_t max) {
+    return g->x && g->order->causes ? g->order->causes(g->x, out, max) : 0;
+}
+
 const char *orr_group_leader(const struct orr_group *g) {
     return g->x && g->status.leader != ORR_NOBODY ? orri_names_name(g->node, g->status.leader) : NULL;
 }

@@ -148,6 +148,7 @@ struct orr_group {
     size_t config_size;
     struct orri_taking taking;
     struct orri_restoring restoring;
+    struct orri_under_way *snapshots;       /* asked for by the host, the last one first */
     bool nudged;                    /* an empty batch is on its way */
     orr_time nudged_at, nudge_wait; /* the last one; how long from it to the next */
     orr_time nudge_wants;           /* what it was to reach */
@@ -336,6 +337,8 @@ static inline bool orri_traced(const struct orr_group *g) { return g->node->w->o
 void orri_snapshot_step(struct orr_group *g);
 void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d);
 void orri_snapshot_abort(struct orr_group *g);
+void orri_snapshot_refuse(struct orr_group *g, int status);     /* those that were asked for */
+void orri_snapshot_forget(struct orri_under_way *u);
 void orri_snapshot_restore(struct orr_group *g, const struct orr_snapshot *s);
 void orri_snapshot_fetched(struct orr_group *g, const struct orri_storage_done *d);
 #define ORRI_FETCH_OURS (UINT64_C(1) << 63)

@@ -42,7 +42,9 @@ struct orri_out {                   /* of a peer */
 };
 
 /* -- Under way ----------------------------------------------------------------------------------------------------- */
-enum orri_errand_kind { ORRI_IS_TIMER, ORRI_IS_CALL, ORRI_IS_CARRIED, ORRI_IS_PROPOSAL, ORRI_IS_READ, ORRI_IS_SAVE };
+enum orri_errand_kind {
+    ORRI_IS_TIMER, ORRI_IS_CALL, ORRI_IS_CARRIED, ORRI_IS_PROPOSAL, ORRI_IS_READ, ORRI_IS_SAVE, ORRI_IS_SNAPSHOT
+};
 enum orri_record_state { ORRI_RECORD_FREE, ORRI_RECORD_OPEN, ORRI_RECORD_TOLD };
 struct orri_under_way {
     struct orri_alarm alarm;        /* first: its deadline, or when it is due */
@@ -51,7 +53,8 @@ struct orri_under_way {
     enum orri_errand_kind kind;
     enum orri_record_state state;
     uint32_t place, used;           /* the tag */
-    struct orri_under_way *next, *before;   /* of its peer's calls, or of those that were told */
+    struct orri_under_way *next, *before;   /* of its peer's calls, of its group's snapshots, or of
+                                             * those that were told */
     struct orri_value *saving;
     struct orri_under_way *next_save;       /* of that name */
     struct orri_peer *peer;         /* calls: who is to answer, */

@@ -11,8 +11,9 @@
  *   16+n        the machine's image
  *
  * Taking is spread over turns: the machine is frozen once, then gives pieces as the disk has room. It is begun when the
- * log has grown by enough bytes. Two snapshots are kept, and the log from the older one on: should the newest be
- * damaged, the older one and the log still give the state; the same tail serves followers that are slow.
+ * log has grown by enough bytes, or the host asks for one. Two snapshots are kept, and the log from the older one on:
+ * should the newest be damaged, the older one and the log still give the state; the same tail serves followers that are
+ * slow.
  *
  * A node's groups share one log, which is given up from its beginning: a group at rest would keep, with a few old
  * entries, all that the others write. One that holds too much of it takes a snapshot, and keeps no log before that.  */
@@ -30,6 +31,45 @@ enum {
 #define HOLD (30 * ORR_SECOND)      /* for the others' word on it */
 
 static const unsigned char magic[4] = { 'O', 'G', 'R', 'P' };
+
+/* -- Asked for ----------------------------------------------------------------------------------------------------- */
+int orr_group_snapshot(struct orr_group *g, struct orr_wait *w) {
+    int rc = ORR_EUNAVAILABLE;
+    if (g->corrupt) return ORR_ECORRUPT;
+    if (!g->x || g->restoring.on || g->machine_broken || g->node->phase != ORRI_NODE_RUNNING) return rc;
+    struct orri_under_way *u = orri_wait_new(g->node, w, ORRI_IS_SNAPSHOT, &rc);
+    if (!u) return rc;
+    u->group = g;
+    u->logged = g->at;
+    u->next = g->snapshots;
+    g->snapshots = u;
+    orri_host_wake(g->node);
+    return 0;
+}
+
+void orri_snapshot_forget(struct orri_under_way *u) {
+    struct orri_under_way **link = &u->group->snapshots;
+    while (*link && *link != u) link = &(*link)->next;
+    if (*link) *link = u->next;
+}
+
+void orri_snapshot_refuse(struct orr_group *g, int status) {
+    while (g->snapshots) orri_wait_tell(g->snapshots, status, orr_borrow(NULL, 0));
+}
+
+/* Tells those that the newest one on the disk will do for. True: it will not for all. */
+static bool is_asked_for(struct orr_group *g) {
+    struct orr_snapshot newest;
+    if (!g->snapshots) return false;
+    orri_storage_snapshots(g->node->storage, g->number, &newest, NULL);
+    for (struct orri_under_way *u = g->snapshots, *next; u; u = next) {
+        next = u->next;
+        if (u->logged.index > newest.index) continue;
+        u->logged = (struct orr_at){ newest.index, newest.term, newest.time };
+        orri_wait_tell(u, 0, orr_borrow(NULL, 0));
+    }
+    return g->snapshots != NULL;
+}
 
 /* -- Taking -------------------------------------------------------------------------------------------------------- */
 static void taken_not(struct orr_group *g) {
@@ -52,10 +92,15 @@ static bool holds_too_much(const struct orr_group *g) {
     return orri_storage_segments_held(n->storage, g->number) > segments;
 }
 
-static bool due(const struct orr_group *g) {
-    return g->taking.state == ORRI_TAKING_NOT && !g->agree.open.index && g->node->phase == ORRI_NODE_RUNNING &&
-           g->node->now >= g->taking.not_before && g->config_size && g->status.stored >= g->at.index &&
+static bool has_grown(const struct orr_group *g) {
+    return g->node->now >= g->taking.not_before &&
            (orri_storage_log_bytes(g->node->storage, g->number) >= g->node->cfg.snapshot_bytes || holds_too_much(g));
+}
+
+static bool due(struct orr_group *g) {
+    bool may = !g->agree.open.index && g->node->phase == ORRI_NODE_RUNNING && g->config_size &&
+               g->status.stored >= g->at.index;
+    return g->taking.state == ORRI_TAKING_NOT && may && (is_asked_for(g) || has_grown(g));
 }
 
 static void compact(struct orr_group *g, const struct orr_snapshot *newest, orr_index keep_after) {
@@ -70,12 +115,18 @@ static void begin(struct orr_group *g) {
         if (newest.index >= g->status.first) compact(g, &newest, newest.index);
         return;
     }
-    if (g->machine_ops->freeze(g->machine) < 0) return;
+    int rc = g->machine_ops->freeze(g->machine);
+    if (rc < 0) {
+        orri_snapshot_refuse(g, rc);
+        return;
+    }
     struct orr_slice config = orr_borrow(g->config, g->config_size);
     g->taking.snapshot =
         (struct orr_snapshot){ .index = g->at.index, .term = g->at.term, .time = g->at.time, .config = config };
     g->taking.state = ORRI_TAKING_PREFIX;
-    if (orri_storage_snapshot_begin(g->node->storage, g->number, &g->taking.snapshot) == 0) return;
+    rc = orri_storage_snapshot_begin(g->node->storage, g->number, &g->taking.snapshot);
+    if (rc == 0) return;
+    orri_snapshot_refuse(g, rc);
     taken_not(g);
     g->taking.not_before = g->node->now + PAUSE;
 }
@@ -145,6 +196,7 @@ void orri_snapshot_step(struct orr_group *g) {
         orri_node_log_rarely(g->node, &g->note, ORR_LOG_WARN, "group %s: no snapshot now: %s", g->name,
                              orr_strerror(rc));
         orri_snapshot_abort(g);
+        orri_snapshot_refuse(g, rc);
     }
 }
 
@@ -156,6 +208,7 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
         g->taking.not_before = n->now + PAUSE;
         orri_node_log_rarely(n, &g->note, ORR_LOG_WARN, "group %s: snapshot failed: %s", g->name,
                              orr_strerror(d->status));
+        orri_snapshot_refuse(g, d->status);
         return;
     }
     struct orr_snapshot newest, older = { 0 };
@@ -165,6 +218,7 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
              (unsigned long long)newest.index, (unsigned long long)newest.size, (unsigned long long)keep_after);
     orri_host_event(g, ORR_GROUP_SNAPSHOT);
     compact(g, &newest, keep_after);
+    (void)is_asked_for(g);
 }
 
 /* -- Restoring ----------------------------------------------------------------------------------------------------- */

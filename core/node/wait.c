@@ -42,7 +42,7 @@ static void fire(struct orri_alarm *alarm) {
     switch (u->kind) {
     case ORRI_IS_CALL: orri_rpc_late(u); break;
     case ORRI_IS_CARRIED: case ORRI_IS_PROPOSAL: case ORRI_IS_READ: orri_carry_late(u); break;
-    case ORRI_IS_TIMER: case ORRI_IS_SAVE: orri_wait_tell(u, 0, orr_borrow(NULL, 0)); break;
+    case ORRI_IS_TIMER: case ORRI_IS_SAVE: case ORRI_IS_SNAPSHOT: orri_wait_tell(u, 0, orr_borrow(NULL, 0)); break;
     }
 }
 
@@ -67,6 +67,7 @@ static void detach(struct orri_under_way *u) {
     orri_heap_unset(&u->node->heap, &u->alarm.timer);
     if (u->peer) orri_rpc_unlink(u);
     if (u->kind == ORRI_IS_SAVE) orri_saved_forget(u);
+    if (u->kind == ORRI_IS_SNAPSHOT) orri_snapshot_forget(u);
     orr_drop(u->body);
     u->body = orr_borrow(NULL, 0);
 }

@@ -508,6 +508,21 @@ static bool wants_mark(const struct orr_storage *s) {
     return s->wal.marks > 0 || orri_segments_oldest(s) > s->segments.oldest_stated;
 }
 
+/* The stores find no place, for segments that nobody needs any more come back only once a durable batch has said so:
+ * theirs can't, so one without stores does. The reserve is there for it. */
+static void write_mark(struct orr_storage *s) {
+    struct plan none = { .body = marks_size(s), .heads = marks_size(s) };
+    struct orri_segment *last = orri_segment_last(s);
+    uint64_t need = ORRI_WAL_HEAD + none.body, want = s->segments.want;
+    if (need <= last->size - last->used) {
+        write_batch(s, &none, last, false);
+        return;
+    }
+    struct orri_segment *spare = orri_segments_spare(s, need + ORRI_WAL_PAGE + groups_size(s), true);
+    if (spare) write_batch(s, &none, spare, true);
+    else s->segments.want = want;
+}
+
 static void write_next(struct orr_storage *s) {
     struct plan plan;
     for (;;) {
@@ -527,6 +542,7 @@ static void write_next(struct orr_storage *s) {
         need += ORRI_WAL_PAGE + groups_size(s);
         struct orri_segment *spare = orri_segments_spare(s, need, !plan.data);
         if (spare) write_batch(s, &plan, spare, true);
+        else if (!s->segments.no_room && wants_mark(s)) write_mark(s);
         if (spare || !s->segments.no_room || !refuse(s, &plan, !plan.data)) return;
     }
 }

@@ -91,7 +91,7 @@ local function hold(sim, temporary, key, normal, value, put)
   end
   local token = temporary or "now"
   for i, entry in ipairs(held) do if entry.token == token then table.remove(held, i) break end end
-  held[#held + 1] = { value = value, token = token }
+  held[#held + 1] = { value = value, token = token, since = sim.core:now() / ns }
   put_last(held)
   if temporary then temporary[#temporary + 1] = function() release(held, token) end end
 end

@@ -4,9 +4,11 @@
 -- and results are copied on their way in and out; the state is where only they reach it.
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
+local follow = require "orrery.follow"
 local kv = require "orrery.kv"
 local later = require "orrery.later"
 local options = require "orrery.options"
+local why = require "orrery.why"
 
 local group = {}
 
@@ -137,6 +139,8 @@ local function check_op(op, what)
   if type(op) ~= "table" then error(("%s: 'op' must be a table (got %s)"):format(what, options.got(op)), 4) end
 end
 
+local function same(...) return ... end       -- what it is given was not called last: levels count up to the script
+
 -- The methods of a group whose machine is the script's.
 local function script_methods(self, api, name, handle)
   local core = self.host.groups
@@ -155,6 +159,8 @@ local function script_methods(self, api, name, handle)
     if type(q) == "function" then check_pure(self, q, "the function", name .. ":peek", 3) end
     return core.peek(handle, true, q)
   end
+
+  function api.changes(from) return same(follow.changes(self, name, handle, from)) end
 end
 
 -- What comes by itself: f(status) as a task of its own.
@@ -191,11 +197,19 @@ local function new_group(self, name, handle, machine)
     resp = machine and function() return { service = "resp", group = name } end,
     status = function() return self.host.status(handle) end,
   }
+  function api.why(n)
+    n = why.check(n, name .. ":why", 2)
+    local causes, message, code = self.host.groups.causes(handle, n + 1)
+    if not causes then return nil, message, code end
+    return why.new(self.own.id, n, causes, 0)
+  end
+  function api.snapshot() return self.host.groups.snapshot(handle) end
   function api.on(event, f) return subscribe(self, api, name, handle, event, f) end
   if machine then
     kv.methods(api, self.host.groups, name, function(verb, bytes, timeout)
       return self.host.groups[verb](handle, false, timeout or self.plan.cluster.timing.call, bytes)
     end)
+    function api.watch(prefix, opts) return same(follow.watch(self, name, handle, prefix, opts)) end
   else
     script_methods(self, api, name, handle)
   end

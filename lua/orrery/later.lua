@@ -17,7 +17,8 @@ later.sim = set_of [[seek back branch eval when mutate replay rot misdirect free
   watch plot diagram history assert_linearizable assert_converges rto]]
 later.handle = set_of [[eval on close why]]
 later.started = set_of [[eval why]]
-later.group = set_of [[why members reconfigure transfer snapshot changes watch]]
+later.group = set_of [[members reconfigure transfer]]
+later.handle_group = set_of [[members reconfigure transfer changes watch]]
 
 -- Raises: WHAT.KEY isn't there yet, or was never.
 function later.refuse(what, key, set, known, level)

@@ -3,6 +3,7 @@
 -- A host says how to wait: { wait(done, T), timeout }. What it asks for is an object of bindings/orrb_ask.c.
 local later = require "orrery.later"
 local options = require "orrery.options"
+local why = require "orrery.why"
 
 local reach = {}
 local ns = 1000000000
@@ -43,7 +44,8 @@ end
 
 local function same(...) return ... end       -- what it is given was not called last: levels count up to the user
 
--- The group `name` of node `id`. host: and submit(verb, name, T, value), peek(name, value), group_status(name).
+-- The group `name` of node `id`. host: and submit(verb, name, T, value), peek(name, value), group_status(name),
+-- causes(name, n); maybe now(), the time that people see, and hint(id), what is known of the way there.
 function reach.group(host, id, name)
   local api = {}
   local function submit(verb, value, opts, spec)
@@ -58,10 +60,21 @@ function reach.group(host, id, name)
     check_value(q, name .. ":peek", "question", 2)
     return settle(("%s: %s:peek"):format(id, name), host.peek(name, q))
   end
+  function api.snapshot()
+    local T = 60                        -- the others are waited for: half a minute at most
+    local what = ("%s: %s:snapshot"):format(id, name)
+    return reach.settle(host, what, T, host.submit("snapshot", name, reach.in_ns(T), {}))
+  end
   function api.status()
     local now = host.group_status(name)
     if now then return now end
     return nil, ("group:status: %s bears no replica of %s now"):format(id, name), "unavailable"
+  end
+  function api.why(n)
+    n = why.check(n, name .. ":why", 2)
+    local causes, now, code = host.causes(name, n + 1)
+    if not causes then return nil, ("%s: %s:why: no replica is here now"):format(id, name), code end
+    return why.new(id, n, causes, host.now and host.now() - now or 0, host.hint)
   end
   local object
   local methods = { name = name, title = ("orrery.group(%s at %s)"):format(name, id) }
@@ -73,7 +86,7 @@ function reach.group(host, id, name)
       return f(...)
     end
   end
-  object = later.guard("group " .. name, methods, later.group, ":")
+  object = later.guard("group " .. name, methods, later.handle_group, ":")
   return object
 end
 

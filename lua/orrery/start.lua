@@ -234,6 +234,11 @@ local function new(value, id, live, timeout)
         return live:peek(...)
       end,
       group_status = function(name) return self:status().groups[name] end,
+      causes = function(...)
+        local message, code = ended(self)
+        if message then return nil, message, code end
+        return live:causes(...)
+      end,
     },
   }
   for _, other in ipairs(cluster.ids(value)) do

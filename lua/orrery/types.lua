@@ -458,6 +458,7 @@ function Started:cast(name, ...) end
 function Started:reload(path) end
 
 ---A group with a machine in Lua: propose, read and peek (of a table, for `query`), status.
+---A group with a machine in Lua: propose, read and peek (of a table, for `query`), status, snapshot, why.
 ---
 ---    a:group("counter"):propose { by = 5 }              --> 5
 ---@param name string
@@ -1098,6 +1099,33 @@ function help(topic) end
 ---@field version? integer              only where it is the key's version; else nil, message, "conflict"
 ---@field timeout? seconds              the cluster's `timing.call` by default
 
+---One cause. `kind`: "start"; "silence" (of the leader, or of any); "prevote" and "vote" (it stood, and how the others
+---answered); "won"; "leader" (it heard from the term's leader); "term" (it heard of a later one); "voted"; "alone" (it
+---led, and heard from no majority); "asked_to_lead", "hands_over"; "mute" (it takes no part any more).
+---@class orrery.Cause
+---@field kind string
+---@field id string                     the node
+---@field at seconds                    by the node's clock, from outside by the simulation's
+---@field last seconds                  the last time, where it was the same several times in a row
+---@field count integer                 how often
+---@field term integer                  that it speaks of
+---@field peer? string                  of whom
+---@field waited? seconds               how long nothing was heard
+---@field status? string                why it is mute
+---@field ballots? table<string, "yes"|"no"|"silent">
+---@field text string
+
+---@class orrery.Causes: orrery.Cause[]
+
+---@class orrery.WatchOptions
+---@field from? integer                 the first version that is wanted: by default from now on
+
+---@class orrery.Change
+---@field kind "set"|"del"|"expire"|"gap"
+---@field version integer               of a gap: what was left out is not above it
+---@field key? string                   none in a gap
+---@field value? any                    of a set
+
 ---Replicas of a state machine. Methods that wait are called from tasks.
 ---@class orrery.Group
 ---@field name string
@@ -1158,6 +1186,25 @@ function Group:add(key, n) end
 ---@return string? code
 function Group:scan(from, to) end
 
+---An iterator that waits: the changes of keys that begin with `prefix`, in order, as they are applied here. `version`
+---is the index in the log: changes of one entry have the same. A gap means that something was left out: all that was
+---known is void, the present values follow, each once, as "set", and then changes again; no order is kept among keys
+---there. It comes where `from` is no longer kept (so `from = 0` gives what there is, and then what changes), to a
+---reader that is too slow, when all keys are removed at once (FLUSHALL), and when a snapshot of the leader's replaces
+---the state. What is kept: the last MiB of keys and values, from the first watch of the group on. A new time to live is
+---a "set" of the same value; an "expire" comes when the key is removed, maybe later than it was last seen. Machine
+---"kv", where a replica is here.
+---
+---    for change in assert(kv:watch "user:") do
+---      node.log:info(change.kind, change.key, change.value)
+---    end
+---@param prefix string                 "" for all keys
+---@param options? orrery.WatchOptions
+---@return fun(): orrery.Change? each
+---@return string? message
+---@return string? code                 "unavailable": no replica is here
+function Group:watch(prefix, options) end
+
 ---Runs `f` as a task whenever this replica's role, term or leader changed, it has taken a snapshot, or went over to
 ---other code (when the group did, when it read so in its log).
 ---
@@ -1192,6 +1239,44 @@ function Group:read(question, options) end
 ---@param question? table|fun(state: table, at: orrery.At): any
 ---@return any ...
 function Group:peek(question) end
+
+---Why this replica's role, term and leader are what they are: the last causes, the oldest first. As text it is a line
+---for each. From outside, too; in a simulation it knows of links that are cut.
+---
+---    print(counter:why())
+---@param n? integer                    10 by default, 32 at most
+---@return orrery.Causes? causes
+---@return string? message
+---@return string? code                 "unavailable": no replica is here
+function Group:why(n) end
+
+---Waits. Takes a snapshot of the state here, although none is due, and gives its index once it is on the disk: it holds
+---all that was applied here when it was asked for. It gets its name when a majority is known to have the same state, or
+---half a minute later. From outside, too.
+---
+---    local index, message, code = counter:snapshot()
+---@async
+---@return integer? index
+---@return string? message
+---@return string? code                 "unavailable": no replica is here, or a snapshot is being loaded; "full"
+function Group:snapshot() end
+
+---An iterator that waits: each op that is applied here, in order, once, with what `apply` returned, `nil, message,
+---code` too. Ops of one entry of the log have the same index. Where something was left out it gives `index, "gap"`: all
+---ops through that index that it has not given are lost to it, and in the state that `peek` shows (`at.index` says how
+---far that goes). So it is at the beginning, where `from` is no longer kept; for a reader that is too slow; and when a
+---snapshot of the leader's replaces the state. A group is followed from the first call on: from then on the last MiB of
+---ops and results is kept, at least the last op. Ops that the log gives again after a start are given again. It ends
+---when it is closed, as the loop does when it is left. Of a group with `apply`, where a replica is here.
+---
+---    for index, op, n in assert(counter:changes()) do
+---      if op ~= "gap" then node.log:info(index, "adds", op.by, "makes", n) end
+---    end
+---@param from? integer                 the first index that is wanted: by default from now on
+---@return fun(): integer?, table|"gap", ... each
+---@return string? message
+---@return string? code                 "unavailable": no replica is here
+function Group:changes(from) end
 
 ---What answers Redis clients with this group, for node:listen. Of a group with machine = "kv".
 ---

@@ -107,3 +107,68 @@ describe("a snapshot of a script's machine", function()
     assert.matches("node:replicate g: 'snapshot' and 'restore' come together", message, 1, true)
   end)
 end)
+
+describe("g:snapshot", function()
+  local script = machine_of("{}", "s[op[2]] = op[3] return true", "return s[q[2]]", "") .. [[
+    local kv = node:replicate("kv", { machine = "kv", on = { "a", "b" } })
+    node:on("snapshot", function() return g:snapshot() end)
+    node:on("of_kv", function() return kv:snapshot() end)
+    node.state.taken = 0
+    g:on("snapshot", function() node.state.taken = node.state.taken + 1 end)
+    node:spawn(function() node:sleep(0.3) node.state.first = { g:snapshot() } end)]]
+
+  it("takes one that a replica begins with, and none where nothing was added", function()
+    local path = cluster_of("asked", script)
+    for seed = 1, 5 do
+      local sim <close> = orrery.sim(path, { seed = seed })
+      assert(sim:run_until("leader", 5))
+      for i = 1, 5 do assert.is_true(sim:call("a", "put", "k" .. i, i)) end
+      local before = sim.nodes.b:group("g"):status().applied
+      local index = assert(sim:call("b", "snapshot"))
+      assert.is_true(index >= before)
+      assert.equal(index, sim:call("b", "snapshot"))
+      assert.equal(index, sim.nodes.b:group("g"):snapshot())
+      sim:run(3)
+      assert.is_true(sim.nodes.b.state.taken >= 1)
+      assert.is_true(sim.nodes.b.state.first[1] > 0)
+      assert.is_true(sim.nodes.c:group("g"):snapshot() >= index)
+      sim:kill "b"
+      sim:restart "b"
+      sim:run(2)
+      assert.equal(5, sim:call("b", "get", "k5"))
+      assert.is_true(noted(sim, "b info group g: loaded the snapshot at " .. index))
+      assert.is_true(sim:call("a", "of_kv") > 0)
+      assert.is_true(sim.nodes.b:group("kv"):snapshot() > 0)
+      local _, message, code = sim:call("c", "of_kv")
+      assert.same({ "kv: snapshot: c has no replica", "unavailable" }, { message, code })
+      assert(sim:check())
+    end
+  end)
+
+  it("waits half a minute for the others' word, no longer; one that is under way is followed by another", function()
+    local path = cluster_of("alone", script)
+    local sim <close> = orrery.sim(path)
+    assert(sim:run_until("leader", 5))
+    sim:run(3)
+    sim:call("a", "put", "k", 1)
+    sim:kill { "b", "c" }
+    local at = sim:now()
+    assert.is_true(sim.nodes.a:group("g"):snapshot() > 0)
+    assert.is_true(sim:now() - at > 20 and sim:now() - at < 35)
+  end)
+
+  it("says what the disk says", function()
+    local path = cluster_of("full", script)
+    local sim <close> = orrery.sim(path)
+    assert(sim:run_until("leader", 5))
+    sim:run(3)
+    sim:call("a", "put", "k", ("x"):rep(20000))
+    sim:between(sim:now() + 0.1, sim:now() + 5):fill_disk("b", 0)
+    sim:run(0.2)
+    local index, message, code = sim.nodes.b:group("g"):snapshot()
+    assert.same({ nil, "full" }, { index, code })
+    assert.matches("b: g:snapshot: no room on the disk", message, 1, true)
+    sim:run(10)
+    assert.is_true(sim.nodes.b:group("g"):snapshot() > 0)
+  end)
+end)

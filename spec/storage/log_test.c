@@ -733,6 +733,25 @@ static void test_a_snapshot_from_a_peer(void **state) {
     done(f);
 }
 
+/* It makes all that was there void. The batch behind it fills the next segment, and can't say yet that the one before
+ * is to be had again; the one after that has no place until somebody says so. */
+static void test_a_snapshot_from_a_peer_and_much_behind_it(void **state) {
+    (void)state;
+    draw();
+    uint64_t checksum = orri_hash64(picture, sizeof picture, 0);
+    struct fixture *f = fixture(0);
+    assert_int_equal(store(f, 1, "s", 1, 4, ORR_ENTRY_DATA, 9000, false), 0);
+    run(f, 20 * ORR_MS);
+    give_part(f, checksum, 0, sizeof picture, true);
+    uint64_t first = f->id + 1;
+    assert_int_equal(store(f, 1, NULL, 51, 6, ORR_ENTRY_DATA, 10000, false), 0);
+    for (unsigned i = 0; i < 6; i++)
+        assert_int_equal(store(f, 1, NULL, 57 + 2 * i, 2, ORR_ENTRY_DATA, 9000, false), 0);
+    run(f, 500 * ORR_MS);
+    for (uint64_t id = first; id <= f->id; id++) assert_int_equal(status_of(f, ORR_TAKE_STORED, id), 0);
+    done(f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_bytes_of_the_log),
@@ -750,6 +769,7 @@ int main(void) {
         cmocka_unit_test(test_the_newest_snapshot_cut),
         cmocka_unit_test(test_the_newest_snapshot_emptied),
         cmocka_unit_test(test_a_snapshot_from_a_peer),
+        cmocka_unit_test(test_a_snapshot_from_a_peer_and_much_behind_it),
     };
     return cmocka_run_group_tests_name("storage", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
  *   raft_store.c      stores, what is durable, commits to apply, fetches for them
  *   raft_ailing.c     a disk that is full or sick: others should lead
  *   raft_log.c        the window of entries in memory, the terms of all the others
+ *   raft_why.c        what led to it all, for people
  *   raft_config.c     members;  raft_time.c  log time;  raft_quorum.c  majorities;  raft_check.c  invariants
  *   raft_codec.c      messages as bytes;  raft_order.c  the table for the driver
  *
@@ -28,7 +29,8 @@ enum {
     ORRI_RAFT_STORES_MAX = 64,      /* stores under way */
     ORRI_RAFT_READS_MAX = 1024,     /* reads that wait */
     ORRI_RAFT_BURST = 8,            /* appends to one peer in one ready */
-    ORRI_RAFT_QUEUE_PER_PEER = 11   /* one message of each type */
+    ORRI_RAFT_QUEUE_PER_PEER = 11,  /* one message of each type */
+    ORRI_RAFT_CAUSES = 32           /* that are remembered */
 };
 
 /* -- raft_quorum.c: pure ----------------------------------------------------------------------------------------- */
@@ -227,6 +229,9 @@ struct orr_raft {
     enum orr_role told_role;
     orr_term told_term;
     orr_id told_leader;
+    struct orr_cause causes[ORRI_RAFT_CAUSES];      /* the last ones; cause i is at [i % ORRI_RAFT_CAUSES] */
+    uint64_t n_causes;
+    unsigned n_kept;                /* of them */
     uint64_t checks;
 };
 
@@ -315,6 +320,13 @@ int orri_raft_on_snapshot_reply(struct orr_raft *r, struct orri_raft_peer *p, co
 void orri_raft_make_stores(struct orr_raft *r);
 void orri_raft_cut(struct orr_raft *r, orr_index from);
 void orri_raft_make_commits(struct orr_raft *r);
+
+/* raft_why.c */
+struct orr_cause *orri_raft_note(struct orr_raft *r, enum orr_cause_kind kind, orr_term term, orr_id peer);
+void orri_raft_note_waited(struct orr_raft *r, enum orr_cause_kind kind, orr_id peer, orr_time since);
+void orri_raft_note_asked(struct orr_raft *r, enum orr_raft_type type, orr_term term);
+void orri_raft_note_ballots(struct orr_raft *r);            /* the voters that were asked say this, so far */
+void orri_raft_note_voted(struct orr_raft *r, orr_id peer);
 
 /* raft_config.c */
 struct orri_raft_members {

@@ -195,6 +195,7 @@ static int start(struct orr_raft *r, const struct orr_boot *boot) {
     r->heard = r->now;
     r->timeout = orri_rng_between(&r->rng, r->cfg.order.election, 2 * r->cfg.order.election);
     r->told_term = r->term;
+    orri_raft_note(r, ORR_CAUSE_START, r->term, ORR_NOBODY);
     return 0;
 }
 
@@ -380,7 +381,10 @@ int orr_raft_tick(struct orr_raft *r, orr_time now) {
     orri_raft_begin(r, now);
     if (r->mute) return orri_raft_end(r, 0);
     if (r->role == ORR_LEADER) orri_raft_leader_tick(r);
-    else if (r->now >= orri_raft_election_at(r)) orri_raft_stand(r, r->cfg.pre_vote, false);
+    else if (r->now >= orri_raft_election_at(r)) {
+        if (r->role == ORR_FOLLOWER) orri_raft_note_waited(r, ORR_CAUSE_SILENCE, r->leader, r->heard);
+        orri_raft_stand(r, r->cfg.pre_vote, false);
+    }
     orri_raft_reads_tick(r);
     return orri_raft_end(r, 0);
 }
@@ -389,6 +393,7 @@ int orr_raft_tick(struct orr_raft *r, orr_time now) {
 void orri_raft_mute(struct orr_raft *r, int why) {
     if (!r->mute) {
         r->error = why;
+        orri_raft_note(r, ORR_CAUSE_MUTE, r->term, ORR_NOBODY)->status = why;
         orri_raft_become_follower(r, r->term, ORR_NOBODY);
         orri_raft_clear_queue(r);
         orri_raft_reads_fail(r);
@@ -488,8 +493,10 @@ static int dispatch(struct orr_raft *r, struct orri_raft_peer *p, const struct o
     case ORR_RAFT_READ: orri_raft_on_read(r, m); break;
     case ORR_RAFT_READ_REPLY: orri_raft_on_read_reply(r, m); break;
     case ORR_RAFT_TIMEOUT_NOW:
-        if (m->from == r->leader && orri_raft_is_voter(r) && !orri_raft_decline(r, m->from))
+        if (m->from == r->leader && orri_raft_is_voter(r) && !orri_raft_decline(r, m->from)) {
+            orri_raft_note(r, ORR_CAUSE_ASKED_TO_LEAD, r->term, m->from);
             orri_raft_stand(r, false, true);
+        }
         break;
     }
     return 0;
@@ -502,6 +509,7 @@ static int receive(struct orr_raft *r, struct orri_raft_peer *p, const struct or
     if (talks) return dispatch(r, p, m);
     if (m->term > r->term) {
         if (m->type == ORR_RAFT_VOTE && !m->forced && r->cfg.check_quorum && orri_raft_sticky(r)) return 0;
+        orri_raft_note(r, names_leader(m) ? ORR_CAUSE_LEADER : ORR_CAUSE_TERM, m->term, m->from);
         orri_raft_become_follower(r, m->term, names_leader(m) ? m->from : ORR_NOBODY);
     }
     if (m->term < r->term) {

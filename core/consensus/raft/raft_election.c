@@ -65,6 +65,7 @@ void orri_raft_become_follower(struct orr_raft *r, orr_term term, orr_id leader)
 }
 
 static void become_leader(struct orr_raft *r) {
+    orri_raft_note(r, ORR_CAUSE_WON, r->term, ORR_NOBODY);
     ORR_ASSERT(r->role == ORR_CANDIDATE && r->vote_stored == r->cfg.order.self && r->term_stored == r->term);
     become(r, ORR_LEADER, r->cfg.order.self);
     orri_raft_lead(r);
@@ -88,6 +89,7 @@ static enum orri_verdict count(const struct orr_raft *r) {
 }
 
 static void ask(struct orr_raft *r, enum orr_raft_type type, orr_term term) {
+    orri_raft_note_asked(r, type, term);
     for (size_t i = 0; i < r->n_peers; i++) {
         struct orri_raft_peer *p = &r->peers[i];
         p->ballot = ORRI_SILENT;
@@ -136,7 +138,10 @@ void orri_raft_own_vote_stored(struct orr_raft *r) {
 int orr_raft_campaign(struct orr_raft *r, orr_time now) {
     if (r->mute || !orri_raft_is_voter(r)) return ORR_EDENIED;
     orri_raft_begin(r, now);
-    if (r->role != ORR_LEADER) orri_raft_stand(r, false, true);
+    if (r->role != ORR_LEADER) {
+        orri_raft_note(r, ORR_CAUSE_ASKED_TO_LEAD, r->term, ORR_NOBODY);
+        orri_raft_stand(r, false, true);
+    }
     return orri_raft_end(r, 0);
 }
 
@@ -158,6 +163,7 @@ void orri_raft_on_prevote_reply(struct orr_raft *r, struct orri_raft_peer *p, co
     if (r->role == ORR_LEADER && !m->granted) orri_raft_declined(r, p);
     if (r->role != ORR_PRECANDIDATE || m->term > r->term + 1 || (m->granted && m->term != r->term + 1)) return;
     p->ballot = m->granted ? ORRI_YES : ORRI_NO;
+    orri_raft_note_ballots(r);
     if (count(r) == ORRI_WON) stand_for_vote(r);
 }
 
@@ -166,7 +172,10 @@ void orri_raft_on_vote(struct orr_raft *r, const struct orr_raft_msg *m) {
     bool free = r->vote == m->from || (r->vote == ORR_NOBODY && r->leader == ORR_NOBODY);
     reply.granted = m->term == r->term && free && up_to_date(r, m);
     if (reply.granted) {
-        if (r->vote != m->from) r->dirty = true;
+        if (r->vote != m->from) {
+            r->dirty = true;
+            orri_raft_note_voted(r, m->from);
+        }
         r->vote = m->from;
         r->heard = r->now;
         reply.time = r->time.anchored ? orri_raft_time_guess(&r->time, r->now) : 0;
@@ -178,6 +187,7 @@ void orri_raft_on_vote_reply(struct orr_raft *r, struct orri_raft_peer *p, const
     if (m->granted) p->told = orri_max(p->told, m->term);
     if (r->role != ORR_CANDIDATE || r->me->ballot != ORRI_YES) return;     /* before its own vote it asks nobody */
     p->ballot = m->granted ? ORRI_YES : ORRI_NO;
+    orri_raft_note_ballots(r);
     if (m->granted && m->time > r->votes_time) r->votes_time = m->time;
     switch (count(r)) {
     case ORRI_WON: become_leader(r); break;

@@ -8,6 +8,7 @@
 
 void orri_raft_follow(struct orr_raft *r, orr_id leader) {
     bool follows = (r->role == ORR_FOLLOWER || r->role == ORR_LEARNER) && r->leader == leader;
+    if (!follows) orri_raft_note(r, ORR_CAUSE_LEADER, r->term, leader);
     if (!follows) orri_raft_become_follower(r, r->term, leader);
     r->heard = r->now;
 }

@@ -194,6 +194,7 @@ static int full(void *x, orr_time now, bool is_full) { return orr_raft_full(raft
 static int tick(void *x, orr_time now) { return orr_raft_tick(raft(x), now); }
 static orr_time deadline(const void *x) { return orr_raft_deadline(raft(x)); }
 static void status(const void *x, struct orr_order_status *out) { orr_raft_status(raft(x), out); }
+static size_t causes(const void *x, struct orr_cause *out, size_t max) { return orr_raft_causes(raft(x), out, max); }
 static void check(const void *x) { orr_raft_check(raft(x)); }
 
 const struct orr_order_ops orr_raft_order = {
@@ -201,5 +202,5 @@ const struct orr_order_ops orr_raft_order = {
     .propose = propose, .read = read_index, .stored = stored, .part_stored = part_stored, .fetched = fetched,
     .fetched_part = fetched_part, .applied = applied, .compacted = compacted, .greet = greet, .peer_lost = peer_lost,
     .hand_over = hand_over, .disenfranchise = disenfranchise, .full = full, .tick = tick, .deadline = deadline,
-    .ready = ready, .status = status, .check = check, .claims = claims,
+    .ready = ready, .status = status, .causes = causes, .check = check, .claims = claims,
 };

@@ -265,6 +265,7 @@ static struct orri_raft_peer *successor(const struct orr_raft *r) {
 
 static void offer(struct orr_raft *r, const struct orri_raft_peer *p, bool any) {
     r->transfer = p ? p->id : ORR_NOBODY;
+    if (p) orri_raft_note(r, ORR_CAUSE_HANDS_OVER, r->term, p->id);
     r->transfer_any = any;
     r->transfer_until = r->now + r->cfg.order.election;
     if (p) try_hand_over(r, p);
@@ -306,6 +307,7 @@ void orri_raft_leader_tick(struct orr_raft *r) {
     if (r->now < r->heartbeat_at || r->n_peers == 1) return;
     orr_time heard = (orr_time)orri_raft_reached(r, heard_from);
     if (r->cfg.check_quorum && r->now - heard > r->cfg.order.election) {
+        orri_raft_note_waited(r, ORR_CAUSE_ALONE, ORR_NOBODY, heard);
         orri_raft_become_follower(r, r->term, ORR_NOBODY);
         return;
     }

@@ -146,7 +146,13 @@ ORR_API int orr_group_read(struct orr_group *g, struct orr_wait *w, struct orr_s
  * ORR_EUNAVAILABLE: none here, or it is being restored; else the machine's. */
 ORR_API int orr_group_query(struct orr_group *g, const struct orr_at *at, struct orr_slice question,
                             struct orr_sink *sink);
-ORR_API bool orr_group_here(const struct orr_group *g, struct orr_at *at);     /* applied so far; false: no replica */
+/* Takes a snapshot of the state here, although none is due. done: status 0, and w->at: one is on the disk that holds
+ * all that was applied when it was asked for; it gets its name when a majority is known to have the same state, or half
+ * a minute later. Returned, or told: ORR_EUNAVAILABLE (no replica here, or it is being restored), ORR_ECORRUPT,
+ * ORR_EFULL, what the disk or the machine said; the old one stands. */
+ORR_API int orr_group_snapshot(struct orr_group *g, struct orr_wait *w);
+ORR_API bool orr_group_here(const struct orr_group *g, struct orr_at *at);     /* applied so far; false: no replica, or
+                                                                                * a snapshot is being loaded */
 ORR_API void *orr_group_machine(const struct orr_group *g);                    /* the machine's object here, or NULL */
 ORR_API const struct orr_machine_ops *orr_group_machine_ops(const struct orr_group *g);
 ORR_API const char *orr_group_name(const struct orr_group *g);

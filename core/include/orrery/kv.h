@@ -70,7 +70,10 @@ enum orr_kv_code {
     ORR_KV_KEYS = 73,       /* pattern [array of keys]; takes as long as there are keys: SCAN is for large tables */
     ORR_KV_RANDOM = 74,     /* [a key or nil] */
     ORR_KV_VERSION = 75,    /* key [version] */
-    ORR_KV_UNSEEDED = 76    /* [nil when the table has its seed; else 8 secret bytes of this process for ORR_KV_SEED] */
+    ORR_KV_UNSEEDED = 76,   /* [nil when the table has its seed; else 8 secret bytes of this process for ORR_KV_SEED] */
+    ORR_KV_LIST = 77        /* prefix; a: position, b: bytes [array: the next position, 0 at the end; array of key,
+                             * value, version, ...]. Keys that begin so, from this position on, until there are so many
+                             * bytes of them, or many were looked at. For the replica at hand: see orr_kv_observe */
 };
 
 enum orr_kv_flag {
@@ -90,6 +93,29 @@ struct orr_kv_call {
 ORR_API size_t orr_kv_size(const struct orr_kv_call *call);
 /* The size written, or 0 when `cap` is too small. */
 ORR_API size_t orr_kv_encode(void *at, size_t cap, const struct orr_kv_call *call);
+
+/* -- Who watches a machine -----------------------------------------------------------------------------------------
+ * One observer is told every change while it is applied, in order. It copies what it wants, and calls nothing of the
+ * machine or the node.
+ *
+ * A key's position stays what it is until `replaced`. So who wants what is there now, and then the changes, asks
+ * ORR_KV_LIST from position 0 on, piece by piece, while ops go on being applied: a change of a key whose position the
+ * last piece has not passed is in the pieces to come, any other one counts. */
+enum orr_kv_change_kind { ORR_KV_CHANGE_SET, ORR_KV_CHANGE_DEL, ORR_KV_CHANGE_EXPIRE };
+struct orr_kv_change {
+    enum orr_kv_change_kind kind;
+    orr_index version;
+    uint64_t position;
+    struct orr_slice key, value;    /* borrowed; value: of SET */
+};
+struct orr_kv_observer {
+    void (*changed)(struct orr_kv_observer *o, const struct orr_kv_change *change);
+    /* All keys went, by an op of this version (ORR_KV_FLUSH); or, 0, because a snapshot is about to be loaded. */
+    void (*replaced)(struct orr_kv_observer *o, orr_index version);
+};
+/* machine: one that orr_kv_machine created (orr_group_machine gives it). o: borrowed for its life, or until another
+ * one, or NULL, takes its place. */
+ORR_API void orr_kv_observe(void *machine, struct orr_kv_observer *o);
 
 #ifdef __cplusplus
 }

@@ -114,6 +114,8 @@ ORR_API struct orr_group *orr_node_group(struct orr_node *node, const char *name
 ORR_API struct orr_group *orr_node_group_at(struct orr_node *node, size_t i, const char **name);
 /* False where this node has no replica. */
 ORR_API bool orr_group_status(const struct orr_group *g, struct orr_order_status *out);
+/* Why it is so: the last causes, at most `max`, the oldest first; 0 where no replica is here. */
+ORR_API size_t orr_group_causes(const struct orr_group *g, struct orr_cause *out, size_t max);
 ORR_API const char *orr_group_leader(const struct orr_group *g); /* name of the leader as this node knows it, or NULL */
 ORR_API uint64_t orr_group_digest(const struct orr_group *g);         /* of the state here, at applied */
 /* Is the state here not what a majority has at the same index, or does no majority have the same? Then requests are

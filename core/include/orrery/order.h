@@ -132,6 +132,38 @@ struct orr_order_status {
     bool ailing;                    /* its disk is full, or takes longer than `stall`: it would rather not lead */
 };
 
+/* -- Why it is as it is -------------------------------------------------------------------------------------------- */
+/* What led to a change of role, term or leader; for people, and of no consequence. */
+enum orr_cause_kind {
+    ORR_CAUSE_START,                /* begun, with the term that the disk has */
+    ORR_CAUSE_SILENCE,              /* heard nothing for `waited` from `peer`, its leader, or from any (ORR_NOBODY) */
+    ORR_CAUSE_PREVOTE,              /* asked the voters whether they would vote for it in `term`, which it does not
+                                     * enter for that */
+    ORR_CAUSE_VOTE,                 /* entered `term` and asked the voters for their votes */
+    ORR_CAUSE_WON,                  /* leads `term` */
+    ORR_CAUSE_LEADER,               /* heard from `peer`, which leads `term` */
+    ORR_CAUSE_TERM,                 /* `peer` spoke of `term`, a later one */
+    ORR_CAUSE_VOTED,                /* voted for `peer` in `term` */
+    ORR_CAUSE_ALONE,                /* led, and heard from no majority for `waited` */
+    ORR_CAUSE_ASKED_TO_LEAD,        /* by `peer`, its leader; ORR_NOBODY: by an operator */
+    ORR_CAUSE_HANDS_OVER,           /* led, and asked `peer` to lead */
+    ORR_CAUSE_MUTE                  /* takes no part any more: `status` */
+};
+enum orr_ballot { ORR_BALLOT_SILENT, ORR_BALLOT_YES, ORR_BALLOT_NO };
+enum { ORR_CAUSE_VOTERS = 7 };
+struct orr_cause {
+    enum orr_cause_kind kind;
+    orr_time at, last;              /* monotonic: when; and when the last of several that were the same */
+    uint32_t count;                 /* how many of them, 1 at least */
+    orr_term term;
+    orr_id peer;
+    orr_time waited;
+    int status;
+    unsigned n_voters;              /* that were asked, of them those that fit in here */
+    orr_id voters[ORR_CAUSE_VOTERS];
+    enum orr_ballot ballots[ORR_CAUSE_VOTERS];
+};
+
 /* What the disk knew at start. Everything is borrowed during new(). */
 struct orr_boot {
     struct orr_slice state;         /* size 0: nothing was ever stored */
@@ -202,6 +234,8 @@ struct orr_order_ops {
     orr_time (*deadline)(const void *x);
     const struct orr_ready *(*ready)(void *x);                  /* NULL: nothing to do */
     void (*status)(const void *x, struct orr_order_status *out);
+    /* The last causes, at most `max`, the oldest first. Optional (NULL). */
+    size_t (*causes)(const void *x, struct orr_cause *out, size_t max);
     void (*check)(const void *x);                               /* asserts every structural invariant */
     /* For oracles: the claims in a frame as values (orrery/trace.h: struct orr_claims); ORR_EINVALID. Pure. */
     int (*claims)(struct orr_slice frame, void *claims);

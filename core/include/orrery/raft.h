@@ -143,6 +143,8 @@ ORR_API int orr_raft_full(struct orr_raft *r, orr_time now, bool full);
 /* -- Outputs ----------------------------------------------------------------------------------------------------- */
 ORR_API const struct orr_raft_ready *orr_raft_ready(struct orr_raft *r);     /* NULL: nothing to do */
 ORR_API orr_time orr_raft_deadline(const struct orr_raft *r);                /* ORR_NEVER: none */
+/* Why role, term and leader are what they are: the last causes, at most `max`, the oldest first. */
+ORR_API size_t orr_raft_causes(const struct orr_raft *r, struct orr_cause *out, size_t max);
 ORR_API void orr_raft_status(const struct orr_raft *r, struct orr_order_status *out);
 ORR_API void orr_raft_check(const struct orr_raft *r);
 

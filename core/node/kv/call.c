@@ -59,7 +59,7 @@ static const struct shape questions[] = {
     [ORR_KV_TYPE - 64] = { 1, 1, 1, 1 },        [ORR_KV_DBSIZE - 64] = { 0, 0, 0, 1 },
     [ORR_KV_SCAN - 64] = { 0, 1, 1, 1 },        [ORR_KV_KEYS - 64] = { 1, 1, 1, 1 },
     [ORR_KV_RANDOM - 64] = { 0, 0, 0, 1 },      [ORR_KV_VERSION - 64] = { 1, 1, 1, 1 },
-    [ORR_KV_UNSEEDED - 64] = { 0, 0, 0, 1 },
+    [ORR_KV_UNSEEDED - 64] = { 0, 0, 0, 1 },    [ORR_KV_LIST - 64] = { 1, 1, 1, 1 },
 };
 
 static const struct shape *shape_of(unsigned code) {

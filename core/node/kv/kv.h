@@ -61,6 +61,7 @@ struct orri_kv {
     struct orr_rng rng;             /* for RANDOMKEY; no part of the state */
     struct orri_kv_image image;
     struct orri_kv_restore restore;
+    struct orr_kv_observer *observer;       /* or NULL */
     uint64_t slots[ORRI_KV_SLOTS];  /* log index of the last removal among the hashes with these top bits */
 };
 

@@ -176,12 +176,48 @@ static int ask_unseeded(struct orri_kv *m, const struct orr_at *at, struct orri_
     return m->seed ? orri_kv_nil(sink) : orri_kv_text(sink, &m->secret, sizeof m->secret);
 }
 
+/* -- Keys by a prefix ---------------------------------------------------------------------------------------------- */
+struct listing {
+    struct filter filter;
+    struct orr_slice prefix;
+    size_t n, bytes;                /* that were found */
+};
+
+/* Those of a chain; told to the sink where there is one. */
+static void list_chain(struct listing *l, const struct orri_kv_entry *e, struct orr_sink *sink) {
+    for (; e; e = e->next) {
+        bool begins = e->key_size >= l->prefix.size && memcmp(e->bytes, l->prefix.at, l->prefix.size) == 0;
+        if (!begins || !passes(&l->filter, e)) continue;
+        l->n++;
+        l->bytes += (size_t)e->key_size + e->value_size;
+        if (!sink) continue;
+        sink->ops->text(sink, e->bytes, e->key_size);
+        sink->ops->text(sink, orri_kv_value(e), e->value_size);
+        sink->ops->integer(sink, (int64_t)e->version);
+    }
+}
+
+static int ask_list(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {
+    uint64_t from = (uint64_t)args->a, to = from, bytes = args->b > 0 ? (uint64_t)args->b : 1;
+    struct listing l = { .filter = { m, orri_kv_ms(at), from, NULL }, .prefix = args->arg[0] };
+    for (unsigned buckets = SCAN_SMALL; buckets > 0 && l.bytes < bytes; buckets--) {
+        list_chain(&l, orri_kv_bucket(m->live, to, &to), NULL);
+        if (to == 0) break;
+    }
+    sink->ops->array(sink, 2);
+    sink->ops->integer(sink, (int64_t)to);
+    sink->ops->array(sink, 3 * l.n);
+    do list_chain(&l, orri_kv_bucket(m->live, from, &from), sink);
+    while (from != to && from != 0);
+    return 0;
+}
+
 static const question_fn questions[] = {
     [ORR_KV_GET - 64] = ask_get,       [ORR_KV_MGET - 64] = ask_mget,     [ORR_KV_SIZE - 64] = ask_size,
     [ORR_KV_RANGE - 64] = ask_range,   [ORR_KV_COUNT - 64] = ask_count,   [ORR_KV_TTL - 64] = ask_ttl,
     [ORR_KV_TYPE - 64] = ask_type,     [ORR_KV_DBSIZE - 64] = ask_dbsize, [ORR_KV_SCAN - 64] = ask_scan,
     [ORR_KV_KEYS - 64] = ask_keys,     [ORR_KV_RANDOM - 64] = ask_random, [ORR_KV_VERSION - 64] = ask_version,
-    [ORR_KV_UNSEEDED - 64] = ask_unseeded,
+    [ORR_KV_UNSEEDED - 64] = ask_unseeded, [ORR_KV_LIST - 64] = ask_list,
 };
 
 int orri_kv_ask(struct orri_kv *m, const struct orr_at *at, struct orri_kv_args *args, struct orr_sink *sink) {

@@ -66,8 +66,23 @@ void orri_kv_look(struct orri_kv *m, const struct orr_at *at, struct orr_slice k
     if (out->link && orri_kv_is_due(m, *out->link, orri_kv_ms(at))) orri_kv_drop(m, at, out);
 }
 
+void orr_kv_observe(void *machine, struct orr_kv_observer *o) {
+    struct orri_kv *m = machine;
+    m->observer = o;
+}
+
+static void tell(struct orri_kv *m, enum orr_kv_change_kind kind, const struct orr_at *at,
+                 const struct orri_kv_entry *e) {
+    struct orr_kv_change change = { .kind = kind, .version = at->index, .position = e->hash };
+    change.key = orr_borrow(e->bytes, e->key_size);
+    if (kind == ORR_KV_CHANGE_SET) change.value = orr_borrow(orri_kv_value(e), e->value_size);
+    m->observer->changed(m->observer, &change);
+}
+
 void orri_kv_drop(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot) {
     struct orri_kv_entry *e = *spot->link;
+    bool due = orri_kv_is_due(m, e, orri_kv_ms(at));
+    if (m->observer) tell(m, due ? ORR_KV_CHANGE_EXPIRE : ORR_KV_CHANGE_DEL, at, e);
     orri_kv_save(m, e);
     m->sum -= e->digest;
     orri_kv_set_slot(m, spot->hash >> (64 - ORRI_KV_SLOT_BITS), at->index);
@@ -99,6 +114,7 @@ void orri_kv_seal(struct orri_kv *m, struct orri_kv_entry *e, uint64_t version) 
 
 void orri_kv_close(struct orri_kv *m, const struct orr_at *at, struct orri_kv_entry *e) {
     orri_kv_seal(m, e, at->index);
+    if (m->observer) tell(m, ORR_KV_CHANGE_SET, at, e);
 }
 
 int orri_kv_store(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spot *spot, struct orr_slice value,
@@ -116,6 +132,7 @@ int orri_kv_store(struct orri_kv *m, const struct orr_at *at, struct orri_kv_spo
 int orri_kv_flush(struct orri_kv *m, const struct orr_at *at) {
     struct orri_kv_table *empty;
     if (orri_kv_table_new(&empty, &m->alloc) < 0) return -ENOMEM;
+    if (m->observer) m->observer->replaced(m->observer, at->index);
     m->live->next = m->dead;
     m->dead = m->live;
     m->live = empty;
