@@ -82,7 +82,8 @@ void orri_node_alarm(struct orr_node *n, struct orri_alarm *a, orr_time at) {
 
 size_t orri_node_payload_max(const struct orr_node *n) {
     size_t batch = n->cfg.op_bytes_max + (64 << 10);            /* a large command alone, and what stands before it */
-    return n->cfg.message_bytes_max > batch ? n->cfg.message_bytes_max : batch;
+    size_t message = n->cfg.message_bytes_max + (1 << 10);      /* likewise */
+    return message > batch ? message : batch;
 }
 
 /* -- Identity ------------------------------------------------------------------------------------------------------ */
