@@ -155,6 +155,14 @@ static int live_shown(lua_State *L) {
     return 1;
 }
 
+/* live:eval(text) -> true, results; or false, why, code */
+static int live_eval(lua_State *L) {
+    struct live *v = check_live(L);
+    size_t size;
+    const char *text = luaL_checklstring(L, 2, &size);
+    return orrb_node_eval(L, v->node, text, size);
+}
+
 /* live:has_group(name) */
 static int live_has_group(lua_State *L) {
     lua_pushboolean(L, orr_node_group(orrb_node_of(check_live(L)->node), luaL_checkstring(L, 2)) != NULL);
@@ -223,7 +231,7 @@ int orrb_open_live(lua_State *L) {
         { "step", live_step },     { "run", live_run },     { "stop", live_stop },
         { "status", live_status }, { "close", live_close }, { "reason", live_reason },
         { "groups", live_groups }, { "shown", live_shown }, { "peer", live_peer },
-        { "has_group", live_has_group }, { "clock", live_clock },
+        { "has_group", live_has_group }, { "eval", live_eval }, { "clock", live_clock },
         { "ask", live_ask },       { "cast", live_cast },   { "submit", live_submit },
         { "peek", live_peek },     { "fd", live_fd },       { "deadline", live_deadline },
         { NULL, NULL },

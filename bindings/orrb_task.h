@@ -54,6 +54,7 @@ struct orrb_tasks {
     struct orrb_task *spare;        /* the free */
     struct orrb_task *newest, *running;
     uint64_t serial, ticket;
+    bool at_once;                   /* what runs now is eval's, which waits for nothing */
     unsigned nested;                /* of the tasks whose variables are being closed, one by another */
     int64_t steps_max;              /* instructions from one wait to the next */
     size_t live;

@@ -222,7 +222,7 @@ local function new_group(self, name, handle, machine, facts)
   return object
 end
 
--- self: the node of node.lua: { host, plan, handles, check_pure }
+-- self: the node of node.lua: { host, plan, handles, groups, check_pure }
 function group.replicate(self, name, spec)
   local what = "node:replicate"
   if type(name) ~= "string" or not name:find "^[a-z][a-z0-9_-]*$" or #name > 32 then
@@ -251,7 +251,9 @@ function group.replicate(self, name, spec)
   end
   local handle = self.host.replicate(name, checked.election, checked.heartbeat, on, machine)
   self.handles[name] = handle
-  return new_group(self, name, handle, checked.machine, facts)
+  local object = new_group(self, name, handle, checked.machine, facts)
+  self.groups[name] = { object = object, lua = not checked.machine }
+  return object
 end
 
 return group

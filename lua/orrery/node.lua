@@ -2,10 +2,11 @@
 --
 -- bindings/orrb_node.c calls boot(host, text), which makes the node, and the function that it returns once the node's
 -- disk is open: that runs the top level, which only declares. host is the C side: new, replicate, listen, log, seed,
--- status, show, save, load, stop, and the tables tasks, rpc, groups, listeners. What is declared is checked here, so a
--- complaint points at the script's line; C turns it into calls of the core. rehearse(text) does all of it on a host
--- that does nothing, to find mistakes before processes are started.
+-- status, show, save, load, stop, and the tables tasks, rpc, groups, listeners, console. What is declared is checked
+-- here, so a complaint points at the script's line; C turns it into calls of the core. rehearse(text) does all of it on
+-- a host that does nothing, to find mistakes before processes are started.
 local cluster = require "orrery.cluster"
+local console = require "orrery.console"
 local core = require "orrery.core"
 local environment = require "orrery.environment"
 local group = require "orrery.group"
@@ -145,6 +146,7 @@ local function new_node(self)
   bound("load", load_saved)
   for name, f in pairs(self.rpc) do method(name, f) end
   for _, name in ipairs { "spawn", "sleep", "after", "every", "channel" } do method(name, self.tasks[name]) end
+  console.watch(self, members)
   method("from", self.host.rpc.from)
   method("left", self.host.tasks.left)
   method("now", self.host.tasks.now)
@@ -184,6 +186,7 @@ local function new_environment(self)
     raft = raft.new, resp = resp.open(),
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,
+    connect = function() error("orrery.connect is for programs outside the nodes", 2) end,
     pack = core.value.pack, unpack = core.value.unpack, hash = core.hash.word, map = core.map.new,
   }, later.orrery)
   env.node = new_node(self)
@@ -228,7 +231,8 @@ end
 local function declare(self)
   local path = cluster.script(self.plan.cluster, self.own)
   local text, limits = self.plan.files[path]:gsub("^#[^\n]*", "", 1), self.plan.cluster.limits
-  local chunk, message = load(text, "@" .. path, "t", new_environment(self))
+  self.env = new_environment(self)
+  local chunk, message = load(text, "@" .. path, "t", self.env)
   if not chunk then error(in_one_line(self, path, message), 0) end
   local ok, result = environment.bounded(chunk, limits.steps, limits.memory)
   if not ok then error(in_one_line(self, path, result), 0) end
@@ -237,7 +241,9 @@ local function declare(self)
 end
 
 function node.boot(host, text)
-  local self = { host = host, plan = plan.read(text), handles = {}, listening = {}, state = {}, loading = true }
+  local self = {
+    host = host, plan = plan.read(text), handles = {}, groups = {}, listening = {}, state = {}, loading = true,
+  }
   local timing = self.plan.cluster.timing
   self.own = cluster.node(self.plan.cluster, self.plan.id)
   self.check_pure = core.pure.check
@@ -248,6 +254,7 @@ function node.boot(host, text)
   }
   configure(self)
   host.show(self.state)
+  console.open(self)
   warn_beyond(self, "at", self.own.at)
   environment.seed(host.seed "script")
   return function() declare(self) end
@@ -260,6 +267,7 @@ function node.idle_host(over)
   local host = room {
     replicate = function() return true end, seed = function() return 1 end,
     tasks = room { spawn = function() return nil, 0 end }, rpc = room {}, groups = room {}, listeners = room {},
+    console = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host
