@@ -137,7 +137,7 @@ static int live_reason(lua_State *L) {
     return 1;
 }
 
-/* live:status() -> { recovered, ready, disenfranchised, disk_full, peers_up, clients, incarnation } */
+/* live:status() -> { recovered, ready, disenfranchised, disk_full, peers_up, clients, visitors, incarnation } */
 static int live_status(lua_State *L) {
     orrb_push_node_status(L, orrb_node_of(check_live(L)->node));
     return 1;

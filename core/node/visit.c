@@ -159,9 +159,10 @@ int orr_visit_open(struct orr_visit *v, const char *address) {
 
 static int send(struct orr_visit *v, enum orri_frame_kind kind, struct orr_slice head, struct orr_slice body) {
     unsigned char start[ORRI_FRAME_HEAD];
-    struct orr_slice parts[] = { orr_borrow(start, sizeof start), head, body };
+    struct orr_slice parts[] = { { 0 }, head, body };
     const struct orri_frame frame = { .kind = kind, .channel = kind == ORRI_FRAME_RPC };
     orri_frame_head(start, &frame, parts + 1, 2);
+    parts[0] = orr_borrow(start, sizeof start);
     return v->w->ops->send(v->w, v->stream, frame.channel, parts, 3);
 }
 

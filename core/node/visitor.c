@@ -59,7 +59,8 @@ static bool welcome(struct orri_link *l, const struct orri_visit_hello *h) {
                          ORRI_PROTOCOL_RPC, ORRI_PROTOCOL_NEWEST);
     } else if (!l->stream->local) {
         orri_link_refuse(l, ORRI_REFUSED_REMOTE,
-                         "%s takes visitors from its own machine alone: this version of Orrery has no TLS", n->name);
+                         "%s takes visitors at a loopback address alone, as 127.0.0.1: this version has no TLS",
+                         n->name);
     } else if (h->cluster[0] && strcmp(h->cluster, n->cluster) != 0) {
         orri_link_refuse(l, ORRI_REFUSED_CLUSTER, "%s is of cluster %s, not %s", n->name, n->cluster, h->cluster);
     } else if (n->n_visitors >= n->cfg.visitors_max) {

@@ -1037,7 +1037,7 @@ function Sim:step_clock(node, T) end
 function Sim:drift(node, ppm) end
 
 ---state ("up", "down", "paused"), why (it ended by itself), groups (by name), and while it is up: recovered, ready,
----disenfranchised, disk_full, peers_up, clients, incarnation.
+---disenfranchised, disk_full, peers_up, clients, visitors, incarnation.
 ---@class orrery.NodeStatus
 ---@field state "up"|"down"|"paused"
 ---@field groups table<string, orrery.GroupStatus>
@@ -1395,7 +1395,8 @@ function node:cast(to, name, ...) end
 ---@return orrery.Gather gather
 function node:scatter(to, name, ...) end
 
----Who asked the present task, proven by its connection; nil in one that nobody asked.
+---Who asked the present task, proven by its connection; nil in one that nobody asked, "(visitor)" for a program outside
+---the cluster (orrery.connect).
 ---
 ---    node:on("who", function() return node:from() end)
 ---@return string? id

@@ -67,9 +67,10 @@ static void speak(struct rig *r) {
     if (r->in.size < 2) return;
     unsigned kind = r->in.at[0] % ORRI_FRAME_KINDS;
     size_t size = r->in.at[1] < r->in.size - 2 ? r->in.at[1] : r->in.size - 2;
-    struct orr_slice parts[] = { orr_borrow(head, sizeof head), orr_part_of(r->in, 2, size) };
+    struct orr_slice parts[] = { { 0 }, orr_part_of(r->in, 2, size) };
     struct orri_frame f = { .kind = (enum orri_frame_kind)kind, .group = r->in.at[0] >= 128 };
     if (kind) orri_frame_head(head, &f, parts + 1, 1);
+    parts[0] = orr_borrow(head, sizeof head);
     (void)r->w->ops->send(r->w, r->stream, 0, parts + !kind, 1 + (kind != 0));
     r->in = orr_part_of(r->in, 2 + size, r->in.size - 2 - size);
 }

@@ -135,6 +135,7 @@ describe("orrery.connect", function()
     local a <close> = connect "a"
     local status = a:status()
     assert.same({ "up", true, true, 2 }, { status.state, status.ready, status.recovered, status.peers_up })
+    assert.equal(1, status.visitors)
     assert.is_table(status.groups.sum)
     assert.same("(function)", a.state.f)
     assert.same("(cycle)", a.state.loop)

@@ -320,7 +320,7 @@ static void from_beyond_the_machine_nobody_is_let_in(void **state) {
     begin(1);
     struct orr_visit_status s = come(guest(NULL), host(0)->at);
     assert_true(s.state == ORR_VISIT_CLOSED && s.error == ORR_EDENIED);
-    assert_string_equal(s.why, "n1 takes visitors from its own machine alone: this version of Orrery has no TLS");
+    assert_string_equal(s.why, "n1 takes visitors at a loopback address alone, as 127.0.0.1: this version has no TLS");
 }
 
 static void another_cluster_is_refused(void **state) {
