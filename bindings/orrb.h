@@ -30,6 +30,7 @@ int orrb_open_raft(lua_State *L);
 int orrb_open_sim(lua_State *L);
 int orrb_open_value(lua_State *L);
 int orrb_open_map(lua_State *L);
+int orrb_open_visit(lua_State *L);
 ORR_API int luaopen_orrery_core(lua_State *L);
 
 /* nil, "WHAT: text", code */
@@ -187,6 +188,8 @@ bool orrb_node_in_lua(const struct orrb_node *n, const struct orr_group *group);
 bool orrb_node_declared(const struct orrb_node *n, const char **why);
 /* Pushes onto L a copy of the script's node.state, as plain data. Between turns. */
 void orrb_push_state(lua_State *L, struct orrb_node *n);
+/* Runs text in the node, between turns: pushes true, results; or false, why, code. Returns how many. */
+int orrb_node_eval(lua_State *L, struct orrb_node *n, const char *at, size_t size);
 
 /* -- What nodes say of themselves (orrb_status.c) ------------------------------------------------------------------ */
 void orrb_push_node_status(lua_State *L, const struct orr_node *node);

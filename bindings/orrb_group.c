@@ -119,6 +119,12 @@ static int peek(lua_State *L) {
     struct orr_at at;
     struct orrb_sink results = { 0 };
     if (!orr_group_here(g, &at)) return failed(L, ORR_EUNAVAILABLE, "peek", g);
+    if (lua && !orr_group_machine(g)) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "%s: peek: %s has not read its log yet", orr_group_name(g), host(L)->name);
+        lua_pushstring(L, orr_error_word(ORR_EUNAVAILABLE));
+        return 3;
+    }
     if (lua && (lua_isfunction(L, 3) || lua_isnoneornil(L, 3))) {
         return orrb_machine_ask(L, orr_group_machine(g), &at, lua_isnoneornil(L, 3) ? 0 : 3);
     }

@@ -168,7 +168,7 @@ static int live_reason(lua_State *L) {
     return 1;
 }
 
-/* live:status() -> { recovered, ready, disenfranchised, disk_full, peers_up, clients, incarnation } */
+/* live:status() -> { recovered, ready, disenfranchised, disk_full, peers_up, clients, visitors, incarnation } */
 static int live_status(lua_State *L) {
     orrb_push_node_status(L, orrb_node_of(check_live(L)->node));
     return 1;
@@ -184,6 +184,14 @@ static int live_groups(lua_State *L) {
 static int live_shown(lua_State *L) {
     orrb_push_state(L, check_live(L)->node);
     return 1;
+}
+
+/* live:eval(text) -> true, results; or false, why, code */
+static int live_eval(lua_State *L) {
+    struct live *v = check_live(L);
+    size_t size;
+    const char *text = luaL_checklstring(L, 2, &size);
+    return orrb_node_eval(L, v->node, text, size);
 }
 
 /* live:has_group(name) */
@@ -257,7 +265,7 @@ int orrb_open_live(lua_State *L) {
         { "step", live_step },     { "run", live_run },     { "stop", live_stop },
         { "status", live_status }, { "close", live_close }, { "reason", live_reason },
         { "groups", live_groups }, { "shown", live_shown }, { "peer", live_peer },
-        { "has_group", live_has_group }, { "clock", live_clock },
+        { "has_group", live_has_group }, { "eval", live_eval }, { "clock", live_clock },
         { "ask", live_ask },       { "cast", live_cast },   { "submit", live_submit },
         { "peek", live_peek },     { "causes", live_causes }, { "fd", live_fd },
         { "deadline", live_deadline }, { "reload", live_reload }, { "reload_asked", live_reload_asked },

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "orrb_code.h"
+#include "orrb_console.h"
 #include "orrb_listen.h"
 #include "orrb_pack.h"
 
@@ -448,6 +449,8 @@ static int boot(lua_State *L) {
     lua_setfield(L, -2, "groups");
     orrb_listen_open(L, &n->host);
     lua_setfield(L, -2, "listeners");
+    orrb_console_open(L, &n->host);
+    lua_setfield(L, -2, "console");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);
     lua_call(L, 2, 4);
     n->reloaded = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -544,6 +547,10 @@ bool orrb_node_reload_asked(struct orrb_node *n) {
 }
 
 struct orr_node *orrb_node_of(struct orrb_node *n) { return n->node; }
+
+int orrb_node_eval(lua_State *L, struct orrb_node *n, const char *at, size_t size) {
+    return orrb_console_eval(L, &n->host, at, size);
+}
 
 bool orrb_node_in_lua(const struct orrb_node *n, const struct orr_group *group) {
     for (size_t i = 0; i < n->n_in_lua; i++) {

@@ -369,6 +369,19 @@ static int sim_shown(lua_State *L) {
     return 1;
 }
 
+/* sim:eval(id, text) -> true, results; or false, why, code */
+static int sim_eval(lua_State *L) {
+    struct sim *s = check_sim(L);
+    size_t size;
+    const char *id = luaL_checkstring(L, 2), *text = luaL_checklstring(L, 3, &size);
+    struct orrb_node *n = node_up(s, id);
+    if (n && orr_sim_state(s->sim, id) == ORR_SIM_UP) return orrb_node_eval(L, n, text, size);
+    lua_pushboolean(L, false);
+    lua_pushstring(L, n ? "it is paused" : "it is down");
+    lua_pushstring(L, orr_error_word(ORR_EUNAVAILABLE));
+    return 3;
+}
+
 static struct orrb_door check_door(lua_State *L, struct sim *s) {
     const struct orrb_member *m = orrb_fleet_find(&s->fleet, luaL_checkstring(L, 2));
     luaL_argcheck(L, m, 2, "no such node");
@@ -610,7 +623,7 @@ int orrb_open_sim(lua_State *L) {
         { "submit", sim_submit },   { "peek", sim_peek },
         { "causes", sim_causes },
         { "cast", sim_cast },       { "close", sim_close },
-        { "reload", sim_reload },   { NULL, NULL },
+        { "reload", sim_reload },   { "eval", sim_eval },         { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
         { "send", client_send }, { "take", client_take }, { "close", client_close }, { NULL, NULL },

@@ -16,13 +16,14 @@ static void set_integer(lua_State *L, const char *name, uint64_t value) {
 void orrb_push_node_status(lua_State *L, const struct orr_node *node) {
     struct orr_node_status s;
     orr_node_status(node, &s);
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
     set_flag(L, "recovered", s.recovered);
     set_flag(L, "ready", s.ready);
     set_flag(L, "disenfranchised", s.disenfranchised);
     set_flag(L, "disk_full", s.disk_full);
     set_integer(L, "peers_up", s.peers_up);
     set_integer(L, "clients", s.clients);
+    set_integer(L, "visitors", s.visitors);
     set_integer(L, "incarnation", s.incarnation);
 }
 

@@ -378,6 +378,7 @@ static int refuse(lua_State *L, const char *what, const char *why) {
 
 struct orrb_task *orrb_task_check(lua_State *L, struct orrb_tasks *all, const char *what) {
     struct orrb_task *t = all->running;
+    if (all->at_once) refuse(L, what, "can't wait in eval, which runs between two events: node:spawn(f) can");
     if (!t) refuse(L, what, "waits, so it must be called from a task: a handler, or node:spawn(f)");
     if (t->closing) refuse(L, what, "can't wait while a task's variables are closed");
     if (t->co != L) refuse(L, what, "can't wait in a coroutine of one's own inside a task");

@@ -57,6 +57,7 @@ struct orrb_tasks {
     uint64_t serial, ticket;
     unsigned generation;            /* of the scripts that run, or whose top level runs: counts what was tried */
     bool beginning;                 /* their top level runs: whatever is begun is theirs */
+    bool at_once;                   /* what runs now is eval's, which waits for nothing */
     unsigned nested;                /* of the tasks whose variables are being closed, one by another */
     int64_t steps_max;              /* instructions from one wait to the next */
     size_t live;

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,7 +51,17 @@ static void out_of_descriptors(struct orri_listener *l) {
     accept_pause(loop);
 }
 
-static void accepted(struct orri_listener *l, int fd) {
+/* 127.0.0.0/8 and ::1: nothing from beyond this machine comes from there. */
+static bool is_loopback(const struct orri_address *a) {
+    if (a->at.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->at;
+        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    }
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->at;
+    return a->at.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+static void accepted(struct orri_listener *l, int fd, const struct orri_address *from) {
     struct orr_loop *loop = l->loop;
     if (l->connections >= l->connections_max) {
         close(fd);
@@ -64,6 +75,7 @@ static void accepted(struct orri_listener *l, int fd) {
         return;
     }
     loop->stats.accepted++;
+    s->face.local = is_loopback(from);
     orri_stream_opened(s, ACCEPTED);
 }
 
@@ -71,9 +83,10 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg) {
     (void)what;
     struct orri_listener *l = arg;
     for (int n = 0; n < ACCEPTS_A_TURN; n++) {
-        int got = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct orri_address from = { .size = sizeof from.at };
+        int got = accept4(fd, (struct sockaddr *)&from.at, &from.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         int error = got < 0 ? errno : 0;
-        if (got >= 0) accepted(l, got);
+        if (got >= 0) accepted(l, got, &from);
         if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) out_of_descriptors(l);
         if (error != 0 && error != EINTR && error != ECONNABORTED) return;
     }

@@ -28,6 +28,8 @@ enum orri_frame_kind {
     ORRI_FRAME_FORWARD,             /* forward.h: a batch, to the leader */
     ORRI_FRAME_RESEND,              /* forward.h: the leader did not take it */
     ORRI_FRAME_RPC,                 /* message.h: calls and answers, of the nodes themselves */
+    ORRI_FRAME_VISIT,               /* welcome.h: a visitor's first frame */
+    ORRI_FRAME_WELCOME,             /* welcome.h: and the node's */
     ORRI_FRAME_BUNDLE,              /* 16 bytes: hash of the scripts that the sender runs from now on */
     ORRI_FRAME_KINDS
 };

@@ -48,7 +48,8 @@ enum {
     X(ORRI_REFUSED_BUNDLE, "bundle")        /* other scripts: said by nodes before protocol 3 only */                  \
     X(ORRI_REFUSED_BIRTH, "birth")          /* a known name with another data directory */                             \
     X(ORRI_REFUSED_MEMORY, "memory")        /* it has lost what it acknowledged */                                     \
-    X(ORRI_REFUSED_BUSY, "busy")            /* try again */
+    X(ORRI_REFUSED_BUSY, "busy")            /* try again */                                                            \
+    X(ORRI_REFUSED_REMOTE, "remote")        /* a visitor from another machine */
 
 enum orri_refusal {
     ORRI_WELCOME = 0,

@@ -6,7 +6,8 @@
  *   snapshot.c   taking and restoring                      service.c    listeners and clients
  *   agree.c      do the replicas have the same state?
  *   origin.c, forward.c, reads.c, waiters.c                what is under way
- *   frame.c, handshake.c, batch.c, filter.c, identity.c    values and formats
+ *   visitor.c     who asks, and is no node                 visit.c      his side of it: no part of a node
+ *   frame.c, handshake.c, welcome.c, batch.c, filter.c, identity.c     values and formats
  *   note.c       logging
  *   host.c, and what rpc.h names                           what the program asks that bears the node
  */
@@ -81,6 +82,14 @@ struct orri_peer {                  /* another node of the file */
     struct orri_out out;
     struct orri_note note;
 };
+#define ORRI_VISITOR_NAME "(visitor)"       /* no id of a cluster file is that */
+struct orri_visitor {               /* who asks and is no node: visitor.c */
+    struct orri_peer peer;          /* whose answers these are; its id is nobody's */
+    struct orri_visitor *next, *before;     /* of all of the node's */
+    bool paused;                    /* it isn't read: too much is on its way to it */
+    orr_time stuck;                 /* since when it has taken none of that */
+};
+static inline bool orri_is_visitor(const struct orri_peer *p) { return p->id == ORR_NOBODY; }
 
 /* -- Groups -------------------------------------------------------------------------------------------------------- */
 struct orri_pending_state {         /* a store that replaces the state, under way */
@@ -224,6 +233,8 @@ struct orr_node {
     size_t n_peers;
     struct orri_link *links;
     size_t n_strangers;
+    struct orri_visitor *visitors;
+    size_t n_visitors;
     struct orr_group *groups[ORRI_GROUPS_MAX];
     size_t n_groups;
     struct orri_listener *listeners;
@@ -296,10 +307,21 @@ struct orri_link *orri_link_new(struct orr_node *n, struct orr_stream *s, struct
 int orri_link_send(struct orri_link *l, const struct orri_frame *frame, struct orr_slice head,
                    const struct orr_slice *body, size_t n_body);
 void orri_link_pinned(struct orri_link *l);
+void orri_link_known(struct orri_link *l);                  /* it is no stranger any more */
+void orri_link_bad(struct orri_link *l, const char *what);  /* closes it, and says why in the log */
 void orri_link_close(struct orri_link *l, bool flush);
 void orri_link_refuse(struct orri_link *l, enum orri_refusal reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void orri_link_free(struct orri_link *l);
+/* visitor.c */
+void orri_visitor_come(struct orri_link *l, struct orr_slice payload);      /* a stranger said VISIT */
+void orri_visitor_frame(struct orri_link *l, const struct orri_frame *f);
+void orri_visitor_gone(struct orri_link *l);                /* the link's stream is gone, or given up */
+void orri_visitor_alarm(struct orri_link *l);
+void orri_visitor_flushed(struct orri_peer *p, bool any);   /* any: some of what waits for it was sent */
+size_t orri_visitor_payload_max(const struct orr_node *n);  /* of a frame from one */
+size_t orri_visitor_bytes_max(const struct orr_node *n);    /* that wait to be sent to one */
+void orri_visitors_free(struct orr_node *n);
 /* group.c */
 int orri_group_start(struct orr_group *g);                  /* the disk is open: loads what is there */
 void orri_group_begin(struct orr_group *g, const struct orr_snapshot *loaded); /* NULL: none. Creates the protocol */

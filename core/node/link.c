@@ -21,6 +21,7 @@ enum { PIECE = 16 << 10 /* bytes of an unfinished frame that count as a sign of 
 
 static void on_event(struct orri_endpoint *end, const struct orr_stream_event *ev);
 static void on_alarm(struct orri_alarm *alarm);
+static bool is_visitors(const struct orri_link *l) { return l->peer && orri_is_visitor(l->peer); }
 
 static const char *name_of(const struct orri_link *l) { return l->peer ? l->peer->name : "a stranger"; }
 static struct orri_note *note_of(struct orri_link *l) { return l->peer ? &l->peer->note : &l->node->note_stranger; }
@@ -40,14 +41,14 @@ struct orri_link *orri_link_new(struct orr_node *n, struct orr_stream *s, struct
     return l;
 }
 
-static void no_stranger(struct orri_link *l) {
+void orri_link_known(struct orri_link *l) {
     if (l->stranger) l->node->n_strangers--;
     l->stranger = false;
 }
 
 void orri_link_free(struct orri_link *l) {
     struct orr_node *n = l->node;
-    no_stranger(l);
+    orri_link_known(l);
     if (l->before) l->before->next = l->next;
     else n->links = l->next;
     if (l->next) l->next->before = l->before;
@@ -59,7 +60,7 @@ void orri_link_free(struct orri_link *l) {
 void orri_link_close(struct orri_link *l, bool flush) {
     if (l->state == ORRI_LINK_CLOSING) return;
     l->state = ORRI_LINK_CLOSING;
-    no_stranger(l);
+    orri_link_known(l);
     orri_heap_unset(&l->node->heap, &l->alarm.timer);
     l->node->w->ops->close(l->node->w, l->stream, flush);
     orri_peer_gone(l);
@@ -202,7 +203,7 @@ void orri_link_pinned(struct orri_link *l) {
     }
 }
 
-static void on_bad(struct orri_link *l, const char *what) {
+void orri_link_bad(struct orri_link *l, const char *what) {
     l->node->frames_bad++;
     orri_node_log_rarely(l->node, &l->node->note_bad, ORR_LOG_WARN, "closed the connection of %s: %s", name_of(l),
                          what);
@@ -226,7 +227,7 @@ static void on_refused(struct orri_link *l, struct orr_slice payload) {
         r = (struct orri_refused){ .reason = ORRI_REFUSED_VERSION, .text = "unreadable" };
     bool forgot = r.reason == ORRI_REFUSED_BIRTH || r.reason == ORRI_REFUSED_MEMORY;
     if (forgot && !proven(l, &r)) {
-        on_bad(l, "a refusal that is not its own");
+        orri_link_bad(l, "a refusal that is not its own");
         return;
     }
     orri_node_log_rarely(n, note_of(l), ORR_LOG_WARN, "%s refused this node: %s: %s", name_of(l),
@@ -246,13 +247,13 @@ static void on_group_frame(struct orri_link *l, const struct orri_frame *f) {
 }
 
 static void on_messages(struct orri_link *l, const struct orri_frame *f) {
-    if (f->group || orri_rpc_frame(l->peer, f->payload) < 0) on_bad(l, "a message that can't be read");
+    if (f->group || orri_rpc_frame(l->peer, f->payload) < 0) orri_link_bad(l, "a message that can't be read");
 }
 
 static void on_bundle(struct orri_link *l, const struct orri_frame *f) {
     struct orr_birth *bundle = &l->hello.bundle;
     if (f->group || f->payload.size != sizeof bundle->b) {
-        on_bad(l, "a bundle that can't be read");
+        orri_link_bad(l, "a bundle that can't be read");
         return;
     }
     memcpy(bundle->b, f->payload.at, sizeof bundle->b);
@@ -260,13 +261,17 @@ static void on_bundle(struct orri_link *l, const struct orri_frame *f) {
 }
 
 static void on_frame(struct orri_link *l, const struct orri_frame *f) {
-    if (f->kind == ORRI_FRAME_REFUSED) {
+    if (is_visitors(l)) {
+        orri_visitor_frame(l, f);
+    } else if (f->kind == ORRI_FRAME_VISIT && l->state == ORRI_LINK_HELLO && !l->dialed) {
+        orri_visitor_come(l, f->payload);
+    } else if (f->kind == ORRI_FRAME_REFUSED) {
         on_refused(l, f->payload);
     } else if (f->kind == ORRI_FRAME_HELLO) {
         if (l->state == ORRI_LINK_HELLO) on_hello(l, f->payload);
-        else on_bad(l, "a second HELLO");
+        else orri_link_bad(l, "a second HELLO");
     } else if (l->state != ORRI_LINK_READY && l->state != ORRI_LINK_UP) {
-        on_bad(l, "it speaks before it says who it is");
+        orri_link_bad(l, "it speaks before it says who it is");
     } else {
         if (l->state == ORRI_LINK_READY) orri_peer_up(l);
         if (l->state == ORRI_LINK_UP) orri_peer_heard(l->peer);
@@ -277,6 +282,7 @@ static void on_frame(struct orri_link *l, const struct orri_frame *f) {
 }
 
 static size_t payload_max(const struct orri_link *l) {
+    if (is_visitors(l)) return orri_visitor_payload_max(l->node);
     return l->state >= ORRI_LINK_READY ? orri_node_payload_max(l->node) : (size_t)ORRI_HELLO_MAX;
 }
 
@@ -295,8 +301,9 @@ static void on_data(struct orri_link *l, struct orr_slice in) {
         on_frame(l, &f);
     }
     if (l->state == ORRI_LINK_CLOSING || rc == 0) return;
-    on_bad(l, rc == ORR_EOVERLOADED ? "a frame above the limit" : rc == ORR_ECORRUPT ? "a frame's checksum is wrong"
-              : rc == -ENOMEM ? "no memory for its frame" : "that is no frame");
+    orri_link_bad(l, rc == ORR_EOVERLOADED ? "a frame above the limit"
+                     : rc == ORR_ECORRUPT ? "a frame's checksum is wrong"
+                     : rc == -ENOMEM ? "no memory for its frame" : "that is no frame");
 }
 
 static void on_event(struct orri_endpoint *end, const struct orr_stream_event *ev) {
@@ -312,7 +319,7 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
         if (!closing) on_data(l, ev->data);
         break;
     case ORR_OP_ROOM:
-        if (l->state == ORRI_LINK_UP) orri_peer_room(l->peer);
+        if (l->state == ORRI_LINK_UP && !is_visitors(l)) orri_peer_room(l->peer);
         break;
     case ORR_OP_CLOSED:
         if (!closing) {
@@ -334,6 +341,10 @@ static void on_alarm(struct orri_alarm *alarm) {
     struct orri_link *l = ORRI_OWNER(alarm, struct orri_link, alarm);
     struct orr_node *n = l->node;
     orr_time ping = orri_node_ping(n);
+    if (is_visitors(l)) {
+        orri_visitor_alarm(l);
+        return;
+    }
     if (l->state != ORRI_LINK_UP) {
         orri_node_log_rarely(n, note_of(l), ORR_LOG_INFO, "%s did not finish the handshake in time", name_of(l));
         orri_link_close(l, false);

@@ -24,6 +24,7 @@ void orr_node_config_init(struct orr_node_config *cfg) {
         .clients_bytes_max = 256 << 20,
         .calls_max = 1000,
         .peer_bytes_max = 16 << 20,
+        .visitors_max = 100,
     };
 }
 
@@ -53,7 +54,7 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
         found = found || strcmp(cfg->nodes[i].id, cfg->id) == 0;
     }
     if (!found) return "id: no such node";
-    if (cfg->message_bytes_max < 1024) return "message_bytes_max";
+    if (cfg->message_bytes_max < 1024 || cfg->message_bytes_max > (1u << 30)) return "message_bytes_max";
     if (cfg->op_bytes_max < 64 || cfg->op_bytes_max > (1u << 30)) return "op_bytes_max";
     if (cfg->memory_bytes_max < cfg->op_bytes_max + (1 << 16)) return "memory_bytes_max";
     if (cfg->call <= 0) return "call";

@@ -82,7 +82,8 @@ void orri_node_alarm(struct orr_node *n, struct orri_alarm *a, orr_time at) {
 
 size_t orri_node_payload_max(const struct orr_node *n) {
     size_t batch = n->cfg.op_bytes_max + (64 << 10);            /* a large command alone, and what stands before it */
-    return n->cfg.message_bytes_max > batch ? n->cfg.message_bytes_max : batch;
+    size_t message = n->cfg.message_bytes_max + (1 << 10);      /* likewise */
+    return message > batch ? message : batch;
 }
 
 /* -- Identity ------------------------------------------------------------------------------------------------------ */
@@ -180,7 +181,7 @@ static void run_if_loaded(struct orr_node *n) {
     }
     const struct orri_peer *me = orri_names_peer(n, n->id);
     n->phase = ORRI_NODE_RUNNING;
-    int rc = n->w->ops->listen(n->w, me->address, 0, STRANGERS_MAX + 4 * (unsigned)n->n_peers);
+    int rc = n->w->ops->listen(n->w, me->address, 0, STRANGERS_MAX + 4 * (unsigned)n->n_peers + n->cfg.visitors_max);
     if (rc < 0) orri_node_fail(n, 2, "can't listen at %s: %s", me->address, orr_strerror(rc));
     else rc = orri_services_listen(n);
     if (rc < 0) return;
@@ -404,6 +405,7 @@ void orr_node_status(const struct orr_node *n, struct orr_node_status *out) {
                                      .incarnation = n->identity.incarnation,
                                      .cluster = n->identity.cluster,
                                      .clients = n->n_conns,
+                                     .visitors = n->n_visitors,
                                      .frames_in = n->frames_in,
                                      .frames_out = n->frames_out,
                                      .frames_bad = n->frames_bad,

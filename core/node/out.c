@@ -107,13 +107,28 @@ static void list(struct orri_peer *p) {
     h->out_last = p;
 }
 
+void orri_out_unlist(struct orri_peer *p) {
+    struct orri_host *h = &p->node->host;
+    struct orri_peer *before = NULL, *at = h->out;
+    if (!p->out.listed) return;
+    for (; at != p; at = at->out.next) before = at;
+    if (before) before->out.next = p->out.next;
+    else h->out = p->out.next;
+    if (h->out_last == p) h->out_last = before;
+    p->out.listed = false;
+}
+
+static size_t bytes_max(const struct orri_peer *p) {
+    return orri_is_visitor(p) ? orri_visitor_bytes_max(p->node) : p->node->cfg.peer_bytes_max;
+}
+
 int orri_out_put(struct orri_peer *p, const struct orri_message *m, bool must, unsigned char **at) {
     struct orr_node *n = p->node;
     struct orri_out *o = &p->out;
     size_t head = orri_message_head_size(m), size = head + m->body.size;
     bool copied = m->body.size <= COPY_MAX || !m->body.chunk;
     if (!orri_out_open(p)) return ORR_EUNAVAILABLE;
-    if (!must && o->bytes + size > n->cfg.peer_bytes_max) return ORR_EOVERLOADED;
+    if (!must && o->bytes + size > bytes_max(p)) return ORR_EOVERLOADED;
     struct orri_packet *k = o->tail;
     if (!k || (k->bytes && k->bytes + size > FRAME_BYTES)) k = packet_new(n, o);
     if (!k || !reserve_parts(n, k, 3)) return -ENOMEM;
@@ -162,11 +177,13 @@ static bool flush_one(struct orri_peer *p, struct orri_packet *k) {
 
 static void flush(struct orri_peer *p) {
     struct orr_node *n = p->node;
+    uint64_t before = p->out.sent;
     while (p->out.head && flush_one(p, p->out.head)) {
         p->out.sent = p->out.head->last;
         recycle(n, take_head(&p->out));
     }
-    if (p->out.head) orri_node_alarm(n, &n->host.retry, n->now + RETRY);
+    if (orri_is_visitor(p)) orri_visitor_flushed(p, p->out.sent != before);
+    else if (p->out.head) orri_node_alarm(n, &n->host.retry, n->now + RETRY);
 }
 
 /* Its own frames as one piece: they go no way on which they would be put together. */
@@ -212,6 +229,7 @@ void orri_outs_flush(struct orr_node *n) {
 
 void orri_outs_clear(struct orr_node *n) {
     for (size_t i = 0; i < n->n_peers; i++) orri_out_lost(&n->peers[i]);
+    for (struct orri_visitor *v = n->visitors; v; v = v->next) orri_out_lost(&v->peer);
     for (struct orri_packet *k = n->host.spare_packets, *next; k; k = next) {
         next = k->next;
         packet_free(n, k);

@@ -54,6 +54,7 @@ void orri_peers_stop(struct orr_node *n) {
 }
 
 void orri_peers_free(struct orr_node *n) {
+    orri_visitors_free(n);
     while (n->links) orri_link_free(n->links);
     for (size_t i = 0; i < n->n_peers; i++) {
         orri_node_drop_text(n, n->peers[i].name);
@@ -126,8 +127,7 @@ void orri_peer_up(struct orri_link *l) {
     l->state = ORRI_LINK_UP;
     if (p->up) orri_link_close(p->up, false);
     if (p->dial == l) p->dial = NULL;
-    if (l->stranger) n->n_strangers--;
-    l->stranger = false;
+    orri_link_known(l);
     p->up = l;
     p->nonce = l->hello.nonce;
     orri_heap_unset(&n->heap, &p->redial.timer);
@@ -142,6 +142,10 @@ void orri_peer_heard(struct orri_peer *p) { p->backoff = BACKOFF_MIN; }
 void orri_peer_gone(struct orri_link *l) {
     struct orri_peer *p = l->peer;
     if (!p) return;
+    if (orri_is_visitor(p)) {
+        orri_visitor_gone(l);
+        return;
+    }
     if (p->dial != l && p->up != l) return;
     struct orr_node *n = p->node;
     if (p->dial == l) p->dial = NULL;

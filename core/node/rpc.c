@@ -113,6 +113,7 @@ static void question_free(struct orri_question *q) {
     if (q->before) q->before->next = q->next;
     else h->asked = q->next;
     if (q->next) q->next->before = q->before;
+    if (q->asked.from == ORR_NOBODY) h->n_visitors--;
     q->next = h->spare_questions;
     h->spare_questions = q;
     h->n_asked--;
@@ -165,6 +166,7 @@ static struct orri_question *question_new(struct orri_peer *from, const struct o
     if (q->next) q->next->before = q;
     h->asked = q;
     h->n_asked++;
+    if (q->asked.from == ORR_NOBODY) h->n_visitors++;
     return q;
 }
 
@@ -180,9 +182,11 @@ static orr_time deadline_of(const struct orr_node *n, const struct orri_message 
 }
 
 /* Why it is not taken at all. */
-static int refusal(const struct orr_node *n, orr_time deadline) {
+static int refusal(const struct orri_peer *from, orr_time deadline) {
+    const struct orr_node *n = from->node;
     if (n->phase != ORRI_NODE_RUNNING) return ORR_EUNAVAILABLE;
     if (deadline <= n->now) return ORR_ETIMEOUT;
+    if (orri_is_visitor(from) && n->host.n_visitors >= (n->cfg.calls_max + 1) / 2) return ORR_EOVERLOADED;
     return n->host.n_asked >= n->cfg.calls_max ? ORR_EOVERLOADED : 0;
 }
 
@@ -198,7 +202,7 @@ static int hand_over(struct orri_question *q, orr_time grace) {
 static void asked(struct orri_peer *from, const struct orri_message *m, orr_time clock) {
     struct orr_node *n = from->node;
     orr_time grace, deadline = deadline_of(n, m, clock, &grace);
-    int rc = refusal(n, deadline);
+    int rc = refusal(from, deadline);
     struct orri_question *q = rc == 0 ? question_new(from, m, deadline) : NULL;
     if (rc == 0 && !q) rc = ORR_EOVERLOADED;
     if (m->kind == ORRI_MESSAGE_CAST) n->host.casts++;
@@ -227,12 +231,19 @@ static void canceled(struct orri_peer *from, uint64_t tag) {
 }
 
 /* -- A frame, and the end of a connection -------------------------------------------------------------------------- */
+/* Groups are the nodes' own, and nobody asks a visitor anything. */
+static bool may_say(const struct orri_peer *from, enum orri_message_kind kind) {
+    bool nodes_own = kind == ORRI_MESSAGE_PROPOSE || kind == ORRI_MESSAGE_READ || kind == ORRI_MESSAGE_REPLY;
+    return !nodes_own || !orri_is_visitor(from);
+}
+
 int orri_rpc_frame(struct orri_peer *from, struct orr_slice payload) {
     struct orri_message m;
     orr_time clock;
     size_t at;
     int rc = orri_messages_open(payload, &clock, &at);
     while (rc == 0 && (rc = orri_message_next(payload, &at, &m)) > 0) {
+        if (!may_say(from, m.kind)) return ORR_EINVALID;
         rc = 0;
         switch (m.kind) {
         case ORRI_MESSAGE_CALL: case ORRI_MESSAGE_CAST: case ORRI_MESSAGE_PROPOSE: case ORRI_MESSAGE_READ:

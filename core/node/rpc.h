@@ -95,7 +95,7 @@ struct orri_host {
     struct orri_under_way *told, *told_last;
     size_t n_told;
     struct orri_question *asked, *spare_questions;
-    size_t n_asked;
+    size_t n_asked, n_visitors;     /* n_visitors: of them by visitors */
     struct orri_packet *spare_packets;
     size_t n_spare_packets;
     struct orri_peer *out, *out_last;       /* with something to send */
@@ -125,6 +125,7 @@ void orri_waits_clear(struct orr_node *n);
 int orri_out_put(struct orri_peer *p, const struct orri_message *m, bool must, unsigned char **at);
 bool orri_out_open(const struct orri_peer *p);                              /* may messages go there now? */
 void orri_out_lost(struct orri_peer *p);                                    /* what was to be sent is gone */
+void orri_out_unlist(struct orri_peer *p);                                  /* it goes, too */
 bool orri_outs_own(struct orr_node *n);                                     /* hands over what this node asks itself */
 void orri_outs_flush(struct orr_node *n);
 void orri_outs_clear(struct orr_node *n);

@@ -254,6 +254,7 @@ static void accept_syn(struct orri_end *end) {
     end->listener = l;
     end->site = node->site;
     end->node = node;
+    end->face.local = strncmp(l->address, "127.", 4) == 0;     /* nobody else reaches that */
     end->face.serial = ++node->serials;
     end->node_next = node->ends;
     if (node->ends) node->ends->node_prev = end;

@@ -234,7 +234,7 @@ local function check_size(self, what)
   error(complaint:format(what, size, most), 4)
 end
 
--- self: the node of node.lua: { host, plan, handles, check_pure, life }
+-- self: the node of node.lua: { host, plan, handles, groups, check_pure, life }
 function group.replicate(self, name, spec)
   local what = "node:replicate"
   if type(name) ~= "string" or not name:find "^[a-z][a-z0-9_-]*$" or #name > 32 then
@@ -263,7 +263,9 @@ function group.replicate(self, name, spec)
   end
   local handle = self.host.replicate(name, checked.election, checked.heartbeat, on, machine)
   self.handles[name] = handle
-  return new_group(self, name, handle, checked.machine)
+  local object = new_group(self, name, handle, checked.machine)
+  self.groups[name] = { object = object, lua = not checked.machine }
+  return object
 end
 
 return group

@@ -49,6 +49,7 @@ function methods:group(name)
 end
 
 function methods:call(name, ...) return self.sim:call(self.id, name, ...) end
+function methods:eval(text) return self.sim:eval(self.id, text) end
 function methods:cast(name, ...) return self.sim:cast(self.id, name, ...) end
 function methods:kill() return self.sim:kill(self.id) end
 function methods:restart(disk) return self.sim:restart(self.id, disk) end

@@ -11,6 +11,7 @@ return later.guard("orrery", {
   resp = require "orrery.resp".open(),
   sim = require "orrery.sim".new,
   start = require "orrery.start".new,
+  connect = require "orrery.connect".new,
   show = require "orrery.show".show,
   pack = core.value.pack,
   unpack = core.value.unpack,

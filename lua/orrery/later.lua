@@ -10,13 +10,14 @@ local function set_of(text)
   return set
 end
 
-later.orrery = set_of [[connect paxos ring clock hlc job lines array records placement jump
+later.orrery = set_of [[paxos ring clock hlc job lines array records placement jump
   recipes bench workload]]
 later.node = set_of [[members clock time secret shard register ring transaction lock singleton]]
-later.sim = set_of [[seek back branch eval when mutate replay rot misdirect freeze_clock timeline why
+later.sim = set_of [[seek back branch when mutate replay rot misdirect freeze_clock timeline why
   watch plot diagram history assert_linearizable assert_converges rto]]
-later.handle = set_of [[eval on close why]]
-later.started = set_of [[eval why]]
+later.handle = set_of [[on close why]]
+later.started = set_of [[why]]
+later.connected = set_of [[why]]
 later.group = set_of [[members reconfigure transfer]]
 later.handle_group = set_of [[members reconfigure transfer changes watch]]
 

@@ -2,13 +2,14 @@
 --
 -- bindings/orrb_node.c calls boot(host, text), which makes the node, and the first function that it returns once the
 -- node's disk is open: that runs the top level, which only declares. host is the C side: new, replicate, log, seed,
--- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners. What is
--- declared is checked here, so a complaint points at the script's line; C turns it into calls of the core.
+-- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners, console.
+-- What is declared is checked here, so a complaint points at the script's line; C turns it into calls of the core.
 -- rehearse(text) does all of it on a host that does nothing, to find mistakes before processes are started.
 --
 -- A node outlives its scripts: others can take over (boot's second function). They run beside the old ones in the same
 -- Lua state, each with an environment, locals and a node.state of its own.
 local cluster = require "orrery.cluster"
+local console = require "orrery.console"
 local core = require "orrery.core"
 local environment = require "orrery.environment"
 local group = require "orrery.group"
@@ -149,6 +150,7 @@ local function new_node(self)
   bound("load", load_saved)
   for name, f in pairs(self.rpc) do method(name, f) end
   for _, name in ipairs { "spawn", "sleep", "after", "every", "channel" } do method(name, self.tasks[name]) end
+  console.watch(self, members)
   method("from", self.host.rpc.from)
   method("left", self.host.tasks.left)
   method("now", self.host.tasks.now)
@@ -188,6 +190,7 @@ local function new_environment(self)
     raft = raft.new, resp = resp.open(),
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,
+    connect = function() error("orrery.connect is for programs outside the nodes", 2) end,
     pack = core.value.pack, unpack = core.value.unpack, hash = core.hash.word, map = core.map.new,
   }, later.orrery)
   env.node = new_node(self)
@@ -233,7 +236,8 @@ end
 local function declare(self)
   local path = cluster.script(self.plan.cluster, self.own)
   local text, limits = self.plan.files[path]:gsub("^#[^\n]*", "", 1), self.plan.cluster.limits
-  local chunk, message = load(text, "@" .. path, "t", new_environment(self))
+  self.env = new_environment(self)
+  local chunk, message = load(text, "@" .. path, "t", self.env)
   if not chunk then error(in_one_line(self, path, message), 0) end
   local ok, result = environment.bounded(chunk, limits.steps, limits.memory)
   if not ok then error(in_one_line(self, path, result), 0) end
@@ -244,8 +248,9 @@ end
 -- What `id` runs, its top level not run yet.
 local function new_script(host, data)
   local self = {
-    host = host, plan = data, handles = {}, listening = {}, state = {}, loading = true, life = { over = false },
-    check_pure = core.pure.check, own = cluster.node(data.cluster, data.id) or data.cluster.nodes[1],
+    host = host, plan = data, handles = {}, groups = {}, listening = {}, state = {}, loading = true,
+    life = { over = false }, check_pure = core.pure.check,
+    own = cluster.node(data.cluster, data.id) or data.cluster.nodes[1],
   }
   self.tasks = task.open(host.tasks, function(failure) host.log("error", failure) end, self.life)
   self.rpc = rpc.open {
@@ -290,6 +295,7 @@ local function take_over(now, next)
   check_same(now, next)
   host.stage { bundle = next.plan.hash }
   local ok, message = pcall(function()
+    console.open(next)
     declare(next)
     host.complete()
   end)
@@ -304,6 +310,7 @@ local function take_over(now, next)
     retired = function() forget(now) end,
   }
   host.show(next.state)
+  console.take(next)
   host.log("info", ("runs bundle %s after %s"):format(next.plan.hash:sub(1, 8), now.plan.hash:sub(1, 8)))
 end
 
@@ -325,6 +332,8 @@ local function configured(host, text)
   local self = new_script(host, plan.read(text))
   configure(self)
   host.show(self.state)
+  console.open(self)
+  console.take(self)
   warn_beyond(self, "at", self.own.at)
   environment.seed(host.seed "script")
   return self
@@ -383,6 +392,7 @@ function node.idle_host(over)
   local host = room {
     replicate = function() return true end, seed = function() return 1 end,
     tasks = room { spawn = function() return nil, 0 end }, rpc = room {}, groups = room {}, listeners = room {},
+    console = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host

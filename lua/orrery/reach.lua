@@ -11,8 +11,10 @@ local ns = 1000000000
 function reach.in_ns(seconds) return math.floor(math.min(seconds, 1e9) * ns + 0.5) end
 
 function reach.check_name(name, what, level)
-  if type(name) == "string" and #name >= 1 and #name <= 255 then return end
-  error(("%s: a message's name is expected, 1 to 255 bytes (got %s)"):format(what, options.got(name)), level)
+  local text = type(name) == "string"
+  if text and #name >= 1 and #name <= 255 and name:byte() ~= 0 then return end
+  local own = text and name:byte() == 0 and ", none that begins with a NUL" or ""
+  error(("%s: a message's name is expected, 1 to 255 bytes%s (got %s)"):format(what, own, options.got(name)), level)
 end
 
 local function settle(what, ok, ...)
@@ -20,6 +22,14 @@ local function settle(what, ok, ...)
   local why, code = ...
   return nil, what .. ": " .. why, code
 end
+
+function reach.check_text(text, what, level)
+  if type(text) == "string" then return end
+  error(("%s: a text is expected (got %s)"):format(what, options.got(text)), level)
+end
+
+-- What eval in a node came to.
+function reach.evaluated(id, ...) return settle(id .. ": eval", ...) end
 
 -- The results of what was asked; nil, message, code.
 function reach.settle(host, what, T, asked, message, code)

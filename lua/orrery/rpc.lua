@@ -77,6 +77,8 @@ end
 local function check_name(name, what)
   if type(name) ~= "string" or #name == 0 or #name > 255 then
     error(("%s: a message's name is expected, 1 to 255 bytes (got %s)"):format(what, options.got(name)), 3)
+  elseif name:byte() == 0 then                        -- those are the node's own: console.lua
+    error(("%s: a message's name can't begin with a NUL (got %s)"):format(what, options.got(name)), 3)
   end
 end
 

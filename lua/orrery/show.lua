@@ -86,8 +86,8 @@ function text_of(v, depth, how)
   if type(v) == "string" then return readable(v) end
   if type(v) ~= "table" then return tostring(v) end
   v = behind(v)
-  local mt = getmetatable(v)
-  if type(mt) == "table" and mt.__tostring then return tostring(v) end
+  local mt = debug.getmetatable(v)                    -- objects hide theirs
+  if type(mt) == "table" and rawget(mt, "__tostring") then return tostring(v) end
   if how.above[v] or depth > how.depth then return "{...}" end
   how.above[v] = true
   local parts, elements = parts_of(v, depth, how)

@@ -292,6 +292,15 @@ function methods:reload(id, given)
   return nil, ("%s: the file has no such node"):format(id), "invalid"
 end
 
+-- Runs text in the node, between two events: an expression's values, or statements. nil, message, "failed".
+function methods:eval(id, text)
+  opened(self, "eval")
+  check_id(self, "sim:eval", id, 2)
+  reach.check_text(text, "sim:eval", 3)
+  self.shown[id] = nil                                -- it may change node.state
+  return reach.evaluated(id, self.core:eval(id, text))
+end
+
 -- -- Moments --------------------------------------------------------------------------------------------------------
 local function check_moment(self, what, name, T, level)
   local at = check_time(what, name, T, level + 1)

@@ -112,6 +112,14 @@ function methods:group(name)
   return reach.group(self.host, self.id, name)
 end
 
+-- Runs text in the node, between two of its turns: an expression's values, or statements.
+function methods:eval(text)
+  reach.check_text(text, "node:eval", 3)
+  local message, code = ended(self)
+  if message then return nil, message, code end
+  return reach.evaluated(self.id, self.core:eval(text))
+end
+
 -- { state = "up" or "down", why, ready, ..., groups = { NAME = status } }
 function methods:status()
   local message = ended(self)

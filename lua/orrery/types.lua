@@ -471,6 +471,16 @@ function Started:group(name) end
 ---@return orrery.NodeStatus status
 function Started:status() end
 
+---Runs text in the node, between two of its turns: the values of an expression, or statements; of statements that end
+---in one after a semicolon, that one's. It sees by name `node`, `orrery`, and the locals of the script that its
+---handlers use, and may set those. It can't wait, has the budget of an event, and makes no globals. What can't travel
+---comes as orrery.show's text.
+---
+---    a:eval "counter:status().role"                     --> "leader"
+---@param text string
+---@return any ...                      or nil, message, code: `failed` with what it raised
+function Started:eval(text) end
+
 ---f() once the cluster answers ("ready"); f(why) when the node has stopped by itself ("stop"). Between two turns.
 ---
 ---    a:on("stop", function(why) print(why) end)
@@ -506,6 +516,105 @@ function Started:deadline() end
 ---
 ---    a:close()
 function Started:close() end
+
+---@class orrery.ConnectOptions
+---@field timeout? seconds              what connecting and a call may take; the cluster's timing.call by default
+
+---A live node, seen by a program outside its cluster, on the same machine. What waits turns a loop of the handle's own.
+---A connection that was lost is made anew when something is asked: what was under way on it is `unknown`.
+---@class orrery.Connected
+---@field id string                     the node's
+---@field address string
+---@field cluster string                its name
+---@field ids string[]                  of all nodes, in the file's order
+---@field state table                   a copy of its script's node.state, made anew each time; {} where it isn't there
+---@field nodes table<string, orrery.Connected>   all by id, this one too; each at its own address, once it is asked
+Connected = {}
+
+---Connects to the node whose address in the cluster file this is. The node lets in programs of its own machine alone,
+---100 of them at a time; there is no TLS in this version.
+---
+---    local a <close> = assert(orrery.connect("127.0.0.1:7401", { timeout = 2 }))
+---@param address string                "host:port"
+---@param opts? orrery.ConnectOptions
+---@return orrery.Connected? node
+---@return string? message
+---@return string? code                 `unavailable`: nobody is there; `denied`: not from here; `overloaded`: too many
+function orrery.connect(address, opts) end
+
+---What its handler returns. node:from() is "(visitor)" there.
+---
+---    a:call("add", 5)                                   --> 5
+---@param name string
+---@param ... any
+---@return any ...                      or nil, message, code: `unknown` where it was sent and no answer came
+function Connected:call(name, ...) end
+
+---No answer, no promise.
+---
+---    a:cast("add", 5)                                   --> true
+---@param name string
+---@param ... any
+---@return true? ok
+---@return string? message
+---@return string? code
+function Connected:cast(name, ...) end
+
+---A group with a machine in Lua: propose, read and peek (of a table, for `query`), status.
+---
+---    a:group("counter"):propose { by = 5 }              --> 5
+---@param name string
+---@return orrery.Group group
+function Connected:group(name) end
+
+---What it says of itself, and of its groups.
+---
+---    a:status().groups.counter.role                     --> "leader"
+---@return orrery.NodeStatus status
+function Connected:status() end
+
+---As the eval of a node that orrery.start gave.
+---
+---    a:eval "counter:status().role"                     --> "leader"
+---@param text string
+---@return any ...                      or nil, message, code: `failed` with what it raised
+function Connected:eval(text) end
+
+---f(why) when the connection was lost or the node has closed it; told while something waits here, or in step().
+---
+---    a:on("close", function(why) print(why) end)
+---@param event "close"
+---@param f function
+---@return orrery.Subscription subscription
+function Connected:on(event, f) end
+
+---One turn of the connection's loop, after at most T; 0, as by default: what is to do now. Is there a connection?
+---
+---    while a:step(0.1) do end
+---@param T? seconds
+---@return boolean up
+function Connected:step(T) end
+
+---Readable when step(0) has something to do; only to be polled.
+---
+---    poll(a:fd(), a:deadline())
+---@return integer? fd
+---@return string? message
+---@return string? code
+function Connected:fd() end
+
+---In how many seconds a step should come at the latest, whatever fd() says.
+---
+---    a:deadline()                                       --> math.huge
+---@return seconds? T
+---@return string? message
+---@return string? code
+function Connected:deadline() end
+
+---Leaves; with it the handles of the other nodes that came from it. Twice is once.
+---
+---    a:close()
+function Connected:close() end
 
 ---What a run was: seed, virtual_s, events, digest, faults (how often each struck), properties (how many were watched).
 ---@alias orrery.SimReport table<string, any>
@@ -593,6 +702,15 @@ function Sim:cast(id, name, ...) end
 ---@return string? message              what is wrong with them: the scripts that run go on
 ---@return string? code                 `invalid`; `unavailable`: it is paused
 function Sim:reload(id, path) end
+
+---Runs text in a node, between two events; a part of the run, so the same script with the same seed is the same run. As
+---the eval of a node that orrery.start gave.
+---
+---    sim:eval("a", "counter:peek().n")                  --> 5
+---@param id string
+---@param text string
+---@return any ...                      or nil, message, code: `failed` with what it raised; `unavailable`: it is down
+function Sim:eval(id, text) end
 
 ---The moment T: its verbs are done then.
 ---
@@ -940,7 +1058,7 @@ function Sim:step_clock(node, T) end
 function Sim:drift(node, ppm) end
 
 ---state ("up", "down", "paused"), why (it ended by itself), groups (by name), and while it is up: recovered, ready,
----disenfranchised, disk_full, peers_up, clients, incarnation.
+---disenfranchised, disk_full, peers_up, clients, visitors, incarnation.
 ---@class orrery.NodeStatus
 ---@field state "up"|"down"|"paused"
 ---@field groups table<string, orrery.GroupStatus>
@@ -1005,6 +1123,13 @@ function Handle:restart(disk) end
 ---@param ... any
 ---@return any results
 function Handle:call(name, ...) end
+
+---sim:eval of this node.
+---
+---    sim.nodes.a:eval "counter:peek().n"                --> 5
+---@param text string
+---@return any ...
+function Handle:eval(text) end
 
 ---sim:cast of this node.
 ---
@@ -1377,7 +1502,8 @@ function node:cast(to, name, ...) end
 ---@return orrery.Gather gather
 function node:scatter(to, name, ...) end
 
----Who asked the present task, proven by its connection; nil in one that nobody asked.
+---Who asked the present task, proven by its connection; nil in one that nobody asked, "(visitor)" for a program outside
+---the cluster (orrery.connect).
 ---
 ---    node:on("who", function() return node:from() end)
 ---@return string? id

@@ -20,7 +20,8 @@
 #include "base/rng.h"
 #include "live.h"
 #include "node/frame.h"
-#include "node/handshake.h"
+#include "node/message.h"
+#include "node/welcome.h"
 
 #define MIB ((size_t)1 << 20)
 #define PATIENCE (2 * ORR_SECOND)
@@ -307,6 +308,97 @@ static void silent_strangers(void) {
     live_check(closed == 300 && after < before + 16 * MIB, "%zu of them were closed in time", closed);
 }
 
+/* -- Visitors who don't behave ------------------------------------------------------------------------------------- */
+static size_t visit(unsigned char *at, uint16_t oldest, uint16_t newest, const char *cluster) {
+    unsigned char payload[ORRI_VISIT_MAX];
+    struct orri_visit_hello h = { .oldest = oldest, .newest = newest };
+    snprintf(h.cluster, sizeof h.cluster, "%s", cluster);
+    return frame(at, ORRI_FRAME_VISIT, payload, orri_visit_hello_write(&h, payload));
+}
+
+/* A call of `name` with so many bytes of nothing, or another message like it. */
+static size_t message(unsigned char *at, enum orri_message_kind kind, const char *name, size_t size) {
+    static unsigned char payload[64 << 10];
+    bool asks = kind == ORRI_MESSAGE_CALL || kind == ORRI_MESSAGE_PROPOSE || kind == ORRI_MESSAGE_READ;
+    struct orri_message m = { .kind = kind, .tag = 1, .when = asks ? ORR_NEVER : 0,
+                              .name = orr_borrow(name, strlen(name)), .body = { .size = size } };
+    memset(payload, 0, sizeof payload);
+    orri_message_write(payload + ORRI_MESSAGES_HEAD, &m);
+    return frame(at, ORRI_FRAME_RPC, payload, ORRI_MESSAGES_HEAD + orri_message_head_size(&m) + size);
+}
+
+static bool welcomed(struct live_conn *c) {
+    unsigned char bytes[ORRI_FRAME_HEAD + ORRI_VISIT_MAX];
+    struct pollfd readable = { .events = POLLIN };
+    unsigned char head[ORRI_FRAME_HEAD] = { 0 };
+    if (!live_dial(c, l.nodes[0].at, PATIENCE)) return false;
+    if (!live_send(c, bytes, visit(bytes, 1, ORRI_PROTOCOL_NEWEST, ""), PATIENCE)) return false;
+    readable.fd = c->fd;
+    return poll(&readable, 1, (int)(PATIENCE / ORR_MS)) == 1 &&
+           recv(c->fd, head, sizeof head, MSG_PEEK) == (ssize_t)sizeof head && head[6] == ORRI_FRAME_WELCOME;
+}
+
+static void visitors(void) {
+    static const enum orri_message_kind none_of_his[] = { ORRI_MESSAGE_PROPOSE, ORRI_MESSAGE_READ, ORRI_MESSAGE_REPLY };
+    static unsigned char bytes[128 << 10];
+    stranger("a visitor of the future", bytes, visit(bytes, 99, 99, ""), true);
+    stranger("a visitor from before there were calls", bytes, visit(bytes, 1, 1, ""), true);
+    stranger("a visitor of another cluster", bytes, visit(bytes, 1, 2, "other"), true);
+    stranger("a VISIT cut short", bytes, frame(bytes, ORRI_FRAME_VISIT, "ORRY", 4), true);
+    stranger("who asks before the VISIT", bytes, message(bytes, ORRI_MESSAGE_CALL, "x", 0), false);
+    for (size_t kind = ORRI_FRAME_HELLO; kind < ORRI_FRAME_KINDS; kind++) {
+        size_t size = visit(bytes, 1, 2, "");
+        if (kind != ORRI_FRAME_RPC) size += frame(bytes + size, (enum orri_frame_kind)kind, "ORRY", 4);
+        if (kind != ORRI_FRAME_RPC) stranger("a visitor with a frame of the nodes'", bytes, size, false);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        size_t size = visit(bytes, 1, 2, "");
+        size += message(bytes + size, none_of_his[i], none_of_his[i] == ORRI_MESSAGE_REPLY ? "" : "kv", 0);
+        stranger("a visitor with a message of the nodes'", bytes, size, false);
+    }
+    size_t size = visit(bytes, 1, 2, "");
+    for (size_t i = 0; i < 500; i++) bytes[size++] = (unsigned char)orri_rng_below(&chance, 256);
+    stranger("a visitor with garbage", bytes, size, false);
+    size = visit(bytes, 1, 2, "") + ORRI_FRAME_HEAD;
+    (void)frame(bytes + size - ORRI_FRAME_HEAD, ORRI_FRAME_RPC, "", 0);
+    memset(bytes + size - ORRI_FRAME_HEAD, 0xff, 4);
+    stranger("a visitor with a frame of 4 GiB", bytes, size, false);
+}
+
+static void many_visitors(void) {
+    enum { MANY = 150 };
+    struct live_conn conns[MANY];
+    size_t in = 0;
+    for (size_t i = 0; i < MANY; i++) in += welcomed(&conns[i]);
+    live_check(in == 100, "of %d visitors at once %zu are let in", MANY, in);
+    live_check(live_write_works(&l.nodes[0], PROMPT, "among", "visitors"), "and writes go on");
+    for (size_t i = 0; i < MANY; i++) live_hang_up(&conns[i]);
+    struct live_conn c;
+    bool again;
+    LIVE_WITHIN(again, 5 * ORR_SECOND, welcomed(&c) || (live_hang_up(&c), false));
+    live_check(again, "when they have left, others are");
+    live_hang_up(&c);
+}
+
+/* Calls of what isn't there, of which each has an answer, that it never reads. */
+static void visitor_never_reads(void) {
+    static unsigned char bytes[128 << 10];
+    struct live_conn c;
+    size_t before = live_rss(&l.nodes[0]), size = 0, sent = 0;
+    if (!welcomed(&c)) live_die("no welcome");
+    while (size + 100 < sizeof bytes) size += message(bytes + size, ORRI_MESSAGE_CALL, "x", 0);
+    orr_time until = live_now() + 20 * ORR_SECOND;
+    while (live_now() < until && live_send(&c, bytes, size, 100 * ORR_MS)) sent++;
+    live_check(live_write_works(&l.nodes[0], PROMPT, "beside", "deaf"), "a visitor reads nothing: writes go on");
+    size_t after = live_rss(&l.nodes[0]);
+    live_check(sent > 0 && live_now() < until && after < before + 32 * MIB,
+               "he is not read for ever (%.1f MiB), nor kept in memory (%.0f MiB before, %.0f after)",
+               mib(sent * size), mib(before), mib(after));
+    bool gone = live_logged(&l.nodes[0], "it reads no answers", 15 * ORR_SECOND);
+    live_check(gone, "and is shown out");
+    live_hang_up(&c);
+}
+
 /* -- Many clients -------------------------------------------------------------------------------------------------- */
 static void idle_clients(void) {
     enum { MANY = 9990 };       /* the limit is 10,000, and this program has some of its own */
@@ -447,6 +539,8 @@ static const struct {
     { "too large", too_large, true },                { "never reads", never_reads, true },
     { "huge answers", huge_answers, true },
     { "strangers", strangers, false },               { "silent strangers", silent_strangers, false },
+    { "visitors", visitors, false },                 { "many visitors", many_visitors, false },
+    { "deaf visitor", visitor_never_reads, false },
     { "idle clients", idle_clients, false },         { "no descriptors", no_descriptors, true },
     { "both write", both_write, true },
 };

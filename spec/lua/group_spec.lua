@@ -434,6 +434,16 @@ describe("a group whose machine is kv", function()
   end)
 end)
 
+describe("a group", function()
+  it("has no copy to be looked at before its log is read", function()
+    local sim <close> = sim_of [[
+      local g = node:replicate("early", { apply = function(s) return s end })
+      node.state.early = { g:peek(), select(2, g:peek(function(s) return s.n end)) }
+    ]]
+    assert.same({ nil, "early: peek: a has not read its log yet", "unavailable" }, sim.nodes.a.state.early)
+  end)
+end)
+
 describe("a group's status and events", function()
   local script = counter .. [[
     node.state.led = {}

@@ -507,7 +507,9 @@ describe("orrery repl without a terminal", function()
     for arguments, expected in pairs {
       ["a.lua b.lua"] = "repl: 'b.lua' is one argument too many; orrery repl --help lists them",
       ["--seed 1"] = "repl: --seed is a simulation's: CLUSTER.lua is missing",
-      ["--connect x:1"] = "repl: --connect is not available in this version (0.1.0)",
+      ["--connect nowhere"] = [[repl: --connect: an address is expected, HOST:PORT (got "nowhere")]],
+      ["--connect 127.0.0.1:1 c.lua"] = "repl: --connect and CLUSTER.lua exclude each other",
+      ["--connect 127.0.0.1:1 --seed 1"] = "repl: --seed is a simulation's: CLUSTER.lua is missing",
       ["none.lua"] = "none.lua: No such file or directory",
       ["--sed 1 c.lua"] = "repl: unknown option '--sed' (nearest: '--seed'); orrery repl --help lists them",
     } do

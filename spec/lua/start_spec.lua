@@ -60,6 +60,17 @@ describe("orrery.start", function()
     assert.is_truthy(tostring(a):find("^a up leader of "))
   end)
 
+  it("evaluates", function()
+    local a <close> = start("evaluates", 9)
+    assert.same({ 2, nil, "a", n = 3 }, table.pack(a:eval "1 + 1, nil, node.id"))
+    assert.equal("orrery.group(sum lua)", a:eval "sum")
+    assert.same({ nil, "a: eval: eval:1: eval sees no xyzzy", "failed" }, { a:eval "xyzzy" })
+    a:eval "node:spawn(function() node.state.x = 1 node:sleep(0.01) node.state.x = 2 end)"
+    while a.state.x ~= 2 do a:step(0.01) end
+    a:close()
+    assert.same({ nil, "a: the node is closed", "closed" }, { a:eval "1" })
+  end)
+
   it("keeps to its timeout, and finds its data again", function()
     local a = start("again", 2, { timeout = 0.2 })
     local _, _, code = a:call "slow"
@@ -158,6 +169,7 @@ describe("orrery.start", function()
     assert.has_error(function() a:on("leader", print) end,
       [[node:on: 'event' must be "ready" or "stop" (got "leader")]])
     assert.has_error(function() a:call(1) end, "node:call: a message's name is expected, 1 to 255 bytes (got 1)")
-    assert.has_error(function() return a.eval end)
+    assert.has_error(function() return a.why end)
+    assert.has_error(function() a:eval(5) end, "node:eval: a text is expected (got 5)")
   end)
 end)

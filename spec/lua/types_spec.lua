@@ -13,7 +13,7 @@ local function annotated()
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology,\n" ..
     "Raft = Raft, Map = Map, Sim = Sim, Handle = Handle, Client = Client,\n" ..
-    "Started = Started }"
+    "Started = Started, Connected = Connected }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
 end
@@ -86,11 +86,12 @@ describe("types.lua", function()
     local sim <close> = require "orrery".sim "examples/kv/cluster.lua"
     assert.same(functions_of(require "orrery.sim".methods), functions_of(types.Sim))
     assert.same(functions_of(require "orrery.start".methods), functions_of(types.Started))
+    assert.same(functions_of(require "orrery.connect".methods), functions_of(types.Connected))
     for _, name in ipairs(functions_of(types.Handle)) do assert.is_function(sim.nodes.a[name]) end
     for _, name in ipairs(functions_of(types.Client)) do assert.is_function(sim:client { to = "a" }[name]) end
     local before
     for line in text:gmatch "[^\n]+" do
-      local name = line:match "^function (%u%l+:[%w_]+)" or line:match "^function (orrery%.s[it]%w+)%("
+      local name = line:match "^function (%u%l+:[%w_]+)" or line:match "^function (orrery%.[sc][ito]%w+)%("
       if name and not name:find "^[GLTRM]" then assert.is_truthy(before, name .. " has no example") end
       before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
     end
@@ -109,5 +110,6 @@ describe("types.lua", function()
     for name in pairs(later.sim) do assert.is_nil(types.Sim[name]) end
     for name in pairs(later.started) do assert.is_nil(types.Started[name]) end
     for name in pairs(later.handle) do assert.is_nil(types.Handle[name]) end
+    for name in pairs(later.connected) do assert.is_nil(types.Connected[name]) end
   end)
 end)

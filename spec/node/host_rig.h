@@ -53,6 +53,7 @@ struct rig {
     struct orr_node_member file[RIG_MAX];
     void (*config)(struct rig *r, struct orr_node_config *cfg);
     void (*halted)(struct host *h);
+    const char *net;                /* how their addresses begin; NULL: "10.0.0." */
     size_t replicas;                /* 0: no group; else on the first so many */
     unsigned char *ran;             /* by id */
     bool verbose;
@@ -254,7 +255,7 @@ static inline void rig_new(struct rig *r, size_t n, uint64_t seed) {
         struct host *h = &r->hosts[i];
         h->rig = r;
         (void)snprintf(h->name, sizeof h->name, "n%zu", i + 1);
-        (void)snprintf(h->at, sizeof h->at, "10.0.0.%zu:7000", i + 1);
+        (void)snprintf(h->at, sizeof h->at, "%s%zu:7000", r->net ? r->net : "10.0.0.", i + 1);
         h->id = orr_id_of(h->name);
         r->file[i] = (struct orr_node_member){ h->name, h->at, true };
         struct orr_sim_boot boot = { .start = rig_boot, .halt = rig_halt, .ud = h };

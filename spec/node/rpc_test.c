@@ -88,6 +88,28 @@ static void wrong_calls_are_refused_at_once(void **state) {
     assert_int_equal(o.a.told, 0);
 }
 
+static void small_ops(struct rig *rig, struct orr_node_config *cfg) {
+    (void)rig;
+    cfg->op_bytes_max = 1 << 16;
+}
+static void largest(struct host *h, void *ud) {
+    struct order *o = ud;
+    size_t size = 1 << 20;
+    char *bytes = calloc(size, 1);
+    o->rc = ask(&o->a, h, o->to, "echo", orr_borrow(bytes, size), ORR_SECOND);
+    free(bytes);
+}
+static void the_largest_message_arrives(void **state) {
+    (void)state;
+    r.config = small_ops;
+    begin(2);
+    struct order o = { .to = host(1)->id };
+    rig_do(host(0), largest, &o);
+    rig_run(&r, 100 * ORR_MS);
+    assert_int_equal(o.rc, 0);
+    assert_true(o.a.told == 1 && o.a.status == 0);
+}
+
 static void deadlines_are_inherited_less_a_reserve(void **state) {
     (void)state;
     begin(2);
@@ -465,6 +487,7 @@ int main(void) {
         IT(it_answers),
         IT(a_call_to_oneself_goes_the_same_way),
         IT(wrong_calls_are_refused_at_once),
+        IT(the_largest_message_arrives),
         IT(deadlines_are_inherited_less_a_reserve),
         IT(the_callee_says_unknown_before_the_caller_gives_up),
         IT(cancelling_reaches_the_callee),

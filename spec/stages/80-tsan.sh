@@ -31,5 +31,5 @@ if [ "${ORR_LONG:-}" ]; then seconds=60; else seconds=8; fi
 check "the C tests are clean" tests
 check "so are the Lua specs" specs
 tally build/spec/live/torture build/tsan/orrery --seconds $seconds --seed 3
-tally build/spec/live/badinput build/tsan/orrery protocol garbage byte strangers
+tally build/spec/live/badinput build/tsan/orrery protocol garbage byte strangers visitor
 finish

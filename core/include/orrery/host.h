@@ -34,8 +34,9 @@ enum { ORR_CALL_NAME_MAX = 255, ORR_SAVED_NAME_MAX = 60 };
 
 /* -- What the host is asked ---------------------------------------------------------------------------------------- */
 struct orr_asked {                  /* the node's; until orr_node_answer */
-    orr_id from;                    /* who asked, proven by its connection; this node itself for its own */
-    const char *from_name;          /* the node's, for its life */
+    orr_id from;                    /* who asked, proven by its connection; this node itself for its own; ORR_NOBODY: a
+                                     * visitor (orrery/visit.h) */
+    const char *from_name;          /* the node's, for its life; "(visitor)", which is no id of a cluster file */
     bool cast;                      /* nobody waits for the answer */
     orr_time deadline;              /* by this node's now, ORR_NEVER: none. What the asker has left, less a reserve:
                                      * what is handed on ends then, and the question itself a little later */

@@ -54,6 +54,7 @@ struct orr_node_config {
     /* Of the host (orrery/host.h). */
     unsigned calls_max;             /* limits.calls: handlers at a time */
     size_t peer_bytes_max;          /* of messages that wait for room in a peer's stream */
+    unsigned visitors_max;          /* connections of visitors (orrery/visit.h) at a time; they get half of calls_max */
 };
 ORR_API void orr_node_config_init(struct orr_node_config *cfg);
 
@@ -101,7 +102,7 @@ struct orr_node_status {
     struct orr_birth birth;
     uint32_t incarnation;
     uint64_t cluster;               /* hash of the founding configuration */
-    size_t peers_up, clients;
+    size_t peers_up, clients, visitors;
     uint64_t frames_in, frames_out, frames_bad, bytes_in, bytes_out;
     size_t clients_bytes;           /* what clients hold, of all listeners */
     uint64_t clients_shed;          /* closed because that was too much, one's own or all together */

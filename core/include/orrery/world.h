@@ -120,6 +120,7 @@ struct orr_name_op {
 struct orr_stream {                 /* the world's object begins with this */
     void *owner;                    /* the caller's, set after connect or at ACCEPTED */
     uint64_t serial;
+    bool local;                     /* the world's, of one that was accepted: the other side is this machine itself */
     bool half;                      /* the caller's, as owner: an end of the other side's is told as ENDED, once, and
                                      * what is sent still goes out until we close. A world may tell CLOSED all the
                                      * same */

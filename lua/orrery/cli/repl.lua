@@ -1,4 +1,5 @@
--- repl.lua - orrery repl: the prompt, on nothing or on a simulated cluster; lines from a pipe without one.
+-- repl.lua - orrery repl: the prompt, on nothing, on a simulated cluster or on a live one; lines from a pipe without
+-- one. Nothing turns while it waits for a line: a live node is asked, answers, and is left alone.
 local core = require "orrery.core"
 local edit = require "orrery.edit"
 local help = require "orrery.help"
@@ -22,17 +23,20 @@ local function roots(on)
     { name = "orrery", value = orrery }, { name = "orrery.topology", value = orrery.topology },
     { name = "topology", value = orrery.topology.mesh() }, { name = "help", value = _G.help },
   }
-  if on then
+  if on and on.sim then
     list[#list + 1] = { name = "sim", value = on.sim }
     list[#list + 1] = { name = "handle", value = on.sim.nodes[on.ids[1]] }
+  elseif on then
+    list[#list + 1] = { name = "connected", value = on.live }
   end
   return list
 end
 
--- Scripts' own verbs are not the prompt's, and the simulation's only where there is one.
+-- Scripts' own verbs are not the prompt's, and those of a cluster only where there is one.
 local function is_shown(on)
   return function(topic)
-    if topic.name:find "^sim:" or topic.name:find "^handle:" then return on ~= nil end
+    if topic.name:find "^sim:" or topic.name:find "^handle:" then return on ~= nil and on.sim ~= nil end
+    if topic.name:find "^connected:" then return on ~= nil and on.live ~= nil end
     return topic.name:find "^orrery%." or topic.name == "help"
   end
 end
@@ -95,17 +99,30 @@ local function simulation(path, opts)
   return require "orrery.sim".new(path, opts)
 end
 
+local function is_address(text)
+  return text:find "^.+:%d+$" ~= nil
+end
+
 local function run(opts, arguments, context)
-  if opts.connect then return context.wrong(("repl: --connect is not available in this version (%s)"):format(
-    core.version)) end
   local path, on, message = arguments[1], nil, nil
   if #arguments > 1 then return context.wrong(("repl: '%s' is one argument too many; orrery repl --help lists them")
     :format(arguments[2])) end
+  if opts.connect and path then return context.wrong "repl: --connect and CLUSTER.lua exclude each other" end
+  if opts.connect and not is_address(opts.connect) then
+    return context.wrong(("repl: --connect: an address is expected, HOST:PORT (got %q)"):format(opts.connect))
+  end
   if not path and opts.seed then return context.wrong "repl: --seed is a simulation's: CLUSTER.lua is missing" end
   _G.orrery, interrupt.pending = orrery, edit.pending
   if path then
     on, message = frame.new(_G, path, { seed = opts.seed }, simulation)
     if not on then return context.wrong((message:gsub("^repl: ", ""))) end
+  end
+  if opts.connect then
+    on, message = frame.connect(_G, opts.connect, orrery.connect)
+    if not on then
+      complain("orrery: repl: " .. message)
+      return 1
+    end
   end
   local asked = help.new {
     about = function() return about end, width = width, shown = is_shown(on),
@@ -118,16 +135,19 @@ local function run(opts, arguments, context)
 end
 
 return {
-  usage = "orrery repl [CLUSTER.lua] [--seed N]",
-  about = "a prompt for Lua with orrery at hand, on a simulated cluster or on nothing",
+  usage = "orrery repl [CLUSTER.lua] [--seed N]    or    orrery repl --connect ADDR",
+  about = "a prompt for Lua with orrery at hand, on a simulated cluster, a live one, or on nothing",
   notes = about .. "\n\n" .. [[
 With CLUSTER.lua: sim is the simulation of that file, each node's id a variable, and the prompt shows the virtual time.
+With --connect ADDR: live is the node whose address in the cluster file is ADDR ("127.0.0.1:7401"), on this machine; it
+and the other nodes are variables, and are asked: a:call("add", 5), a:eval "counter:status()", a:status().
 Without a terminal, lines are read from stdin and run, results printed, and nothing else; exit status: 0, or 1 if one of
-them failed. 2 is wrong use. What is typed is kept in XDG_STATE_HOME/orrery/history (~/.local/state/orrery/history).]],
+them failed, or no node lets this in at ADDR. 2 is wrong use. What is typed is kept in XDG_STATE_HOME/orrery/history
+(~/.local/state/orrery/history).]],
   arguments = {}, more = true,
   options = {
     { "--seed", "N", "of the simulation (default: 1)", kind = "integer" },
-    { "--connect", "ADDR", "not in this version", hidden = true },
+    { "--connect", "ADDR", "of a node that runs on this machine: a prompt on its cluster" },
   },
   run = run,
 }

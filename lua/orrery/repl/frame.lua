@@ -1,4 +1,4 @@
--- frame.lua - what a prompt on a simulated cluster has besides: sim, a variable for each node, the time.
+-- frame.lua - what a prompt on a cluster has besides: a variable for each node; of a simulated one sim, and the time.
 local cluster = require "orrery.cluster"
 
 local frame = {}
@@ -9,20 +9,24 @@ local function list(ids)
   return ("%s, %s, ... %s are its nodes"):format(ids[1], ids[2], ids[#ids])
 end
 
+-- owner: the variable in whose `nodes` all of them are.
+local function with_hidden(text, hidden, owner)
+  if #hidden == 0 then return text end
+  return ('%s\n%s: as %s.nodes["%s"] only, for there is no such variable, or it is taken.'):format(text,
+    table.concat(hidden, ", "), owner, hidden[1])
+end
+
 local function banner(name, ids, seed, hidden)
   local text = ("%s: %d node%s, seed %d. sim is the simulation; %s; help() lists the verbs."):format(name, #ids,
     #ids == 1 and "" or "s", seed, list(ids))
-  if #hidden == 0 then return text end
-  return ('%s\n%s: as sim.nodes["%s"] only, for there is no such variable, or it is taken.'):format(text,
-    table.concat(hidden, ", "), hidden[1])
+  return with_hidden(text, hidden, "sim")
 end
 
--- Puts sim and the nodes into env; ids that are no names, or names of something else, stay in sim.nodes.
-local function declare(env, sim, ids)
+-- Puts the nodes into env; ids that are no names, or names of something else, are given back.
+local function declare(env, nodes, ids)
   local hidden = {}
-  env.sim = sim
   for _, id in ipairs(ids) do
-    if rawget(env, id) == nil and load(("local %s"):format(id), "=", "t") then env[id] = sim.nodes[id]
+    if rawget(env, id) == nil and load(("local %s"):format(id), "=", "t") then env[id] = nodes[id]
     else hidden[#hidden + 1] = id end
   end
   return hidden
@@ -43,10 +47,27 @@ function frame.new(env, path, opts, make)
   if not ok then return nil, tostring(sim) end
   if not sim then return nil, tostring(why) end
   local ids = cluster.ids(value)
-  local hidden = declare(env, sim, ids)
+  env.sim = sim
+  local hidden = declare(env, sim.nodes, ids)
   return {
     sim = sim, ids = ids, banner = banner(value.name, ids, opts.seed or 1, hidden),
     prompt = function() return ("%.3f> "):format(now(env, sim)) end,
+  }
+end
+
+-- The live cluster whose node answers at this address, in env: the same without sim; `live` is that node.
+-- -> { live, ids, banner, prompt() }, or nil and one line.
+function frame.connect(env, address, make)
+  local live, message = make(address)
+  if not live then return nil, (message:gsub("^orrery%.connect: ", "")) end
+  local ids = live.ids
+  env.live = live
+  local hidden = declare(env, live.nodes, ids)
+  local text = ("%s: connected to %s at %s, which is live; %s; help() lists the verbs."):format(live.cluster, live.id,
+    address, list(ids))
+  return {
+    live = live, ids = ids, banner = with_hidden(text, hidden, "live"),
+    prompt = function() return live.cluster .. "> " end,
   }
 end
 

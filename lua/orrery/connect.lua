@@ -1,0 +1,291 @@
+-- connect.lua - orrery.connect: a handle to a live node, from a program outside its cluster.
+--
+--     local a <close> = assert(orrery.connect("127.0.0.1:7401", { timeout = 2 }))
+--     print(a:call("add", 5), a.nodes.b:status().state)
+--
+-- What waits turns a loop of the handle's own; nothing else has to. The connection is looked at before it is used:
+-- where it was lost, it is made anew, and what was under way on it is `unknown`. The other nodes are reached at their
+-- own addresses, each by a connection of its own once it is first asked. What the node itself answers is
+-- lua/orrery/console.lua's: messages whose names begin with a NUL.
+local core = require "orrery.core"
+local handle = require "orrery.handle"
+local later = require "orrery.later"
+local options = require "orrery.options"
+local reach = require "orrery.reach"
+
+local connect = {}
+local methods = {}
+connect.methods = methods
+local wait_slice = 0.1
+
+-- -- The loop -------------------------------------------------------------------------------------------------------
+local function closed(self)
+  if self.closed then return ("%s: the handle is closed"):format(self.id), "closed" end
+end
+
+local function tell(self, event, ...)
+  for _, s in ipairs(table.move(self.subscriptions, 1, #self.subscriptions, 1, {})) do
+    if s.event == event and not s.closed then s.f(...) end
+  end
+end
+
+local function turn(self, T)
+  self.core:step(T)
+  local state, why = self.core:status()
+  if self.up and state ~= "open" then
+    self.up = false
+    tell(self, "close", why)
+  end
+  return state
+end
+
+local function wait_for(self, done, T)
+  local until_time = self.core:clock() + T
+  while not self.closed and not done() do
+    local left = until_time - self.core:clock()
+    if left <= 0 then break end
+    turn(self, math.min(left, wait_slice))
+  end
+end
+
+-- -- Being connected ------------------------------------------------------------------------------------------------
+local function failed(self, why, code) return nil, (self.id and self.id .. ": " or "") .. why, code end
+
+-- Within T: true; or nil, message, code. What is asked of a node that isn't reached is surely not done.
+local function arrive(self, T)
+  local message, code = closed(self)
+  if message then return nil, message, code end
+  local state = turn(self, 0)
+  if self.closed then return nil, closed(self) end    -- by who was told
+  if state == "open" then return true end
+  if state == "closed" then
+    local ok, why, word = self.core:open(self.address)
+    if not ok then return failed(self, "no connection to " .. why, word) end
+  end
+  wait_for(self, function() return self.core:status() ~= "opening" end, T)
+  if self.closed then return nil, closed(self) end
+  local now, why, word, id = self.core:status()
+  if now == "opening" then
+    return failed(self, ("no connection to %s within %g s, surely not done"):format(self.address, T), "timeout")
+  elseif now == "closed" then
+    return failed(self, ("no connection to %s: %s"):format(self.address, why), word)
+  elseif self.id and id ~= self.id then
+    self.core:leave()
+    return failed(self, ("%s is at %s now"):format(id, self.address), "unavailable")
+  end
+  self.up = true
+  return true
+end
+
+-- -- Talking --------------------------------------------------------------------------------------------------------
+-- f(core, T in ns) asks, once there is a connection. What it gave is waited for.
+local function ask(self, what, T, f)
+  local until_time = not self.closed and self.core:clock() + T
+  local ok, message, code = arrive(self, T)
+  if not ok then return nil, message, code end
+  local left = math.max(0, until_time - self.core:clock())
+  local asked, why, word = f(self.core, reach.in_ns(left))
+  if not asked then return failed(self, ("%s: %s"):format(what, why), word) end
+  return reach.settle(self.host, ("%s: %s"):format(self.id or self.address, what), left, asked)
+end
+
+-- A verb of console.lua.
+local function ask_node(self, verb, ...)
+  local given = table.pack(...)
+  return ask(self, verb, self.timeout, function(visit, T)
+    return visit:ask("\0" .. verb, T, table.unpack(given, 1, given.n))
+  end)
+end
+
+-- What the handler returns; nil, message, code.
+function methods:call(name, ...)
+  reach.check_name(name, "node:call", 3)
+  local given = table.pack(...)
+  return ask(self, name, self.timeout, function(visit, T)
+    return visit:ask(name, T, table.unpack(given, 1, given.n))
+  end)
+end
+
+-- No answer, no promise: true, or nil, message, code.
+function methods:cast(name, ...)
+  reach.check_name(name, "node:cast", 3)
+  local ok, message, code = arrive(self, self.timeout)
+  if not ok then return nil, message, code end
+  local why
+  ok, why, code = self.core:cast(name, ...)
+  if not ok then return failed(self, ("%s: %s"):format(name, why), code) end
+  turn(self, 0)                                       -- so that it leaves, though nobody waits
+  return true
+end
+
+-- A group, as this node has it.
+function methods:group(name)
+  if type(name) ~= "string" then error(("node:group: a name is expected (got %s)"):format(options.got(name)), 2) end
+  return reach.group(self.host, self.id, name)
+end
+
+-- Runs text in the node, between two of its turns: an expression's values, or statements.
+function methods:eval(text)
+  reach.check_text(text, "node:eval", 3)
+  local told = table.pack(ask_node(self, "eval", text))
+  if told[1] == nil then return nil, told[2], told[3] end
+  return reach.evaluated(self.id, table.unpack(told, 1, told.n))
+end
+
+-- Has the node read its files anew: true once their scripts run; or nil, message, code, and those that run go on.
+function methods:reload()
+  return ask_node(self, "reload")
+end
+
+-- { state = "up" or "down", why, ready, ..., groups = { NAME = status } }
+function methods:status()
+  local status, message = ask_node(self, "status")
+  if not status then return { state = "down", why = message, groups = {} } end
+  status.state = "up"
+  return status
+end
+
+-- -- Events, turns, the end -----------------------------------------------------------------------------------------
+local Subscription = { __name = "orrery.subscription", __metatable = false }
+Subscription.__index = Subscription
+function Subscription:close()
+  self.closed = true
+  for i, s in ipairs(self.all) do if s == self then return table.remove(self.all, i) and nil end end
+end
+Subscription.__close = Subscription.close
+function Subscription:__tostring() return ("orrery.subscription(%s)"):format(self.event) end
+
+-- f(why) when the connection was lost, or the node has closed it; told while something waits, or in step().
+function methods:on(event, f)
+  if event ~= "close" then
+    error(("node:on: 'event' must be \"close\" (got %s%s)"):format(options.got(event),
+      options.hint(event, { "close" })), 2)
+  elseif type(f) ~= "function" then
+    error(("node:on %s: a function is expected (got %s)"):format(event, options.got(f)), 2)
+  end
+  local s = setmetatable({ event = event, f = f, all = self.subscriptions, closed = false }, Subscription)
+  self.subscriptions[#self.subscriptions + 1] = s
+  return s
+end
+
+-- One turn of the connection's loop, after at most T: is there a connection?
+function methods:step(T)
+  if T == nil then T = 0 end
+  if type(T) ~= "number" or T ~= T or T < 0 then
+    error(("node:step: seconds are expected, a number from 0 up (got %s)"):format(options.got(T)), 2)
+  end
+  return not self.closed and turn(self, T) == "open"
+end
+
+-- A descriptor that is readable when step(0) has something to do.
+function methods:fd()
+  local message, code = closed(self)
+  if message then return nil, message, code end
+  return self.core:fd()
+end
+
+-- In how many seconds a step should come at the latest, whatever fd() says.
+function methods:deadline()
+  local message, code = closed(self)
+  if message then return nil, message, code end
+  return self.core:deadline()
+end
+
+-- With it the handles of the other nodes that came from it.
+function methods:close()
+  if self.closed then return end
+  self.closed, self.up = true, false
+  self.core:close()
+  for _, other in pairs(self.nodes) do
+    if other.by == self then other:close() end
+  end
+end
+
+-- -- Handles --------------------------------------------------------------------------------------------------------
+local names = options.keys(methods)
+for _, name in ipairs { "id", "address", "cluster", "ids", "nodes", "state" } do names[#names + 1] = name end
+
+local meta = {
+  __name = "orrery.connected",
+  __index = function(self, key)
+    if methods[key] then return methods[key] end
+    if key == "state" then return (ask_node(self, "state")) or {} end
+    later.refuse(("node %s:"):format(self.id), key, later.connected, names, 2)
+  end,
+  __close = methods.close,
+  __tostring = handle.line,
+}
+
+-- id, cluster: false where they are not known yet. by: the handle that it came from, or false.
+local function new(address, timeout, id, cluster, by)
+  local visit, message, code = core.visit.new { cluster = cluster or nil }
+  if not visit then return nil, message, code end
+  local self
+  self = {
+    core = visit, address = address, timeout = timeout, id = id, cluster = cluster, by = by, subscriptions = {},
+    nodes = by and by.nodes or {}, ids = by and by.ids or {}, closed = false, up = false,
+    host = {
+      timeout = timeout,
+      wait = function(done, T) wait_for(self, done, T) end,
+      submit = function(verb, name, T, value)
+        local ok, why, word = arrive(self, T / 1e9)
+        if not ok then return nil, why, word end
+        local asked
+        asked, why, word = visit:ask("\0" .. verb, T, name, T / 1e9, value)
+        if asked then return asked end
+        return failed(self, ("%s:%s: %s"):format(name, verb, why), word)
+      end,
+      peek = function(name, value)
+        local results = table.pack(ask_node(self, "peek", name, value))
+        return true, table.unpack(results, 1, results.n)
+      end,
+      group_status = function(name)
+        local groups = ask_node(self, "groups")
+        return groups and groups[name]
+      end,
+    },
+  }
+  return setmetatable(self, meta)
+end
+
+local function meet_others(self, list)
+  for i, other in ipairs(list) do
+    self.ids[i] = other.id
+    if other.id ~= self.id then
+      local made, message, code = new(other.at, self.timeout, other.id, self.cluster, self)
+      if not made then return nil, message, code end
+      self.nodes[other.id] = made
+    end
+  end
+  self.nodes[self.id] = self
+  return true
+end
+
+local spec = { timeout = { "seconds" } }
+
+-- orrery.connect(address, opts) -> a handle to the node there; or nil, message, code.
+function connect.new(address, opts)
+  local what = "orrery.connect"
+  if type(address) ~= "string" or not address:find "^.+:%d+$" then
+    error(("%s: an address is expected, \"host:port\" (got %s)"):format(what, options.got(address)), 2)
+  end
+  if type(opts) == "table" and opts.secret ~= nil then
+    error(("%s: 'secret' is not available in this version of Orrery (%s)"):format(what, later.version), 2)
+  end
+  local timeout = options.check(opts == nil and {} or opts, spec, what, 2).timeout
+  local self, message, code = new(address, timeout or 2, false, false, false)
+  if not self then return nil, message, code end
+  local facts
+  facts, message, code = ask_node(self, "nodes")
+  if facts then
+    self.id, self.cluster = facts.id, facts.cluster
+    self.timeout = timeout or facts.call
+    self.host.timeout = self.timeout
+    facts, message, code = meet_others(self, facts.nodes)
+  end
+  if facts then return self end
+  self:close()
+  return nil, ("%s: %s"):format(what, message), code
+end
+
+return connect
