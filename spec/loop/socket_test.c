@@ -74,6 +74,14 @@ static void a_long_answer_reaches_one_who_has_shut_his_side(void **state) {
     close(fd);
 }
 
+static void who_comes_from_this_machine_is_known_by_that(void **state) {
+    (void)state;
+    int fd = dial_plain(port);
+    UNTIL(&b, n_begun, 1);
+    assert_true(sides[0].stream->local);            /* (127.0.0.1; nobody else comes in a test) */
+    close(fd);
+}
+
 static void a_reset_is_an_end_with_a_reason(void **state) {
     (void)state;
     int fd = dial_plain(port);
@@ -418,6 +426,7 @@ int main(void) {
         T(an_answer_reaches_a_client_that_has_shut_its_side),
         T(a_late_answer_reaches_one_who_has_shut_his_side),
         T(a_long_answer_reaches_one_who_has_shut_his_side),
+        T(who_comes_from_this_machine_is_known_by_that),
         T(a_reset_is_an_end_with_a_reason),
         T(writing_to_one_who_has_gone_raises_no_signal),
         T(what_is_sent_to_an_ended_stream_goes_to_nobody),

@@ -48,6 +48,11 @@ print(a:call("double", 21))
 END
 check "a node runs inside plain lua5.4, and ends with it" [ "$(plain "$work/embed.lua" "$work" $$)" = 42 ]
 
+cat >"$work/connect.lua" <<'END'
+print(select(3, require "orrery".connect("127.0.0.1:1", { timeout = 5 })))
+END
+check "it tells where nobody is to be connected to" [ "$(plain "$work/connect.lua")" = unavailable ]
+
 for prefix in /usr /usr/local /opt/orrery; do
     DESTDIR="$work/$prefix" cmake --install build/release --prefix $prefix >"$work/log" 2>&1
     check "it installs below $prefix" [ $? = 0 ]

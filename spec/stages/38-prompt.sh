@@ -206,4 +206,41 @@ kill -TERM "$(screen | sed -n 's/^"pid \([0-9]*\)"$/\1/p')"
 check "SIGTERM ends it" shows 'ended 143'
 typed 'stty -a | tr " ;" "\n\n" | grep -x icanon'
 check "and the terminal is as it was" shows 'icanon'
+
+# -- A live cluster ---------------------------------------------------------------------------------------------------
+ports=$((230 + $$ % 20))
+cat >"$work/live.lua" <<END
+return orrery.cluster { name = "live", node = "node.lua", timing = { call = 60 }, nodes = {
+  { id = "a", at = "127.0.0.1:${ports}01" }, { id = "b", at = "127.0.0.1:${ports}02" } } }
+END
+cat >"$work/node.lua" <<'END'
+local answer = 42
+node:on("slow", function() node:channel():get() end)
+node:on("answer", function() return answer end)
+END
+"$under" "$program" up "$work/live.lua" --data "$work/data" >"$work/up" 2>&1 &
+up=$!
+trap 'mux kill-server 2>/dev/null; kill $up 2>/dev/null; wait $up; rm -rf "$work"' EXIT
+for _ in $(seq 1200); do
+    grep -qx ready "$work/up" && break
+    sleep 0.05
+done
+mux resize-window -x 100 -y 24
+typed "clear; '$under' '$program' repl --connect 127.0.0.1:${ports}01"
+check "a live cluster has a greeting" \
+    shows "live: connected to a at 127\.0\.0\.1:${ports}01, which is live; a, b are its .*"
+check "and its name for a prompt" shows 'live>'
+keys -l 'b:ev'
+keys Tab
+typed ' "answer, node.id"'
+check "Tab knows the verbs, the node what its handlers see" shows '42   "b"'
+clear_screen 'live>'
+typed 'print "on it" a:call "slow"'
+shows 'on it' && keys C-c
+check "Ctrl-C ends a wait" shows '.*interrupted'
+typed 'a:call "answer"'
+check "and the connection is usable" shows '42'
+keys C-d
+check "Ctrl-D leaves it" shows 'shell:'
+check "and the cluster runs" kill -0 $up
 finish
