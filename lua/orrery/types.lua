@@ -573,6 +573,15 @@ function Connected:group(name) end
 ---@return orrery.NodeStatus status
 function Connected:status() end
 
+---Has the node read its files anew: handlers, locals and node.state begin anew, what runs of the old scripts has 5 s.
+---Its groups go over when all their voters have the new scripts.
+---
+---    assert(a:reload())
+---@return true? ok
+---@return string? message              what is wrong with them: the scripts that run go on
+---@return string? code
+function Connected:reload() end
+
 ---As the eval of a node that orrery.start gave.
 ---
 ---    a:eval "counter:status().role"                     --> "leader"
