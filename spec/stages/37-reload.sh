@@ -85,7 +85,7 @@ end
 print("taken", taken, "of", i, "failures", failures)
 END
 writer() {
-    rm -f "$work/stop"
+    rm -f "$work/stop" "$work/writer.out"
     "$under" "$program" "$work/writer.lua" "${ports}3" "$work/stop" "$1" >"$work/writer.out" 2>&1 </dev/null &
     writer=$!
     pids="$pids $!"
