@@ -8,7 +8,10 @@
  * the collector, so this replica stops.
  *
  * Digest.  A chain over the results of all ops, and now and then over the packed state: after as many ops as make its
- *          cost small beside theirs, counted from the beginning, so at the same op on every replica.
+ *          cost small beside theirs, counted from the beginning, so at the same op on every replica; and after a second
+ *          without ops (log time), in an empty entry that the leader makes for it. So what differs is in the chain some
+ *          ops later, or when the group has come to rest, and there for good. In the simulator a small state is in it
+ *          after every op.
  *
  *          An orrery.map in it counts by its own digest, which costs nothing.
  *
@@ -29,10 +32,11 @@
 
 #include "orrb_machine.h"
 
-enum { HEAD = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
+enum { HEAD = 40, CHECK_FIRST = 16, BYTES_AN_OP = 16 };
 static const char magic[7] = "orrlua1";
 enum { IN_PARTS = 1 };
 #define STALL (10 * ORR_MS)         /* of a turn: above it people are told */
+#define REST ORR_SECOND             /* of log time without ops */
 
 /* -- Calling Lua -------------------------------------------------------------------------------------------------- */
 static void push_at(lua_State *L, const struct orr_at *at) {
@@ -171,11 +175,42 @@ int orrb_machine_protect(struct machine *m, lua_CFunction f, char *why, size_t w
 
 static int protect(struct machine *m, lua_CFunction f) { return orrb_machine_protect(m, f, NULL, 0); }
 
+static void say(const struct machine *m, enum orr_level level, const char *what, const char *why) {
+    struct orr_world *w = m->spec->host->tasks.world;
+    char line[400];
+    int n = snprintf(line, sizeof line, "group %s: %s: %s", m->spec->name, what, why);
+    w->ops->log(w, level, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+/* Not as a pure function: packing runs nothing of a script's, and most states are smaller than that would cost. */
+static int try_pack_state(struct machine *m) {
+    lua_State *L = m->spec->L;
+    int top = lua_gettop(L);
+    if (!lua_checkstack(L, LUA_MINSTACK)) return -ENOMEM;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
+    m->packed.size = 0;
+    int rc = orrb_value_try_pack(L, -1, &m->packed);
+    lua_settop(L, top);
+    return rc;
+}
+
+static uint64_t check_after(const struct machine *m) {
+    if (m->expose.simulated && m->packed.size <= ORRB_SMALL) return 1;
+    return CHECK_FIRST + m->packed.size / BYTES_AN_OP;
+}
+
 static int chain_state(struct machine *m) {
-    int rc = protect(m, pack_state);
+    char why[300] = "";
+    int rc = try_pack_state(m);
+    if (rc < 0 && rc != -ENOMEM) {
+        rc = orrb_machine_protect(m, pack_state, why, sizeof why);
+        if (rc < 0) orrb_expose_unpacked(m, why);
+        if (rc < 0) say(m, ORR_LOG_ERROR, "its state can't be packed", why);
+    }
     if (rc < 0) return rc;
     m->chain = orri_hash64(m->packed.at, m->packed.size, m->chain);
-    m->check_at = m->ops + CHECK_FIRST + m->packed.size / BYTES_AN_OP;
+    m->check_at = m->ops + check_after(m);
+    m->unchecked_since = ORR_NEVER;
     return 0;
 }
 
@@ -183,22 +218,31 @@ static int chain_state(struct machine *m) {
 static int machine_apply(void *x, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink) {
     struct machine *m = x;
     struct orrb_machine_call c = { m, at, op, m->spec->apply, "apply", false, "" };
-    orrb_expose_before(m);
+    if (m->failed) return m->failed;
+    orrb_expose_before(m, false);
     int rc = orrb_machine_perform(&c);
     if (rc < 0) return rc;
     orrb_expose_applied(&c);
     m->chain = orri_hash64(m->out.at, m->out.size, orri_mix64(m->chain, at->index));
     m->ops++;
+    m->unchecked_since = at->time;
+    m->applied = true;
     if (sink) sink->ops->text(sink, m->out.at, m->out.size);
     return m->ops == m->check_at ? chain_state(m) : 0;
 }
 
-static void machine_advance(void *x, const struct orr_at *at) { (void)x, (void)at; }
+/* An entry without ops takes the state in, wherever it comes from: nothing but the log says when. */
+static void machine_advance(void *x, const struct orr_at *at) {
+    struct machine *m = x;
+    (void)at;
+    if (!m->applied) m->failed = chain_state(m);
+    m->applied = false;
+}
 
 static int machine_query(void *x, const struct orr_at *at, struct orr_slice question, struct orr_sink *sink) {
     struct machine *m = x;
     struct orrb_machine_call c = { m, at, question, m->spec->query, "query", false, "" };
-    orrb_expose_before(m);
+    orrb_expose_before(m, true);
     int rc = orrb_machine_perform(&c);
     if (rc == 0) orrb_expose_asked(m, c.place);
     if (rc == 0) sink->ops->text(sink, m->out.at, m->out.size);
@@ -206,8 +250,8 @@ static int machine_query(void *x, const struct orr_at *at, struct orr_slice ques
 }
 
 static orr_time machine_wants(const void *x) {
-    (void)x;
-    return ORR_NEVER;
+    const struct machine *m = x;
+    return m->unchecked_since == ORR_NEVER ? ORR_NEVER : m->unchecked_since + REST;
 }
 
 static uint64_t machine_digest(const void *x) { return ((const struct machine *)x)->chain; }
@@ -229,13 +273,6 @@ static void machine_unfreeze(void *x) {
     orrb_buffer_free(NULL, &m->image);
     m->given = 0;
     m->frozen = false;
-}
-
-static void say(const struct machine *m, enum orr_level level, const char *what, const char *why) {
-    struct orr_world *w = m->spec->host->tasks.world;
-    char line[400];
-    int n = snprintf(line, sizeof line, "group %s: %s: %s", m->spec->name, what, why);
-    w->ops->log(w, level, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
 /* Each part that snapshot(state) gives, as in `for part in snapshot(state)`, behind its size. */
@@ -381,6 +418,9 @@ static int machine_restore_end(void *x) {
     m->chain = orri_read_u64(&r);
     m->ops = orri_read_u64(&r);
     m->check_at = orri_read_u64(&r);
+    m->unchecked_since = ORR_NEVER;
+    m->applied = false;
+    m->failed = 0;
     machine_unfreeze(m);
     return m->check_at > m->ops ? 0 : ORR_ECORRUPT;
 }
@@ -416,7 +456,7 @@ static int machine_create(void **out, const struct orr_machine_config *cfg) {
         .spec = spec,
         .chunks = cfg->chunks,
         .state = LUA_NOREF,
-        .check_at = CHECK_FIRST,
+        .unchecked_since = ORR_NEVER,
         .out = { .alloc = &orr_alloc_libc },
         .packed = { .alloc = &orr_alloc_libc, .flags = ORRB_VALUE_MAPS | ORRB_VALUE_DIGESTS },
         .image = { .alloc = &orr_alloc_libc },
@@ -425,6 +465,7 @@ static int machine_create(void **out, const struct orr_machine_config *cfg) {
     orrb_expose_init(m);
     int rc = protect(m, make_place);
     if (rc == 0) rc = protect(m, init_state);
+    if (rc == 0) m->check_at = check_after(m);
     if (rc == 0) *out = m;
     else machine_destroy(m);
     return rc;
@@ -501,7 +542,7 @@ int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int i
         lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
     } else {
         char place[ORRB_PLACE_MAX] = "";
-        orrb_expose_before(m);
+        orrb_expose_before(m, true);
         lua_pushcfunction(L, ask);
         lua_pushvalue(L, idx);
         if (m->expose.looking) name_place(L, "the function", place);
