@@ -173,6 +173,8 @@ static int kv(lua_State *L) {
     return 1;
 }
 
+enum { WATCHES_MAX = 1000 };        /* for good: closed ones count, each is a task when something happens */
+
 /* -- Events ------------------------------------------------------------------------------------------------------- */
 struct orrb_watch {
     struct orrb_watch *next;
@@ -210,7 +212,8 @@ void orrb_group_clear(struct orrb_host *h) {
     }
 }
 
-/* watch(group, "leader" or "snapshot", f): f() is a task for each such event, from now on for good */
+/* watch(group, "leader" or "snapshot", f) -> true: f() is a task for each such event, from now on for good; or false,
+ * and how many there may be */
 static int watch(lua_State *L) {
     static const char *const names[] = { "leader", "snapshot", NULL };
     static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT };
@@ -218,13 +221,20 @@ static int watch(lua_State *L) {
     struct orr_group *g = group_arg(L);
     unsigned which = events[luaL_checkoption(L, 2, NULL, names)];
     luaL_checktype(L, 3, LUA_TFUNCTION);
+    if (h->n_watches == WATCHES_MAX) {
+        lua_pushboolean(L, 0);
+        lua_pushinteger(L, WATCHES_MAX);
+        return 2;
+    }
     struct orrb_watch *at = calloc(1, sizeof *at);
     if (!at) return luaL_error(L, "not enough memory");
     *at = (struct orrb_watch){ .next = h->watches, .group = g, .events = which, .function = LUA_NOREF };
     h->watches = at;
+    h->n_watches++;
     lua_settop(L, 3);
     at->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 /* declare{ init, apply, query, version, upgrade } -> light userdata: the machine of one group */

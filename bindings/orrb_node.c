@@ -14,6 +14,8 @@
 #include "orrb_listen.h"
 #include "orrb_script.h"
 
+enum { BYTES_A_TASK = 2560, REFUSALS_MAX = 20 };    /* of the state's limit: tasks alone never fill it */
+
 struct orrb_node {
     lua_State *L;
     struct orr_world *world;
@@ -23,6 +25,7 @@ struct orrb_node {
     size_t used, limit;                 /* bytes of the Lua state */
     struct orrb_allocations allocations;
     bool pressed;                       /* the last request for memory was refused */
+    unsigned refusals;                  /* for good, since there was room for certain */
     bool started, declared;
     const struct orr_group *in_lua[64]; /* groups whose machine is the script's */
     size_t n_in_lua;
@@ -96,6 +99,7 @@ static int host_new(lua_State *L) {
     if (n->script->snapshot_bytes) cfg.snapshot_bytes = n->script->snapshot_bytes;
     n->limit = (size_t)orrb_integer_field(L, 1, "memory", (int64_t)n->limit);
     n->host.tasks.steps_max = orrb_integer_field(L, 1, "steps", 10000000);
+    n->host.tasks.live_max = n->limit / BYTES_A_TASK;
     read_bundle(L, &cfg);
     read_members(L, &cfg);
     int rc = orr_node_new(&n->node, n->world, &cfg, &why);
@@ -252,7 +256,25 @@ static void on_event(void *ud, struct orr_group *g, unsigned events) {
     orrb_group_event(&((struct orrb_node *)ud)->host, g, events);
 }
 
-static bool on_turn(void *ud) { return orrb_tasks_turn(&((struct orrb_node *)ud)->host.tasks); }
+/* What a script keeps may fill its memory for good. Then each request takes a whole collection and fails, and others
+ * wait: such a node only looks alive. */
+static void stop_if_full(struct orrb_node *n) {
+    char why[200];
+    lua_gc(n->L, LUA_GCCOLLECT, 0);
+    n->refusals = 0;
+    if (n->used <= n->limit - n->limit / 4) return;
+    snprintf(why, sizeof why, "the script keeps %zu MiB of the %zu MiB that limits.memory gives it, in locals, "
+             "node.state or live tasks (%zu), and needs more", n->used >> 20, n->limit >> 20, n->host.tasks.live);
+    n->world->ops->stop(n->world, 4, why);
+}
+
+static bool on_turn(void *ud) {
+    struct orrb_node *n = ud;
+    bool any = orrb_tasks_turn(&n->host.tasks);
+    if (n->used <= n->limit - n->limit / 4) n->refusals = 0;
+    if (n->refusals >= REFUSALS_MAX) stop_if_full(n);
+    return any;
+}
 static void on_stop(void *ud) { orrb_tasks_cancel(&((struct orrb_node *)ud)->host.tasks); }
 
 static const struct orr_host_ops host_ops = {
@@ -271,6 +293,10 @@ static bool has_room(struct orrb_node *n, size_t had, size_t new_size) {
         return true;
     }
     n->pressed = !n->pressed;
+    if (!n->pressed) {
+        n->refusals++;
+        n->host.tasks.slow = true;
+    }
     return false;
 }
 

@@ -19,6 +19,8 @@ struct orrb_handler {
     char name[];
 };
 
+enum { HANDLERS_MAX = 4096 };       /* which are looked through one by one */
+
 static struct orrb_handler *find(const struct orrb_host *h, const void *name, size_t size) {
     struct orrb_handler *at = h->handlers;
     while (at && (at->size != size || memcmp(at->name, name, size) != 0)) at = at->next;
@@ -27,13 +29,18 @@ static struct orrb_handler *find(const struct orrb_host *h, const void *name, si
 
 static struct orrb_host *host(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
-/* on(name, f or nil, limit) */
+/* on(name, f or nil, limit) -> true; or false, and how many names there may be */
 static int on(lua_State *L) {
     struct orrb_host *h = host(L);
     size_t size;
     const char *name = luaL_checklstring(L, 1, &size);
     struct orrb_handler *at = find(h, name, size);
     if (!at) {
+        if (h->n_handlers == HANDLERS_MAX) {
+            lua_pushboolean(L, 0);
+            lua_pushinteger(L, HANDLERS_MAX);
+            return 2;
+        }
         at = calloc(1, sizeof *at + size);
         if (!at) return luaL_error(L, "not enough memory");
         memcpy(at->name, name, size);
@@ -41,13 +48,15 @@ static int on(lua_State *L) {
         at->function = LUA_NOREF;
         at->next = h->handlers;
         h->handlers = at;
+        h->n_handlers++;
     }
     luaL_unref(L, LUA_REGISTRYINDEX, at->function);
     at->function = LUA_NOREF;
     at->limit = (uint32_t)luaL_checkinteger(L, 3);
     lua_settop(L, 2);
     if (!lua_isnil(L, 2)) at->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 static void handler_over(struct orrb_task *t, int status, const char *text) {

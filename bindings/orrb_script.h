@@ -16,6 +16,7 @@ struct orrb_host {
     struct orrb_listener *listeners;
     struct orrb_machine_spec *machines;
     struct orrb_watch *watches;     /* of groups' events */
+    unsigned n_handlers, n_watches;
 };
 
 /* Each leaves a table of functions on the stack. May raise. */

@@ -56,7 +56,8 @@ struct orrb_tasks {
     uint64_t serial, ticket;
     unsigned nested;                /* of the tasks whose variables are being closed, one by another */
     int64_t steps_max;              /* instructions from one wait to the next */
-    size_t live;
+    bool slow;                      /* memory was refused: the turn ends, for each request may take a collection */
+    size_t live, live_max;          /* tasks that are not free; above it no script makes more */
     struct orrb_buffer out;         /* for packing what the node copies at once */
     int settle;                     /* reference of f(handle, text, code, trace): a task failed or was cancelled */
 };

@@ -174,20 +174,24 @@ Subscription.__close = Subscription.close
 local events = { leader = true, snapshot = true }
 local events_later = { config = true, upgrade = true }
 
+-- Called last, and its caller too: level 2 is the script's line.
 local function subscribe(self, api, name, handle, event, f)
   local what = name .. ":on"
   if events_later[event] then
-    error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version), 3)
+    error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version), 2)
   elseif not events[event] then
     error(("%s: 'event' must be leader or snapshot (got %s%s)"):format(what, options.got(event),
-      options.hint(event, options.keys(events))), 3)
+      options.hint(event, options.keys(events))), 2)
   elseif type(f) ~= "function" then
-    error(("%s: 'f' must be a function (got %s)"):format(what, options.got(f)), 3)
+    error(("%s: 'f' must be a function (got %s)"):format(what, options.got(f)), 2)
   end
   local subscription = setmetatable({ name = name .. " " .. event, closed = false }, Subscription)
-  self.host.groups.watch(handle, event, function()
+  local room, most = self.host.groups.watch(handle, event, function()
     if not subscription.closed then f(api.status()) end
   end)
+  if not room then
+    error(("%s: there are %d subscriptions, closed ones among them; there may be no more"):format(what, most), 2)
+  end
   return subscription
 end
 

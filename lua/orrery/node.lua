@@ -259,7 +259,8 @@ function node.idle_host(over)
   local function room(t) return setmetatable(t, { __index = function() return nothing end }) end
   local host = room {
     replicate = function() return true end, seed = function() return 1 end,
-    tasks = room { spawn = function() return nil, 0 end }, rpc = room {}, groups = room {}, listeners = room {},
+    tasks = room { spawn = function() return true, 0 end }, rpc = room { on = function() return true end },
+    groups = room { watch = function() return true end }, listeners = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host

@@ -128,7 +128,8 @@ function rpc.open(self)
       error(("node:on %s: a function is expected (got %s)"):format(name, options.got(f)), 2)
     end
     local limit = options.check(more or {}, { limit = { "integer", min = 1, default = 1000 } }, "node:on " .. name, 2)
-    self.core.on(name, f, limit.limit)
+    local room, most = self.core.on(name, f, limit.limit)
+    if not room then error(("node:on %s: %d names have handlers, there may be no more"):format(name, most), 2) end
     return setmetatable({ core = self.core, name = name }, Subscription)
   end
 
