@@ -308,6 +308,7 @@ static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
         n->used -= had;
         return NULL;
     }
+    if (orrb_stack_chained(&n->allocations, new_size)) return NULL;
     if (new_size > had && !has_room(n, had, new_size)) return NULL;
     void *got = realloc(at, new_size);
     if (got) n->used += new_size - had;

@@ -145,6 +145,27 @@ describe("in a node", function()
     assert(took < 5, took)
   end)
 
+  it("what calls itself by __call, without an end, ends as a budget does", function()
+    local took = seconds(function()
+      for _, call in ipairs {
+        "return t()", "return pcall(t)", "while true do pcall(t) end", "return t .. 'x'",
+        "return coroutine.wrap(function() return t() end)()", "return xpcall(t, print)",
+      } do
+        local _, message = go("local t = {} setmetatable(t, t) t.__call, t.__concat = t, t " .. call)
+        assert.matches("ran for more than 200000 instructions", message, 1, true)
+      end
+      local _, message = go("local t = {} t.__index = t setmetatable(t, t) return t.x")
+      assert.matches("loop", message)
+    end)
+    assert(took < 30, took)
+    local sim <close> = sim_of("return 1", [[
+      node:on("chain", function() local t = {} setmetatable(t, t) t.__call = t t() end)]])
+    assert.is_nil((sim:call("a", "chain")))
+    assert.equal(1, sim:call("a", "go"))
+    local deep = "local function f(n) return n == 0 and 0 or 1 + f(n - 1) end return f(15000)"
+    assert.equal(15000, (go(deep)))
+  end)
+
   it("a memory hog is stopped soon, whatever it catches", function()
     local sim <close> = sim_of("return 1", [[
       node:on("tables", function() local t = {} for i = 1, 1e9 do t[i] = { i } end end)
