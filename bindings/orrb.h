@@ -31,6 +31,8 @@ int orrb_open_sim(lua_State *L);
 int orrb_open_value(lua_State *L);
 int orrb_open_map(lua_State *L);
 ORR_API int luaopen_orrery_core(lua_State *L);
+/* In a node's state, after luaL_openlibs: require gives Orrery's own modules the same names everywhere. */
+void orrb_chunks_install(lua_State *L);
 
 /* nil, "WHAT: text", code */
 int orrb_fail(lua_State *L, int error, const char *what);

@@ -227,11 +227,9 @@ static int budget_load(lua_State *L) {
     if (lua_gettop(L) < 3) lua_settop(L, 3);
     lua_pushliteral(L, "t");
     lua_replace(L, 3);
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    orrb_uncaught(L, e, lua_isnil(L, 1) ? LUA_ERRRUN : LUA_OK, canceled);
-    return lua_gettop(L);
+    int n = orrb_stock_call(L);
+    orrb_uncaught(L, e, lua_isnil(L, -n) ? LUA_ERRRUN : LUA_OK, canceled);
+    return n;
 }
 
 /* -- Coroutines: Lua's own do the work ----------------------------------------------------------------------------- */
@@ -342,11 +340,9 @@ static int budget_close(lua_State *L) {
         lua_pushliteral(L, "it was stopped by its budget");
         return 2;
     }
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, LUA_MULTRET);
+    int n = orrb_stock_call(L);     /* the thread stays below */
     settle(L, e, 1, canceled);
-    return lua_gettop(L) - 1;
+    return n;
 }
 
 /* -- For Lua ------------------------------------------------------------------------------------------------------- */

@@ -312,7 +312,7 @@ const char *orrb_place(lua_State *L) {
     lua_Debug ar;
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline > 0 && !strstr(ar.source, "/orrery/"))
+        if (ar.currentline > 0 && strncmp(ar.source, "@orrery/", 8) != 0)
             return lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
     }
     return NULL;

@@ -85,7 +85,7 @@ void orrb_task_wake(struct orrb_task *t);
  * where Lua can't yield, while the variables of a cancelled task are closed. */
 struct orrb_task *orrb_task_check(lua_State *L, struct orrb_tasks *all, const char *what);
 /* Pushes "FILE:LINE: " of the innermost line that is the script's; or nothing, NULL: it called last all the way. (Files
- * of Orrery's own are in a folder of that name.) */
+ * of Orrery's own have the names that orrb_chunks.c gives them.) */
 const char *orrb_place(lua_State *L);
 /* As orrb_value_pack, but what can't travel is told with the script's line. */
 void orrb_pack_told(lua_State *L, int idx, struct orrb_buffer *b, const char *what);

@@ -137,11 +137,11 @@ local read_spec = {
 
 local function timeout_of(self, more, spec, what)
   if more == nil then return self.plan.cluster.timing.call end
-  return options.check(more, spec, what, 4).timeout or self.plan.cluster.timing.call
+  return options.check(more, spec, what, 3).timeout or self.plan.cluster.timing.call
 end
 
 local function check_op(op, what)
-  if type(op) ~= "table" then error(("%s: 'op' must be a table (got %s)"):format(what, options.got(op)), 4) end
+  if type(op) ~= "table" then error(("%s: 'op' must be a table (got %s)"):format(what, options.got(op)), 3) end
 end
 
 -- The methods of a group whose machine is the script's.
@@ -154,12 +154,12 @@ local function script_methods(self, api, name, handle)
   end
 
   function api.read(q, more)
-    if type(q) == "function" then check_pure(self, q, "the function", name .. ":read", 3) end
+    if type(q) == "function" then check_pure(self, q, "the function", name .. ":read", 2) end
     return core.read(handle, true, timeout_of(self, more, read_spec, name .. ":read"), q)
   end
 
   function api.peek(q)
-    if type(q) == "function" then check_pure(self, q, "the function", name .. ":peek", 3) end
+    if type(q) == "function" then check_pure(self, q, "the function", name .. ":peek", 2) end
     return core.peek(handle, true, q)
   end
 end
