@@ -32,6 +32,8 @@ int orrb_open_value(lua_State *L);
 int orrb_open_map(lua_State *L);
 int orrb_open_visit(lua_State *L);
 ORR_API int luaopen_orrery_core(lua_State *L);
+/* In a node's state, after luaL_openlibs: require gives Orrery's own modules the same names everywhere. */
+void orrb_chunks_install(lua_State *L);
 
 /* nil, "WHAT: text", code */
 int orrb_fail(lua_State *L, int error, const char *what);
@@ -62,8 +64,13 @@ int64_t orrb_budget_end(lua_State *L, struct orrb_budget *b);
  * instruction would take hours, and the time of one `..` can't be counted. Set when a run begins. */
 struct orrb_allocations {
     uint64_t sum, most;             /* bytes, of all allocations */
+    uint64_t ticks, ticks_then;     /* of budgets; when a big block was last asked for, */
+    size_t big_then;                /* and how big */
+    bool chained;                   /* out: a stack was refused, see orrb_budget.c */
 };
 void orrb_budget_allocations(lua_State *L, struct orrb_allocations *allocations);
+/* Whether a block of that size is a stack that one instruction fills; then it must not be given. */
+bool orrb_stack_chained(struct orrb_allocations *a, size_t size);
 /* Takes steps off the present budget, for work in C; raises "FILE:LINE: ran for more than N instructions". */
 void orrb_budget_charge(lua_State *L, int64_t steps);
 /* Whether the present run was stopped. */

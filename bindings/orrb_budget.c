@@ -6,6 +6,11 @@
  * anywhere, and whatever catches an error here raises it again. A canceled run differs in one thing: what is called
  * while it unwinds (__close) is an ordinary call, and may catch errors of its own.
  *
+ * One instruction may last: where what __call names is a table, Lua looks for that one's __call, and puts each on the
+ * stack, below all others; t.__call = t took more than 100 s until that overflowed. No hook sees it, but the allocator
+ * does: a stack of more than 256 KiB that doubles while nobody ticks is refused (orrb_stack_chained), and that is
+ * the end of the budget.
+ *
  * Lua doesn't turn hooks on again in a thread that died in one. Closing such a thread would run its __close unbounded,
  * so it is never closed: these threads are `spoiled`, and what they held goes to the collector.                     */
 #include <string.h>
@@ -13,6 +18,7 @@
 #include "orrb_environment.h"
 
 enum { STRIDE = 1000, THREAD_STEPS = 200, RUN_STEPS = 200, MEMORY_STEPS = 1000000 };
+enum { STACK_BIG = 1 << 18 };
 #define ALLOCATIONS_LEAST ((uint64_t)1 << 30)
 
 /* -- Stopping ------------------------------------------------------------------------------------------------------ */
@@ -59,6 +65,7 @@ static void count(lua_State *L, lua_Debug *ar) {
     int taken = lua_gethookcount(L);
     (void)ar;
     if (!e->budget) return;
+    if (e->allocations) e->allocations->ticks++;
     if (stopped(e, true)) raise(L);
     e->budget->left -= taken;
     if (e->budget->left <= 0) exhaust(L, e);
@@ -67,6 +74,7 @@ static void count(lua_State *L, lua_Debug *ar) {
 
 void orrb_charge(lua_State *L, struct orrb_environment *e, int64_t steps) {
     if (!e->budget) return;
+    if (e->allocations) e->allocations->ticks++;
     if (stopped(e, true)) raise(L);
     if (steps >= e->budget->left) {
         e->budget->left = 0;
@@ -87,6 +95,10 @@ bool orrb_is_memory(lua_State *L, int at) {
 /* What was caught is on top. */
 void orrb_uncaught(lua_State *L, struct orrb_environment *e, int status, bool was_canceled) {
     bool failed = status != LUA_OK && status != LUA_YIELD;
+    if (failed && e->allocations && e->allocations->chained) {
+        e->allocations->chained = false;
+        if (e->budget) exhaust(L, e);
+    }
     if (failed && (status == LUA_ERRMEM || orrb_is_memory(L, -1))) {
         if (e->pure) e->memory_out = true;
         else orrb_charge(L, e, MEMORY_STEPS);
@@ -100,10 +112,23 @@ void orrb_budget_allocations(lua_State *L, struct orrb_allocations *allocations)
     lua_pop(L, 1);
 }
 
+/* A stack doubles to a size that nothing else has: a slot takes 16 bytes, five are extra. Where a collection came
+ * between, it is asked for twice. */
+bool orrb_stack_chained(struct orrb_allocations *a, size_t size) {
+    if (size < STACK_BIG || size % 16 != 0) return false;
+    bool ticked = a->ticks != a->ticks_then, again = size == a->big_then;
+    if (ticked || !again) a->chained = !ticked && size == 2 * a->big_then - 80;
+    a->ticks_then = a->ticks;
+    a->big_then = size;
+    return a->chained;
+}
+
 static void bound_allocations(struct orrb_allocations *a, int64_t steps) {
     uint64_t bytes = steps < (INT64_MAX >> 10) ? (uint64_t)steps << 10 : INT64_MAX;
     if (bytes < ALLOCATIONS_LEAST) bytes = ALLOCATIONS_LEAST;
     a->most = a->sum + bytes;
+    a->ticks++;
+    a->chained = false;
 }
 
 void orrb_budget_begin(lua_State *L, struct orrb_budget *b, int64_t steps) {
@@ -202,11 +227,9 @@ static int budget_load(lua_State *L) {
     if (lua_gettop(L) < 3) lua_settop(L, 3);
     lua_pushliteral(L, "t");
     lua_replace(L, 3);
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    orrb_uncaught(L, e, lua_isnil(L, 1) ? LUA_ERRRUN : LUA_OK, canceled);
-    return lua_gettop(L);
+    int n = orrb_stock_call(L);
+    orrb_uncaught(L, e, lua_isnil(L, -n) ? LUA_ERRRUN : LUA_OK, canceled);
+    return n;
 }
 
 /* -- Coroutines: Lua's own do the work ----------------------------------------------------------------------------- */
@@ -317,11 +340,9 @@ static int budget_close(lua_State *L) {
         lua_pushliteral(L, "it was stopped by its budget");
         return 2;
     }
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, LUA_MULTRET);
+    int n = orrb_stock_call(L);     /* the thread stays below */
     settle(L, e, 1, canceled);
-    return lua_gettop(L) - 1;
+    return n;
 }
 
 /* -- For Lua ------------------------------------------------------------------------------------------------------- */

@@ -201,17 +201,15 @@ static size_t bytes_of(lua_State *L, int from) {
 static int counted_call(lua_State *L) {
     struct orrb_environment *e = orrb_self(L);
     orrb_charge_bytes(L, e, bytes_of(L, 1));
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    orrb_charge_bytes(L, e, bytes_of(L, 1));
-    if (lua_gettop(L) > 1) orrb_charge(L, e, lua_gettop(L));
-    return lua_gettop(L);
+    int n = orrb_stock_call(L), first = lua_gettop(L) - n + 1;
+    orrb_charge_bytes(L, e, bytes_of(L, first));
+    if (n > 1) orrb_charge(L, e, n);
+    return n;
 }
 
 /* environment.counted(f): f, whose cost is that of its arguments and results. */
 static int environment_counted(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
+    luaL_argcheck(L, lua_iscfunction(L, 1), 1, "a function of Lua's libraries expected");
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_pushvalue(L, 1);
     lua_pushcclosure(L, counted_call, 2);

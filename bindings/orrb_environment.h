@@ -49,6 +49,9 @@ struct orrb_environment *orrb_environment_of(lua_State *L);
 void orrb_environment_functions(lua_State *L, const luaL_Reg *functions);
 /* Pushes LIBRARY.NAME as Lua itself has it ("_G" for the basic ones). */
 void orrb_environment_stock(lua_State *L, const char *library, const char *name);
+/* Lua's own function that is upvalue 2, in the present frame and with its arguments: what it raises names the line of
+ * whoever called. How many results lie on top. For those without upvalues, which these libraries' are. */
+static inline int orrb_stock_call(lua_State *L) { return lua_tocfunction(L, lua_upvalueindex(2))(L); }
 /* Pushes one of the kept values, a new table (weak by mode, or NULL) where there is none yet. */
 void orrb_environment_kept(lua_State *L, enum orrb_kept which, const char *mode);
 /* Sets, or forgets, from the top of the stack. */

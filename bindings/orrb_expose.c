@@ -8,13 +8,15 @@
  *     query    changes the state
  *     constant an upvalue of theirs isn't what it was when they were handed over
  *
- * A big state is looked at seldom: a look costs some walks over it. */
+ * A question is looked at each time. A big state is looked at seldom: a look costs some walks over it. */
 #include <stdio.h>
 #include <string.h>
 
 #include "orrb_machine.h"
 
-enum { OFTEN = 4, SMALL = 4096 };   /* one run in OFTEN; of a state above SMALL bytes less in proportion */
+/* One op in OFTEN; of a state above ORRB_SMALL less in proportion. Not each one: what is run again is rebuilt, and
+ * # of a table with holes shows in one that has grown over many ops. */
+enum { OFTEN = 4 };
 
 static struct orr_world *world(const struct machine *m) { return m->spec->host->tasks.world; }
 
@@ -76,10 +78,14 @@ static int take_copy(lua_State *L) {
     return 0;
 }
 
+void orrb_expose_unpacked(struct machine *m, const char *why) {
+    if (m->expose.simulated) found(m, "%s%s", why, ": a state is plain data, and so are its snapshots");
+}
+
 static bool walk(struct machine *m, lua_CFunction f) {
     char why[300] = "";
     int rc = orrb_machine_protect(m, f, why, sizeof why);
-    if (rc == ORR_EFAILED) found(m, "%s%s", why, ": a state is plain data, and so are its snapshots");
+    if (rc == ORR_EFAILED) orrb_expose_unpacked(m, why);
     if (rc < 0) m->expose.looking = false;
     return rc == 0;
 }
@@ -99,11 +105,11 @@ static void look_at_constants(struct machine *m) {
 }
 
 /* -- Around a run -------------------------------------------------------------------------------------------------- */
-void orrb_expose_before(struct machine *m) {
+void orrb_expose_before(struct machine *m, bool asks) {
     struct orrb_expose *e = &m->expose;
     if (!e->simulated) return;
-    size_t size = e->before.size;           /* when it was last looked at */
-    e->looking = orri_rng_below(&e->chance, OFTEN * (1 + size / SMALL)) == 0;
+    size_t parts = 1 + m->packed.size / ORRB_SMALL;         /* when it was last packed */
+    e->looking = orri_rng_below(&e->chance, asks ? parts : OFTEN * parts) == 0;
     if (e->looking) walk(m, pack_before);
 }
 

@@ -205,6 +205,8 @@ static int kv(lua_State *L) {
     return 1;
 }
 
+enum { WATCHES_MAX = 1000 };        /* for good: closed ones count, each is a task when something happens */
+
 /* -- Events ------------------------------------------------------------------------------------------------------- */
 struct orrb_watch {
     struct orrb_watch *next;
@@ -260,7 +262,14 @@ void orrb_group_commit(struct orrb_host *h) {
 
 void orrb_group_abandon(struct orrb_host *h) { free_all(h->tasks.L, &h->staged_watches); }
 
-/* watch(group, "leader", "snapshot" or "upgrade", f): f() is a task for each such event, from now on for good */
+static unsigned count(const struct orrb_watch *at) {
+    unsigned n = 0;
+    while (at) n++, at = at->next;
+    return n;
+}
+
+/* watch(group, "leader", "snapshot" or "upgrade", f) -> true: f() is a task for each such event, from now on for good;
+ * or false, and how many there may be */
 static int watch(lua_State *L) {
     static const char *const names[] = { "leader", "snapshot", "upgrade", NULL };
     static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT, ORRB_GROUP_UPGRADE };
@@ -268,14 +277,20 @@ static int watch(lua_State *L) {
     struct orr_group *g = group_arg(L);
     unsigned which = events[luaL_checkoption(L, 2, NULL, names)];
     luaL_checktype(L, 3, LUA_TFUNCTION);
+    struct orrb_watch **all = h->staging ? &h->staged_watches : &h->watches;
+    if (count(*all) == WATCHES_MAX) {
+        lua_pushboolean(L, 0);
+        lua_pushinteger(L, WATCHES_MAX);
+        return 2;
+    }
     struct orrb_watch *at = calloc(1, sizeof *at);
     if (!at) return luaL_error(L, "not enough memory");
-    struct orrb_watch **all = h->staging ? &h->staged_watches : &h->watches;
     *at = (struct orrb_watch){ .next = *all, .group = g, .events = which, .function = LUA_NOREF };
     *all = at;
     lua_settop(L, 3);
     at->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 /* declare{ init, apply, query, version, upgrade } -> light userdata: the machine of one group */

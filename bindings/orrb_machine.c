@@ -8,7 +8,10 @@
  * the collector, so this replica stops.
  *
  * Digest.  A chain over the results of all ops, and now and then over the packed state: after as many ops as make its
- *          cost small beside theirs, counted from the beginning, so at the same op on every replica.
+ *          cost small beside theirs, counted from the beginning, so at the same op on every replica; and after a second
+ *          without ops (log time), in an empty entry that the leader makes for it. So what differs is in the chain some
+ *          ops later, or when the group has come to rest, and there for good. In the simulator a small state is in it
+ *          after every op.
  *
  *          An orrery.map in it counts by its own digest, which costs nothing.
  *
@@ -38,10 +41,11 @@
 #include "orrb_feed.h"
 #include "orrb_machine.h"
 
-enum { HEAD = 60, HEAD_1 = 40, CHECK_FIRST = 64, BYTES_AN_OP = 16 };
+enum { HEAD = 60, HEAD_1 = 40, CHECK_FIRST = 16, BYTES_AN_OP = 16 };
 static const char magic[7] = "orrlua2", magic_1[7] = "orrlua1";
 enum { IN_PARTS = 1 };
 #define STALL (10 * ORR_MS)         /* of a turn: above it people are told */
+#define REST ORR_SECOND             /* of log time without ops */
 
 /* -- Calling Lua -------------------------------------------------------------------------------------------------- */
 static void push_at(lua_State *L, const struct orr_at *at) {
@@ -179,11 +183,46 @@ int orrb_machine_protect(struct machine *m, lua_CFunction f, char *why, size_t w
 
 static int protect(struct machine *m, lua_CFunction f) { return orrb_machine_protect(m, f, NULL, 0); }
 
+void orrb_machine_say(const struct machine *m, enum orr_level level, const char *format, ...) {
+    struct orr_world *w = m->spec->host->tasks.world;
+    char line[500];
+    va_list args;
+    int head = snprintf(line, sizeof line, "group %s: ", m->spec->name);
+    va_start(args, format);
+    int n = head + vsnprintf(line + head, sizeof line - (size_t)head, format, args);
+    va_end(args);
+    w->ops->log(w, level, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+/* Not as a pure function: packing runs nothing of a script's, and most states are smaller than that would cost. */
+static int try_pack_state(struct machine *m) {
+    lua_State *L = m->spec->L;
+    int top = lua_gettop(L);
+    if (!lua_checkstack(L, LUA_MINSTACK)) return -ENOMEM;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
+    m->packed.size = 0;
+    int rc = orrb_value_try_pack(L, -1, &m->packed);
+    lua_settop(L, top);
+    return rc;
+}
+
+static uint64_t check_after(const struct machine *m) {
+    if (m->expose.simulated && m->packed.size <= ORRB_SMALL) return 1;
+    return CHECK_FIRST + m->packed.size / BYTES_AN_OP;
+}
+
 int orrb_machine_chain_state(struct machine *m) {
-    int rc = protect(m, pack_state);
+    char why[300] = "";
+    int rc = try_pack_state(m);
+    if (rc < 0 && rc != -ENOMEM) {
+        rc = orrb_machine_protect(m, pack_state, why, sizeof why);
+        if (rc < 0) orrb_expose_unpacked(m, why);
+        if (rc < 0) orrb_machine_say(m, ORR_LOG_ERROR, "its state can't be packed: %s", why);
+    }
     if (rc < 0) return rc;
     m->chain = orri_hash64(m->packed.at, m->packed.size, m->chain);
-    m->check_at = m->ops + CHECK_FIRST + m->packed.size / BYTES_AN_OP;
+    m->check_at = m->ops + check_after(m);
+    m->unchecked_since = ORR_NEVER;
     return 0;
 }
 
@@ -192,23 +231,32 @@ static int machine_apply(void *x, const struct orr_at *at, struct orr_slice op, 
     struct machine *m = x;
     struct orrb_machine_call c = { m, at, op, m->code->apply, "apply", false, "" };
     bool code = orrb_code_is(op);
-    if (!code) orrb_expose_before(m);
+    if (m->failed) return m->failed;
+    if (!code) orrb_expose_before(m, false);
     int rc = code ? orrb_code_apply(m, at, op) : orrb_machine_perform(&c);
     if (rc < 0) return rc;
     if (!code) orrb_expose_applied(&c);
     m->chain = orri_hash64(m->out.at, m->out.size, orri_mix64(m->chain, at->index));
     m->ops++;
     if (m->feed && !code) orrb_feed_applied(m->feed, at, op, orr_borrow(m->out.at, m->out.size));
+    m->unchecked_since = at->time;
+    m->applied = true;
     if (sink) sink->ops->text(sink, m->out.at, m->out.size);
     return m->ops == m->check_at ? orrb_machine_chain_state(m) : 0;
 }
 
-static void machine_advance(void *x, const struct orr_at *at) { (void)x, (void)at; }
+/* An entry without ops takes the state in, wherever it comes from: nothing but the log says when. */
+static void machine_advance(void *x, const struct orr_at *at) {
+    struct machine *m = x;
+    (void)at;
+    if (!m->applied) m->failed = orrb_machine_chain_state(m);
+    m->applied = false;
+}
 
 static int machine_query(void *x, const struct orr_at *at, struct orr_slice question, struct orr_sink *sink) {
     struct machine *m = x;
     struct orrb_machine_call c = { m, at, question, m->code->query, "query", false, "" };
-    orrb_expose_before(m);
+    orrb_expose_before(m, true);
     int rc = orrb_machine_perform(&c);
     if (rc == 0) orrb_expose_asked(m, c.place);
     if (rc == 0) sink->ops->text(sink, m->out.at, m->out.size);
@@ -216,8 +264,8 @@ static int machine_query(void *x, const struct orr_at *at, struct orr_slice ques
 }
 
 static orr_time machine_wants(const void *x) {
-    (void)x;
-    return ORR_NEVER;
+    const struct machine *m = x;
+    return m->unchecked_since == ORR_NEVER ? ORR_NEVER : m->unchecked_since + REST;
 }
 
 static uint64_t machine_digest(const void *x) { return ((const struct machine *)x)->chain; }
@@ -239,17 +287,6 @@ static void machine_unfreeze(void *x) {
     orrb_buffer_free(NULL, &m->image);
     m->given = 0;
     m->frozen = false;
-}
-
-void orrb_machine_say(const struct machine *m, enum orr_level level, const char *format, ...) {
-    struct orr_world *w = m->spec->host->tasks.world;
-    char line[500];
-    va_list args;
-    int head = snprintf(line, sizeof line, "group %s: ", m->spec->name);
-    va_start(args, format);
-    int n = head + vsnprintf(line + head, sizeof line - (size_t)head, format, args);
-    va_end(args);
-    w->ops->log(w, level, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
 /* Each part that snapshot(state) gives, as in `for part in snapshot(state)`, behind its size. */
@@ -424,6 +461,9 @@ static int machine_restore_end(void *x) {
     m->chain = orri_read_u64(&r);
     m->ops = orri_read_u64(&r);
     m->check_at = orri_read_u64(&r);
+    m->unchecked_since = ORR_NEVER;
+    m->applied = false;
+    m->failed = 0;
     machine_unfreeze(m);
     return m->check_at > m->ops ? 0 : ORR_ECORRUPT;
 }
@@ -463,7 +503,7 @@ static int machine_create(void **out, const struct orr_machine_config *cfg) {
         .next_code = spec->own,
         .chunks = cfg->chunks,
         .state = LUA_NOREF,
-        .check_at = CHECK_FIRST,
+        .unchecked_since = ORR_NEVER,
         .out = { .alloc = &orr_alloc_libc },
         .packed = { .alloc = &orr_alloc_libc, .flags = ORRB_VALUE_MAPS | ORRB_VALUE_DIGESTS },
         .image = { .alloc = &orr_alloc_libc },
@@ -475,6 +515,7 @@ static int machine_create(void **out, const struct orr_machine_config *cfg) {
     int rc = protect(m, make_place);
     if (rc == 0) rc = protect(m, orrb_machine_init_state);
     m->next_code = NULL;
+    if (rc == 0) m->check_at = check_after(m);
     if (rc == 0) *out = m;
     else machine_destroy(m);
     return rc;
@@ -556,7 +597,7 @@ int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int i
         lua_rawgeti(L, LUA_REGISTRYINDEX, m->state);
     } else {
         char place[ORRB_PLACE_MAX] = "";
-        orrb_expose_before(m);
+        orrb_expose_before(m, true);
         lua_pushcfunction(L, ask);
         lua_pushvalue(L, idx);
         if (m->expose.looking) name_place(L, "the function", place);

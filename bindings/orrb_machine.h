@@ -48,6 +48,9 @@ struct machine {
     struct orr_chunks *chunks;
     int state;                      /* reference */
     uint64_t chain, ops, check_at;
+    orr_time unchecked_since;       /* log time of the last op, if the chain has not the state after it; ORR_NEVER */
+    bool applied;                   /* an op of the present entry */
+    int failed;                     /* < 0: where nothing could be returned; the next op does */
     struct orrb_buffer out;         /* results */
     struct orrb_buffer packed;      /* the state */
     struct orrb_buffer image;       /* being given out, or being put together */
@@ -56,7 +59,10 @@ struct machine {
     struct orrb_expose expose;
     struct orrb_feed *feed;         /* who follows it, or NULL */
 };
-enum { ORRB_PLACE_MAX = LUA_IDSIZE + 40 };
+enum {
+    ORRB_PLACE_MAX = LUA_IDSIZE + 40,
+    ORRB_SMALL = 4096,              /* bytes of a state that is walked over at every op in the simulator */
+};
 /* One run of apply or query. */
 struct orrb_machine_call {
     struct machine *m;
@@ -96,9 +102,11 @@ int orrb_code_take(struct machine *m, const struct orr_birth *bundle, const void
 /* orrb_expose.c. Around a run; they do nothing but in the simulator. */
 void orrb_expose_init(struct machine *m);
 void orrb_expose_clear(struct machine *m);
-void orrb_expose_before(struct machine *m);
+void orrb_expose_before(struct machine *m, bool asks);
 void orrb_expose_applied(struct orrb_machine_call *c);
 void orrb_expose_found(struct machine *m, const char *what);        /* the run ends with it */
 void orrb_expose_asked(struct machine *m, const char *place);
+/* Its state can't be packed. */
+void orrb_expose_unpacked(struct machine *m, const char *why);
 
 #endif

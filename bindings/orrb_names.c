@@ -97,11 +97,9 @@ static int names_format(lua_State *L) {
         lua_replace(L, 1);
         lua_settop(L, top);
     }
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, top, 1);
+    int n = orrb_stock_call(L);
     orrb_charge_bytes(L, e, lua_rawlen(L, -1));
-    return 1;
+    return n;
 }
 
 int orrb_open_names(lua_State *L) {

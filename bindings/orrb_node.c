@@ -15,6 +15,8 @@
 #include "orrb_listen.h"
 #include "orrb_pack.h"
 
+enum { BYTES_A_TASK = 2560, REFUSALS_MAX = 20 };    /* of the state's limit: tasks alone never fill it */
+
 struct orrb_node {
     lua_State *L;
     struct orr_world *world;
@@ -24,6 +26,7 @@ struct orrb_node {
     size_t used, limit;                 /* bytes of the Lua state */
     struct orrb_allocations allocations;
     bool pressed;                       /* the last request for memory was refused */
+    unsigned refusals;                  /* for good, since there was room for certain */
     bool started, declared;
     const struct orr_group *in_lua[64]; /* groups whose machine is the script's */
     size_t n_in_lua;
@@ -93,6 +96,7 @@ static void read_limits(lua_State *L) {
     struct orrb_node *n = self(L);
     n->limit = (size_t)orrb_integer_field(L, 1, "memory", (int64_t)n->limit);
     n->host.tasks.steps_max = orrb_integer_field(L, 1, "steps", 10000000);
+    n->host.tasks.live_max = n->limit / BYTES_A_TASK;
 }
 
 /* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, record, message, op, calls, memory, steps, call,
@@ -375,10 +379,25 @@ static void on_event(void *ud, struct orr_group *g, unsigned events) {
 
 static void on_peers(void *ud) { orrb_code_consider(&((struct orrb_node *)ud)->host); }
 
+/* What a script keeps may fill its memory for good. Then each request takes a whole collection and fails, and others
+ * wait: such a node only looks alive. */
+static void stop_if_full(struct orrb_node *n) {
+    char why[200];
+    lua_gc(n->L, LUA_GCCOLLECT, 0);
+    n->refusals = 0;
+    if (n->used <= n->limit - n->limit / 4) return;
+    snprintf(why, sizeof why, "the script keeps %zu MiB of the %zu MiB that limits.memory gives it, in locals, "
+             "node.state or live tasks (%zu), and needs more", n->used >> 20, n->limit >> 20, n->host.tasks.live);
+    n->world->ops->stop(n->world, 4, why);
+}
+
 static bool on_turn(void *ud) {
-    struct orrb_host *h = &((struct orrb_node *)ud)->host;
-    if (h->code_changed) orrb_code_consider(h);
-    return orrb_tasks_turn(&h->tasks);
+    struct orrb_node *n = ud;
+    if (n->host.code_changed) orrb_code_consider(&n->host);
+    bool any = orrb_tasks_turn(&n->host.tasks);
+    if (n->used <= n->limit - n->limit / 4) n->refusals = 0;
+    if (n->refusals >= REFUSALS_MAX) stop_if_full(n);
+    return any;
 }
 static void on_stop(void *ud) { orrb_tasks_cancel(&((struct orrb_node *)ud)->host.tasks); }
 
@@ -399,6 +418,10 @@ static bool has_room(struct orrb_node *n, size_t had, size_t new_size) {
         return true;
     }
     n->pressed = !n->pressed;
+    if (!n->pressed) {
+        n->refusals++;
+        n->host.tasks.slow = true;
+    }
     return false;
 }
 
@@ -410,6 +433,7 @@ static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
         n->used -= had;
         return NULL;
     }
+    if (orrb_stack_chained(&n->allocations, new_size)) return NULL;
     if (new_size > had && !has_room(n, had, new_size)) return NULL;
     void *got = realloc(at, new_size);
     if (got) n->used += new_size - had;
@@ -434,6 +458,7 @@ static int boot(lua_State *L) {
     lua_getglobal(L, "package");
     lua_pushstring(L, n->script->path);
     lua_setfield(L, -2, "path");
+    orrb_chunks_install(L);
     require_field(L, "orrery.environment", "install");
     lua_call(L, 0, 0);
     require_field(L, "orrery.node", "boot");

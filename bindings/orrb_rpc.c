@@ -19,14 +19,22 @@ struct orrb_handler {
     char name[];
 };
 
+enum { HANDLERS_MAX = 4096 };       /* which are looked through one by one */
+
 static struct orrb_handler *find(struct orrb_handler *at, const void *name, size_t size) {
     while (at && (at->size != size || memcmp(at->name, name, size) != 0)) at = at->next;
     return at;
 }
 
+static unsigned count(const struct orrb_handler *at) {
+    unsigned n = 0;
+    while (at) n++, at = at->next;
+    return n;
+}
+
 static struct orrb_host *host(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
-/* on(name, f or nil, limit) */
+/* on(name, f or nil, limit) -> true; or false, and how many names there may be */
 static int on(lua_State *L) {
     struct orrb_host *h = host(L);
     size_t size;
@@ -34,6 +42,11 @@ static int on(lua_State *L) {
     struct orrb_handler **all = h->staging ? &h->staged_handlers : &h->handlers;
     struct orrb_handler *at = find(*all, name, size);
     if (!at) {
+        if (count(*all) == HANDLERS_MAX) {
+            lua_pushboolean(L, 0);
+            lua_pushinteger(L, HANDLERS_MAX);
+            return 2;
+        }
         at = calloc(1, sizeof *at + size);
         if (!at) return luaL_error(L, "not enough memory");
         memcpy(at->name, name, size);
@@ -47,7 +60,8 @@ static int on(lua_State *L) {
     at->limit = (uint32_t)luaL_checkinteger(L, 3);
     lua_settop(L, 2);
     if (!lua_isnil(L, 2)) at->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 static void handler_over(struct orrb_task *t, int status, const char *text) {

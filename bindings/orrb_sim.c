@@ -18,16 +18,25 @@
 #define SIM "orrery.core.sim"
 #define CLIENT "orrery.core.client"
 
-enum { NOTES_MAX = 1000 };
-struct note {                       /* a log line, or a node's life */
+enum { NOTES_MAX = 1000, STATES = 1 << 14 };
+struct note {                       /* a log line, a node's life, or that replicas differ */
     struct note *next;
     orr_time at;
-    const char *node, *kind;        /* kind: a level's word; or "up", "down", "paused" */
+    const char *node, *kind;        /* kind: a level's word; or "up", "down", "paused", "differs" */
     int code;
     char text[];
 };
 enum seen { SEEN_LEADER, SEEN_COMMIT, SEEN_APPLY, SEEN_KILL, SEEN_RESTART, SEEN_KINDS };
 static const char *const seen_names[] = { "leader", "commit", "apply", "kill", "restart", NULL };
+
+/* What the first replica to apply an index had then: every other one must have the same, over crashes and restarts. The
+ * last ones are kept; where two meet in one place, the later one counts. */
+struct state {
+    uint32_t group;
+    orr_index index;
+    uint64_t digest;
+    const char *node;               /* NULL: unknown */
+};
 
 struct client;
 struct sim {
@@ -37,6 +46,8 @@ struct sim {
     struct note *first, *last;
     size_t n_notes;
     uint64_t seen[SEEN_KINDS];
+    struct state *states;           /* [STATES] */
+    bool differs;                   /* which is noted once */
     struct client *clients;
 };
 struct client {                     /* an endpoint outside the nodes */
@@ -97,13 +108,26 @@ static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state
     note(s, now, node, words[state], code, why, strlen(why));
 }
 
+static void compare(struct sim *s, orr_time now, const char *node, uint32_t group, const struct orr_trace_apply *a) {
+    struct state *first = &s->states[(group + a->index) % STATES];
+    char text[300];
+    if (a->digest == 0 || s->differs) return;
+    if (!first->node || first->group != group || first->index != a->index) {
+        *first = (struct state){ group, a->index, a->digest, node };
+    } else if (first->digest != a->digest) {
+        int n = snprintf(text, sizeof text, "group %s: the states of %s and %s differ at index %" PRIu64 ": what they "
+                         "apply depends on more than the log, or a read changes the state", a->name, node, first->node,
+                         a->index);
+        s->differs = true;
+        note(s, now, node, "differs", 0, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+    }
+}
+
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
     struct sim *s = ud;
-    (void)now;
-    (void)node;
-    (void)group;
     (void)size;
+    if (kind == ORR_TRACE_APPLY || kind == ORR_TRACE_RESTORE) compare(s, now, node, group, event);
     if (kind == ORR_TRACE_STATUS) s->seen[SEEN_LEADER] += ((const struct orr_order_status *)event)->role == ORR_LEADER;
     if (kind == ORR_TRACE_COMMIT) s->seen[SEEN_COMMIT]++;
     if (kind == ORR_TRACE_APPLY) s->seen[SEEN_APPLY]++;
@@ -156,6 +180,8 @@ static int sim_close(lua_State *L) {
     if (s->events) fclose(s->events);
     s->events = NULL;
     while (s->first) forget_first(s);
+    free(s->states);
+    s->states = NULL;
     orrb_buffer_free(L, &s->fleet.out);
     return 0;
 }
@@ -195,6 +221,8 @@ static int sim_new(lua_State *L) {
     struct sim *s = lua_newuserdatauv(L, sizeof *s, 1);
     *s = (struct sim){ 0 };
     luaL_setmetatable(L, SIM);
+    s->states = calloc(STATES, sizeof *s->states);
+    if (!s->states) return luaL_error(L, "not enough memory");
     orr_sim_config_init(&cfg);
     cfg.seed = (uint64_t)orrb_integer_field(L, 1, "seed", 1);
     orrb_fleet_read(L, 1, &s->fleet);
@@ -301,6 +329,7 @@ static int sim_restart(lua_State *L) {
     static const char *const disks[] = { "kept", "old", "empty", NULL };
     struct sim *s = check_sim(L);
     enum orr_sim_disk disk = (enum orr_sim_disk)luaL_checkoption(L, 3, "kept", disks);
+    if (disk != ORR_SIM_KEPT) memset(s->states, 0, STATES * sizeof *s->states);    /* may begin anew, if all do */
     int rc = orr_sim_restart(s->sim, luaL_checkstring(L, 2), disk);
     return rc < 0 ? boot_failed(L, s, rc) : answer(L, rc, "restart");
 }

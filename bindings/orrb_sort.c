@@ -89,13 +89,6 @@ static int sort_sort(lua_State *L) {
 }
 
 /* -- Lua's own do the work; upvalue 2 ------------------------------------------------------------------------------ */
-static int own(lua_State *L) {
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
-}
-
 /* Elements from first to last; what is no range costs nothing, since Lua refuses it or does nothing. */
 static void charge_range(lua_State *L, lua_Integer first, lua_Integer last) {
     if (first > last) return;
@@ -115,24 +108,24 @@ static lua_Integer length_or_0(lua_State *L) { return lua_istable(L, 1) ? luaL_l
 static int sort_insert(lua_State *L) {
     lua_Integer n = length_or_0(L);
     if (lua_gettop(L) > 2) charge_range(L, integer_or(L, 2, n), n);
-    return own(L);
+    return orrb_stock_call(L);
 }
 
 static int sort_remove(lua_State *L) {
     lua_Integer n = length_or_0(L);
     charge_range(L, integer_or(L, 2, n), n);
-    return own(L);
+    return orrb_stock_call(L);
 }
 
 static int sort_move(lua_State *L) {
     charge_range(L, integer_or(L, 2, 1), integer_or(L, 3, 0));
-    return own(L);
+    return orrb_stock_call(L);
 }
 
 static int sort_concat(lua_State *L) {
     struct orrb_environment *e = orrb_self(L);
     charge_range(L, integer_or(L, 3, 1), integer_or(L, 4, length_or_0(L)));
-    int n = own(L);
+    int n = orrb_stock_call(L);
     orrb_charge_bytes(L, e, lua_rawlen(L, -1));
     return n;
 }
@@ -140,7 +133,7 @@ static int sort_concat(lua_State *L) {
 static int sort_unpack(lua_State *L) {
     lua_Integer first = integer_or(L, 2, 1), last = integer_or(L, 3, length_or_0(L));
     if (first <= last && (uint64_t)last - (uint64_t)first < 1000000) charge_range(L, first, last);
-    return own(L);
+    return orrb_stock_call(L);
 }
 
 int orrb_open_sort(lua_State *L) {

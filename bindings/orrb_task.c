@@ -10,7 +10,7 @@
 #include "orrb_environment.h"
 #include "orrb_task.h"
 
-enum { RESUMES_A_TURN = 4096, UNWINDS_NESTED = 16 };
+enum { RESUMES_A_TURN = 4096, UNWINDS_NESTED = 16, SPAWN_STEPS = 20 };
 #define TIME_A_TURN (3 * ORR_MS)
 static const char anchors;          /* its address is the registry's key of the table of coroutines */
 
@@ -311,7 +311,8 @@ bool orrb_tasks_turn(struct orrb_tasks *all) {
     struct orr_world *w = all->world;
     orr_time until = orr_node_now(all->node) + TIME_A_TURN;
     bool any = false;
-    for (int i = 0; all->first && i < RESUMES_A_TURN; i++) {
+    all->slow = false;
+    for (int i = 0; all->first && !all->slow && i < RESUMES_A_TURN; i++) {
         if (i % 64 == 1 && w->ops->fresh(w) >= until) break;
         struct orrb_task *t = all->first;
         dequeue(t);
@@ -327,7 +328,7 @@ const char *orrb_place(lua_State *L) {
     lua_Debug ar;
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline > 0 && !strstr(ar.source, "/orrery/"))
+        if (ar.currentline > 0 && strncmp(ar.source, "@orrery/", 8) != 0)
             return lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
     }
     return NULL;
@@ -407,10 +408,12 @@ orr_time orrb_task_until(const struct orrb_task *t, orr_time timeout) {
 /* -- What Lua calls: upvalue 1 is the scheduler ------------------------------------------------------------------- */
 static struct orrb_tasks *tasks(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
-/* spawn(handle or nil, f, ...) -> task, serial: no deadline, nobody who asked */
+/* spawn(handle or nil, f, ...) -> task, serial: no deadline, nobody who asked; nothing: there are too many */
 static int spawn(lua_State *L) {
     struct orrb_tasks *all = tasks(L);
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    orrb_budget_charge(L, SPAWN_STEPS);
+    if (all->live >= all->live_max) return 0;
     lua_pushvalue(L, 1);
     int handle = lua_isnil(L, 1) ? (lua_pop(L, 1), LUA_NOREF) : luaL_ref(L, LUA_REGISTRYINDEX);
     struct orrb_task *t = orrb_task_new(all, NULL);
@@ -529,8 +532,16 @@ static int set_settle(lua_State *L) {
     return 0;
 }
 
+/* room() -> how many tasks there may be */
+static int room(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)tasks(L)->live_max);
+    return 1;
+}
+
 void orrb_tasks_init(struct orrb_tasks *all, lua_State *L) {
-    *all = (struct orrb_tasks){ .L = L, .settle = LUA_NOREF, .out = { .alloc = &orr_alloc_libc } };
+    *all = (struct orrb_tasks){
+        .L = L, .settle = LUA_NOREF, .live_max = SIZE_MAX, .out = { .alloc = &orr_alloc_libc },
+    };
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &anchors);
     lua_pushboolean(L, 0);
@@ -542,7 +553,8 @@ void orrb_tasks_open(lua_State *L, struct orrb_tasks *all) {
         { "spawn", spawn }, { "cancel", cancel }, { "current", current }, { "ticket", ticket },
         { "park", park },   { "wake", wake },     { "sleep", sleep_for }, { "left", left },
         { "inherit", inherit }, { "now", now },   { "settle", set_settle },
-        { "complain", complain }, { NULL, NULL },
+        { "complain", complain }, { "room", room },
+        { NULL, NULL },
     };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, all);

@@ -60,7 +60,8 @@ struct orrb_tasks {
     bool at_once;                   /* what runs now is eval's, which waits for nothing */
     unsigned nested;                /* of the tasks whose variables are being closed, one by another */
     int64_t steps_max;              /* instructions from one wait to the next */
-    size_t live;
+    bool slow;                      /* memory was refused: the turn ends, for each request may take a collection */
+    size_t live, live_max;          /* tasks that are not free; above it no script makes more */
     struct orrb_buffer out;         /* for packing what the node copies at once */
     int settle;                     /* reference of f(handle, text, code, trace): a task failed or was cancelled */
 };
@@ -91,7 +92,7 @@ void orrb_task_wake(struct orrb_task *t);
  * where Lua can't yield, while the variables of a cancelled task are closed. */
 struct orrb_task *orrb_task_check(lua_State *L, struct orrb_tasks *all, const char *what);
 /* Pushes "FILE:LINE: " of the innermost line that is the script's; or nothing, NULL: it called last all the way. (Files
- * of Orrery's own are in a folder of that name.) */
+ * of Orrery's own have the names that orrb_chunks.c gives them.) */
 const char *orrb_place(lua_State *L);
 /* Raises, as luaL_error does, with the script's line. */
 int orrb_complain(lua_State *L, const char *format, ...);

@@ -140,7 +140,7 @@ static int apply_entry(struct orr_group *g, const struct orr_entry *e, size_t *o
     if (rc < 0 || g->machine_broken) return rc;
     orri_agree_applied(g);
     if (orri_traced(g)) {
-        struct orr_trace_apply done = { e->index, e->term, orri_agree_traced(g, e->index) };
+        struct orr_trace_apply done = { e->index, e->term, orri_agree_traced(g, e->index), g->name };
         orri_trace(g, ORR_TRACE_APPLY, &done, sizeof done);
     }
     return rc;

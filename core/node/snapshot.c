@@ -356,7 +356,7 @@ static void restored(struct orr_group *g) {
         g->queue.first = (g->queue.first + 1) & (g->queue.cap - 1);
         g->queue.n--;
     }
-    struct orr_trace_apply done = { s->index, s->term, orri_apply_digest(g) };
+    struct orr_trace_apply done = { s->index, s->term, orri_apply_digest(g), g->name };
     orri_trace(g, ORR_TRACE_RESTORE, &done, sizeof done);
     orri_node_log(n, ORR_LOG_INFO, "group %s: loaded the snapshot at %llu", g->name, (unsigned long long)s->index);
     if (g->x)

@@ -35,13 +35,18 @@ local function ask_next(g)
   if not id or g.over then return false end
   g.asked = g.asked + 1
   local slot = g.asked
-  g.tasks[slot] = g.owner.tasks.fork(function()
+  local task, message, code = g.owner.tasks.fork(function()
     local begun = g.owner.core.now()
     local result = g.owner:try({ id }, g.tries, g.deadline, g.name, g.bytes)
     g.tasks[slot] = nil
     if result[1] then remember(g.owner, id, g.owner.core.now() - begun) end
     g:arrived(slot, result)
   end)
+  if not task then
+    g:arrived(slot, { false, nil, message, code, n = 4 })
+    return true
+  end
+  g.tasks[slot] = task
   if g.hedge then
     local wait = quantile(g.owner, id, g.hedge) or (g.deadline - g.owner.core.now()) / 10
     g.hedges[slot] = g.owner.tasks.fork(function()

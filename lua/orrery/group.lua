@@ -132,11 +132,11 @@ local read_spec = {
 
 local function timeout_of(self, more, spec, what)
   if more == nil then return self.plan.cluster.timing.call end
-  return options.check(more, spec, what, 4).timeout or self.plan.cluster.timing.call
+  return options.check(more, spec, what, 3).timeout or self.plan.cluster.timing.call
 end
 
 local function check_op(op, what)
-  if type(op) ~= "table" then error(("%s: 'op' must be a table (got %s)"):format(what, options.got(op)), 4) end
+  if type(op) ~= "table" then error(("%s: 'op' must be a table (got %s)"):format(what, options.got(op)), 3) end
 end
 
 local function same(...) return ... end       -- what it is given was not called last: levels count up to the script
@@ -151,12 +151,12 @@ local function script_methods(self, api, name, handle)
   end
 
   function api.read(q, more)
-    if type(q) == "function" then check_pure(self, q, "the function", name .. ":read", 3) end
+    if type(q) == "function" then check_pure(self, q, "the function", name .. ":read", 2) end
     return core.read(handle, true, timeout_of(self, more, read_spec, name .. ":read"), q)
   end
 
   function api.peek(q)
-    if type(q) == "function" then check_pure(self, q, "the function", name .. ":peek", 3) end
+    if type(q) == "function" then check_pure(self, q, "the function", name .. ":peek", 2) end
     return core.peek(handle, true, q)
   end
 
@@ -173,21 +173,25 @@ Subscription.__close = Subscription.close
 local events = { leader = true, snapshot = true, upgrade = true }
 local events_later = { config = true }
 
+-- Called last, and its caller too: level 2 is the script's line.
 local function subscribe(self, api, name, handle, event, f)
   local what = name .. ":on"
   if events_later[event] then
-    error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version), 3)
+    error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version), 2)
   elseif not events[event] then
     error(("%s: 'event' must be leader, snapshot or upgrade (got %s%s)"):format(what, options.got(event),
-      options.hint(event, options.keys(events))), 3)
+      options.hint(event, options.keys(events))), 2)
   elseif type(f) ~= "function" then
-    error(("%s: 'f' must be a function (got %s)"):format(what, options.got(f)), 3)
+    error(("%s: 'f' must be a function (got %s)"):format(what, options.got(f)), 2)
   end
-  if self.life.over then error(what .. ": other scripts have replaced these", 3) end
+  if self.life.over then error(what .. ": other scripts have replaced these", 2) end
   local subscription = setmetatable({ name = name .. " " .. event, closed = false }, Subscription)
-  self.host.groups.watch(handle, event, function()
+  local room, most = self.host.groups.watch(handle, event, function()
     if not subscription.closed then f(api.status()) end
   end)
+  if not room then
+    error(("%s: there are %d subscriptions, closed ones among them; there may be no more"):format(what, most), 2)
+  end
   return subscription
 end
 

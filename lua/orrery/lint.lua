@@ -112,9 +112,9 @@ function lint.cluster(path)
   bundle, message = plan.bundle(value)
   if not bundle then return nil, message end
   local found, pure = {}, {}
-  local groups = setmetatable({ declare = function(spec)
+  local groups = node.idle_groups(function(spec)
     for _, key in ipairs { "init", "apply", "query", "upgrade" } do note_pure(pure, spec[key]) end
-  end }, { __index = function() return function() end end })
+  end)
   for _, id in ipairs(cluster.ids(value)) do
     local text = plan.text(value, bundle, id)
     local ok, raised = environment.limited(node.try, value.limits.memory, node.idle_host { groups = groups }, text)

@@ -317,10 +317,10 @@ end
 -- What the scripts of a record declare group `name` to be, for this node.
 local function declares(self, record, name)
   local found
-  local host = node.idle_host { groups = node.idle_room { declare = function(checked)
+  local host = node.idle_host { groups = node.idle_groups(function(checked)
     if checked.name == name then found = checked end
     return true
-  end } }
+  end) }
   local past = new_script(host, plan.of_record(record, self.own.id, self.plan.directory))
   local ok, message = pcall(declare, past)
   forget(past)
@@ -386,13 +386,18 @@ end
 local function nothing() end
 function node.idle_room(t) return setmetatable(t, { __index = function() return nothing end }) end
 
+-- declare(checked) is told of each group.
+function node.idle_groups(declare_it)
+  return node.idle_room { declare = declare_it, watch = function() return true end }
+end
+
 -- A host that does nothing, where `over` has nothing else.
 function node.idle_host(over)
   local room = node.idle_room
   local host = room {
     replicate = function() return true end, seed = function() return 1 end,
-    tasks = room { spawn = function() return nil, 0 end }, rpc = room {}, groups = room {}, listeners = room {},
-    console = room {},
+    tasks = room { spawn = function() return true, 0 end }, rpc = room { on = function() return true end },
+    groups = node.idle_groups(nothing), listeners = room {}, console = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host

@@ -131,7 +131,8 @@ function rpc.open(self)
     end
     local limit = options.check(more or {}, { limit = { "integer", min = 1, default = 1000 } }, "node:on " .. name, 2)
     if self.life.over then error("node:on: other scripts have replaced these", 2) end
-    self.core.on(name, f, limit.limit)
+    local room, most = self.core.on(name, f, limit.limit)
+    if not room then error(("node:on %s: %d names have handlers, there may be no more"):format(name, most), 2) end
     return setmetatable({ core = self.core, name = name, life = self.life }, Subscription)
   end
 

@@ -75,6 +75,7 @@ local function take_notes(self)
     lines[#lines + 1] = { node = note.node, text = ("%s %s %s %s"):format(at, note.node, note.kind, note.text) }
     if #lines > 2 * lines_max then self.lines = table.move(lines, lines_max + 1, #lines, 1, {}) end
     if note.kind == "down" then died(self, note) elseif note.kind == "up" then self.deaths[note.node] = nil end
+    if note.kind == "differs" then self:violated("digest", note.text) end
   end
 end
 

@@ -199,20 +199,28 @@ end
 function task.open(core, report, life)
   local api = {}
 
+  -- A task, or nil: too many live.
   local function begin(f, ...)
     local t = setmetatable({ core = core, task = false, serial = false, results = false }, Task)  -- sized at once
     t.task, t.serial = core.spawn(t, run, t, f, ...)
-    return t
+    return t.task and t
+  end
+
+  local function overloaded(what)
+    return nil, ("%s: %d tasks live, as many as limits.memory allows"):format(what, core.room()), "overloaded"
   end
 
   function api.spawn(f, ...)
     check_function(f, "node:spawn")
-    return begin(f, ...)
+    local t = begin(f, ...)
+    if t then return t end
+    return overloaded "node:spawn"
   end
 
   -- As spawn, within the deadline of the present task.
   function api.fork(f, ...)
     local t = begin(f, ...)
+    if not t then return overloaded "task" end
     core.inherit(t.task, t.serial)
     return t
   end
@@ -227,6 +235,7 @@ function task.open(core, report, life)
     check_function(f, what)
     local timer = setmetatable({ sleeping = true }, Timer)
     timer.loop = begin(loop, timer)
+    if not timer.loop then return overloaded(what) end
     return timer
   end
 
@@ -234,7 +243,7 @@ function task.open(core, report, life)
     return new_timer("node:after", seconds, f, function(timer)
       core.sleep(seconds)
       timer.sleeping, timer.closed = false, true
-      begin(f)
+      return f()                                -- in the task of the timer: there is room for it
     end)
   end
 
@@ -242,7 +251,7 @@ function task.open(core, report, life)
   function api.every(seconds, f)
     if seconds == 0 then error("node:every: seconds must be above 0 (got 0)", 2) end
     return new_timer("node:every", seconds, f, function(timer)
-      local due = core.now()
+      local due, full = core.now(), false
       while not timer.closed do
         due = due + seconds
         local now = core.now()
@@ -252,8 +261,9 @@ function task.open(core, report, life)
         timer.sleeping = false
         if life.over then return end
         local t = begin(f)
-        t:wait()
-        if t.failed then report(t.failed) end
+        if t then t:wait() elseif not full then report((select(2, overloaded "node:every"))) end
+        full = not t
+        if t and t.failed then report(t.failed) end
       end
     end)
   end

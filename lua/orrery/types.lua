@@ -23,7 +23,8 @@
 ---@field op? integer                   bytes of an operation: 2^23 + 2^16 by default (8 MiB and a key), 64 to 2^30
 ---@field calls? integer                handlers that may run at a time: 1000 by default
 ---@field steps? integer                instructions of the top level, of a task between two waits, of an apply: 10^7
----@field memory? integer               bytes of a script's Lua state: 2^28 by default, 2^20 to 2^40
+---@field memory? integer               bytes of a script's Lua state, and 2560 for each task that may live: 2^28
+---                                     by default, 2^20 to 2^40
 
 ---@class orrery.ClusterFile
 ---@field name string                   `[a-z0-9-]`, 1 to 63: the cluster's identity
@@ -1471,6 +1472,7 @@ function node:role(name) end
 ---@field close fun(self: orrery.Subscription)
 
 ---Handles messages of a name: each is a task; what it returns is the answer. A second handler of a name replaces it.
+---There may be 4096 names.
 ---
 ---    node:on("add", function(by) return counter:propose { "add", by = by } end)
 ---@param name string
@@ -1530,13 +1532,16 @@ function node:left() end
 ---@return seconds now
 function node:now() end
 
----A task of the node's own: no deadline, nobody who asked.
+---A task of the node's own: no deadline, nobody who asked. As many may live as limits.memory has room for, one for
+---each 2560 bytes of it (104,857 by default); one more, or one more timer, is `overloaded` at once, and is not made.
 ---
 ---    local t = node:spawn(function() return node:call("b", "slow") end)
 ---    local result = t:wait()
 ---@param f async fun(...: any): any
 ---@param ... any
----@return orrery.Task task
+---@return orrery.Task? task
+---@return string? message
+---@return string? code                 "overloaded"
 function node:spawn(f, ...) end
 
 ---Waits for so many seconds.
@@ -1551,7 +1556,9 @@ function node:sleep(seconds) end
 ---    local timer <close> = node:after(1, function() node.log:info "late" end)
 ---@param seconds seconds
 ---@param f async fun()
----@return orrery.Timer timer
+---@return orrery.Timer? timer
+---@return string? message
+---@return string? code                 "overloaded"
 function node:after(seconds, f) end
 
 ---A task each so many seconds; never two at once, missed ones are left out.
@@ -1559,7 +1566,9 @@ function node:after(seconds, f) end
 ---    node:every(1, function() node.log:info("n is about", counter:peek().n) end)
 ---@param seconds seconds
 ---@param f async fun()
----@return orrery.Timer timer
+---@return orrery.Timer? timer
+---@return string? message
+---@return string? code                 "overloaded"
 function node:every(seconds, f) end
 
 ---A queue between tasks of this node, with room for so many values: 0 hands over from one task to another.

@@ -320,7 +320,7 @@ describe("a simulated run", function()
   it("finds an upvalue that apply changes, and a constant that somebody else did", function()
     assert.equal("g: apply.op: upvalue `n` has changed since it was handed over",
       found [[local n = 0 local machine = { apply = { op = function() n = n + 1 return n end } }]])
-    local script = [[local limits = { n = 1 } local machine = { apply = { op = function() return limits.n end } }]]
+    local script = [[local limits = { n = 1 } local machine = { apply = { op = function() return limits.n > 9 end } }]]
     local sim <close> = sim_of(script .. [[
       local g = node:replicate("g", machine)
       node:on("propose", function(op) return g:propose(op) end)

@@ -74,7 +74,7 @@ local grammar = {
   k = { "1", "$int", "$small", "$word", "$word", "$word", "$number", "true", "false", "$s", "t", "$e", "2^53",
     "0/0", "nil" },
   key = { "1", "$int", "$word", "$word", "$s", "$number", "true" },
-  word = { "'x'", "'y'", "'z'", "'n'", "'list'", "'name'", "'__index'", "'k' .. $small" },
+  word = { "'x'", "'y'", "'z'", "'n'", "'list'", "'name'", "'__index'", "'__call'", "'__newindex'", "'k' .. $small" },
   s = {
     "'x'", "'abc'", "''", "('ab'):rep($small)", "'hello, world 42'", "'\\0\\1\\255'", "tostring($e)", "'%d+'",
     "op[1]",

@@ -51,6 +51,7 @@ struct orr_trace_apply {
     orr_index index;
     orr_term term;
     uint64_t digest;                /* of the machine and the duplicate filter, after it; 0: not taken */
+    const char *name;               /* the group's; borrowed during the call */
 };
 struct orr_trace_ack {
     orr_index index;                /* the entry that did it */
