@@ -74,6 +74,16 @@ describe("a task", function()
     assert.is_true(sim.nodes.a.state.done)
   end)
 
+  it("stops its node, though nothing else happens there", function()
+    folder:write("alone-node.lua", body "node:stop 'enough'")
+    local sim <close> = require "orrery".sim(folder:write("alone.lua", [[return orrery.cluster {
+      name = "t", node = "alone-node.lua", nodes = { { id = "a", at = "127.0.0.1:1" } } }]]))
+    sim:run(1)
+    assert.is_true(sim:cast("a", "go"))
+    sim:run(5)
+    assert.equal("down", sim.nodes.a:status().state)
+  end)
+
   it("may raise anything", function()
     assert.same({ nil, "a: go: 7", "failed" }, { answer(body "error(7)") })
     assert.same({ nil, "a: go: table: 1", "failed" }, { answer(body "error {}") })
