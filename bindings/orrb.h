@@ -24,6 +24,7 @@ int orrb_open_names(lua_State *L);
 int orrb_open_pure(lua_State *L);
 int orrb_open_process(lua_State *L);
 int orrb_open_live(lua_State *L);
+int orrb_open_thread(lua_State *L);
 int orrb_open_lab(lua_State *L);
 int orrb_open_memory(lua_State *L);
 int orrb_open_raft(lua_State *L);
@@ -180,6 +181,9 @@ bool orrb_node_in_lua(const struct orrb_node *n, const struct orr_group *group);
 bool orrb_node_declared(const struct orrb_node *n, const char **why);
 /* Pushes onto L a copy of the script's node.state, as plain data. Between turns. */
 void orrb_push_state(lua_State *L, struct orrb_node *n);
+/* Pushes onto `to` a copy of what is on top of `from`; what is no plain data becomes the name of its type. Nothing is
+ * allocated in `from`; what fails in `to` raises there. */
+void orrb_copy_plain(lua_State *from, lua_State *to);
 
 /* -- What nodes say of themselves (orrb_status.c) ------------------------------------------------------------------ */
 void orrb_push_node_status(lua_State *L, const struct orr_node *node);
