@@ -1,6 +1,6 @@
 #!/usr/bin/env lua5.4
--- tasks.lua [COUNT [VERB]] - what tasks and messages of scripts cost, in the simulator, in µs of CPU; exit 1 where a bar is
--- missed: 1,000,000 task switches a second, 1.5 µs a spawn, 200,000 handler events a second. Best of three.
+-- tasks.lua [COUNT [VERB]] - what tasks and messages of scripts cost, in the simulator, in µs of CPU; exit 1 where a
+-- bar is missed: 1,000,000 task switches a second, 1.5 µs a spawn, 200,000 handler events a second. Best of three.
 local top = arg[0]:match "^(.*)/spec/bench/" or "."
 package.path = ("%s/build/release/lua/?.lua;%s/build/release/lua/?/init.lua;%s"):format(top, top, package.path)
 package.cpath = ("%s/build/release/lua/?.so;%s"):format(top, package.cpath)
