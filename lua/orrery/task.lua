@@ -102,8 +102,8 @@ local function pop_waiting(core, q)
   end
 end
 
--- Who waits in a queue: { queue, task, ticket, value, got }. got: a getter has its value, a putter's was taken. queue is
--- false when it goes on by itself, task when it gave up.
+-- Who waits in a queue: { queue, task, ticket, value, got }. got: a getter has its value, a putter's was taken.
+-- queue is false when it goes on by itself, task when it gave up.
 local Waiting = {}
 Waiting.__index = Waiting
 
