@@ -24,6 +24,7 @@ int orrb_open_names(lua_State *L);
 int orrb_open_pure(lua_State *L);
 int orrb_open_process(lua_State *L);
 int orrb_open_live(lua_State *L);
+int orrb_open_thread(lua_State *L);
 int orrb_open_lab(lua_State *L);
 int orrb_open_memory(lua_State *L);
 int orrb_open_raft(lua_State *L);
@@ -197,6 +198,9 @@ bool orrb_node_declared(const struct orrb_node *n, const char **why);
 void orrb_push_state(lua_State *L, struct orrb_node *n);
 /* Runs text in the node, between turns: pushes true, results; or false, why, code. Returns how many. */
 int orrb_node_eval(lua_State *L, struct orrb_node *n, const char *at, size_t size);
+/* Pushes onto `to` a copy of what is on top of `from`; what is no plain data becomes the name of its type. Nothing is
+ * allocated in `from`; what fails in `to` raises there. */
+void orrb_copy_plain(lua_State *from, lua_State *to);
 
 /* -- What nodes say of themselves (orrb_status.c) ------------------------------------------------------------------ */
 void orrb_push_node_status(lua_State *L, const struct orr_node *node);
@@ -206,5 +210,7 @@ void orrb_push_groups(lua_State *L, struct orr_node *node);
 bool orrb_push_group_status(lua_State *L, const struct orr_group *group);
 /* Pushes the last n causes of what it is, the oldest first, as tables, and the node's monotonic time now. */
 void orrb_push_causes(lua_State *L, const struct orr_node *node, const struct orr_group *group, lua_Integer n);
+/* The same of the group of that name; or nil, message, "unavailable": no replica is here. Returns how many values. */
+int orrb_push_why(lua_State *L, struct orrb_node *n, const char *group, lua_Integer most);
 
 #endif

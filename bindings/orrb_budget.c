@@ -142,8 +142,7 @@ void orrb_budget_begin(lua_State *L, struct orrb_budget *b, int64_t steps) {
     if (!b->outer && e->allocations) bound_allocations(e->allocations, b->steps);
     if (!b->outer) {
         orrb_ordered_forget(L, e);
-        lua_pushnil(L);
-        orrb_environment_keep(L, ORRB_METATABLES);
+        orrb_environment_forget(L, e, ORRB_METATABLES);
     }
     e->budget = b;
     lua_sethook(L, count, LUA_MASKCOUNT, stride(b));

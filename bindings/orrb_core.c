@@ -64,6 +64,7 @@ int luaopen_orrery_core(lua_State *L) {
         { "pure", orrb_open_pure },
         { "process", orrb_open_process },
         { "live", orrb_open_live },
+        { "thread", orrb_open_thread },
         { "lab", orrb_open_lab },
         { "memory", orrb_open_memory },
         { "raft", orrb_open_raft },

@@ -54,6 +54,7 @@ void orrb_environment_kept(lua_State *L, enum orrb_kept which, const char *mode)
             lua_setfield(L, -2, "__mode");
             lua_setmetatable(L, -2);
         }
+        ((struct orrb_environment *)lua_touserdata(L, -2))->kept |= 1u << which;
         lua_pushvalue(L, -1);
         lua_setiuservalue(L, -3, which);
     }
@@ -62,6 +63,8 @@ void orrb_environment_kept(lua_State *L, enum orrb_kept which, const char *mode)
 
 void orrb_environment_keep(lua_State *L, enum orrb_kept which) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &environment_key);
+    struct orrb_environment *e = lua_touserdata(L, -1);
+    e->kept = lua_isnil(L, -2) ? e->kept & ~(1u << which) : e->kept | 1u << which;
     lua_insert(L, -2);
     lua_setiuservalue(L, -2, which);
     lua_pop(L, 1);

@@ -29,6 +29,7 @@ struct orrb_environment {
     struct orr_rng chance, pure_chance;
     struct orrb_allocations *allocations;   /* or NULL */
     lua_Integer names, pure_names;  /* how many were given */
+    unsigned kept;                  /* bit i: there is a kept value i */
     bool pure, memory_out;
     bool peeks;                     /* tables are laid out as orrb_ordered.c supposes */
     unsigned walks_next;
@@ -56,6 +57,12 @@ static inline int orrb_stock_call(lua_State *L) { return lua_tocfunction(L, lua_
 void orrb_environment_kept(lua_State *L, enum orrb_kept which, const char *mode);
 /* Sets, or forgets, from the top of the stack. */
 void orrb_environment_keep(lua_State *L, enum orrb_kept which);
+/* Forgets; doesn't raise. Each resume does so, and there is mostly nothing. */
+static inline void orrb_environment_forget(lua_State *L, const struct orrb_environment *e, enum orrb_kept which) {
+    if (!(e->kept & 1u << which)) return;
+    lua_pushnil(L);
+    orrb_environment_keep(L, which);
+}
 
 /* orrb_budget.c */
 void orrb_charge(lua_State *L, struct orrb_environment *e, int64_t steps);

@@ -631,11 +631,15 @@ static void copy(lua_State *from, lua_State *to, int made) {
     }
 }
 
+void orrb_copy_plain(lua_State *from, lua_State *to) {
+    lua_newtable(to);
+    copy(from, to, lua_gettop(to));
+    lua_remove(to, -2);
+}
+
 void orrb_push_state(lua_State *L, struct orrb_node *n) {
     lua_settop(n->L, 0);
-    lua_newtable(L);
     lua_rawgetp(n->L, LUA_REGISTRYINDEX, &shown);
-    copy(n->L, L, lua_gettop(L));
+    orrb_copy_plain(n->L, L);
     lua_settop(n->L, 0);
-    lua_remove(L, -2);
 }

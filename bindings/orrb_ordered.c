@@ -281,10 +281,10 @@ static int ordered_pairs(lua_State *L) {
 
 /* -- next ---------------------------------------------------------------------------------------------------------- */
 void orrb_ordered_forget(lua_State *L, struct orrb_environment *e) {
+    if (!(e->kept & 1u << ORRB_WALKS)) return;      /* nothing was walked */
     memset(e->walks, 0, sizeof e->walks);
     e->walks_next = 0;
-    lua_pushnil(L);
-    orrb_environment_keep(L, ORRB_WALKS);
+    orrb_environment_forget(L, e, ORRB_WALKS);
 }
 
 /* Pushes the least key and its value, or nil. Nothing is allocated: it is how one asks whether a table is empty. */

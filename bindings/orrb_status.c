@@ -111,3 +111,12 @@ void orrb_push_causes(lua_State *L, const struct orr_node *node, const struct or
     }
     lua_pushnumber(L, (lua_Number)orr_node_now(node) / 1e9);
 }
+
+int orrb_push_why(lua_State *L, struct orrb_node *n, const char *name, lua_Integer most) {
+    struct orr_node *node = orrb_node_of(n);
+    const struct orr_group *g = orr_node_group(node, name);
+    struct orr_order_status s;
+    if (!g || !orr_group_status(g, &s)) return orrb_fail(L, ORR_EUNAVAILABLE, name);
+    orrb_push_causes(L, node, g, most);
+    return 2;
+}

@@ -3,7 +3,7 @@
  * They push onto one atomic stack; the loop takes the whole stack and turns it round, so what one thread finished keeps
  * its order. An eventfd is rung only when the loop may be asleep: before it waits it clears `awake` and looks once
  * more, and the first who finds `awake` clear sets it and rings. So a busy loop costs the threads no system call, and
- * since the eventfd is edge-triggered it costs the loop none to read it.                                             */
+ * since the eventfd is edge-triggered it costs the loop none to read it. Threads of the host ring in the same way. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -47,6 +47,11 @@ void orri_done_ring(struct orr_loop *loop) {
     ORR_ASSERT(n == (ssize_t)sizeof one);   /* the count can't overflow in the life of a machine */
 }
 
+void orr_loop_ring(struct orr_loop *loop) {
+    atomic_store(&loop->done.rung, true);
+    orri_done_ring(loop);
+}
+
 void orri_done_collect(struct orr_loop *loop) {
     struct orr_req *turned = NULL;
     for (struct orr_req *req = atomic_exchange(&loop->done.finished, NULL), *next; req; req = next) {
@@ -62,7 +67,7 @@ void orri_done_collect(struct orr_loop *loop) {
 
 bool orri_done_sleep(struct orr_loop *loop) {
     atomic_store(&loop->done.awake, false);
-    if (!atomic_load(&loop->done.finished)) return true;
+    if (!atomic_load(&loop->done.finished) && !atomic_load(&loop->done.rung)) return true;
     atomic_store(&loop->done.awake, true);
     return false;
 }

@@ -51,6 +51,7 @@ static inline struct orr_req *orri_list_pop(struct orri_list *list) {
 struct orri_done {
     struct orr_req *_Atomic finished;   /* a stack: the last finished is on top */
     atomic_bool awake;                  /* the loop will look without being rung for */
+    atomic_bool rung;                   /* orr_loop_ring came: a turn is due, even for nothing */
     int fd;                             /* eventfd, edge-triggered: never read */
     struct event event;
 };

@@ -216,7 +216,9 @@ static bool has_something(const struct orr_loop *loop) {
 }
 
 /* Nothing for the node, or not yet, but no reason to wait either. */
-static bool has_work(const struct orr_loop *loop) { return has_something(loop) || orri_linked(&loop->dirty); }
+static bool has_work(const struct orr_loop *loop) {
+    return has_something(loop) || orri_linked(&loop->dirty) || atomic_load(&loop->done.rung);
+}
 
 static void start_submitted(struct orr_loop *loop) {
     orri_send_flush(loop);          /* first: peers write to their disks while we write to ours */
@@ -228,6 +230,7 @@ static void wait_for_something(struct orr_loop *loop, orr_time timeout) {
     if (wait) orri_clock_arm(loop, timeout > ORR_NEVER - loop->now ? ORR_NEVER : orri_boottime() + timeout);
     event_base_loop(loop->base, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     atomic_store(&loop->done.awake, true);
+    atomic_store(&loop->done.rung, false);
 }
 
 static void account(struct orr_loop *loop) {

@@ -198,7 +198,8 @@ void orr_node_stop(struct orr_node *n, const char *why) {
     if (n->stop_asked) return;
     n->stop_asked = true;
     (void)snprintf(n->stop_why, sizeof n->stop_why, "%s", why ? why : "asked to");
-    n->w->ops->alarm(n->w, n->now, 0);      /* asked from outside a turn: an idle node must hear of it */
+    n->again = true;                        /* an idle node must hear of it: this turn has looked already, */
+    orri_host_wake(n);                      /* or there is none */
 }
 
 static void begin_leaving(struct orr_node *n) {

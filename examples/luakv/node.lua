@@ -5,7 +5,9 @@ node:listen("resp", orrery.resp.serve {       -- arity comes from the parameters
   SET   = function(key, value)      return kv:propose { "set", key = key, value = value } end,
   SETNX = function(key, value)      return kv:propose { "set", key = key, value = value, nx = true } end,
   SETEX = function(key, ttl, value)
-    return kv:propose { "set", key = key, value = value, ttl = orrery.resp.integer(ttl) }
+    local seconds = orrery.resp.integer(ttl)
+    if seconds <= 0 then return { err = "ERR invalid expire time in 'setex' command" } end
+    return kv:propose { "set", key = key, value = value, ttl = seconds }
   end,
   INCR  = function(key)             return kv:propose { "incr", key = key, by = 1 } end,
 })

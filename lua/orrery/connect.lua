@@ -239,6 +239,7 @@ local function new(address, timeout, id, cluster, by)
         local results = table.pack(ask_node(self, "peek", name, value))
         return true, table.unpack(results, 1, results.n)
       end,
+      causes = function(name, n) return ask_node(self, "causes", name, n) end,
       group_status = function(name)
         local groups = ask_node(self, "groups")
         return groups and groups[name]

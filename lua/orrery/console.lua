@@ -173,6 +173,21 @@ function verbs.peek(self, name, q)
   return group.object:peek(q)
 end
 
+-- Where in the log.
+function verbs.snapshot(self, name)
+  local group, message, code = group_of(self, name)
+  if not group then return nil, message, code end
+  return group.object:snapshot()
+end
+
+-- What it came to its role by, at most n causes; the node's time now.
+function verbs.causes(self, name, n)
+  local group, message, code = group_of(self, name)
+  if not group then return nil, message, code end
+  if math.type(n) ~= "integer" then return nil, "an integer is expected", "invalid" end
+  return self.host.groups.causes(self.handles[name], n)
+end
+
 -- The files of this node are to be read anew: true once their scripts run; or nil, message, code.
 function verbs.reload(self)
   return self.ask_reload()

@@ -121,6 +121,7 @@ function Subscription:__tostring() return ("orrery.subscription(%s)"):format(sel
 -- self: { core, cluster, timeout, tasks, version, life }. The methods of `node`.
 function rpc.open(self)
   local api, known, core = {}, {}, self.core
+  local call, cast = core.call, core.cast         -- found once: a look-up in core runs a function
   for _, id in ipairs(cluster.ids(self.cluster)) do known[id] = true end
   self.try = rpc.try
 
@@ -138,14 +139,14 @@ function rpc.open(self)
 
   function api.call(to, name, ...)
     check_name(name, "node:call")
-    if type(to) == "string" and known[to] then return core.call(to, name, self.timeout, ...) end
+    if type(to) == "string" and known[to] then return call(to, name, self.timeout, ...) end
     local aimed = aim(self, to, "node:call")
     return call_many(self, aimed, name, core.packed(...))
   end
 
   function api.cast(to, name, ...)
     check_name(name, "node:cast")
-    if type(to) == "string" and known[to] then return core.cast(to, name, ...) end
+    if type(to) == "string" and known[to] then return cast(to, name, ...) end
     local aimed, worst = aim(self, to, "node:cast"), nil
     local bytes = core.packed(...)
     for _, id in ipairs(aimed.ids) do

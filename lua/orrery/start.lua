@@ -5,6 +5,7 @@
 --
 -- The node turns while something here waits, and in step(T). A host with a loop of its own polls fd(), for deadline()
 -- at most, and then calls step(0). The node has its own Lua state; nothing of the host's runs inside its turns.
+-- With thread = true it turns by itself, on a thread of its own; step(T) then waits for what it has to tell.
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
 local handle = require "orrery.handle"
@@ -32,13 +33,18 @@ local function tell(self, event, ...)
   end
 end
 
+-- Is there nothing to be told any more? A node with a thread may have stopped a while before.
+local function done_with(self) return self.closed or self.told end
+
+local function untold_ready(self) return not self.ready and select(2, self.core:progress()) end
+
 -- One turn, after at most T. False once it has stopped.
 local function turn(self, T)
   self.core:step(T)
   local why = self.core:reason()
   if not why and self.core:reload_asked() then self:reload() end
   local alive = not why
-  if not self.ready and alive and self.core:status().ready then
+  if alive and untold_ready(self) then
     self.ready = true
     tell(self, "ready")
   elseif not alive and not self.told then
@@ -56,27 +62,26 @@ local function wait_for(self, done, T)
   end
 end
 
--- One turn of the node, after at most T (0: whatever is to do now). False once it has stopped.
+-- One turn of the node, after at most T (0: whatever is to do now). False once it has stopped. A node with a thread
+-- turns without it: this waits for news, at most T.
 function methods:step(T)
   if T == nil then T = 0 end
   if type(T) ~= "number" or T ~= T or T < 0 then
     error(("node:step: seconds are expected, a number from 0 up (got %s)"):format(options.got(T)), 2)
   end
-  return not ended(self) and turn(self, T)
+  return not done_with(self) and turn(self, T)
 end
 
 -- A descriptor that is readable when step(0) has something to do.
 function methods:fd()
-  local message, code = ended(self)
-  if message then return nil, message, code end
+  if done_with(self) then return nil, ended(self) end
   return self.core:fd()
 end
 
 -- T in which a step should come at the latest, even if fd() says nothing; math.huge: whenever fd() does.
 function methods:deadline()
-  local message, code = ended(self)
-  if message then return nil, message, code end
-  return self.core:deadline()
+  if done_with(self) then return nil, ended(self) end
+  return untold_ready(self) and 0 or self.core:deadline()
 end
 
 -- -- Talking --------------------------------------------------------------------------------------------------------
@@ -106,7 +111,7 @@ end
 -- A group, as this node has it.
 function methods:group(name)
   local known = options.keys(self:status().groups)
-  if not self.closed and (type(name) ~= "string" or not self.core:has_group(name)) then
+  if not self.closed and (type(name) ~= "string" or self.core:has_group(name) == false) then
     error(("node %s has no group %s%s"):format(self.id, options.got(name), options.hint(name, known)), 2)
   end
   return reach.group(self.host, self.id, name)
@@ -120,12 +125,14 @@ function methods:eval(text)
   return reach.evaluated(self.id, self.core:eval(text))
 end
 
--- { state = "up" or "down", why, ready, ..., groups = { NAME = status } }
+-- { state = "up", "down" or (its thread doesn't answer in time) "busy", why, ready, ..., groups = { NAME = status } }
 function methods:status()
   local message = ended(self)
   if message then return { state = "down", why = message, groups = {} } end
-  local status = self.core:status()
-  status.state, status.groups = "up", self.core:groups()
+  local status, why = self.core:status()
+  if status then status.groups, why = self.core:groups() end
+  if why then return { state = ended(self) and "down" or "busy", why = ended(self) or why, groups = {} } end
+  status.state = "up"
   return status
 end
 
@@ -143,7 +150,8 @@ function methods:reload(path)
   if bundle and not cluster.node(value, self.id) then
     bundle, message = nil, ("the file has no node %s"):format(self.id)
   end
-  return self.core:reload(bundle and plan.text(value, bundle, self.id), message)
+  if bundle then return self.core:reload(plan.text(value, bundle, self.id)) end
+  return self.core:refuse(message)
 end
 
 -- -- Events ---------------------------------------------------------------------------------------------------------
@@ -194,6 +202,7 @@ end
 function remote:status()
   if ended(self.by) then return { state = "down", calls = 0, groups = {} } end
   local up, calls = self.by.core:peer(self.id)
+  if up == nil then return { state = "busy", why = calls, calls = 0, groups = {} } end
   return { state = up and "up" or "down", calls = calls, groups = {} }
 end
 
@@ -287,10 +296,6 @@ function start.new(given, opts)
     error(("%s: a cluster or the path of one is expected (got %s)"):format(what, options.got(given)), 2)
   end
   local checked = options.check(opts == nil and {} or opts, spec, what, 2)
-  if checked.thread then
-    return nil, ("%s: thread = true is not available in this version of Orrery (%s)"):format(what, later.version),
-      "invalid"
-  end
   local value, message = given, nil
   if type(given) == "string" then value, message = cluster.load(given) end
   if not value then return nil, message, "invalid" end
@@ -302,13 +307,15 @@ function start.new(given, opts)
   local setup, why, code = prepared(value, checked)
   if not setup then return nil, why, code end
   local live
-  live, why, code = core.live.new(setup)
+  local timeout = checked.timeout or value.timing.call
+  setup.patience = 1.1 * timeout
+  live, why, code = (checked.thread and core.thread or core.live).new(setup)
   if not live then
     if code == "busy" then return nil, setup.dir .. " is in use by another process", "unavailable" end
     return nil, why, code
   end
-  local self = new(value, checked.id, live, checked.timeout or value.timing.call)
-  while not live:status().recovered and turn(self, wait_slice) do end
+  local self = new(value, checked.id, live, timeout)
+  while not live:progress() and live:step(wait_slice) do end      -- what it has to tell waits for who subscribes
   why, code = ended(self)
   if not why then return self end
   self:close()

@@ -77,46 +77,62 @@ Channel.__index = Channel
 Channel.__name = "orrery.channel"
 Channel.__metatable = false
 
--- A queue: [first] .. [last].
-local function new_queue() return { first = 1, last = 0 } end
-local function push(q, v) q.last = q.last + 1 q[q.last] = v end
+-- A queue: [first] .. [last]. left: how many in it have given up.
+local function new_queue(channel) return { first = 1, last = 0, left = 0, channel = channel } end
+local function push(q, v)
+  local last = q.last + 1
+  q.last, q[last] = last, v
+end
 local function pop(q)
-  if q.first > q.last then return nil end
-  local v = q[q.first]
-  q[q.first] = nil
-  q.first = q.first + 1
+  local first = q.first
+  local v = q[first]
+  q.first, q[first] = first + 1, nil
   return v
 end
 
 -- The first that still waits is woken, and given back.
 local function pop_waiting(core, q)
-  for w in pop, q do
-    if not w.left and core.wake(w.task, w.ticket) then return w end
+  while q.first <= q.last do
+    local w = pop(q)
+    if not w.task then
+      q.left = q.left - 1
+    elseif core.wake(w.task, w.ticket) then
+      return w
+    end
   end
 end
 
--- Of a task that was cancelled while it waited: what it had been given goes on to the next, and its place is given up.
+-- Who waits in a queue: { queue, task, ticket, value, got }. got: a getter has its value, a putter's was taken.
+-- queue is false when it goes on by itself, task when it gave up.
 local Waiting = {}
 Waiting.__index = Waiting
+
+-- Of a task that was cancelled while it waited: what it had been given goes on to the next, or its place is given up.
 function Waiting.__close(w)
-  if w.back then return end
-  w.left = true
-  local channel, q = w.channel, w.queue
-  if w.given then return channel:give_back(w.value) end
-  q.left = (q.left or 0) + 1
+  local q = w.queue
+  if not q or not w.task then return end
+  w.task = false
+  if w.got then
+    if q == q.channel.getters then q.channel:give_back(w.value) end
+    return
+  end
+  q.left = q.left + 1
   if q.left < 16 or 2 * q.left < q.last - q.first then return end
-  local stay = new_queue()
-  for other in pop, q do if not other.left then push(stay, other) end end
-  for key in pairs(q) do q[key] = nil end
-  for key, v in pairs(stay) do q[key] = v end
+  local to = q.first
+  for at = q.first, q.last do
+    local other = q[at]
+    q[at] = nil
+    if other.task then q[to], to = other, to + 1 end
+  end
+  q.last, q.left = to - 1, 0
 end
 
 local function wait_in(channel, q, what, value)
-  local w <close> = setmetatable({ channel = channel, queue = q, value = value }, Waiting)
+  local w <close> = setmetatable({ queue = q, task = false, ticket = false, value = value, got = false }, Waiting)
   w.task, w.ticket = channel.core.ticket(what)
   push(q, w)
   channel.core.park()
-  w.back = true
+  w.queue = false
   return w
 end
 
@@ -127,13 +143,13 @@ function Channel:put(value)
   if self.closed then return closed "channel:put" end
   local getter = pop_waiting(self.core, self.getters)
   if getter then
-    getter.value, getter.given = value, true
+    getter.value, getter.got = value, true
   elseif self.held < self.room then
     self.held = self.held + 1
     push(self.items, value)
   else
     local w = wait_in(self, self.putters, "channel:put", value)
-    if not w.taken then return closed "channel:put" end
+    if not w.got then return closed "channel:put" end
   end
   return true
 end
@@ -141,7 +157,7 @@ end
 local function take(channel)
   local putter = pop_waiting(channel.core, channel.putters)
   if not putter then return nil end
-  putter.taken = true
+  putter.got = true
   return putter.value
 end
 
@@ -157,7 +173,7 @@ function Channel:get()
   if value ~= nil then return value end
   if self.closed then return closed "channel:get" end
   local w = wait_in(self, self.getters, "channel:get")
-  if not w.given then return closed "channel:get" end
+  if not w.got then return closed "channel:get" end
   return w.value
 end
 
@@ -165,7 +181,7 @@ end
 function Channel:give_back(value)
   local getter = pop_waiting(self.core, self.getters)
   if getter then
-    getter.value, getter.given = value, true
+    getter.value, getter.got = value, true
   else
     self.held = self.held + 1
     self.items.first = self.items.first - 1
@@ -273,9 +289,11 @@ function task.open(core, report, life)
     if math.type(room) ~= "integer" or room < 0 then
       error(("node:channel: an integer from 0 up is expected (got %s)"):format(options.got(room)), 2)
     end
-    return setmetatable({
-      core = core, room = room, held = 0, items = new_queue(), getters = new_queue(), putters = new_queue(),
+    local channel = setmetatable({
+      core = core, room = room, held = 0, items = false, getters = false, putters = false, closed = false,
     }, Channel)
+    channel.items, channel.getters, channel.putters = new_queue(channel), new_queue(channel), new_queue(channel)
+    return channel
   end
 
   -- A task failed (`failed`) or was cancelled. Who waits for it is told; nobody: the log is.

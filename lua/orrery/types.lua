@@ -411,19 +411,22 @@ function Raft:close() end
 ---@field id string                     which node of the file this is
 ---@field data? string                  where the data are: DIR/ID; NAME-data here by default, by the cluster's name
 ---@field timeout? seconds              what a call may take; the cluster's timing.call by default
----@field thread? boolean               true is not available in this version: `invalid`
+---@field thread? boolean               true: it turns by itself, on a thread of its own; false by default
 ---@field log? "error"|"warn"|"info"|"debug"   what goes to stderr; "warn" by default
 
----A node inside this program. It turns while something here waits, and in step(T).
+---A node inside this program. It turns while something here waits, and in step(T); with `thread = true`, by itself.
+---Then `peek`, `status` and `state` wait for its thread, at most the timeout; a `cast` is true once it is handed over.
 ---@class orrery.Started
 ---@field id string
 ---@field state table                   a copy of its script's node.state; {} once it has stopped
 ---@field nodes table<string, orrery.Started>   the others, as it sees them: call, cast, status
 Started = {}
 
----Starts a node inside this program: its log is read when this returns. No signal handler, no thread that runs Lua.
+---Starts a node inside this program: its log is read when this returns. No signal handler; no thread that runs Lua but
+---the one that is asked for. A host that forks does so first: in a child the node isn't there.
 ---
 ---    local a <close> = assert(orrery.start("examples/counter/cluster.lua", { id = "a" }))
+---    local b <close> = assert(orrery.start("examples/counter/cluster.lua", { id = "b", thread = true }))
 ---@param cluster orrery.Cluster|string a cluster, or the path of its file
 ---@param opts orrery.StartOptions
 ---@return orrery.Started? node

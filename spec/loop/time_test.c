@@ -1,6 +1,7 @@
 /* time_test.c - the loop's turn: time, alarm, chance, jobs, signals, stopping, and a host that polls. */
 #include "support.h"
 
+#include <sched.h>
 #include <signal.h>
 
 static struct node node;
@@ -184,6 +185,44 @@ static void no_completion_is_slept_over(void **state) {
     assert_int_equal(node.taken, LAPS);
 }
 
+/* The ringer waits until its last ring was heard, so that each comes before, while or after the loop goes to sleep. */
+struct ringer {
+    struct orr_loop *loop;
+    atomic_uint rung, heard;
+};
+static void *ring_and_wait(void *arg) {
+    struct ringer *r = arg;
+    for (unsigned i = 1; i <= LAPS; i++) {
+        for (volatile unsigned spin = 0; spin < i % 4096; spin++) continue;
+        atomic_store(&r->rung, i);
+        orr_loop_ring(r->loop);
+        while (atomic_load(&r->heard) < i) sched_yield();
+    }
+    return NULL;
+}
+static void no_ring_is_slept_over(void **state) {
+    (void)state;
+    struct ringer r = { .loop = node.loop };
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, ring_and_wait, &r), 0);
+    while (atomic_load(&r.heard) < LAPS) {
+        assert_int_equal(orr_loop_step(node.loop, ORR_NEVER), 0);
+        atomic_store(&r.heard, atomic_load(&r.rung));
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(node.wakes, 0);
+}
+
+static void a_ring_between_steps_holds_for_the_next_one(void **state) {
+    (void)state;
+    orr_loop_fd(node.loop);
+    orr_loop_ring(node.loop);
+    orr_loop_fd(node.loop);             /* as a host that polls does before each wait */
+    assert_true(orr_loop_deadline(node.loop) <= node.w->ops->now(node.w));
+    assert_int_equal(orr_loop_step(node.loop, ORR_NEVER), 0);
+    assert_int_equal(orr_loop_deadline(node.loop), ORR_NEVER);
+}
+
 static void no_thread_before_it_is_needed(void **state) {
     (void)state;
     assert_int_equal(node.loop->jobs.n, 0);
@@ -303,6 +342,8 @@ int main(void) {
         T(jobs_run_elsewhere_and_come_back_once),
         T(a_job_that_has_not_begun_can_be_canceled),
         T(no_completion_is_slept_over),
+        T(no_ring_is_slept_over),
+        T(a_ring_between_steps_holds_for_the_next_one),
         T(no_thread_before_it_is_needed),
         T(run_gives_the_code_of_the_first_stop),
         T(a_signal_is_a_request_when_asked_for),

@@ -18,6 +18,13 @@ folder:write("node.lua", [[
   node:on("fail", function() error "no luck" end)
   node:on("slow", function() node:channel():get() end)
   node:on("leave", function() node:stop "enough" end)
+  node:on("busy", function() for _ = 1, 4000000 do end end)
+  node:on("show", function()
+    node.state.self = node.state
+    node.state.deep = {}
+    local t = node.state.deep
+    for i = 1, 100 do t[i] = { of = function() end } t = t[i] end
+  end)
 ]])
 
 local function file(name, at, script)
@@ -26,13 +33,14 @@ local function file(name, at, script)
       script or "node.lua", at))
 end
 
+local threaded                      -- do the nodes of this spec turn by themselves?
 local function start(name, offset, more)
-  local opts = { id = "a", data = folder.path .. "/" .. name }
+  local opts = { id = "a", data = folder.path .. "/" .. name, thread = threaded }
   for key, v in pairs(more or {}) do opts[key] = v end
   return assert(orrery.start(file(name, port + offset), opts))
 end
 
-describe("orrery.start", function()
+local function what_both_do()
   -- A node's log is 128 MiB from the start; closed nodes need none.
   after_each(function()
     os.execute(("find '%s' -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +"):format(folder.path))
@@ -148,20 +156,18 @@ describe("orrery.start", function()
       [[orrery.start: 'id' must be a node of the cluster (got "b")]])
     assert.has_error(function() orrery.start(path, {}) end,
       "orrery.start: 'id' is missing, must be the id of a node of the cluster")
-    local _, message, code = orrery.start(path, { id = "a", thread = true })
-    assert.equal("invalid", code)
-    assert.is_truthy(message:find("thread = true is not available", 1, true))
-    _, message, code = orrery.start(folder.path .. "/none.lua", { id = "a", data = data })
+    local _, message, code = orrery.start(folder.path .. "/none.lua", { id = "a", data = data, thread = threaded })
     assert.equal("invalid", code)
     assert.is_truthy(message:find("none.lua", 1, true))
     folder:write("bad.lua", "node:on(1)")
-    _, message, code = orrery.start(file("bad-cluster", port + 8, "bad.lua"), { id = "a", data = data .. "2" })
+    _, message, code = orrery.start(file("bad-cluster", port + 8, "bad.lua"),
+      { id = "a", data = data .. "2", thread = threaded })
     assert.equal("invalid", code)
     assert.matches("bad.lua:1: node:on: ", message, 1, true)
-    local a <close> = assert(orrery.start(path, { id = "a", data = data }))
-    _, message, code = orrery.start(file("wrong2", port + 9), { id = "a", data = data })
+    local a <close> = assert(orrery.start(path, { id = "a", data = data, thread = threaded }))
+    _, message, code = orrery.start(file("wrong2", port + 9), { id = "a", data = data, thread = threaded })
     assert.same({ data .. "/a is in use by another process", "unavailable" }, { message, code })
-    _, message, code = orrery.start(path, { id = "a", data = data .. "3" })
+    _, message, code = orrery.start(path, { id = "a", data = data .. "3", thread = threaded })
     assert.equal("unavailable", code)
     assert.has_error(function() a:group "sun" end, [[node a has no group "sun" (nearest: 'sum')]])
     assert.has_error(function() a:group("sum"):read(print) end, "sum:read: 'question' must be a table " ..
@@ -171,5 +177,140 @@ describe("orrery.start", function()
     assert.has_error(function() a:call(1) end, "node:call: a message's name is expected, 1 to 255 bytes (got 1)")
     assert.has_error(function() return a.why end)
     assert.has_error(function() a:eval(5) end, "node:eval: a text is expected (got 5)")
+  end)
+end
+
+describe("orrery.start", function()
+  before_each(function() threaded = false end)
+  what_both_do()
+end)
+
+describe("orrery.start with thread = true", function()
+  before_each(function() threaded = true end)
+  what_both_do()
+
+  it("turns by itself", function()
+    local a <close> = start("alone", 10)
+    assert.equal(math.huge, a:deadline())
+    assert.is_true(a:cast("add", 2))
+    repeat until a:group("sum"):peek { "n" } == 2     -- a look turns nothing
+    a:step(5)
+    assert.is_true(a:status().ready)
+  end)
+
+  it("answers many calls, each once", function()
+    local a <close> = start("many", 11)
+    for i = 1, 2000 do assert.equal(i, a:call("add", 1)) end
+    local asked = {}
+    for i = 1, 500 do asked[i] = assert(a.core:ask("a", "add", 5000000000, 1)) end
+    local n = 0
+    while n < 500 do
+      a:step(1)
+      while asked[n + 1] and asked[n + 1]:over() do
+        n = n + 1
+        assert.equal(2000 + n, (select(2, asked[n]:results())))
+        if n % 2 == 0 then asked[n]:close() end
+      end
+    end
+  end)
+
+  it("is asked while its node is busy, and keeps to its timeout", function()
+    local a <close> = start("busy", 12, { timeout = 0.02 })
+    assert.equal("up", a:status().state)
+    for _ = 1, 60 do assert.is_true(a:cast "busy") end
+    local taken, open = 0, 0                        -- what was answered; of what may have been done
+    local surely_not, busy = 0, 0
+    repeat
+      local n, message, code = a:call("add", 1)
+      if n then taken = taken + 1 else assert.matches("^a: add: ", message) end
+      if code == "unknown" then open = open + 1 elseif code then surely_not = surely_not + 1 end
+      if code and not n then assert.is_true(code == "timeout" or code == "unknown", code) end
+      local status = a:status()
+      if status.state == "busy" then
+        busy = busy + 1
+        assert.same({ state = "busy", why = "the node's thread does not answer", groups = {} }, status)
+      end
+    until n
+    assert.is_true(surely_not + open > 0)
+    assert.is_true(busy > 0)
+    local sum = a:group("sum"):read { "n" }
+    assert.is_true(sum >= taken and sum <= taken + open, sum)
+  end)
+
+  it("copies a state that bites its tail", function()
+    local a <close> = start("state", 13)
+    a:call "show"
+    local state = a.state
+    assert.equal(state, state.self)
+    local t = state.deep
+    for i = 1, 100 do
+      assert.equal("(function)", t[i].of)
+      t = t[i]
+    end
+  end)
+
+  it("tells who waits when its node stops", function()
+    local a <close> = start("ends", 14)
+    local asked = {}
+    for i = 1, 10 do asked[i] = a.core:ask("a", "slow", 60000000000) end
+    local begun = a.core:clock()
+    a:call "leave"
+    while a:step(5) do end
+    assert.is_true(a.core:clock() - begun < 10)
+    for i = 1, 10 do
+      assert.is_true(asked[i]:over())
+      assert.is_false((asked[i]:results()))
+    end
+    local _, message, code = a:call("add", 1)
+    assert.same({ "a: the node has stopped: left", "closed" }, { message, code })
+    local b <close> = start("ends", 14)             -- its directory and its address are free before it is told
+    assert.equal(1, b:call("add", 1))
+  end)
+
+  it("is closed with calls under way", function()
+    for i = 1, 20 do
+      local a = start("under-way", 15)
+      local asked = {}
+      for k = 1, 50 do asked[k] = a.core:ask("a", k % 2 == 0 and "slow" or "add", 5000000000, 1) end
+      for k = i, 50, 3 do asked[k]:close() end
+      if i % 4 == 0 then asked = { asked[49] } end
+      if i % 2 == 0 then collectgarbage() end
+      a:close()
+      for _, one in pairs(asked) do
+        assert.is_true(one:over())
+        local ok = one:results()
+        assert.is_true(ok == true or ok == false)
+      end
+      assert.has_error(function() a.core:status() end)
+    end
+  end)
+
+  it("lives beside others, with a thread and without", function()
+    local a <close> = start("first", 16)
+    local b <close> = start("second", 17)
+    threaded = false
+    local c <close> = start("third", 18)
+    for i = 1, 100 do
+      assert.equal(i, a:call("add", 1))
+      assert.equal(2 * i, b:call("add", 2))
+      assert.equal(3 * i, c:call("add", 3))
+    end
+    b:close()
+    assert.equal(101, a:call("add", 1))
+    assert.equal(303, c:call("add", 3))
+  end)
+
+  it("tells ready and stop where it is stepped", function()
+    local a <close> = start("events", 19)
+    local told = {}
+    a:on("ready", function() told[#told + 1] = "ready" end)
+    a:on("stop", function(why)
+      told[#told + 1] = why
+      a:close()
+    end)
+    while #told == 0 do a:step(1) end
+    a:cast "leave"
+    while a:step(1) do end
+    assert.same({ "ready", "left" }, told)
   end)
 end)

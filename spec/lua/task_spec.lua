@@ -74,6 +74,44 @@ describe("a task", function()
     assert.is_true(sim.nodes.a.state.done)
   end)
 
+  it("stops its node, though nothing else happens there", function()
+    folder:write("alone-node.lua", body "node:stop 'enough'")
+    local sim <close> = require "orrery".sim(folder:write("alone.lua", [[return orrery.cluster {
+      name = "t", node = "alone-node.lua", nodes = { { id = "a", at = "127.0.0.1:1" } } }]]))
+    sim:run(1)
+    assert.is_true(sim:cast("a", "go"))
+    sim:run(5)
+    assert.equal("down", sim.nodes.a:status().state)
+  end)
+
+  it("leaves no memory behind, however it ends", function()
+    local sim <close> = start([[
+      local function ends() return 1 end
+      local function fails() error "as asked" end
+      local function waits() node:sleep(1000) end
+      local function some(n)
+        for _ = 1, n do
+          node:spawn(ends)
+          node:spawn(ends):wait()
+          node:spawn(waits):cancel()
+          node:spawn(ends):cancel()
+          node:spawn(fails):wait()
+        end
+      end
+      node:on("go", function()
+        node:spawn(function()
+          for _ = 1, 400 do some(100) node:sleep(0) end
+          node.state.done = true
+        end)
+      end)]], { more = "limits = { memory = 2 << 20 }," })
+    assert.is_true(sim:cast("a", "go"))         -- two hundred thousand in 2 MiB: ten bytes each would be too many
+    for _ = 1, 100 do
+      if sim.nodes.a.state.done then return end
+      sim:run(1)
+    end
+    error(table.concat(sim:log "a", "\n"))
+  end)
+
   it("may raise anything", function()
     assert.same({ nil, "a: go: 7", "failed" }, { answer(body "error(7)") })
     assert.same({ nil, "a: go: table: 1", "failed" }, { answer(body "error {}") })

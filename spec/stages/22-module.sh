@@ -53,6 +53,22 @@ print(select(3, require "orrery".connect("127.0.0.1:1", { timeout = 5 })))
 END
 check "it tells where nobody is to be connected to" [ "$(plain "$work/connect.lua")" = unavailable ]
 
+# A node on a thread of its own, in hosts that leave in every way.
+live posix
+host() {
+    local way=$1 at=$PWD/build/release/lua
+    mkdir "$work/$way"
+    said=$(LUA_PATH="$at/?.lua;$at/?/init.lua" LUA_CPATH="$at/?.so;$PWD/build/spec/live/?.so" \
+        timeout -k 1 60 lua5.4 spec/live/host.lua "$work/$way" $((20001 + $$ % 10000)) "$way" 2>"$work/$way/err")
+    status=$?
+    rm -rf "$work/$way/data"
+    [ "$said" = ok ] && [ $status = "$2" ] || { cat "$work/$way/err"; return 1; }
+}
+for way in close return exit exit-closed; do
+    check "a node has a thread in a host that ends by $way" host $way 0
+done
+check "and in one that fails" host error 1
+
 for prefix in /usr /usr/local /opt/orrery; do
     DESTDIR="$work/$prefix" cmake --install build/release --prefix $prefix >"$work/log" 2>&1
     check "it installs below $prefix" [ $? = 0 ]

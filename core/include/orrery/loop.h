@@ -12,9 +12,10 @@
  *     my_node_free(my_node);                  // drops its slices
  *     orr_loop_free(loop);
  *
- * A loop is one world and belongs to one thread. It keeps no global state, never exits, raises no SIGPIPE, installs no
- * signal handler unless asked, and starts no thread before the first request that needs one (two for files, some for
- * jobs; all with every signal blocked). A host with a loop of its own polls orr_loop_fd and calls orr_loop_step with 0.
+ * A loop is one world and belongs to one thread; orr_loop_ring alone may be called from others. It keeps no global
+ * state, never exits, raises no SIGPIPE, installs no signal handler unless asked, and starts no thread before the first
+ * request that needs one (two for files, some for jobs; all with every signal blocked). A host with a loop of its own
+ * polls orr_loop_fd and calls orr_loop_step with 0.
  *
  * Streams. send counts class 0 against its own limit and class 1 against all that is queued, so bulk refuses no
  * control; to a stream that has ended and whose CLOSED was not taken yet, it goes to nobody; after a close it is
@@ -71,6 +72,10 @@ ORR_API int orr_loop_run(struct orr_loop *loop);
 /* One turn: waits up to `timeout` (0: not at all, ORR_NEVER: for ever) for something to do and does it. 1: the node was
  * woken, 0: there was nothing for it, ORR_ECLOSED: it has stopped.                                                   */
 ORR_API int orr_loop_step(struct orr_loop *loop, orr_time timeout);
+
+/* From any thread, while the loop lives: a step that waits returns, and if none does, the next one won't wait. So its
+ * thread, when it looks after each step, sees what others had put down for it before they rang. */
+ORR_API void orr_loop_ring(struct orr_loop *loop);
 
 /* For a host that polls: this is readable when a step has something to do (the alarm too, and work that was submitted
  * outside a turn), except for what the last step left over, which orr_loop_deadline shows. Found through /proc/self;

@@ -18,7 +18,7 @@ end
 -- The scripts of the file as they are now take over, where nothing is wrong with them.
 local function reload(live, opts, arguments)
   local ready, message = prepare.cluster(arguments[1], opts, opts.node)
-  live:reload(ready and ready.text(opts.node), message)
+  if ready then live:reload(ready.text(opts.node)) else live:refuse(message) end
 end
 
 local function run(opts, arguments, context)
