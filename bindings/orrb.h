@@ -66,14 +66,18 @@ int64_t orrb_budget_end(lua_State *L, struct orrb_budget *b);
 struct orrb_allocations {
     uint64_t sum, most;             /* bytes, of all allocations */
     uint64_t ticks, ticks_then;     /* of budgets; when a big block was last asked for, */
-    size_t big_then;                /* and how big */
+    size_t big_then;                /* and how big; */
+    unsigned doubled;               /* how often it was twice the one before */
     bool chained;                   /* out: a stack was refused, see orrb_budget.c */
+    bool refused;                   /* out: memory was */
 };
 void orrb_budget_allocations(lua_State *L, struct orrb_allocations *allocations);
 /* Whether a block of that size is a stack that one instruction fills; then it must not be given. */
 bool orrb_stack_chained(struct orrb_allocations *a, size_t size);
 /* Takes steps off the present budget, for work in C; raises "FILE:LINE: ran for more than N instructions". */
 void orrb_budget_charge(lua_State *L, int64_t steps);
+/* As much for bytes that are packed or unpacked, where there is a budget; few are free. */
+void orrb_budget_charge_packed(lua_State *L, size_t bytes);
 /* Whether the present run was stopped. */
 bool orrb_budget_exhausted(lua_State *L);
 /* Ends the present run: raises "canceled", which nothing in it catches; its __close are run. Doesn't return. */

@@ -8,8 +8,8 @@
  *
  * One instruction may last: where what __call names is a table, Lua looks for that one's __call, and puts each on the
  * stack, below all others; t.__call = t took more than 100 s until that overflowed. No hook sees it, but the allocator
- * does: a stack of more than 256 KiB that doubles while nobody ticks is refused (orrb_stack_chained), and that is
- * the end of the budget.
+ * does: a stack of more than 64 KiB that doubles again and again while nobody ticks is refused (orrb_stack_chained),
+ * and that is the end of the budget.
  *
  * Lua doesn't turn hooks on again in a thread that died in one. Closing such a thread would run its __close unbounded,
  * so it is never closed: these threads are `spoiled`, and what they held goes to the collector.                     */
@@ -18,7 +18,7 @@
 #include "orrb_environment.h"
 
 enum { STRIDE = 1000, THREAD_STEPS = 200, RUN_STEPS = 200, MEMORY_STEPS = 1000000 };
-enum { STACK_BIG = 1 << 18 };
+enum { STACK_BIG = 1 << 16, STACK_DOUBLES = 3, PACKED_FREE = 256, PACKED_A_STEP = 4 };
 #define ALLOCATIONS_LEAST ((uint64_t)1 << 30)
 
 /* -- Stopping ------------------------------------------------------------------------------------------------------ */
@@ -117,9 +117,11 @@ void orrb_budget_allocations(lua_State *L, struct orrb_allocations *allocations)
 bool orrb_stack_chained(struct orrb_allocations *a, size_t size) {
     if (size < STACK_BIG || size % 16 != 0) return false;
     bool ticked = a->ticks != a->ticks_then, again = size == a->big_then;
-    if (ticked || !again) a->chained = !ticked && size == 2 * a->big_then - 80;
+    if (ticked || (!again && size != 2 * a->big_then - 80)) a->doubled = 0;
+    else if (!again) a->doubled++;
     a->ticks_then = a->ticks;
     a->big_then = size;
+    a->chained = a->doubled >= STACK_DOUBLES;
     return a->chained;
 }
 
@@ -157,6 +159,12 @@ int64_t orrb_budget_end(lua_State *L, struct orrb_budget *b) {
 }
 
 void orrb_budget_charge(lua_State *L, int64_t steps) { orrb_charge(L, orrb_environment_of(L), steps); }
+
+void orrb_budget_charge_packed(lua_State *L, size_t bytes) {
+    if (bytes < PACKED_FREE) return;
+    struct orrb_environment *e = orrb_environment_of(L);
+    if (e) orrb_charge(L, e, (int64_t)(bytes / PACKED_A_STEP));
+}
 
 bool orrb_budget_exhausted(lua_State *L) {
     const struct orrb_environment *e = orrb_environment_of(L);

@@ -20,6 +20,7 @@ static int hash_text(lua_State *L) {
 static int hash_word(lua_State *L) {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
+    orrb_budget_charge_packed(L, size / 8);
     lua_pushinteger(L, (lua_Integer)orri_hash64(text, size, 0));
     return 1;
 }

@@ -614,6 +614,7 @@ int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int i
         }
     }
     orrb_value_pack_args(L, top + 1, lua_gettop(L) - top, &m->out);
+    orrb_budget_charge_packed(L, 2 * m->out.size);
     int n = orrb_value_unpack_args(L, m->out.at, m->out.size);
     return n >= 0 ? n : luaL_error(L, "the results can't be read");
 }

@@ -283,6 +283,7 @@ static int map_newindex(lua_State *L) {
     if (rc < 0) return refuse_value(L, b, rc);
     rc = set(L, m, &key, b->at, b->size);
     size_t size = key.size + b->size + sizeof(struct orr_tree_item);
+    orrb_budget_charge_packed(L, b->size);
     orrb_buffer_trim(L, b);
     tell(L, m, size);
     if (rc < 0) return rc == -ENOMEM ? out_of_memory(L) : luaL_error(L, "map: the key or its value is too big");

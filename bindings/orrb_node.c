@@ -420,6 +420,7 @@ static bool has_room(struct orrb_node *n, size_t had, size_t new_size) {
     n->pressed = !n->pressed;
     if (!n->pressed) {
         n->refusals++;
+        n->allocations.refused = true;
         n->host.tasks.slow = true;
     }
     return false;
@@ -437,6 +438,7 @@ static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
     if (new_size > had && !has_room(n, had, new_size)) return NULL;
     void *got = realloc(at, new_size);
     if (got) n->used += new_size - had;
+    else n->allocations.refused = true;
     return got;
 }
 

@@ -391,7 +391,11 @@ int orrb_value_try_pack(lua_State *L, int idx, struct orrb_buffer *b) {
     return pack_once(L, idx, b);
 }
 
+/* How much was packed until then is not known. */
+enum { REFUSED_BYTES = 1 << 14 };
+
 int orrb_value_refuse(lua_State *L, int idx, const struct orrb_buffer *b, int error, const char *what) {
+    orrb_budget_charge_packed(L, REFUSED_BYTES);
     if (error == ORR_EINVALID) return orrb_why(L, idx, b->flags, what);
     if (error == ORR_EFULL)
         return luaL_error(L, "%s takes more than %I bytes", what, (lua_Integer)(b->max ? b->max : ORRB_PACKED_MAX));

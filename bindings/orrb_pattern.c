@@ -25,8 +25,15 @@ struct matcher {
 
 static void tick(struct matcher *m) {
     if (++m->steps < CHARGED_AT) return;
+    int steps = m->steps;
     m->steps = 0;
-    orrb_charge(m->L, m->e, CHARGED_AT);
+    orrb_charge(m->L, m->e, steps);
+}
+
+/* A long set takes its time, be it searched or only passed over. */
+static void tick_set(struct matcher *m, const char *from, const char *to) {
+    m->steps += (int)((to - from) / 8);
+    tick(m);
 }
 
 /* -- One character ------------------------------------------------------------------------------------------------- */
@@ -94,7 +101,7 @@ static bool single(struct matcher *m, const char *s, const char *p, const char *
     case '.': return true;
     case '%': return in_class(c, (unsigned char)p[1]);
     case '[':
-        m->steps += (int)(end - p) / 8;     /* long sets take their time */
+        tick_set(m, p, end);
         return in_set(c, p, end - 1);
     default: return (unsigned char)*p == c;
     }
@@ -190,6 +197,7 @@ static const char *match_from(struct matcher *m, const char *s, const char *p) {
             p += 2;
             if (p == m->pattern_end || *p != '[') luaL_error(m->L, "missing '[' after '%%f' in pattern");
             const char *end = item_end(m, p);
+            tick_set(m, p, end);
             if (!is_frontier(m, s, p, end)) return NULL;
             p = end;
             continue;
@@ -201,6 +209,7 @@ static const char *match_from(struct matcher *m, const char *s, const char *p) {
             continue;
         }
         const char *end = item_end(m, p), *rest;
+        tick_set(m, p, end);
         switch (end < m->pattern_end ? *end : 0) {
         case '?':
             if (single(m, s, p, end) && (rest = match(m, s + 1, end + 1))) return rest;
@@ -461,6 +470,7 @@ static int pattern_rep(lua_State *L) {
     size_t most = (size_t)LUA_MAXINTEGER / (size_t)n;
     if (size > most || between_size > most - size) return luaL_error(L, "resulting string too large");
     size_t total = (size_t)n * size + (size_t)(n - 1) * between_size;
+    if (total == 0) n = 1;          /* nothing, however often */
     orrb_charge_bytes(L, orrb_self(L), total);
     luaL_Buffer b;
     char *to = luaL_buffinitsize(L, &b, total);

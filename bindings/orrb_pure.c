@@ -41,13 +41,14 @@ void orrb_env_pure_begin(lua_State *L, uint64_t seed) {
     orrb_environment_keep(L, ORRB_PURE_NAMES);
     orrb_ordered_forget(L, e);
     e->memory_out = false;
+    if (e->allocations) e->allocations->refused = false;
     e->pure = true;
     exchange(L, 3);
 }
 
 bool orrb_env_pure_end(lua_State *L) {
     struct orrb_environment *e = orrb_environment_of(L);
-    bool held = !e->memory_out;
+    bool held = !e->memory_out && !(e->allocations && e->allocations->refused);     /* whatever was made of it since */
     e->memory_out = e->pure = false;
     orrb_ordered_forget(L, e);
     exchange(L, 2);

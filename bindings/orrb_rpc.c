@@ -105,7 +105,10 @@ static struct orr_slice pack(lua_State *L, struct orrb_tasks *all, int first, co
     struct refusal r = { .out = &all->out };
     all->out.size = 0;
     r.error = orrb_value_try_pack_args(L, first, lua_gettop(L) - first + 1, &all->out, &r.which);
-    if (r.error == 0) return orr_borrow(all->out.at, all->out.size);
+    if (r.error == 0) {
+        orrb_budget_charge_packed(L, all->out.size);
+        return orr_borrow(all->out.at, all->out.size);
+    }
     int value = first + r.which - 1;
     luaL_checkstack(L, LUA_MINSTACK, NULL);
     r.what = lua_pushfstring(L, "%s%s", place(L, all->running), what);

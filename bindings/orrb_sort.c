@@ -104,17 +104,39 @@ static lua_Integer integer_or(lua_State *L, int arg, lua_Integer otherwise) {
 
 static lua_Integer length_or_0(lua_State *L) { return lua_istable(L, 1) ? luaL_len(L, 1) : 0; }
 
-/* insert(t, [at,] v), remove(t [, at]): what lies behind `at` moves. */
+/* insert(t, [at,] v), remove(t [, at]): what lies behind `at` moves. As Lua's own, but these would ask for the length
+ * again: a __len may then say more than was paid for. */
 static int sort_insert(lua_State *L) {
-    lua_Integer n = length_or_0(L);
-    if (lua_gettop(L) > 2) charge_range(L, integer_or(L, 2, n), n);
-    return orrb_stock_call(L);
+    check_table(L, 1, read_write);
+    lua_Integer end = (lua_Integer)((lua_Unsigned)luaL_len(L, 1) + 1), at = end;
+    if (lua_gettop(L) == 3) {
+        at = luaL_checkinteger(L, 2);
+        luaL_argcheck(L, (lua_Unsigned)at - 1 < (lua_Unsigned)end, 2, "position out of bounds");
+        charge_range(L, at, end);
+        for (lua_Integer i = end; i > at; i--) {
+            lua_geti(L, 1, i - 1);
+            lua_seti(L, 1, i);
+        }
+    } else if (lua_gettop(L) != 2) {
+        return luaL_error(L, "wrong number of arguments to 'insert'");
+    }
+    lua_seti(L, 1, at);
+    return 0;
 }
 
 static int sort_remove(lua_State *L) {
-    lua_Integer n = length_or_0(L);
-    charge_range(L, integer_or(L, 2, n), n);
-    return orrb_stock_call(L);
+    check_table(L, 1, read_write);
+    lua_Integer n = luaL_len(L, 1), at = luaL_optinteger(L, 2, n);
+    if (at != n) luaL_argcheck(L, (lua_Unsigned)at - 1 <= (lua_Unsigned)n, 2, "position out of bounds");
+    charge_range(L, at, n);
+    lua_geti(L, 1, at);
+    for (; at < n; at++) {
+        lua_geti(L, 1, at + 1);
+        lua_seti(L, 1, at);
+    }
+    lua_pushnil(L);
+    lua_seti(L, 1, at);
+    return 1;
 }
 
 static int sort_move(lua_State *L) {
@@ -137,9 +159,11 @@ static int sort_unpack(lua_State *L) {
 }
 
 int orrb_open_sort(lua_State *L) {
-    static const luaL_Reg functions[] = { { "sort", sort_sort }, { NULL, NULL } };
+    static const luaL_Reg functions[] = {
+        { "sort", sort_sort }, { "insert", sort_insert }, { "remove", sort_remove }, { NULL, NULL },
+    };
     static const luaL_Reg counted[] = {
-        { "insert", sort_insert }, { "remove", sort_remove }, { "move", sort_move },
+        { "move", sort_move },
         { "concat", sort_concat }, { "unpack", sort_unpack }, { NULL, NULL },
     };
     orrb_environment_functions(L, functions);

@@ -357,8 +357,12 @@ static int say_why(lua_State *L) {
 }
 
 void orrb_pack_told(lua_State *L, int idx, struct orrb_buffer *b, const char *what) {
+    size_t size = b->size;
     struct refusal r = { b, orrb_value_try_pack(L, idx, b), what };
-    if (r.error == 0) return;
+    if (r.error == 0) {
+        orrb_budget_charge_packed(L, b->size - size);
+        return;
+    }
     idx = lua_absindex(L, idx);
     lua_pushcfunction(L, say_why);
     lua_pushlightuserdata(L, &r);

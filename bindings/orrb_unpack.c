@@ -274,6 +274,7 @@ static int value_pack(lua_State *L) {
     (void)orrb_value_pack(L, 1, b, "value");
     lua_pushlstring(L, (const char *)b->at, b->size);
     orrb_buffer_trim(L, b);
+    orrb_budget_charge_packed(L, lua_rawlen(L, -1));
     return 1;
 }
 
@@ -281,6 +282,7 @@ static int value_pack(lua_State *L) {
 static int value_unpack(lua_State *L) {
     size_t size;
     const char *bytes = luaL_checklstring(L, 1, &size);
+    orrb_budget_charge_packed(L, size);
     if (orrb_value_unpack(L, bytes, size, ORRB_VALUE_MAPS) == 0) return 1;
     lua_pushnil(L);
     lua_pushliteral(L, "orrery.unpack: these are not the bytes of a packed value");

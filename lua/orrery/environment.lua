@@ -55,7 +55,7 @@ environment.strings = libraries.string
 
 local base = {
   assert = assert, error = error, ipairs = ipairs, rawequal = rawequal, rawget = rawget, rawlen = rawlen,
-  select = select, tonumber = tonumber, type = type,
+  select = select, tonumber = core.environment.counted(tonumber), type = type,
   next = view.next, pairs = core.ordered.pairs, pcall = core.budget.pcall, tostring = core.names.tostring,
 }
 local more = {

@@ -208,6 +208,15 @@ local grammar = {
     "note(xpcall(error, function(e) error(e) end, 'x'))",
     "note(pcall(string.gsub, ('x'):rep(1e5), '.', ('y'):rep(100)))",
     "note(pcall(error, 'not enough memory', 0))",
+    "local x = {} setmetatable(x, x) x.__call = x note(pcall(x))", "note(pcall(string.rep, '', 1 << 60))",
+    "note(pcall(table.insert, setmetatable({}, { __len = function() return 1 << $small end }), 1, 2))",
+    "local x = 0 local y = setmetatable({}, { __len = function() x = x + 1 return x << $small end }) "
+      .. "note(pcall(table.remove, y, 1))",
+    "note(pcall(string.find, ('b'):rep(1000), '%f[' .. ('a'):rep(1 << 18) .. ']'))",
+    "note(pcall(orrery.pack, { ('x'):rep(1 << 20), t }))", "note(pcall(orrery.unpack, ('\\x91'):rep(1 << 20)))",
+    "local x = setmetatable({}, t) t.__close = function(_, e) note(e) error(e) end "
+      .. "pcall(function() local y <close> = x $block end)",
+    "local x = {} for i = 1, 3000 do x = setmetatable({}, { __index = x }) end note(pcall(function() return x.y end))",
     "note(coroutine.wrap(function() return pcall(string.rep, 'x', 7e6) end)())",
   },
   weird = {
