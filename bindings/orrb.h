@@ -63,6 +63,7 @@ void orrb_budget_begin(lua_State *L, struct orrb_budget *b, int64_t steps);
 int64_t orrb_budget_end(lua_State *L, struct orrb_budget *b);
 /* What a state's allocator gives out, and where it is to stop: a run that makes strings of megabytes with each
  * instruction would take hours, and the time of one `..` can't be counted. Set when a run begins. */
+struct orrb_map;
 struct orrb_allocations {
     uint64_t sum, most;             /* bytes, of all allocations */
     uint64_t ticks, ticks_then;     /* of budgets; when a big block was last asked for, */
@@ -70,6 +71,7 @@ struct orrb_allocations {
     unsigned doubled;               /* how often it was twice the one before */
     bool chained;                   /* out: a stack was refused, see orrb_budget.c */
     bool refused;                   /* out: memory was */
+    struct orrb_map *maps;          /* all that live, see orrb_map.c */
 };
 void orrb_budget_allocations(lua_State *L, struct orrb_allocations *allocations);
 /* Whether a block of that size is a stack that one instruction fills; then it must not be given. */
@@ -158,6 +160,8 @@ struct orrb_map *orrb_map_at(lua_State *L, int idx);        /* borrowed while it
 size_t orrb_map_count(const struct orrb_map *m);
 size_t orrb_map_bytes(const struct orrb_map *m);            /* of its keys and values */
 uint64_t orrb_map_digest(const struct orrb_map *m);         /* of its content alone; kept along, costs nothing */
+/* Those whose finalizers never ran, of a state that is closed. */
+void orrb_maps_free(struct orrb_allocations *a);
 void orrb_map_clear(struct orrb_map *m);                    /* of a pointer that orrb_map_at gave in this call */
 /* Adds packed pairs, key and value in turn, in order, until there are `bytes` more of them. 1: more to come; 0: the
  * end. ORR_ECONFLICT: the map has changed since the first piece; -ENOMEM: the same piece may be asked for again. */

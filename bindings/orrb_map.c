@@ -7,16 +7,21 @@
  * Each step of an iteration gives the least key above the one before: what is added ahead of it meanwhile is visited,
  * what is added behind it or removed is not. While no key comes or goes a step needs no search.
  *
+ * A finalizer that finds no memory, or no stack, doesn't run, and Lua doesn't ask again. So maps stand in a list of
+ * their state's, from which its node frees what Lua has left.
+ *
  * Whatever allocates in Lua may run finalizers, which may change this very map. So an item is copied into a Lua string
  * before more than one Lua value is made of it. */
 #include "base/tree.h"
+#include "orrb_environment.h"
 #include "orrb_pack.h"
 
 enum { OWED_MAX = 1 << 16 };
 
-struct orrb_map {
+struct orrb_map {                   /* a userdata points to it */
     struct orr_tree tree;
     size_t owed;                    /* bytes that the collector has not been told of */
+    struct orrb_map *next, **link;  /* of the list; link NULL: in none */
 };
 struct cursor {
     struct orr_tree_place place;
@@ -80,18 +85,45 @@ struct orrb_map *orrb_map_at(lua_State *L, int idx) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
     bool is_map = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
-    return is_map ? fresh(L, at) : NULL;
+    struct orrb_map *m = is_map ? *(struct orrb_map **)at : NULL;
+    return m ? fresh(L, m) : NULL;
+}
+
+static void enlist(lua_State *L, struct orrb_map *m) {
+    const struct orrb_environment *e = orrb_environment_of(L);
+    if (!e || !e->allocations) return;
+    m->next = e->allocations->maps;
+    if (m->next) m->next->link = &m->next;
+    m->link = &e->allocations->maps;
+    e->allocations->maps = m;
+}
+
+static void destroy(struct orrb_map *m) {
+    struct orr_alloc alloc = m->tree.alloc;
+    orri_tree_clear(&m->tree);
+    if (m->link) *m->link = m->next;
+    if (m->link && m->next) m->next->link = m->link;
+    (void)alloc.fn(alloc.ud, m, sizeof *m, 0);
+}
+
+void orrb_maps_free(struct orrb_allocations *a) {
+    while (a->maps) destroy(a->maps);
 }
 
 struct orrb_map *orrb_map_push(lua_State *L) {
     luaL_checkstack(L, 4, NULL);
-    struct orrb_map *m = lua_newuserdatauv(L, sizeof *m, 0);
+    struct orrb_map **at = lua_newuserdatauv(L, sizeof *at, 0);
     struct orr_alloc alloc;
-    alloc.fn = lua_getallocf(L, &alloc.ud);
-    orri_tree_init(&m->tree, &alloc);
-    m->owed = 0;
+    *at = NULL;
     push_metatable(L);
     lua_setmetatable(L, -2);
+    alloc.fn = lua_getallocf(L, &alloc.ud);
+    struct orrb_map *m = alloc.fn(alloc.ud, NULL, 0, sizeof *m);
+    if (!m) return (void)out_of_memory(L), NULL;
+    *m = (struct orrb_map){ 0 };
+    orri_tree_init(&m->tree, &alloc);
+    enlist(L, m);
+    *at = m;
     return m;
 }
 
@@ -302,7 +334,9 @@ static int map_tostring(lua_State *L) {
 
 static int map_gc(lua_State *L) {
     struct orrb_map *m = orrb_map_at(L, 1);
-    if (m) orri_tree_clear(&m->tree);
+    if (!m) return 0;
+    *(struct orrb_map **)lua_touserdata(L, 1) = NULL;
+    destroy(m);
     return 0;
 }
 

@@ -533,6 +533,7 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
     if (n->node && !crashed) orr_node_free(n->node);
     if (crashed) orrb_listen_crashed(&n->host);
     if (n->L) lua_close(n->L);
+    orrb_maps_free(&n->allocations);
     orrb_listen_clear(&n->host);
     orrb_rpc_clear(&n->host);
     orrb_machines_clear(&n->host);
