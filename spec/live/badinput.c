@@ -260,12 +260,23 @@ static uint64_t cluster_id(void) {
     return strtoull(text, NULL, 16);
 }
 
+/* Is the last frame that came a REFUSED? Behind a HELLO, where it costs the other side its vote. */
+static bool ends_refused(const struct live_conn *c) {
+    bool refused = false;
+    for (size_t at = 0; at + ORRI_FRAME_HEAD <= c->n_in;) {
+        const unsigned char *head = (const unsigned char *)c->in + at;
+        refused = head[6] == ORRI_FRAME_REFUSED;
+        at += ORRI_FRAME_HEAD + ((size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16);
+    }
+    return refused;
+}
+
 /* Says it to a's port, and looks at what comes back: closed in time, maybe with a REFUSED. */
 static void stranger(const char *what, const unsigned char *bytes, size_t size, bool refusal) {
     struct live_conn c;
     bool open = live_dial(&c, l.nodes[0].at, PATIENCE) && live_send(&c, bytes, size, PATIENCE);
     bool closed = live_closed(&c, 4 * ORR_SECOND);
-    bool refused = c.n_in > 6 && c.in[6] == ORRI_FRAME_REFUSED;
+    bool refused = ends_refused(&c);
     live_check(open && closed && refused == refusal, "%s: %s, closed", what, refused ? "refused" : "no word");
     live_hang_up(&c);
 }
