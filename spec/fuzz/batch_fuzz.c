@@ -26,6 +26,19 @@ static void batch(struct orr_slice in) {
     if (at != in.size) abort();
 }
 
+/* Whatever a machine wants first of all comes back as the one command of its batch. */
+static void alone(struct orr_slice in) {
+    static struct orr_chunks *chunks;
+    struct orri_batch_head head;
+    size_t at = ORRI_BATCH_HEAD;
+    if (!chunks) chunks = orr_chunks_new(&orr_alloc_libc);
+    struct orr_slice batch = orri_batch_of_one(chunks, in);
+    if (orri_batch_open(batch, &head) < 0 || head.count != 1 || !orri_birth_none(&head.origin.birth)) abort();
+    struct orr_slice command = orri_batch_next(batch, &at);
+    if (command.size != in.size || (in.size && memcmp(command.at, in.at, in.size) != 0) || at != batch.size) abort();
+    orr_drop(batch);
+}
+
 static void same_bytes(const struct orri_filter *f, struct orr_slice in) {
     size_t size = orri_filter_size(f);
     unsigned char *again = malloc(size);
@@ -64,5 +77,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1) return 0;
     if (data[0] & 1) filter(orr_borrow(data + 1, size - 1));
     else batch(orr_borrow(data + 1, size - 1));
+    alone(orr_borrow(data + 1, size - 1));
     return 0;
 }

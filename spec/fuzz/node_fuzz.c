@@ -101,7 +101,7 @@ static int node_boot(void *ud, struct orr_world *w, const char *name) {
 static void say(struct rig *r, enum orri_frame_kind kind, struct orr_slice first, struct orr_slice second) {
     unsigned char head[ORRI_FRAME_HEAD];
     struct orr_slice parts[] = { orr_borrow(head, sizeof head), first, second };
-    bool groups = kind >= ORRI_FRAME_ORDER || (kind == ORRI_FRAME_PING && first.size);
+    bool groups = (kind >= ORRI_FRAME_ORDER && kind <= ORRI_FRAME_RESEND) || (kind == ORRI_FRAME_PING && first.size);
     struct orri_frame f = { .kind = kind, .group = groups ? r->group->number : 0 };
     orri_frame_head(head, &f, parts + 1, 2);
     (void)r->w->ops->send(r->w, r->stream, 0, parts, 3);
