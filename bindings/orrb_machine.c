@@ -571,7 +571,6 @@ struct orrb_machine_spec *orrb_machine_declare(lua_State *L, struct orrb_host *h
 }
 
 void orrb_machine_bind(struct orrb_machine_spec *spec, struct orr_group *g) { spec->group = g; }
-struct orr_group *orrb_machine_group(const struct orrb_machine_spec *spec) { return spec->group; }
 
 void orrb_machines_clear(struct orrb_host *h) {
     for (struct orrb_machine_spec *spec; (spec = h->machines);) {

@@ -66,6 +66,5 @@ int orrb_machine_ask(lua_State *L, void *machine, const struct orr_at *at, int i
 void orrb_push_code(lua_State *L, const void *machine);
 /* The declared group is this one of the node's. */
 void orrb_machine_bind(struct orrb_machine_spec *spec, struct orr_group *g);
-struct orr_group *orrb_machine_group(const struct orrb_machine_spec *spec);
 
 #endif

@@ -24,7 +24,6 @@ enum orr_entry_kind {               /* below 16: the protocol's own; the state m
     ORR_ENTRY_NOOP = 0,
     ORR_ENTRY_CONFIG = 1,           /* voters, learners: the founding one is entry 1 */
     ORR_ENTRY_LEVEL = 2,            /* the cluster's feature level */
-    ORR_ENTRY_BUNDLE = 3,           /* the scripts' hash from here on */
     ORR_ENTRY_DATA = 16
 };
 struct orr_entry {
