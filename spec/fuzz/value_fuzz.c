@@ -12,7 +12,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t size);
 
 static size_t used;
 
-/* Of orrb_core.c, which would bring every other binding along. */
+/* Of orrb_core.c, orrb_budget.c and orrb_environment.c, which would bring every other binding along: here are neither
+ * budgets nor an environment. */
+void orrb_budget_charge_packed(lua_State *L, size_t bytes) { (void)L, (void)bytes; }
+struct orrb_environment *orrb_environment_of(lua_State *L);
+struct orrb_environment *orrb_environment_of(lua_State *L) { (void)L; return NULL; }
 int orrb_fail(lua_State *L, int error, const char *what) { return luaL_error(L, "%s: %s", what, orr_strerror(error)); }
 
 static void *limited(void *ud, void *at, size_t old_size, size_t new_size) {
