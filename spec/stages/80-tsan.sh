@@ -44,5 +44,5 @@ check "the C tests are clean" tests
 check "so are the Lua specs" specs
 for way in close return exit exit-closed; do check "and a node with a thread whose host ends by $way" host $way; done
 tally build/spec/live/torture build/tsan/orrery --seconds $seconds --seed 3
-tally build/spec/live/badinput build/tsan/orrery protocol garbage byte strangers visitor
+tally build/spec/live/badinput build/tsan/orrery protocol garbage byte strangers many
 finish
