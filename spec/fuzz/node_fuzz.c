@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/host.h>
 #include <orrery/sim.h>
 
 #include "base/hash.h"
@@ -27,6 +28,7 @@ static const struct orr_birth liars_birth = { { 'l', 'i', 'a', 'r' } };
 struct rig {
     struct orr_sim *sim;
     struct orr_node *node;
+    struct orr_wait asked;          /* for a snapshot; the node's while it is under way */
     struct orr_group *group;
     struct orr_world *w;                            /* the liar's */
     struct orr_stream *stream;
@@ -76,6 +78,7 @@ static void node_halt(void *ud, const char *name) {
     orr_node_free(r->node);
     r->node = NULL;
     r->group = NULL;
+    r->asked = (struct orr_wait){ 0 };
 }
 
 static int node_boot(void *ud, struct orr_world *w, const char *name) {
@@ -197,6 +200,15 @@ static void hear(struct rig *r, struct orr_req *req) {
     if (req->op == ORR_OP_CLOSED && (r->stream == ev->stream || !r->stream)) r->stream = NULL, r->dialing = false;
 }
 
+static void told(struct orr_wait *w) { (void)w; }
+
+/* As a host does. */
+static void ask_for_snapshot(struct rig *r) {
+    if (r->asked.under_way) return;
+    r->asked = (struct orr_wait){ .done = told };
+    (void)orr_group_snapshot(r->group, &r->asked);
+}
+
 static void next_record(struct rig *r) {
     enum what what = r->at[0] % WHATS;
     size_t size = r->end - r->at > 1 ? r->at[1] : 0;
@@ -204,6 +216,7 @@ static void next_record(struct rig *r) {
     if (size > (size_t)(r->end - r->at)) size = (size_t)(r->end - r->at);
     struct orr_slice p = orr_borrow(r->at, size);
     r->at += size;
+    if (what == WAIT && size == 2) ask_for_snapshot(r);
     if (what == WAIT) r->due += size ? p.at[0] * 20 * ORR_MS : 0;
     else if (r->stream) speak(r, what, p);
 }
