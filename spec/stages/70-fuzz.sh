@@ -23,7 +23,7 @@ decoders() {
     raft) echo consensus/raft/raft_codec.c:97 consensus/raft/raft_config.c:91 ;;
     rpc) echo node/message.c:92 node/results.c:97 node/saved.c:42 node/carry.c:49 node/rpc.c:82 node/out.c:80 ;;
     resp) echo node/resp/parser.c:97 node/resp/commands.c:90 node/resp/strings.c:92 ;;
-    visit) echo node/welcome.c:97 node/visit.c:90 node/visitor.c:84 ;;
+    visit) echo node/out.c:82 node/welcome.c:97 node/visit.c:90 node/visitor.c:84 ;;
     value) echo ../bindings/orrb_unpack.c:73 ../bindings/orrb_pack.c:79 ;;
     wal) echo storage/wal_format.c:97 storage/wal_recover.c:95 storage/recover.c:92 storage/snapshot_format.c:97 ;;
     *) echo ;;
