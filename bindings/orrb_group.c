@@ -119,6 +119,7 @@ static int peek(lua_State *L) {
     struct orr_at at;
     struct orrb_sink results = { 0 };
     if (!orr_group_here(g, &at)) return failed(L, ORR_EUNAVAILABLE, "peek", g);
+    if (orr_group_corrupt(g)) return failed(L, ORR_ECORRUPT, "peek", g);
     if (lua && !orr_group_machine(g)) {
         lua_pushnil(L);
         lua_pushfstring(L, "%s: peek: %s has not read its log yet", orr_group_name(g), host(L)->name);
