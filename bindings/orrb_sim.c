@@ -11,43 +11,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/lab.h>
 #include <orrery/trace.h>
 
 #include "orrb_fleet.h"
+#include "orrb_lab.h"
 
 #define SIM "orrery.core.sim"
 #define CLIENT "orrery.core.client"
 
-enum { NOTES_MAX = 1000, STATES = 1 << 14 };
-struct note {                       /* a log line, a node's life, or that replicas differ */
+enum { NOTES_MAX = 1000 };
+struct note {                       /* a log line, a node's life, or what an oracle saw */
     struct note *next;
     orr_time at;
-    const char *node, *kind;        /* kind: a level's word; or "up", "down", "paused", "differs" */
+    const char *node, *kind;        /* kind: a level's word; or "up", "down", "paused"; "violated": node is "" */
     int code;
     char text[];
 };
 enum seen { SEEN_LEADER, SEEN_COMMIT, SEEN_APPLY, SEEN_KILL, SEEN_RESTART, SEEN_KINDS };
 static const char *const seen_names[] = { "leader", "commit", "apply", "kill", "restart", NULL };
 
-/* What the first replica to apply an index had then: every other one must have the same, over crashes and restarts. The
- * last ones are kept; where two meet in one place, the later one counts. */
-struct state {
-    uint32_t group;
-    orr_index index;
-    uint64_t digest;
-    const char *node;               /* NULL: unknown */
-};
-
 struct client;
 struct sim {
-    struct orr_sim *sim;            /* NULL: closed */
+    struct orr_lab *lab;
+    struct orr_sim *sim;            /* the laboratory's; NULL: closed */
     struct orrb_fleet fleet;
     FILE *events;
     struct note *first, *last;
     size_t n_notes;
     uint64_t seen[SEEN_KINDS];
-    struct state *states;           /* [STATES] */
-    bool differs;                   /* which is noted once */
     struct client *clients;
 };
 struct client {                     /* an endpoint outside the nodes */
@@ -108,26 +100,17 @@ static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state
     note(s, now, node, words[state], code, why, strlen(why));
 }
 
-static void compare(struct sim *s, orr_time now, const char *node, uint32_t group, const struct orr_trace_apply *a) {
-    struct state *first = &s->states[(group + a->index) % STATES];
-    char text[300];
-    if (a->digest == 0 || s->differs) return;
-    if (!first->node || first->group != group || first->index != a->index) {
-        *first = (struct state){ group, a->index, a->digest, node };
-    } else if (first->digest != a->digest) {
-        int n = snprintf(text, sizeof text, "group %s: the states of %s and %s differ at index %" PRIu64 ": what they "
-                         "apply depends on more than the log, or a read changes the state", a->name, node, first->node,
-                         a->index);
-        s->differs = true;
-        note(s, now, node, "differs", 0, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
-    }
+static void on_violated(void *ud, orr_time now, const char *property, const char *text) {
+    struct sim *s = ud;
+    char line[600];
+    int n = snprintf(line, sizeof line, "%s: %s", property, text);
+    note(s, now, "", "violated", 0, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
     struct sim *s = ud;
-    (void)size;
-    if (kind == ORR_TRACE_APPLY || kind == ORR_TRACE_RESTORE) compare(s, now, node, group, event);
+    (void)now, (void)node, (void)group, (void)size;
     if (kind == ORR_TRACE_STATUS) s->seen[SEEN_LEADER] += ((const struct orr_order_status *)event)->role == ORR_LEADER;
     if (kind == ORR_TRACE_COMMIT) s->seen[SEEN_COMMIT]++;
     if (kind == ORR_TRACE_APPLY) s->seen[SEEN_APPLY]++;
@@ -175,13 +158,12 @@ static void client_end(struct client *c);
 static int sim_close(lua_State *L) {
     struct sim *s = luaL_checkudata(L, 1, SIM);
     while (s->clients) client_end(s->clients);
-    orr_sim_free(s->sim);
+    orr_lab_free(s->lab);
+    s->lab = NULL;
     s->sim = NULL;
     if (s->events) fclose(s->events);
     s->events = NULL;
     while (s->first) forget_first(s);
-    free(s->states);
-    s->states = NULL;
     orrb_buffer_free(L, &s->fleet.out);
     return 0;
 }
@@ -193,15 +175,14 @@ static bool has_declared(const struct orrb_member *m) {
 }
 
 /* All are up when it returns: what a script declares can be seen, and its mistakes are told at once. */
-static int start_all(struct sim *s) {
-    struct orr_sim_boot boot = orrb_fleet_boot(&s->fleet);
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) rc = orr_sim_add(s->sim, s->fleet.members[i].script.id, &boot);
-    for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) rc = orr_sim_start(s->sim, s->fleet.members[i].script.id);
-    for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) {
+static int start_all(struct sim *s, const struct orr_lab_config *cfg) {
+    int rc = orr_lab_new(&s->lab, cfg);
+    if (rc < 0) return rc;
+    s->sim = orr_lab_sim(s->lab);
+    for (size_t i = 0; i < s->fleet.n; i++) {
         while (!has_declared(&s->fleet.members[i]) && orr_sim_now(s->sim) < ORR_SECOND && orr_sim_step(s->sim)) {}
     }
-    return rc == 0 && s->fleet.why[0] ? ORR_EINVALID : rc;
+    return s->fleet.why[0] ? ORR_EINVALID : 0;
 }
 
 static int boot_failed(lua_State *L, struct sim *s, int rc) {
@@ -212,40 +193,98 @@ static int boot_failed(lua_State *L, struct sim *s, int rc) {
     return 3;
 }
 
-/* sim.new{ seed, path, nodes = { { id, plan }, ... }, faults, events, debug } -> handle, or nil, one line, code */
+/* What the laboratory is told of the nodes; the userdata that holds it is pushed. */
+static void name_nodes(lua_State *L, const struct orrb_fleet *fleet, struct orr_lab_config *cfg) {
+    struct orr_lab_node *nodes = lua_newuserdatauv(L, (fleet->n + 1) * sizeof *nodes, 0);
+    for (size_t i = 0; i < fleet->n; i++)
+        nodes[i] = (struct orr_lab_node){ .id = fleet->members[i].script.id, .resp = fleet->members[i].resp };
+    cfg->nodes = nodes;
+    cfg->n_nodes = fleet->n;
+}
+
+static void read_config(lua_State *L, int arg, struct orr_lab_config *cfg) {
+    orr_lab_config_init(cfg);
+    cfg->sim.seed = (uint64_t)orrb_integer_field(L, arg, "seed", 1);
+    cfg->run = orrb_time_field(L, arg, "run", cfg->run);
+    cfg->clients = (unsigned)orrb_integer_field(L, arg, "clients", 0);
+    cfg->keys = (unsigned)orrb_integer_field(L, arg, "keys", cfg->keys);
+    cfg->flip = (uint64_t)orrb_integer_field(L, arg, "flip", 0);
+    lua_getfield(L, arg, "quiet");
+    cfg->quiet = lua_toboolean(L, -1);
+    lua_getfield(L, arg, "debug");
+    if (lua_toboolean(L, -1)) cfg->sim.log_level = ORR_LOG_DEBUG;
+    lua_pop(L, 2);
+}
+
+/* Faults strike in the safety phase, where there is one: with opts.run. Otherwise from now on, until sim:calm(). */
+static int rage(lua_State *L, struct sim *s, const struct orr_sim_faults *faults) {
+    bool phase = lua_getfield(L, 1, "run") != LUA_TNIL;
+    lua_pop(L, 1);
+    return phase ? orr_lab_chaos(s->lab) : orr_sim_chaos(s->sim, faults, 0, ORR_NEVER);
+}
+
+/* sim.new{ seed, path, nodes = { { id, plan, resp }, ... }, faults, events, debug, quiet, run, clients, keys, flip }
+ * -> handle, or nil, one line, code */
 static int sim_new(lua_State *L) {
-    struct orr_sim_config cfg;
+    struct orr_lab_config cfg;
     struct orr_sim_faults faults;
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     struct sim *s = lua_newuserdatauv(L, sizeof *s, 1);
     *s = (struct sim){ 0 };
     luaL_setmetatable(L, SIM);
-    s->states = calloc(STATES, sizeof *s->states);
-    if (!s->states) return luaL_error(L, "not enough memory");
-    orr_sim_config_init(&cfg);
-    cfg.seed = (uint64_t)orrb_integer_field(L, 1, "seed", 1);
+    read_config(L, 1, &cfg);
     orrb_fleet_read(L, 1, &s->fleet);
     lua_setiuservalue(L, 2, 1);
-    orrb_fleet_draw(&s->fleet, cfg.seed);
-    cfg.nodes_max = s->fleet.n > 0 ? (unsigned)s->fleet.n : 1;
+    orrb_fleet_draw(&s->fleet, cfg.sim.seed);
+    name_nodes(L, &s->fleet, &cfg);
+    cfg.boot = orrb_fleet_boot(&s->fleet);
     bool raging = orrb_faults_read(L, 1, &faults);
+    if (raging) cfg.faults = &faults;
     if (lua_getfield(L, 1, "events") == LUA_TSTRING) {
         s->events = fopen(lua_tostring(L, -1), "w");
         if (!s->events) return orrb_fail(L, -errno, lua_tostring(L, -1));
-        cfg.event = on_event;
+        cfg.sim.event = on_event;
     }
-    lua_getfield(L, 1, "debug");
-    if (lua_toboolean(L, -1)) cfg.log_level = ORR_LOG_DEBUG;
-    cfg.log = on_log;
-    cfg.life = on_life;
-    cfg.trace = on_trace;
-    cfg.ud = s;
-    int rc = orr_sim_new(&s->sim, &cfg);
-    if (rc == 0) rc = start_all(s);
-    if (rc == 0 && raging) rc = orr_sim_chaos(s->sim, &faults, 0, ORR_NEVER);
+    cfg.sim.log = on_log;
+    cfg.sim.life = on_life;
+    cfg.sim.trace = on_trace;
+    cfg.sim.ud = s;
+    cfg.violated = on_violated;
+    int rc = start_all(s, &cfg);
+    if (rc == 0 && raging) rc = rage(L, s, &faults);
     if (rc < 0) return boot_failed(L, s, rc);
     lua_settop(L, 2);
+    return 1;
+}
+
+/* -- Judging ------------------------------------------------------------------------------------------------------ */
+/* sim:quiet(): the kv workload's clients ask nothing new, and one for each node wants an answer. */
+static int sim_quiet(lua_State *L) { return answer(L, orr_lab_quiet(check_sim(L)->lab), "quiet"); }
+
+/* sim:settled() -> true; or false, who, what it owes */
+static int sim_settled(lua_State *L) {
+    const char *who = "", *owes = "";
+    bool settled = orr_lab_settled(check_sim(L)->lab, &who, &owes);
+    lua_pushboolean(L, settled);
+    if (settled) return 1;
+    lua_pushstring(L, who);
+    lua_pushstring(L, owes);
+    return 3;
+}
+
+/* sim:violate(property, text): the first one counts */
+static int sim_violate(lua_State *L) {
+    orr_lab_violate(check_sim(L)->lab, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}
+
+/* sim:judge() -> { ok, property, violation, seed, events, ... }: of what happened so far */
+static int sim_judge(lua_State *L) {
+    struct orr_lab_result r;
+    int rc = orr_lab_judge(check_sim(L)->lab, &r);
+    if (rc < 0) return orrb_fail(L, rc, "judge");
+    orrb_push_lab_result(L, &r);
     return 1;
 }
 
@@ -329,7 +368,6 @@ static int sim_restart(lua_State *L) {
     static const char *const disks[] = { "kept", "old", "empty", NULL };
     struct sim *s = check_sim(L);
     enum orr_sim_disk disk = (enum orr_sim_disk)luaL_checkoption(L, 3, "kept", disks);
-    if (disk != ORR_SIM_KEPT) memset(s->states, 0, STATES * sizeof *s->states);    /* may begin anew, if all do */
     int rc = orr_sim_restart(s->sim, luaL_checkstring(L, 2), disk);
     return rc < 0 ? boot_failed(L, s, rc) : answer(L, rc, "restart");
 }
@@ -652,7 +690,9 @@ int orrb_open_sim(lua_State *L) {
         { "submit", sim_submit },   { "peek", sim_peek },
         { "causes", sim_causes },
         { "cast", sim_cast },       { "close", sim_close },
-        { "reload", sim_reload },   { "eval", sim_eval },         { NULL, NULL },
+        { "reload", sim_reload },   { "eval", sim_eval },         { "quiet", sim_quiet },
+        { "settled", sim_settled }, { "violate", sim_violate },   { "judge", sim_judge },
+        { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
         { "send", client_send }, { "take", client_take }, { "close", client_close }, { NULL, NULL },

@@ -62,10 +62,10 @@ function private:violated(property, why)
   self.violation = self.violation or text .. self.replay
 end
 
-local function died(self, note)
-  self.deaths[note.node] = { at = note.at, code = note.code, why = note.text }
-  if note.code ~= 2 and note.code >= 0 then return end      -- asked to, or an answer to a fault
-  self:violated("crash", ("node %s ended: %s"):format(note.node, note.text))
+-- What an oracle saw, as `property: why`.
+local function saw(self, note)
+  local property, why = note.text:match "^([%w_]+): (.*)$"
+  self:violated(property, why)
 end
 
 local function take_notes(self)
@@ -74,12 +74,24 @@ local function take_notes(self)
     local lines = self.lines
     lines[#lines + 1] = { node = note.node, text = ("%s %s %s %s"):format(at, note.node, note.kind, note.text) }
     if #lines > 2 * lines_max then self.lines = table.move(lines, lines_max + 1, #lines, 1, {}) end
-    if note.kind == "down" then died(self, note) elseif note.kind == "up" then self.deaths[note.node] = nil end
-    if note.kind == "differs" then self:violated("digest", note.text) end
+    if self.verbose then self.verbose(note) end
+    if note.kind == "down" then
+      self.deaths[note.node] = { at = note.at, code = note.code, why = note.text }
+    elseif note.kind == "up" then
+      self.deaths[note.node] = nil
+    elseif note.kind == "violated" then
+      saw(self, note)
+    end
   end
 end
 
 local lines_meta = { __tostring = function(self) return table.concat(self, "\n") end }
+
+-- To be judged as what oracles saw is: the first one counts.
+function private:violate(property, why)
+  self.core:violate(property, why)
+  take_notes(self)
+end
 
 -- The last lines that nodes logged, and their lives: all, or one node's.
 function methods:log(id)
@@ -132,8 +144,8 @@ local function go(self, limit, done, by)
   if not done and #self.properties == 0 then
     repeat
       self.core:run(math.min(limit, self.core:now() + slice))
-    until self.core:now() >= limit or interrupt.pending()
-    take_notes(self)
+      take_notes(self)
+    until self.core:now() >= limit or self.fresh or interrupt.pending()
     return false
   end
   local events = self.core:events()
@@ -217,6 +229,18 @@ function methods:run_until(event, limit)
   if self.fresh then return told(self) end
   return nil, ("sim:run_until: no %s within %g s"):format(type(event) == "string" and event or "success", limit),
     "timeout"
+end
+
+-- The faults are over: nothing that was planned comes any more, and everything is as it was before them.
+function private:calm()
+  self.agenda, self.held, self.raging = {}, {}, false
+  self.core:calm()
+  for _, x in ipairs(self.ends) do
+    for _, y in ipairs(self.ends) do
+      if x ~= y then self.core:set_link(x, y, self.figures[x .. " " .. y] or self.plain_link) end
+    end
+  end
+  take_notes(self)
 end
 
 -- Runs virtual time until done(), at most T: what waits from outside the nodes waits by this.
@@ -499,12 +523,14 @@ local function set_figures(self)
   end
 end
 
-local function build(value, given, handle_of_core, checked, replay)
+-- made: what core.sim.new gave; opts: given (what a reload without a path reads), seed, raging (faults that heal()
+-- ends), replay (how a violation's text ends), verbose (a function that gets each note).
+function sim.assemble(value, made, opts)
   local self = {
-    core = handle_of_core, cluster = value, name = value.name, seed = checked.seed, replay = replay,
-    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = checked.faults == "default",
+    core = made, cluster = value, name = value.name, seed = opts.seed, replay = opts.replay,
+    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = opts.raging,
     agenda = {}, held = {}, figures = {}, properties = {}, lines = {}, deaths = {}, shown = {}, clients = 0,
-    running = false, given = given,
+    running = false, given = opts.given, verbose = opts.verbose or false,
   }
   self.ends[#self.ends + 1] = "clients"
   -- What isn't set is nil, not unknown: __index is for users.
@@ -540,7 +566,8 @@ function sim.new(given, opts)
     seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
   }
   if not made then error(message, 0) end
-  return build(value, given, made, checked, replay_of(given, checked, 2))
+  return sim.assemble(value, made, { given = given, seed = checked.seed, raging = checked.faults == "default",
+    replay = replay_of(given, checked, 2) })
 end
 
 return sim

@@ -48,7 +48,7 @@ static struct orr_lab_result run(uint64_t seed, const struct orr_sim_faults *fau
     struct orr_lab_config cfg;
     struct orr_lab_result r;
     orr_lab_config_init(&cfg);
-    cfg.seed = seed;
+    cfg.sim.seed = seed;
     cfg.nodes = places;
     cfg.n_nodes = n_nodes;
     cfg.boot.start = start;

@@ -1,5 +1,6 @@
 -- sim.lua - orrery sim: a cluster file's nodes in the simulator, under faults, judged; one run for each seed.
 local core = require "orrery.core"
+local lab = require "orrery.lab"
 local prepare = require "orrery.cli.prepare"
 
 -- -- Options --------------------------------------------------------------------------------------------------------
@@ -35,8 +36,9 @@ local function check(opts)
   return {
     first = opts.seed or opts.seeds and opts.seeds[1] or 1,
     last = opts.seed or opts.seeds and opts.seeds[2] or 1,
-    faults = faults or nil,
-    clients = opts.workload == "none" and 0 or nil,
+    faults = faults,
+    seconds = opts["for"] or 30,
+    clients = opts.workload == "none" and 0 or 4,
   }
 end
 
@@ -162,9 +164,9 @@ local function run(opts, arguments, context)
   local total = { runs = 0, failed_runs = 0, faults = {} }
   for seed = what.first, what.last do
     local began = core.process.clock()
-    local r, why = core.lab.run {
-      seed = seed, nodes = nodes, path = package.path, faults = what.faults, run = opts["for"], clients = what.clients,
-      events = opts.events, verbose = opts.verbose,
+    local r, why = lab.run {
+      value = ready.value, nodes = nodes, seed = seed, seconds = what.seconds, faults = what.faults,
+      clients = what.clients, events = opts.events, verbose = opts.verbose,
     }
     if not r then return context.wrong(("sim: seed %d: %s"):format(seed, why)) end
     r.wall_s = core.process.clock() - began
