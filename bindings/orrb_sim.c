@@ -273,6 +273,24 @@ static int sim_settled(lua_State *L) {
     return 3;
 }
 
+/* sim:damaged(id): its disk was lost or damaged */
+static int sim_damaged(lua_State *L) {
+    lua_pushboolean(L, orr_sim_disk_damaged(check_sim(L)->sim, luaL_checkstring(L, 2)));
+    return 1;
+}
+
+/* sim:hangs(id): when the last of its disk's syncs that hang will be done */
+static int sim_hangs(lua_State *L) {
+    lua_pushinteger(L, orr_sim_disk_hangs(check_sim(L)->sim, luaL_checkstring(L, 2)));
+    return 1;
+}
+
+/* sim:excuse(id, yes): it owes nothing while that holds */
+static int sim_excuse(lua_State *L) {
+    struct sim *s = check_sim(L);
+    return answer(L, orr_lab_excuse(s->lab, luaL_checkstring(L, 2), lua_toboolean(L, 3)), "excuse");
+}
+
 /* sim:violate(property, text): the first one counts */
 static int sim_violate(lua_State *L) {
     orr_lab_violate(check_sim(L)->lab, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
@@ -692,7 +710,8 @@ int orrb_open_sim(lua_State *L) {
         { "cast", sim_cast },       { "close", sim_close },
         { "reload", sim_reload },   { "eval", sim_eval },         { "quiet", sim_quiet },
         { "settled", sim_settled }, { "violate", sim_violate },   { "judge", sim_judge },
-        { NULL, NULL },
+        { "excuse", sim_excuse },   { "damaged", sim_damaged },
+        { "hangs", sim_hangs },     { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
         { "send", client_send }, { "take", client_take }, { "close", client_close }, { NULL, NULL },

@@ -202,6 +202,13 @@ bool orr_lab_settled(const struct orr_lab *lab, const char **who, const char **o
     return lab_oracle_converged(lab, who);
 }
 
+int orr_lab_excuse(struct orr_lab *lab, const char *name, bool excused) {
+    int node = lab_node_named(lab, name);
+    if (node < 0) return -ENOENT;
+    lab->excused[node] = excused;
+    return 0;
+}
+
 void orr_lab_violate(struct orr_lab *lab, const char *property, const char *text) {
     lab_violate(lab, property, "%s", text);
 }

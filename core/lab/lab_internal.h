@@ -27,6 +27,7 @@ struct orr_lab {
     struct orr_operation *ops;      /* the history */
     size_t n_ops, cap_ops;
     const char *names[LAB_NODES_MAX];   /* of the nodes, as the simulator keeps them: quick to compare */
+    bool excused[LAB_NODES_MAX];    /* kept down: it owes nothing */
     struct lab_client *clients, *probes;
     struct lab_oracle *oracle;
     struct lab_shadow *shadow;

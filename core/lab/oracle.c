@@ -244,7 +244,8 @@ bool lab_oracle_converged(const struct orr_lab *lab, const char **behind) {
     for (size_t g = 0; g < lab->oracle->n_groups; g++) {
         const struct ledger *l = &lab->oracle->groups[g];
         for (size_t i = 0; l->used && i < lab->cfg.n_nodes; i++) {
-            if (!l->seen[i] || l->members[i].applied == l->committed || lab_exempt(lab, i)) continue;
+            if (!l->seen[i] || l->members[i].applied == l->committed) continue;
+            if (lab->excused[i] || lab_exempt(lab, i)) continue;
             *behind = lab->cfg.nodes[i].id;
             return false;
         }

@@ -271,7 +271,7 @@ int lab_probes_start(struct orr_lab *lab) {
 
 bool lab_probes_done(const struct orr_lab *lab, const char **waiting_for) {
     for (size_t i = 0; i < lab->cfg.n_nodes; i++) {
-        if (lab->probes[i].done || !lab->cfg.nodes[i].resp || lab_exempt(lab, i)) continue;
+        if (lab->probes[i].done || !lab->cfg.nodes[i].resp || lab->excused[i] || lab_exempt(lab, i)) continue;
         *waiting_for = lab->cfg.nodes[i].id;
         return false;
     }

@@ -459,6 +459,11 @@ int orr_sim_disk_used(const struct orr_sim *sim, const char *node, uint64_t *byt
     return 0;
 }
 
+orr_time orr_sim_disk_hangs(const struct orr_sim *sim, const char *node) {
+    const struct orri_node *n = orri_node_find(sim, node);
+    return n && n->state != ORR_SIM_DOWN ? n->disk->hangs_until : 0;
+}
+
 int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, uint64_t at) {
     struct orri_inode *inode = durable_inode(sim, node, path);
     unsigned char byte;

@@ -71,6 +71,7 @@ struct orri_disk {
     size_t n_saved;
     uint64_t room, used;
     bool damaged;
+    orr_time hangs_until;           /* of syncs that hang, while the node is up */
     struct orr_sim_disk_speed speed;
     struct orr_rng rng;
 };

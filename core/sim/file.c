@@ -418,7 +418,10 @@ static void sync_now(struct orr_file *file) {
 static void sync_begin(struct orr_file *file) {
     struct orri_node *node = file->node;
     orr_time takes = tail(node, node->disk->speed.sync);
-    if (orri_strike(node, ORR_SIM_SYNC_HANG)) takes += orri_rng_between(&node->disks, ORR_SECOND, 10 * ORR_SECOND);
+    if (orri_strike(node, ORR_SIM_SYNC_HANG)) {
+        takes += orri_rng_between(&node->disks, ORR_SECOND, 10 * ORR_SECOND);
+        if (node->sim->now + takes > node->disk->hangs_until) node->disk->hangs_until = node->sim->now + takes;
+    }
     file->syncing = true;
     orri_sim_set(node->sim, &file->tick, node->sim->now + takes);
 }
@@ -628,6 +631,7 @@ static void forget_request(struct orri_io *io) {
 }
 
 void orri_files_end(struct orri_node *node, enum orri_end_how how) {
+    node->disk->hangs_until = 0;
     node->touched_files = NULL;
     orri_sim_unset(node->sim, &node->names.tick);
     while (node->ios) forget_request(node->ios);

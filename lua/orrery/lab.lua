@@ -26,13 +26,49 @@ local function make(run)
     replay = "", verbose = run.verbose and say })
 end
 
-local function settle(s)
+-- Within the bound everybody has answered and applied what was committed: true.
+local function settle(s, when)
   for _ = 1, math.ceil(bound / look) do
-    if not s:run(look) then return end
-    if s.core:settled() then return end
+    if not s:run(look) then return false end
+    if s.core:settled() then return true end
   end
   local _, who, owes = s.core:settled()
-  s:violate("liveness", ("%s %s, %.1f s after the last fault"):format(who, owes, bound))
+  s:violate("liveness", ("%s %s, %.1f s after %s"):format(who, owes, bound, when))
+  return false
+end
+
+-- A protocol that bears f failures must go on without those f: that many nodes, which the seed names, lose their power
+-- when the faults end, and come back once the others have answered. Disks that were damaged are failures enough.
+local function minority(s, seed)
+  local ids, n = {}, (#s.ids - 1) // 2
+  local first = core.hash.word("minority " .. seed) & 0xff
+  for _, id in ipairs(s.ids) do if s.core:damaged(id) then n = n - 1 end end
+  for i = 1, n do ids[i] = s.ids[(first + i) % #s.ids + 1] end
+  return ids
+end
+
+-- The end of the faults ends no sync that hangs: those are waited for.
+local function wait_for_disks(s)
+  local last = 0
+  for _, id in ipairs(s.ids) do last = math.max(last, s.core:hangs(id)) end
+  local T = last / ns - s:now()
+  return T <= 0 or s:run(T)
+end
+
+local function live_on(s, run)
+  if not wait_for_disks(s) then return end
+  local away = run.faults and minority(s, run.seed) or {}
+  for _, id in ipairs(away) do
+    s:kill(id)
+    s.core:excuse(id, true)
+  end
+  s.core:quiet()
+  if #away > 0 and not settle(s, "the last fault, with a majority up") then return end
+  for _, id in ipairs(away) do
+    s:restart(id)
+    s.core:excuse(id, false)
+  end
+  settle(s, #away > 0 and "all were up again" or "the last fault")
 end
 
 -- run: { value, nodes = { { id, plan, resp } }, seed, seconds, faults (what core.sim.new takes, or false), clients (of
@@ -40,10 +76,7 @@ end
 function lab.run(run)
   local s <close>, message = make(run)
   if not s then return nil, message end
-  if s:run(run.seconds - s:now()) then
-    s.core:quiet()
-    if run.clients > 0 then settle(s) end
-  end
+  if s:run(run.seconds - s:now()) and run.clients > 0 then live_on(s, run) end
   return s.core:judge()
 end
 

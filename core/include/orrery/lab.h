@@ -96,6 +96,8 @@ ORR_API int orr_lab_quiet(struct orr_lab *lab);
 /* Has every node answered, and applied all that was committed? Otherwise who owes what. Nodes whose disks were lost or
  * damaged owe nothing. */
 ORR_API bool orr_lab_settled(const struct orr_lab *lab, const char **who, const char **owes);
+/* A node that is kept down in the liveness phase owes nothing, until it is excused no more. -ENOENT. */
+ORR_API int orr_lab_excuse(struct orr_lab *lab, const char *node, bool excused);
 /* What the caller found to be wrong; the first violation counts. text: one line, without the time. */
 ORR_API void orr_lab_violate(struct orr_lab *lab, const char *property, const char *text);
 /* Judges the history so far, counts, and gives the result. -ENOMEM. */

@@ -248,6 +248,8 @@ ORR_API const char *orr_sim_disk_durable_name(const struct orr_sim *sim, const c
 ORR_API int orr_sim_disk_room(struct orr_sim *sim, const char *node, uint64_t bytes);
 /* how many bytes are taken */
 ORR_API int orr_sim_disk_used(const struct orr_sim *sim, const char *node, uint64_t *bytes);
+/* when the last of its syncs that hang will be done; past, or 0: none does. The end of faults ends no hang. */
+ORR_API orr_time orr_sim_disk_hangs(const struct orr_sim *sim, const char *node);
 /* flips a bit there */
 ORR_API int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, uint64_t at);
 ORR_API int orr_sim_disk_speed(struct orr_sim *sim, const char *node, const struct orr_sim_disk_speed *speed);
