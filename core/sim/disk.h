@@ -72,6 +72,7 @@ struct orri_disk {
     uint64_t room, used;
     bool damaged;
     struct orr_sim_disk_speed speed;
+    double slower;                  /* chaos's: so many times the latencies */
     struct orr_rng rng;
 };
 

@@ -469,7 +469,7 @@ sim.meta = {
 
 local spec = {
   seed = { "integer", min = 0, default = 1 },
-  faults = { "choice", of = { "none", "default" }, default = "none" },
+  faults = { "choice", of = { "none", "default", "swarm" }, default = "none" },
   trace = { "string", expected = "the path of a file for the event log" },
 }
 
@@ -502,7 +502,7 @@ end
 local function build(value, given, handle_of_core, checked, replay)
   local self = {
     core = handle_of_core, cluster = value, name = value.name, seed = checked.seed, replay = replay,
-    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = checked.faults == "default",
+    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = checked.faults ~= "none",
     agenda = {}, held = {}, figures = {}, properties = {}, lines = {}, deaths = {}, shown = {}, clients = 0,
     running = false, given = given,
   }
@@ -535,7 +535,7 @@ function sim.new(given, opts)
   local checked = options.check(opts == nil and {} or opts, spec, "orrery.sim", 2)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
-  local faults_of_core = checked.faults == "default" and { default = true } or nil
+  local faults_of_core = checked.faults ~= "none" and { [checked.faults] = true } or nil
   local made, message = core.sim.new {
     seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
   }
