@@ -100,9 +100,11 @@ bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults) {
     }
     luaL_checktype(L, -1, LUA_TTABLE);
     lua_getfield(L, -1, "default");
-    if (lua_toboolean(L, -1)) orr_sim_faults_default(faults);
+    lua_getfield(L, -2, "swarm");
+    if (lua_toboolean(L, -1)) orr_sim_faults_swarm(faults, (uint64_t)orrb_integer_field(L, arg, "seed", 1));
+    else if (lua_toboolean(L, -2)) orr_sim_faults_default(faults);
     else orr_sim_faults_init(faults);
-    lua_pop(L, 1);
+    lua_pop(L, 2);
     for (int kind = 0; kind < ORR_SIM_KINDS; kind++) {
         lua_getfield(L, -1, orr_sim_fault_name((enum orr_sim_fault)kind));
         if (!lua_isnil(L, -1)) faults->rate[kind] = luaL_checknumber(L, -1);

@@ -28,7 +28,7 @@ struct orri_chaos {
     struct orr_sim_faults rates;
     struct storm storms[ORR_SIM_KINDS];
     struct mend *mends;
-    struct orr_rng restarts;
+    struct orr_rng restarts, figures;
 };
 
 /* -- Mending ----------------------------------------------------------------------------------------------------- */
@@ -234,9 +234,34 @@ static void rates_set(struct orr_sim *sim, const struct orr_sim_faults *rates) {
     for (unsigned i = 0; i < sim->n_nodes; i++) orri_aims_draw(sim->nodes[i]);
 }
 
+/* The links' and disks' own figures, worse for as long as chaos reigns. */
+static void lengthen(struct orri_chaos *chaos, unsigned from, unsigned to) {
+    struct orri_link *link = orri_link_of(chaos->sim, from, to);
+    orr_time delay = orri_rng_between(&chaos->figures, 0, chaos->rates.delay);
+    orr_time jitter = orri_rng_between(&chaos->figures, 0, chaos->rates.jitter);
+    if (from == to || (delay == 0 && jitter == 0)) return;
+    link->more_delay = delay;
+    link->more_jitter = jitter;
+    orri_sim_count(chaos->sim, ORR_SIM_FAR);
+}
+
+static void worsen(struct orri_chaos *chaos) {
+    struct orr_sim *sim = chaos->sim;
+    for (unsigned i = 0; i < sim->n_nodes; i++) {
+        for (unsigned k = 0; k < sim->n_nodes; k++) lengthen(chaos, sim->nodes[i]->site, sim->nodes[k]->site);
+    }
+    for (unsigned i = 0; i < sim->n_nodes; i++) {
+        double slower = 1 + (chaos->rates.slower - 1) * orri_rng_unit(&chaos->figures);
+        if (!(slower > 1)) continue;
+        sim->nodes[i]->disk->slower = slower;
+        orri_sim_count(sim, ORR_SIM_WORN);
+    }
+}
+
 static void begin_fire(struct orri_tick *tick) {
     struct orri_chaos *chaos = ORRI_CONTAINER(tick, struct orri_chaos, begin);
     chaos->raging = true;
+    worsen(chaos);
     rates_set(chaos->sim, &chaos->rates);
     for (unsigned i = 0; i < ORR_SIM_KINDS; i++) storm_next(&chaos->storms[i]);
     for (unsigned i = 0; i < chaos->sim->n_nodes; i++) {
@@ -257,6 +282,7 @@ static void heal_node(struct orri_node *node) {
     struct orr_sim *sim = node->sim;
     for (unsigned i = 0; i < ORR_SIM_KINDS; i++) node->aims[i].armed = false;
     node->disk->room = sim->config.disk_bytes;
+    node->disk->slower = 1;
     (void)orr_sim_clock(sim, node->name, 0, 0);
     if (node->state == ORR_SIM_PAUSED) orri_node_resume(node);
     if (node->state == ORR_SIM_UP && orri_disk_poisoned(node)) orri_node_end(node, ORRI_PROCESS, false, 0, "healed");
@@ -274,12 +300,14 @@ void orr_sim_heal(struct orr_sim *sim) {
 static void end_fire(struct orri_tick *tick) { orr_sim_heal(ORRI_CONTAINER(tick, struct orri_chaos, end)->sim); }
 
 int orr_sim_chaos(struct orr_sim *sim, const struct orr_sim_faults *rates, orr_time from, orr_time until) {
-    if (until < from || (sim->chaos && sim->chaos->raging)) return ORR_EINVALID;
+    if (until < from || rates->delay < 0 || rates->jitter < 0) return ORR_EINVALID;
+    if (sim->chaos && sim->chaos->raging) return ORR_EINVALID;
     orri_chaos_free(sim);
     struct orri_chaos *chaos = sim->chaos = orri_sim_get(sim, sizeof *chaos);
     chaos->sim = sim;
     chaos->rates = *rates;
     orri_sim_rng(sim, &chaos->restarts, "chaos", "restart");
+    orri_sim_rng(sim, &chaos->figures, "chaos", "figures");
     for (unsigned i = 0; i < ORR_SIM_KINDS; i++) {
         struct storm *s = &chaos->storms[i];
         *s = (struct storm){ .tick = { .fire = storm_fire }, .chaos = chaos, .kind = (enum orr_sim_fault)i };

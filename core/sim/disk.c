@@ -349,6 +349,7 @@ struct orri_disk *orri_disk_of(struct orr_sim *sim, const char *dir) {
     disk->dir = orri_sim_text(sim, dir);
     disk->room = sim->config.disk_bytes;
     disk->speed = sim->config.disk;
+    disk->slower = 1;
     orri_sim_rng(sim, &disk->rng, "power", dir);
     return *at = disk;
 }

@@ -73,6 +73,7 @@ struct orri_disk {
     bool damaged;
     orr_time hangs_until;           /* of syncs that hang, while the node is up */
     struct orr_sim_disk_speed speed;
+    double slower;                  /* chaos's: so many times the latencies */
     struct orr_rng rng;
 };
 

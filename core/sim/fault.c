@@ -35,6 +35,7 @@ void orr_sim_faults_init(struct orr_sim_faults *faults) {
     faults->down_mean = ORR_SECOND;
     faults->pause_mean = 500 * ORR_MS;
     faults->cut_mean = ORR_SECOND;
+    faults->slower = 1;
     faults->rate[ORR_SIM_TURN_CUT] = 0.02;
     faults->rate[ORR_SIM_SHORT_READ] = 0.02;
     faults->rate[ORR_SIM_RARE] = 0.001;

@@ -34,7 +34,8 @@ orr_time orri_link_arrival(struct orr_sim *sim, unsigned from, unsigned to, size
         start += (orr_time)((double)size / (double)link->p.bandwidth * (double)ORR_SECOND);
         link->busy_until = start;
     }
-    return start + link->p.delay + orri_expo(&link->rng, link->p.jitter) + 1;
+    orr_time delay = link->p.delay + link->more_delay;
+    return start + delay + orri_expo(&link->rng, link->p.jitter + link->more_jitter) + 1;
 }
 
 bool orri_link_passes(const struct orr_sim *sim, unsigned from, unsigned to, orr_time *again) {
@@ -237,4 +238,5 @@ int orr_sim_reset(struct orr_sim *sim, const char *a, const char *b) {
 void orr_sim_heal_links(struct orr_sim *sim) {
     struct order order = { .link = &sim->config.link, .cut = 0, .stalled_until = sim->now > 0 ? sim->now : 1 };
     (void)command(sim, NULL, NULL, &order);
+    for (unsigned i = 0; i < sim->sites * sim->sites; i++) sim->links[i].more_delay = sim->links[i].more_jitter = 0;
 }

@@ -194,6 +194,7 @@ struct orri_gram {
 
 struct orri_link {
     struct orr_sim_link p;
+    orr_time more_delay, more_jitter;        /* chaos's, on top */
     bool cut;
     orr_time stalled_until, busy_until;
     struct orr_rng rng;

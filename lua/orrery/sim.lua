@@ -493,7 +493,7 @@ sim.meta = {
 
 local spec = {
   seed = { "integer", min = 0, default = 1 },
-  faults = { "choice", of = { "none", "default" }, default = "none" },
+  faults = { "choice", of = { "none", "default", "swarm" }, default = "none" },
   trace = { "string", expected = "the path of a file for the event log" },
 }
 
@@ -561,12 +561,12 @@ function sim.new(given, opts)
   local checked = options.check(opts == nil and {} or opts, spec, "orrery.sim", 2)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
-  local faults_of_core = checked.faults == "default" and { default = true } or nil
+  local faults_of_core = checked.faults ~= "none" and { [checked.faults] = true } or nil
   local made, message = core.sim.new {
     seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
   }
   if not made then error(message, 0) end
-  return sim.assemble(value, made, { given = given, seed = checked.seed, raging = checked.faults == "default",
+  return sim.assemble(value, made, { given = given, seed = checked.seed, raging = checked.faults ~= "none",
     replay = replay_of(given, checked, 2) })
 end
 

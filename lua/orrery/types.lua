@@ -401,7 +401,8 @@ function Raft:close() end
 -- -- Simulations -----------------------------------------------------------------------------------------------------
 ---@class orrery.SimOptions
 ---@field seed? integer                 1 by default: the same seed and calls are the same run, to the last byte
----@field faults? "none"|"default"      "none" by default; "default": every kind that must hurt nobody, until sim:heal()
+---@field faults? "none"|"default"|"swarm"  "none" by default; "default": every kind that must hurt nobody, until
+---                                     sim:heal(); "swarm": a random half of them, at random strengths, by the seed
 ---@field trace? string                 the path of a file that the event log goes to
 
 ---Whom a verb is about: an id, an array of ids, or what a function of the simulation gives when the moment comes.

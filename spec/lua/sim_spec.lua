@@ -355,6 +355,27 @@ describe("what is always to hold", function()
   end)
 end)
 
+describe("faults = swarm", function()
+  it("differ from seed to seed, and are the seed's", function()
+    local function struck(seed)
+      local sim <close> = orrery.sim(kv, { seed = seed, faults = "swarm" })
+      sim:run(10)
+      return assert(sim:check()).faults, sim:digest()
+    end
+    local kinds, digests = {}, {}
+    for seed = 1, 6 do
+      local faults, digest = struck(seed)
+      digests[seed] = digest
+      for kind in pairs(faults) do kinds[kind] = (kinds[kind] or 0) + 1 end
+    end
+    assert.equal(digests[2], select(2, struck(2)))
+    local some = 0
+    for _, n in pairs(kinds) do if n < 6 then some = some + 1 end end
+    assert.is_true(some >= 10)
+    assert.is_nil(kinds.rot or kinds.restart_empty)
+  end)
+end)
+
 describe("faults = default", function()
   it("strike until heal", function()
     local sim <close> = orrery.sim(kv, { seed = 3, faults = "default" })
@@ -412,7 +433,7 @@ local mistakes = {
   { "sim.nodes.a:group 'kw'", [[node a has no replica of a group "kw" (nearest: 'kv')]] },
   { "orrery.sim()", "orrery.sim: a cluster or the path of one is expected (got nothing)" },
   { "orrery.sim(kv, { sed = 1 })", "orrery.sim: 'sed' is unknown (nearest: 'seed')" },
-  { "orrery.sim(kv, { faults = 'some' })", [[orrery.sim: 'faults' must be "none" or "default" (got "some")]] },
+  { "orrery.sim(kv, { faults = 'some' })", [[orrery.sim: 'faults' must be "none", "default" or "swarm" (got "some")]] },
   { "orrery.sim(kv, { workload = 1 })", "orrery.sim: 'workload' is not available in this version of Orrery (0.1.0)" },
 }
 

@@ -137,6 +137,8 @@ static void everything(struct orr_sim_faults *rates) {
         if (strcmp(unit, "SHARE") == 0) rates->rate[i] = 0.2;
         if (strcmp(unit, "OP") == 0 && rates->rate[i] < 0.01) rates->rate[i] = 0.01;
     }
+    rates->delay = rates->jitter = ORR_MS;
+    rates->slower = 3;
 }
 
 /* -- The specs --------------------------------------------------------------------------------------------------- */

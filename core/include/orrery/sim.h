@@ -48,6 +48,7 @@ struct orr_sim_client;
     X(ORR_SIM_RESET, "reset", TIMED)                  /* the streams between two ends break, bytes in flight lost */   \
     X(ORR_SIM_STALL, "stall", TIMED)                  /* a link delivers nothing for a while, then goes on */          \
     X(ORR_SIM_SLOW, "slow", TIMED)                    /* a link has a bandwidth of 20 kB/s to 2 MB/s for a while */    \
+    X(ORR_SIM_FAR, "far", COUNT)                      /* a link is longer as long as chaos reigns */                   \
     X(ORR_SIM_CUT, "cut", TIMED)                      /* two nodes do not hear each other */                           \
     X(ORR_SIM_CUT_ONE_WAY, "cut_one_way", TIMED)      /* one hears the other, which hears nothing */                   \
     X(ORR_SIM_PARTITION, "partition", TIMED)          /* two sets of nodes, cut both ways */                           \
@@ -66,6 +67,7 @@ struct orr_sim_client;
     X(ORR_SIM_READ_ERROR, "read_error", OP)           /* -EIO */                                                       \
     X(ORR_SIM_SYNC_ERROR, "sync_error", OP)           /* the file is poisoned */                                       \
     X(ORR_SIM_SYNC_HANG, "sync_hang", OP)             /* a sync takes 1 to 10 seconds */                               \
+    X(ORR_SIM_WORN, "worn", COUNT)                    /* a disk is slower as long as chaos reigns */                   \
     X(ORR_SIM_DISK_FULL, "disk_full", TIMED)          /* no room for a while */                                        \
     X(ORR_SIM_ROT, "rot", TIMED)                      /* a bit of a synced byte flips: damage */                       \
     X(ORR_SIM_MISDIRECTED, "misdirected", OP)         /* a write lands elsewhere in its file: damage */                \
@@ -96,11 +98,18 @@ struct orr_sim_faults {
     double rate[ORR_SIM_KINDS];
     unsigned budget;                /* nodes whose disk may be damaged or lost at once, by chance: ORR_SIM_MINORITY */
     orr_time down_mean, pause_mean, cut_mean;  /* how long a crashed node stays down, a paused one paused, a link cut */
+    /* While chaos reigns each link is longer by up to this, and each disk up to so many times as slow, drawn for each;
+     * 0, 0 and 1: as they were. */
+    orr_time delay, jitter;
+    double slower;
 };
 /* Zero rates but turn_cut, short_read and rare, which are no faults: what any world may do. */
 ORR_API void orr_sim_faults_init(struct orr_sim_faults *faults);
 /* Moderate rates for every kind that no node may be hurt by beyond what world.h says: no rot, misdirected, stale. */
 ORR_API void orr_sim_faults_default(struct orr_sim_faults *faults);
+/* Swarm: a random half of those kinds, each at a random strength, with random means, links and disks, all drawn from the
+ * seed. Whatever is drawn, a cluster is whole, or short of a minority, most of the time. */
+ORR_API void orr_sim_faults_swarm(struct orr_sim_faults *faults, uint64_t seed);
 ORR_API const char *orr_sim_fault_name(enum orr_sim_fault kind);        /* "crash_written"; NULL past the end */
 ORR_API const char *orr_sim_fault_unit(enum orr_sim_fault kind);        /* "OP", "TIMED", "SHARE", "COUNT" */
 ORR_API int orr_sim_fault_by_name(const char *name);                    /* the kind, or -ENOENT */

@@ -19,8 +19,9 @@ end
 local function faults_of(name)
   if name == nil or name == "none" then return false end
   if name == "default" then return { default = true } end
-  if name == "swarm" or name:find "%.lua$" then return not_yet("--faults " .. name) end
-  return nil, ("--faults must be none or default (got '%s')"):format(name)
+  if name == "swarm" then return { swarm = true } end
+  if name:find "%.lua$" then return not_yet("--faults " .. name) end
+  return nil, ("--faults must be none, default or swarm (got '%s')"):format(name)
 end
 
 local function check(opts)
@@ -179,7 +180,7 @@ local function run(opts, arguments, context)
 end
 
 return {
-  usage = "orrery sim CLUSTER.lua [--seed N | --seeds A:B] [--for SECONDS] [--faults none|default] [OPTION]...",
+  usage = "orrery sim CLUSTER.lua [--seed N | --seeds A:B] [--for SECONDS] [--faults none|default|swarm] [OPTION]...",
   about = "runs the nodes of a cluster file in the simulator, under faults, and judges what clients saw",
   notes = [[
 A run is its seed: the same seed gives the same run, and the same digest. While faults strike nothing wrong may be seen;
@@ -190,7 +191,7 @@ again. Exit status: 0 all held, 1 something was violated, 2 wrong use.]],
     { "--seed", "N", "one run (default: 1)", kind = "integer" },
     { "--seeds", "A:B", "a run for each seed from A to B", kind = range },
     { "--for", "SECONDS", "how long faults strike, in virtual seconds (default: 30)", kind = "seconds" },
-    { "--faults", "WHICH", "none, or default: every kind that must hurt nobody (default: none)" },
+    { "--faults", "WHICH", "none; default: every kind that must hurt nobody; swarm: some of them (default: none)" },
     { "--workload", "NAME", "kv (default): clients read, write and compare-and-set few keys; none: no clients" },
     { "--stop-on-first", nil, "ends at the first seed that violates something" },
     { "--events", "FILE", "writes the event log of the seed" },
