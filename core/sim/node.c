@@ -383,8 +383,11 @@ void orri_node_resume(struct orri_node *node) {
 
 /* -- Public ------------------------------------------------------------------------------------------------------ */
 struct orri_node *orri_node_find(const struct orr_sim *sim, const char *name) {
+    for (unsigned i = 0; i < sim->n_nodes; i++) {       /* the simulator's own names, mostly */
+        if (sim->nodes[i]->name == name) return sim->nodes[i];
+    }
     for (unsigned i = 0; name && i < sim->n_nodes; i++) {
-        if (sim->nodes[i]->name == name || strcmp(sim->nodes[i]->name, name) == 0) return sim->nodes[i];
+        if (strcmp(sim->nodes[i]->name, name) == 0) return sim->nodes[i];
     }
     return NULL;
 }
