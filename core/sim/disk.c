@@ -422,7 +422,11 @@ bool orri_disk_poisoned(const struct orri_node *node) {
 /* -- For oracles and harness ------------------------------------------------------------------------------------- */
 static struct orri_inode *durable_inode(const struct orr_sim *sim, const char *node, const char *path) {
     const struct orri_node *n = orri_node_find(sim, node);
-    return n ? orri_names_find(&n->disk->durable, path) : NULL;
+    if (!n) return NULL;
+    const struct orri_names *names = &n->disk->durable;
+    size_t i = n->disk->asked;
+    if (!names_has(names, i, path)) n->disk->asked = i = names_place(names, path);
+    return names_has(names, i, path) ? names->at[i].inode : NULL;
 }
 
 int orr_sim_disk_durable(const struct orr_sim *sim, const char *node, const char *path, uint64_t at, void *buf,
@@ -456,7 +460,7 @@ uint64_t orr_sim_disk_changed_beside(const struct orr_sim *sim, const char *node
     const struct orri_node *n = orri_node_find(sim, node);
     if (!n) return 0;
     const struct orri_names *names = &n->disk->durable;
-    const struct orri_inode *but = orri_names_find(names, path);
+    const struct orri_inode *but = durable_inode(sim, node, path);
     uint64_t last = n->disk->names_changed;
     for (size_t i = 0; i < names->n; i++) {
         const struct orri_inode *inode = names->at[i].inode;

@@ -67,6 +67,7 @@ struct orri_disk {
     struct orri_node *locked_by;
     struct orri_inode *inodes;
     struct orri_names now, durable;
+    size_t asked;                   /* place of the durable name that was asked for last */
     uint64_t changes;               /* of durable images and names, so far */
     uint64_t names_changed;         /* number of the last one of the durable names */
     struct orri_name_change *first, *last;
