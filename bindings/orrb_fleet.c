@@ -61,6 +61,7 @@ void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet) {
         m->script.id = orrb_text_field(L, lua_gettop(L), "id", NULL);
         m->script.plan = orrb_text_field(L, lua_gettop(L), "plan", &m->script.plan_size);
         m->script.path = path;
+        m->script.chunks = orrb_chunks_of(L);
         m->script.refused = refused;
         m->script.ud = fleet;
         lua_getfield(L, -1, "resp");

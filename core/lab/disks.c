@@ -1,9 +1,9 @@
 /* disks.c - what each node's disk would surely have after a power loss now, read from the simulator's durable images.
  *
  * The reader follows each node's log by the format's own pure functions, never through the node. It reads on only when
- * a claim goes beyond what it has read so far: a message that says "term 5 is stored", "I voted for c" or "I have
- * everything through 17" must find that in the image at the moment it is handed out, and whatever is first handed out
- * as committed must be in the images of a majority, with its term. */
+ * a claim goes beyond what it has read so far, and the disk has changed since: a message that says "term 5 is stored",
+ * "I voted for c" or "I have everything through 17" must find that in the image at the moment it is handed out, and
+ * whatever is first handed out as committed must be in the images of a majority, with its term. */
 #include <errno.h>
 #include <inttypes.h>
 #include <orrery/raft.h>
@@ -26,6 +26,7 @@ struct disk {
     struct orri_wal_header next;    /* and bears these */
     uint64_t at;
     char path[ORRI_WAL_NAME];
+    uint64_t read;                  /* of the disk's changes, so many are known */
     struct image *groups;           /* [slot] */
     size_t n_groups, cap_groups;
 };
@@ -186,19 +187,27 @@ static bool find_segment(struct orr_lab *lab, size_t node, const struct disk *d,
     return found;
 }
 
+/* May there be a segment that the last search didn't see? */
+static bool others_changed(const struct orr_lab *lab, const struct disk *d, size_t node) {
+    return !d->open || orr_sim_disk_changed_beside(lab->sim, lab->names[node], d->path) > d->read;
+}
+
 /* Reads everything that is durable by now. */
 static void read_on(struct orr_lab *lab, size_t node) {
     struct disk *d = &lab->disks->disks[node];
+    uint64_t changes = orr_sim_disk_changes(lab->sim, lab->names[node]);
+    if (changes == d->read) return;
     for (;;) {
         while (d->open && take_batch(lab, d, node)) {}
         struct orri_wal_header h = { 0 };
         char path[ORRI_WAL_NAME];
-        if (!find_segment(lab, node, d, &h, path)) return;
+        if (!others_changed(lab, d, node) || !find_segment(lab, node, d, &h, path)) break;
         memcpy(d->path, path, sizeof path);
         d->open = true;
         d->next = h;
         d->at = ORRI_WAL_PAGE;
     }
+    d->read = changes;
 }
 
 /* -- Claims -------------------------------------------------------------------------------------------------------- */

@@ -62,18 +62,36 @@ static struct orr_operation choose(struct lab_client *c) {
     return op;
 }
 
-static int encode(const struct orr_operation *op, char *out, size_t size) {
-    char key[24], value[24], expected[24];
-    int k = snprintf(key, sizeof key, "k%" PRIu64, op->key);
-    int v = snprintf(value, sizeof value, "%" PRIu64, op->value);
-    int e = snprintf(expected, sizeof expected, "%" PRIu64, op->expected);
-    switch (op->call) {
-    case ORR_CALL_GET: return snprintf(out, size, "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n", k, key);
-    case ORR_CALL_SET: return snprintf(out, size, "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", k, key, v, value);
-    default:
-        return snprintf(out, size, "*5\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n$4\r\nIFEQ\r\n$%d\r\n%s\r\n", k, key,
-                        v, value, e, expected);
-    }
+/* RESP: each argument is a bulk string. They return where they ended. */
+static char *put_bulk(char *at, const char *text, size_t size) {
+    *at++ = '$';
+    if (size > 9) *at++ = (char)('0' + size / 10);
+    *at++ = (char)('0' + size % 10);
+    memcpy(at, "\r\n", 2);
+    memcpy(at + 2, text, size);
+    memcpy(at + 2 + size, "\r\n", 2);
+    return at + size + 4;
+}
+static char *put_number(char *at, const char *letter, uint64_t number) {
+    char text[24];
+    size_t from = sizeof text;
+    do text[--from] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    if (letter[0]) text[--from] = letter[0];
+    return put_bulk(at, text + from, sizeof text - from);
+}
+
+static int encode(const struct orr_operation *op, char *out) {
+    char *at = out;
+    *at++ = '*';
+    *at++ = op->call == ORR_CALL_GET ? '2' : op->call == ORR_CALL_SET ? '3' : '5';
+    *at++ = '\r';
+    *at++ = '\n';
+    at = put_bulk(at, op->call == ORR_CALL_GET ? "GET" : "SET", 3);
+    at = put_number(at, "k", op->key);
+    if (op->call != ORR_CALL_GET) at = put_number(at, "", op->value);
+    if (op->call == ORR_CALL_CAS) at = put_number(put_bulk(at, "IFEQ", 4), "", op->expected);
+    return (int)(at - out);
 }
 
 static void send_packet(struct lab_client *c) {
@@ -91,7 +109,7 @@ static void send_packet(struct lab_client *c) {
         size_t at = lab_begin(c->lab, &op);
         if (at == SIZE_MAX) return;
         c->waiting[c->n_waiting++] = at;
-        size += encode(&op, packet + size, sizeof packet - (size_t)size);
+        size += encode(&op, packet + size);
     }
     c->state = BUSY;
     c->since = orr_sim_now(c->lab->sim);

@@ -235,8 +235,10 @@ static struct orri_rare *rare_new(struct orri_node *node, const char *name) {
 
 static bool world_rare(struct orr_world *w, const char *name) {
     struct orri_node *node = orri_node_of(w);
-    struct orri_rare *rare = orri_map_get(&node->rares, name, strlen(name));
+    struct orri_rare *rare = node->rare_last;           /* the same place mostly asks again */
+    if (!rare || strcmp(rare->count->name, name) != 0) rare = orri_map_get(&node->rares, name, strlen(name));
     if (!rare) rare = rare_new(node, name);
+    node->rare_last = rare;
     rare->count->asked++;
     if (!orri_rng_chance(&rare->rng, rare->factor * node->sim->rates.rate[ORR_SIM_RARE])) return false;
     rare->count->taken++;
@@ -383,8 +385,11 @@ void orri_node_resume(struct orri_node *node) {
 
 /* -- Public ------------------------------------------------------------------------------------------------------ */
 struct orri_node *orri_node_find(const struct orr_sim *sim, const char *name) {
+    for (unsigned i = 0; i < sim->n_nodes; i++) {       /* the simulator's own names, mostly */
+        if (sim->nodes[i]->name == name) return sim->nodes[i];
+    }
     for (unsigned i = 0; name && i < sim->n_nodes; i++) {
-        if (sim->nodes[i]->name == name || strcmp(sim->nodes[i]->name, name) == 0) return sim->nodes[i];
+        if (strcmp(sim->nodes[i]->name, name) == 0) return sim->nodes[i];
     }
     return NULL;
 }

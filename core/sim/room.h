@@ -255,6 +255,7 @@ struct orri_node {
     struct orri_aim aims[ORR_SIM_KINDS];
     struct orr_rng turns, disks, ends_rng, secrets;
     struct orr_map rares;
+    struct orri_rare *rare_last;    /* asked for last */
 };
 
 static inline struct orri_node *orri_node_of(struct orr_world *w) { return (struct orri_node *)(void *)w; }

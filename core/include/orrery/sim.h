@@ -253,6 +253,10 @@ ORR_API int orr_sim_disk_durable(const struct orr_sim *sim, const char *node, co
 ORR_API int orr_sim_disk_durable_size(const struct orr_sim *sim, const char *node, const char *path, uint64_t *size);
 /* i-th durable name in bytewise order; NULL past the end. Borrowed until the simulation goes on. */
 ORR_API const char *orr_sim_disk_durable_name(const struct orr_sim *sim, const char *node, size_t i);
+/* How often the durable images or names of the disk have changed: who has read them need not do so again until then. */
+ORR_API uint64_t orr_sim_disk_changes(const struct orr_sim *sim, const char *node);
+/* The number, counted so, of the last change that was not of path's image. */
+ORR_API uint64_t orr_sim_disk_changed_beside(const struct orr_sim *sim, const char *node, const char *path);
 /* the disk has this many bytes now */
 ORR_API int orr_sim_disk_room(struct orr_sim *sim, const char *node, uint64_t bytes);
 /* how many bytes are taken */
