@@ -14,15 +14,16 @@ local meta = {
   __tostring = function(self) return ("orrery.subscription(%s)"):format(self.event) end,
 }
 
--- One more in `all`: f(...) at each tell of that event, one of `events`. For a method on() of who calls it.
+-- One more in `all`: f(...) at each tell of that event, one of `events`. A method on() returns what this returns, as a
+-- tail call: its caller is told what is wrong.
 function subscription.new(all, events, event, f)
   local known = false
   for _, name in ipairs(events) do known = known or name == event end
   if not known then
     error(("node:on: 'event' must be %s (got %s%s)"):format(options.either(events), options.got(event),
-      options.hint(event, events)), 3)
+      options.hint(event, events)), 2)
   elseif type(f) ~= "function" then
-    error(("node:on %s: a function is expected (got %s)"):format(event, options.got(f)), 3)
+    error(("node:on %s: a function is expected (got %s)"):format(event, options.got(f)), 2)
   end
   local s = setmetatable({ event = event, f = f, all = all, closed = false }, meta)
   all[#all + 1] = s
