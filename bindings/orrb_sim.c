@@ -16,11 +16,12 @@
 
 #include "orrb_fleet.h"
 #include "orrb_lab.h"
+#include "orrb_strikes.h"
 
 #define SIM "orrery.core.sim"
 #define CLIENT "orrery.core.client"
 
-enum { NOTES_MAX = 1000 };
+enum { NOTES_MAX = 1000, GROUPS_MAX = 64 };
 struct note {                       /* a log line, a node's life, or what an oracle saw */
     struct note *next;
     orr_time at;
@@ -28,8 +29,16 @@ struct note {                       /* a log line, a node's life, or what an ora
     int code;
     char text[];
 };
-enum seen { SEEN_LEADER, SEEN_COMMIT, SEEN_APPLY, SEEN_KILL, SEEN_RESTART, SEEN_KINDS };
-static const char *const seen_names[] = { "leader", "commit", "apply", "kill", "restart", NULL };
+enum seen_kind {
+    SEEN_LEADER, SEEN_COMMIT, SEEN_APPLY, SEEN_SNAPSHOT, SEEN_UPGRADE, SEEN_KILL, SEEN_RESTART, SEEN_KINDS
+};
+static const char *const seen_names[] = { "leader", "commit", "apply", "snapshot", "upgrade", "kill", "restart",
+                                          NULL };
+
+struct seen {                       /* how often each happened to one group */
+    uint32_t group;
+    uint64_t n[SEEN_KINDS];
+};
 
 struct client;
 struct sim {
@@ -40,6 +49,9 @@ struct sim {
     struct note *first, *last;
     size_t n_notes;
     uint64_t seen[SEEN_KINDS];
+    struct seen groups[GROUPS_MAX]; /* later ones are counted together alone */
+    size_t n_groups;
+    struct orrb_strikes strikes;
     struct client *clients;
 };
 struct client {                     /* an endpoint outside the nodes */
@@ -107,13 +119,36 @@ static void on_violated(void *ud, orr_time now, const char *property, const char
     note(s, now, "", "violated", 0, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
+static struct seen *seen_of(struct sim *s, uint32_t group) {
+    for (size_t i = 0; i < s->n_groups; i++)
+        if (s->groups[i].group == group) return &s->groups[i];
+    return NULL;
+}
+
+static void happened(struct sim *s, uint32_t group, enum seen_kind what) {
+    struct seen *g = seen_of(s, group);
+    if (!g && s->n_groups < GROUPS_MAX) {
+        g = &s->groups[s->n_groups++];
+        *g = (struct seen){ .group = group };
+    }
+    if (g) g->n[what]++;
+    s->seen[what]++;
+}
+
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
     struct sim *s = ud;
-    (void)now, (void)node, (void)group, (void)size;
-    if (kind == ORR_TRACE_STATUS) s->seen[SEEN_LEADER] += ((const struct orr_order_status *)event)->role == ORR_LEADER;
-    if (kind == ORR_TRACE_COMMIT) s->seen[SEEN_COMMIT]++;
-    if (kind == ORR_TRACE_APPLY) s->seen[SEEN_APPLY]++;
+    (void)now, (void)node, (void)size;
+    bool leads = kind == ORR_TRACE_STATUS && ((const struct orr_order_status *)event)->role == ORR_LEADER;
+    if (leads) happened(s, group, SEEN_LEADER);
+    if (kind == ORR_TRACE_COMMIT) happened(s, group, SEEN_COMMIT);
+    if (kind == ORR_TRACE_APPLY) happened(s, group, SEEN_APPLY);
+    if (kind == ORR_TRACE_SNAPSHOT) happened(s, group, SEEN_SNAPSHOT);
+    if (kind == ORR_TRACE_UPGRADE) happened(s, group, SEEN_UPGRADE);
+}
+
+static void on_strike(void *ud, const struct orr_sim_strike *strike) {
+    orrb_strikes_note(&((struct sim *)ud)->strikes, strike);
 }
 
 static void on_event(void *ud, const char *line, size_t size) {
@@ -145,10 +180,26 @@ static int sim_notes(lua_State *L) {
     return 1;
 }
 
-/* sim:seen(event) -> how often it happened: "leader", "commit", "apply", "kill", "restart" */
+/* sim:seen(event, group) -> how often it happened, to that group or at all: "leader", "commit", "apply", "kill", ... */
 static int sim_seen(lua_State *L) {
     struct sim *s = check_sim(L);
-    lua_pushinteger(L, (lua_Integer)s->seen[luaL_checkoption(L, 2, NULL, seen_names)]);
+    int what = luaL_checkoption(L, 2, NULL, seen_names);
+    const char *name = luaL_optstring(L, 3, NULL);
+    const struct seen *g = name ? seen_of(s, orr_group_number(name)) : NULL;
+    bool of_group = name && what != SEEN_KILL && what != SEEN_RESTART;
+    lua_pushinteger(L, (lua_Integer)(!of_group ? s->seen[what] : g ? g->n[what] : 0));
+    return 1;
+}
+
+/* sim:strikes() -> what its chaos did, as verbs: array of { at, till, verb, fault, ... } in ns; nil, message, code */
+static int sim_strikes(lua_State *L) {
+    struct sim *s = check_sim(L);
+    return orrb_strikes_push(L, &s->strikes, s->sim);
+}
+
+/* sim:seed(use) -> a seed for that use, of the run's */
+static int sim_seed(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)orr_sim_seed(check_sim(L)->sim, luaL_checkstring(L, 2)));
     return 1;
 }
 
@@ -164,6 +215,7 @@ static int sim_close(lua_State *L) {
     if (s->events) fclose(s->events);
     s->events = NULL;
     while (s->first) forget_first(s);
+    orrb_strikes_free(&s->strikes);
     orrb_buffer_free(L, &s->fleet.out);
     return 0;
 }
@@ -249,6 +301,7 @@ static int sim_new(lua_State *L) {
     cfg.sim.log = on_log;
     cfg.sim.life = on_life;
     cfg.sim.trace = on_trace;
+    cfg.sim.strike = on_strike;
     cfg.sim.ud = s;
     cfg.violated = on_violated;
     int rc = start_all(s, &cfg);
@@ -415,14 +468,19 @@ static int sim_resume(lua_State *L) {
     return answer(L, orr_sim_resume(check_sim(L)->sim, luaL_checkstring(L, 2)), "resume");
 }
 
-/* sim:arm(id, fault, n): the nth next opportunity is taken; 0: none any more */
+/* sim:arm(id, fault, n [, how]): the nth next opportunity is taken; 0: none any more. how: of a crash */
 static int sim_arm(lua_State *L) {
+    static const char *const hows[] = { "power", "process", "power_silent", "process_silent", NULL };
     struct sim *s = check_sim(L);
     int kind = orr_sim_fault_by_name(luaL_checkstring(L, 3));
     lua_Integer nth = luaL_checkinteger(L, 4);
     luaL_argcheck(L, kind >= 0, 3, "not a fault");
     luaL_argcheck(L, nth >= 0, 4, "must not be negative");
-    return answer(L, orr_sim_arm(s->sim, luaL_checkstring(L, 2), (enum orr_sim_fault)kind, (uint64_t)nth), "arm");
+    const char *id = luaL_checkstring(L, 2);
+    int how = lua_isnoneornil(L, 5) ? -1 : luaL_checkoption(L, 5, NULL, hows);
+    int rc = how < 0 ? orr_sim_arm(s->sim, id, (enum orr_sim_fault)kind, (uint64_t)nth)
+                     : orr_sim_arm_crash(s->sim, id, (enum orr_sim_fault)kind, (uint64_t)nth, (unsigned)how);
+    return answer(L, rc, "arm");
 }
 
 /* The node of id, if it is up; NULL where it isn't. */
@@ -528,7 +586,7 @@ static double number_field(lua_State *L, int arg, const char *field) {
     return value;
 }
 
-/* sim:set_link(from, to, { ... as link gives it }): one way. Only what `cut` says differently is cut or mended. */
+/* sim:set_link(from, to, { ... as link gives it }): one way. cut = nil: as it is. */
 static int sim_set_link(lua_State *L) {
     struct sim *s = check_sim(L);
     const char *from = luaL_checkstring(L, 2), *to = luaL_checkstring(L, 3);
@@ -541,14 +599,29 @@ static int sim_set_link(lua_State *L) {
         .duplicate = number_field(L, 4, "duplicate"),
         .reorder = number_field(L, 4, "reorder"),
     };
-    lua_getfield(L, 4, "cut");
+    int type = lua_getfield(L, 4, "cut");
     int rc = orr_sim_link(s->sim, from, to, &link);
-    if (rc == 0) rc = lua_toboolean(L, -1) ? orr_sim_cut(s->sim, from, to) : orr_sim_uncut(s->sim, from, to);
+    bool cut = lua_toboolean(L, -1);
+    if (rc == 0 && type != LUA_TNIL) rc = cut ? orr_sim_cut(s->sim, from, to) : orr_sim_uncut(s->sim, from, to);
     return answer(L, rc, "link");
 }
 
 static int sim_reset(lua_State *L) {
     return answer(L, orr_sim_reset(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3)), "reset");
+}
+
+/* sim:stall(from, to, lasts) */
+static int sim_stall(lua_State *L) {
+    struct sim *s = check_sim(L);
+    orr_time until = orr_sim_now(s->sim) + luaL_checkinteger(L, 4);
+    return answer(L, orr_sim_stall(s->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), until), "stall");
+}
+
+/* sim:slow(from, to, bytes a second); 0: as it was */
+static int sim_slow(lua_State *L) {
+    uint64_t bandwidth = (uint64_t)luaL_checkinteger(L, 4);
+    return answer(L, orr_sim_slow(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), bandwidth),
+                  "slow");
 }
 
 /* sim:calm(): ends the faults that it was made with, and all others: links, disks, clocks; what is down is started. */
@@ -582,6 +655,18 @@ static int sim_disk_room(lua_State *L) {
     if (rc == 0 && lua_isnoneornil(L, 3)) rc = orr_sim_disk_room(s->sim, id, cfg.disk_bytes);
     else if (rc == 0) rc = orr_sim_disk_room(s->sim, id, used + (uint64_t)luaL_checkinteger(L, 3));
     return answer(L, rc, "disk_room");
+}
+
+/* sim:wear_disk(id, times) */
+static int sim_wear_disk(lua_State *L) {
+    return answer(L, orr_sim_disk_slower(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checknumber(L, 3)),
+                  "wear_disk");
+}
+
+/* sim:rot(id, path, at): flips a bit of that byte; nil, message, code: the durable image has none there */
+static int sim_rot(lua_State *L) {
+    uint64_t at = (uint64_t)luaL_checkinteger(L, 4);
+    return answer(L, orr_sim_disk_rot(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), at), "rot");
 }
 
 /* sim:clock(id) -> what its wall clock shows, in ns since 1970; how fast its clocks run, in ppb */
@@ -706,7 +791,9 @@ int orrb_open_sim(lua_State *L) {
         { "disk_speed", sim_disk_speed }, { "disk_room", sim_disk_room }, { "clock", sim_clock },
         { "set_clock", sim_set_clock }, { "client", sim_client }, { "ask", sim_ask },
         { "submit", sim_submit },   { "peek", sim_peek },
-        { "causes", sim_causes },
+        { "causes", sim_causes },   { "strikes", sim_strikes },   { "seed", sim_seed },
+        { "stall", sim_stall },     { "slow", sim_slow },         { "wear_disk", sim_wear_disk },
+        { "rot", sim_rot },
         { "cast", sim_cast },       { "close", sim_close },
         { "reload", sim_reload },   { "eval", sim_eval },         { "quiet", sim_quiet },
         { "settled", sim_settled }, { "violate", sim_violate },   { "judge", sim_judge },

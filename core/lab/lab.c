@@ -114,6 +114,10 @@ static void on_durable(void *ud, orr_time now, const char *node, const char *pat
     struct orr_lab *lab = ud;
     lab->cfg.sim.durable(lab->cfg.sim.ud, now, node, path, at, size);
 }
+static void on_strike(void *ud, const struct orr_sim_strike *strike) {
+    struct orr_lab *lab = ud;
+    lab->cfg.sim.strike(lab->cfg.sim.ud, strike);
+}
 
 /* -- Life ---------------------------------------------------------------------------------------------------------- */
 static int start_nodes(struct orr_lab *lab) {
@@ -133,6 +137,7 @@ static int build(struct orr_lab *lab) {
     if (sim.event) sim.event = on_event;
     if (sim.log) sim.log = on_log;
     if (sim.durable) sim.durable = on_durable;
+    if (sim.strike) sim.strike = on_strike;
     sim.ud = lab;
     if (sim.nodes_max < lab->cfg.n_nodes) sim.nodes_max = (unsigned)lab->cfg.n_nodes;
     size_t cap = 0;

@@ -217,6 +217,7 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
     orri_node_log(n, ORR_LOG_INFO, "group %s: snapshot at %llu, %llu bytes; the log is kept after %llu", g->name,
              (unsigned long long)newest.index, (unsigned long long)newest.size, (unsigned long long)keep_after);
     orri_host_event(g, ORR_GROUP_SNAPSHOT);
+    orri_trace(g, ORR_TRACE_SNAPSHOT, &newest.index, sizeof newest.index);
     compact(g, &newest, keep_after);
     (void)is_asked_for(g);
 }

@@ -509,6 +509,14 @@ int orr_sim_disk_speed(struct orr_sim *sim, const char *node, const struct orr_s
     return 0;
 }
 
+int orr_sim_disk_slower(struct orr_sim *sim, const char *node, double times) {
+    struct orri_node *n = orri_node_find(sim, node);
+    if (!n) return -ENOENT;
+    if (!(times >= 1)) return ORR_EINVALID;
+    n->disk->slower = times;
+    return 0;
+}
+
 bool orr_sim_disk_damaged(const struct orr_sim *sim, const char *node) {
     const struct orri_node *n = orri_node_find(sim, node);
     return n && n->disk->damaged;

@@ -5,8 +5,8 @@
  * orders of magnitude. Every kind draws from a stream of its own: a new kind moves no other.
  *
  * The rules: no kind by which a node may lose what it acknowledged (rot, misdirected, stale, restarts with another
- * disk), and none that only some protocols bear; and in the mean no more than TROUBLE_MAX disturbances at a time, so that
- * a run does work whatever is drawn. Strengths are doubles built of powers of two: the same on every machine. */
+ * disk), and none that only some protocols bear; and in the mean no more than TROUBLE_MAX disturbances at a time, so
+ * that a run does work whatever is drawn. Strengths are built of powers of two: the same on every machine. */
 #include <string.h>
 
 #include "base/hash.h"

@@ -111,18 +111,50 @@ function methods:now()
   return self.core:now() / ns
 end
 
--- f(at) at that time (ns), before what comes later; those of one time in the order of planning.
-function private:plan(at, f)
+-- f(at) at that time (ns), before what comes later; those of one time in the order of planning. By its tag it can be
+-- cancelled.
+function private:plan(at, f, tag)
   local agenda, i = self.agenda, #self.agenda
   while i > 0 and agenda[i].at > at do i = i - 1 end
-  table.insert(agenda, i + 1, { at = at, f = f })
+  table.insert(agenda, i + 1, { at = at, f = f, tag = tag })
+end
+
+-- f() after the next such event, of that group where one is named.
+function private:await(event, group, f, tag)
+  group = group or nil
+  self.awaited[#self.awaited + 1] = { event = event, group = group, f = f, tag = tag,
+    before = self.core:seen(event, group) }
+end
+
+-- All that was planned under that tag.
+function private:cancel(tag)
+  for _, name in ipairs { "agenda", "awaited" } do
+    local kept = {}
+    for _, item in ipairs(self[name]) do if item.tag ~= tag then kept[#kept + 1] = item end end
+    self[name] = kept
+  end
 end
 
 local function do_planned(self)
-  local agenda, now = self.agenda, self.core:now()
-  while agenda[1] and agenda[1].at <= now do
-    local item = table.remove(agenda, 1)
+  local now = self.core:now()
+  while self.agenda[1] and self.agenda[1].at <= now do
+    local item = table.remove(self.agenda, 1)
     item.f(item.at)
+    take_notes(self)
+  end
+end
+
+-- What waited for an event that has come; in the order in which it was planned.
+local function do_awaited(self)
+  local come, waiting = {}, {}
+  for _, item in ipairs(self.awaited) do
+    local list = self.core:seen(item.event, item.group) > item.before and come or waiting
+    list[#list + 1] = item
+  end
+  if #come == 0 then return end
+  self.awaited = waiting
+  for _, item in ipairs(come) do
+    item.f()
     take_notes(self)
   end
 end
@@ -141,7 +173,7 @@ end
 
 -- Up to `limit`, in steps as large as the watchers allow. True: done() says so.
 local function go(self, limit, done, by)
-  if not done and #self.properties == 0 then
+  if not done and #self.properties == 0 and #self.awaited == 0 then
     repeat
       self.core:run(math.min(limit, self.core:now() + slice))
       take_notes(self)
@@ -152,6 +184,7 @@ local function go(self, limit, done, by)
   repeat
     local more = self.core[by](self.core, limit)
     take_notes(self)
+    if #self.awaited > 0 then do_awaited(self) end
     if self.core:events() ~= events then
       events = self.core:events()
       check_always(self)
@@ -202,18 +235,23 @@ function methods:step(n)
   return told(self)
 end
 
-local events = { leader = true, commit = true, apply = true, kill = true, restart = true }
-local events_later = { config = true, snapshot = true, upgrade = true, join = true, suspect = true, alive = true,
+local events = { leader = true, commit = true, apply = true, snapshot = true, upgrade = true, kill = true,
+  restart = true }
+local events_later = { config = true, join = true, suspect = true, alive = true,
   fail = true, leave = true, step = true, overload = true }
 
-local function event_condition(self, event)
+local function check_event(what, expected, event, level)
   if events_later[event] then
-    error(("sim:run_until: the event %s is not available in this version of Orrery (%s)"):format(event, later.version),
-      3)
+    error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version),
+      level + 1)
   elseif not events[event] then
-    error(("sim:run_until: 'event' must be a function or an event (got %s%s)"):format(options.got(event),
-      options.hint(event, options.keys(events))), 3)
+    error(("%s: 'event' must be %s (got %s%s)"):format(what, expected, options.got(event),
+      options.hint(event, options.keys(events))), level + 1)
   end
+end
+
+local function event_condition(self, event)
+  check_event("sim:run_until", "a function or an event", event, 3)
   local before = self.core:seen(event)
   return function() return self.core:seen(event) > before end
 end
@@ -229,18 +267,6 @@ function methods:run_until(event, limit)
   if self.fresh then return told(self) end
   return nil, ("sim:run_until: no %s within %g s"):format(type(event) == "string" and event or "success", limit),
     "timeout"
-end
-
--- The faults are over: nothing that was planned comes any more, and everything is as it was before them.
-function private:calm()
-  self.agenda, self.held, self.raging = {}, {}, false
-  self.core:calm()
-  for _, x in ipairs(self.ends) do
-    for _, y in ipairs(self.ends) do
-      if x ~= y then self.core:set_link(x, y, self.figures[x .. " " .. y] or self.plain_link) end
-    end
-  end
-  take_notes(self)
 end
 
 -- Runs virtual time until done(), at most T: what waits from outside the nodes waits by this.
@@ -354,11 +380,20 @@ function methods:every(T)
   error("sim:every: 'T' must be a number of seconds above 0 (got 0)", 2)
 end
 
+-- The next such event; of that group, where one is named.
+function methods:when(event, group)
+  opened(self, "when")
+  check_event("sim:when", "an event", event, 2)
+  if group ~= nil then check("sim:when", "group", { "string", expected = "a group's name" }, group, 2) end
+  return faults.moment_of_event(self, event, group)
+end
+
 for name in pairs(faults.verbs) do methods[name] = faults.now(name) end
+for name, f in pairs(faults.selectors) do methods[name] = f end
 
 -- -- Looking --------------------------------------------------------------------------------------------------------
 -- The id of the node that leads the group, as the newest leader that is up says; nil: none. One group needs no name.
-function methods:leader(group)
+local function leader_of(self, group)
   opened(self, "leader")
   local leader, term, known = nil, -1, {}
   for _, id in ipairs(self.ids) do
@@ -376,6 +411,7 @@ function methods:leader(group)
   end
   return leader
 end
+methods.leader = faults.selector(leader_of)
 
 -- Whom each node's messages reach: o yes, x the link is cut that way, - one of the two is down, blank: no link.
 function methods:matrix()
@@ -477,7 +513,7 @@ function methods:close()
 end
 
 sim.meta = {
-  __name = "orrery.sim",
+  __name = "orrery.sim", methods = methods,
   __index = function(_, key)
     if methods[key] or private[key] then return methods[key] or private[key] end
     later.refuse("sim:", key, later.sim, options.keys(methods), 2)
@@ -491,9 +527,17 @@ sim.meta = {
   end,
 }
 
+local drawn = { "none", "default", "swarm" }
+
+local function faults_option(v)
+  if type(v) == "string" and v:find "%.lua$" then return v end
+  for _, word in ipairs(drawn) do if v == word then return v end end
+  return nil, '"none", "default", "swarm" or the path of a fault file (FILE.lua)'
+end
+
 local spec = {
   seed = { "integer", min = 0, default = 1 },
-  faults = { "choice", of = { "none", "default", "swarm" }, default = "none" },
+  faults = { faults_option, default = "none" },
   trace = { "string", expected = "the path of a file for the event log" },
 }
 
@@ -529,8 +573,8 @@ function sim.assemble(value, made, opts)
   local self = {
     core = made, cluster = value, name = value.name, seed = opts.seed, replay = opts.replay,
     ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = opts.raging,
-    agenda = {}, held = {}, figures = {}, properties = {}, lines = {}, deaths = {}, shown = {}, clients = 0,
-    running = false, given = opts.given, verbose = opts.verbose or false,
+    agenda = {}, awaited = {}, planning = false, drawn = false, held = {}, figures = {}, properties = {}, lines = {},
+    deaths = {}, shown = {}, clients = 0, running = false, given = opts.given, verbose = opts.verbose or false,
   }
   self.ends[#self.ends + 1] = "clients"
   -- What isn't set is nil, not unknown: __index is for users.
@@ -561,13 +605,19 @@ function sim.new(given, opts)
   local checked = options.check(opts == nil and {} or opts, spec, "orrery.sim", 2)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
-  local faults_of_core = checked.faults ~= "none" and { [checked.faults] = true } or nil
+  local is_file = checked.faults:find "%.lua$"
+  local faults_of_core = not is_file and checked.faults ~= "none" and { [checked.faults] = true } or nil
   local made, message = core.sim.new {
     seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
   }
   if not made then error(message, 0) end
-  return sim.assemble(value, made, { given = given, seed = checked.seed, raging = checked.faults ~= "none",
+  local self = sim.assemble(value, made, { given = given, seed = checked.seed, raging = checked.faults ~= "none",
     replay = replay_of(given, checked, 2) })
+  if not is_file then return self end
+  local ok, why = faults.file(self, checked.faults)
+  if ok then return self end
+  self:close()
+  error(why, 0)
 end
 
 return sim
