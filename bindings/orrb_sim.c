@@ -16,6 +16,7 @@
 
 #include "orrb_fleet.h"
 #include "orrb_lab.h"
+#include "orrb_sim.h"
 #include "orrb_strikes.h"
 
 #define SIM "orrery.core.sim"
@@ -70,8 +71,9 @@ static struct sim *check_sim(lua_State *L) {
     return s;
 }
 
-/* 0 -> true, else nil, message, code. */
-static int answer(lua_State *L, int rc, const char *what) {
+struct orr_sim *orrb_check_sim(lua_State *L) { return check_sim(L)->sim; }
+
+int orrb_sim_answer(lua_State *L, int rc, const char *what) {
     if (rc < 0) return orrb_fail(L, rc, what);
     lua_pushboolean(L, true);
     return 1;
@@ -313,7 +315,7 @@ static int sim_new(lua_State *L) {
 
 /* -- Judging ------------------------------------------------------------------------------------------------------ */
 /* sim:quiet(): the kv workload's clients ask nothing new, and one for each node wants an answer. */
-static int sim_quiet(lua_State *L) { return answer(L, orr_lab_quiet(check_sim(L)->lab), "quiet"); }
+static int sim_quiet(lua_State *L) { return orrb_sim_answer(L, orr_lab_quiet(check_sim(L)->lab), "quiet"); }
 
 /* sim:settled() -> true; or false, who, what it owes */
 static int sim_settled(lua_State *L) {
@@ -341,7 +343,7 @@ static int sim_hangs(lua_State *L) {
 /* sim:excuse(id, yes): it owes nothing while that holds */
 static int sim_excuse(lua_State *L) {
     struct sim *s = check_sim(L);
-    return answer(L, orr_lab_excuse(s->lab, luaL_checkstring(L, 2), lua_toboolean(L, 3)), "excuse");
+    return orrb_sim_answer(L, orr_lab_excuse(s->lab, luaL_checkstring(L, 2), lua_toboolean(L, 3)), "excuse");
 }
 
 /* sim:violate(property, text): the first one counts */
@@ -431,7 +433,7 @@ static int sim_state(lua_State *L) {
 }
 
 static int sim_kill(lua_State *L) {
-    return answer(L, orr_sim_kill(check_sim(L)->sim, luaL_checkstring(L, 2)), "kill");
+    return orrb_sim_answer(L, orr_sim_kill(check_sim(L)->sim, luaL_checkstring(L, 2)), "kill");
 }
 
 /* sim:restart(id, "kept", "old" or "empty") */
@@ -440,7 +442,7 @@ static int sim_restart(lua_State *L) {
     struct sim *s = check_sim(L);
     enum orr_sim_disk disk = (enum orr_sim_disk)luaL_checkoption(L, 3, "kept", disks);
     int rc = orr_sim_restart(s->sim, luaL_checkstring(L, 2), disk);
-    return rc < 0 ? boot_failed(L, s, rc) : answer(L, rc, "restart");
+    return rc < 0 ? boot_failed(L, s, rc) : orrb_sim_answer(L, rc, "restart");
 }
 
 /* sim:reload(id, plan) -> true, or nil, message, code: it has other scripts from now on */
@@ -453,7 +455,7 @@ static int sim_reload(lua_State *L) {
     lua_settop(L, 3);
     lua_getiuservalue(L, 1, 1);
     int rc = orrb_fleet_reload(L, &s->fleet, m, why, sizeof why);
-    if (rc == 0) return answer(L, rc, "reload");
+    if (rc == 0) return orrb_sim_answer(L, rc, "reload");
     lua_pushnil(L);
     lua_pushfstring(L, "%s: %s", m->script.id, why);
     lua_pushstring(L, orr_error_word(rc));
@@ -461,11 +463,11 @@ static int sim_reload(lua_State *L) {
 }
 
 static int sim_pause(lua_State *L) {
-    return answer(L, orr_sim_pause(check_sim(L)->sim, luaL_checkstring(L, 2)), "pause");
+    return orrb_sim_answer(L, orr_sim_pause(check_sim(L)->sim, luaL_checkstring(L, 2)), "pause");
 }
 
 static int sim_resume(lua_State *L) {
-    return answer(L, orr_sim_resume(check_sim(L)->sim, luaL_checkstring(L, 2)), "resume");
+    return orrb_sim_answer(L, orr_sim_resume(check_sim(L)->sim, luaL_checkstring(L, 2)), "resume");
 }
 
 /* sim:arm(id, fault, n [, how]): the nth next opportunity is taken; 0: none any more. how: of a crash */
@@ -480,7 +482,7 @@ static int sim_arm(lua_State *L) {
     int how = lua_isnoneornil(L, 5) ? -1 : luaL_checkoption(L, 5, NULL, hows);
     int rc = how < 0 ? orr_sim_arm(s->sim, id, (enum orr_sim_fault)kind, (uint64_t)nth)
                      : orr_sim_arm_crash(s->sim, id, (enum orr_sim_fault)kind, (uint64_t)nth, (unsigned)how);
-    return answer(L, rc, "arm");
+    return orrb_sim_answer(L, rc, "arm");
 }
 
 /* The node of id, if it is up; NULL where it isn't. */
@@ -552,141 +554,6 @@ static int sim_cast(lua_State *L) {
     return orrb_ask_cast(L, door, orr_id_of(door.id), 3);
 }
 
-/* -- Links. An end is an id, or "clients". ------------------------------------------------------------------------ */
-
-/* sim:link(from, to) -> { delay, jitter, bandwidth, loss, duplicate, reorder, cut } */
-static int sim_link(lua_State *L) {
-    struct orr_sim_link link;
-    bool cut = false;
-    struct sim *s = check_sim(L);
-    int rc = orr_sim_link_now(s->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), &link, &cut);
-    if (rc < 0) return orrb_fail(L, rc, "link");
-    lua_createtable(L, 0, 7);
-    lua_pushinteger(L, link.delay);
-    lua_setfield(L, -2, "delay");
-    lua_pushinteger(L, link.jitter);
-    lua_setfield(L, -2, "jitter");
-    lua_pushinteger(L, (lua_Integer)link.bandwidth);
-    lua_setfield(L, -2, "bandwidth");
-    lua_pushnumber(L, link.loss);
-    lua_setfield(L, -2, "loss");
-    lua_pushnumber(L, link.duplicate);
-    lua_setfield(L, -2, "duplicate");
-    lua_pushnumber(L, link.reorder);
-    lua_setfield(L, -2, "reorder");
-    lua_pushboolean(L, cut);
-    lua_setfield(L, -2, "cut");
-    return 1;
-}
-
-static double number_field(lua_State *L, int arg, const char *field) {
-    lua_getfield(L, arg, field);
-    double value = luaL_checknumber(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-/* sim:set_link(from, to, { ... as link gives it }): one way. cut = nil: as it is. */
-static int sim_set_link(lua_State *L) {
-    struct sim *s = check_sim(L);
-    const char *from = luaL_checkstring(L, 2), *to = luaL_checkstring(L, 3);
-    luaL_checktype(L, 4, LUA_TTABLE);
-    struct orr_sim_link link = {
-        .delay = orrb_integer_field(L, 4, "delay", 0),
-        .jitter = orrb_integer_field(L, 4, "jitter", 0),
-        .bandwidth = (uint64_t)orrb_integer_field(L, 4, "bandwidth", 0),
-        .loss = number_field(L, 4, "loss"),
-        .duplicate = number_field(L, 4, "duplicate"),
-        .reorder = number_field(L, 4, "reorder"),
-    };
-    int type = lua_getfield(L, 4, "cut");
-    int rc = orr_sim_link(s->sim, from, to, &link);
-    bool cut = lua_toboolean(L, -1);
-    if (rc == 0 && type != LUA_TNIL) rc = cut ? orr_sim_cut(s->sim, from, to) : orr_sim_uncut(s->sim, from, to);
-    return answer(L, rc, "link");
-}
-
-static int sim_reset(lua_State *L) {
-    return answer(L, orr_sim_reset(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3)), "reset");
-}
-
-/* sim:stall(from, to, lasts) */
-static int sim_stall(lua_State *L) {
-    struct sim *s = check_sim(L);
-    orr_time until = orr_sim_now(s->sim) + luaL_checkinteger(L, 4);
-    return answer(L, orr_sim_stall(s->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), until), "stall");
-}
-
-/* sim:slow(from, to, bytes a second); 0: as it was */
-static int sim_slow(lua_State *L) {
-    uint64_t bandwidth = (uint64_t)luaL_checkinteger(L, 4);
-    return answer(L, orr_sim_slow(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), bandwidth),
-                  "slow");
-}
-
-/* sim:calm(): ends the faults that it was made with, and all others: links, disks, clocks; what is down is started. */
-static int sim_calm(lua_State *L) {
-    orr_sim_heal(check_sim(L)->sim);
-    return 0;
-}
-
-/* -- Disks and clocks --------------------------------------------------------------------------------------------- */
-/* sim:disk_speed(id, T): every operation takes that long; without T: the default. sync: only syncs do. */
-static int sim_disk_speed(lua_State *L) {
-    struct sim *s = check_sim(L);
-    struct orr_sim_config cfg;
-    orr_sim_config_init(&cfg);
-    struct orr_sim_disk_speed speed = cfg.disk;
-    if (!lua_isnoneornil(L, 3)) {
-        speed.sync = luaL_checkinteger(L, 3);
-        if (!lua_toboolean(L, 4)) speed.read = speed.write = speed.name = speed.sync;
-    }
-    return answer(L, orr_sim_disk_speed(s->sim, luaL_checkstring(L, 2), &speed), "disk_speed");
-}
-
-/* sim:disk_room(id, bytes): so many more can be written; without: as at the beginning */
-static int sim_disk_room(lua_State *L) {
-    struct sim *s = check_sim(L);
-    const char *id = luaL_checkstring(L, 2);
-    struct orr_sim_config cfg;
-    uint64_t used = 0;
-    orr_sim_config_init(&cfg);
-    int rc = orr_sim_disk_used(s->sim, id, &used);
-    if (rc == 0 && lua_isnoneornil(L, 3)) rc = orr_sim_disk_room(s->sim, id, cfg.disk_bytes);
-    else if (rc == 0) rc = orr_sim_disk_room(s->sim, id, used + (uint64_t)luaL_checkinteger(L, 3));
-    return answer(L, rc, "disk_room");
-}
-
-/* sim:wear_disk(id, times) */
-static int sim_wear_disk(lua_State *L) {
-    return answer(L, orr_sim_disk_slower(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checknumber(L, 3)),
-                  "wear_disk");
-}
-
-/* sim:rot(id, path, at): flips a bit of that byte; nil, message, code: the durable image has none there */
-static int sim_rot(lua_State *L) {
-    uint64_t at = (uint64_t)luaL_checkinteger(L, 4);
-    return answer(L, orr_sim_disk_rot(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), at), "rot");
-}
-
-/* sim:clock(id) -> what its wall clock shows, in ns since 1970; how fast its clocks run, in ppb */
-static int sim_clock(lua_State *L) {
-    orr_time wall = 0;
-    int32_t ppb = 0;
-    int rc = orr_sim_clock_now(check_sim(L)->sim, luaL_checkstring(L, 2), &wall, &ppb);
-    if (rc < 0) return orrb_fail(L, rc, "clock");
-    lua_pushinteger(L, wall);
-    lua_pushinteger(L, ppb);
-    return 2;
-}
-
-/* sim:set_clock(id, step, ppb) */
-static int sim_set_clock(lua_State *L) {
-    struct sim *s = check_sim(L);
-    int32_t ppb = (int32_t)luaL_checkinteger(L, 4);
-    return answer(L, orr_sim_clock(s->sim, luaL_checkstring(L, 2), luaL_checkinteger(L, 3), ppb), "set_clock");
-}
-
 /* -- Clients ------------------------------------------------------------------------------------------------------ */
 static void on_connected(void *ud) { ((struct client *)ud)->connected = true; }
 
@@ -754,7 +621,7 @@ static int client_send(lua_State *L) {
     struct client *c = check_client(L);
     size_t size;
     const char *bytes = luaL_checklstring(L, 2, &size);
-    return answer(L, orr_sim_client_send(c->client, bytes, size), "send");
+    return orrb_sim_answer(L, orr_sim_client_send(c->client, bytes, size), "send");
 }
 
 /* client:take() -> what came since the last time, "connecting", "open" or "closed" */
@@ -781,30 +648,25 @@ static void class(lua_State *L, const char *name, const luaL_Reg *methods, lua_C
 
 int orrb_open_sim(lua_State *L) {
     static const luaL_Reg methods[] = {
-        { "now", sim_now },         { "run", sim_run },           { "touch", sim_touch },
-        { "tick", sim_tick },       { "events", sim_events },     { "digest", sim_digest },
-        { "counts", sim_counts },   { "notes", sim_notes },       { "seen", sim_seen },
-        { "state", sim_state },     { "kill", sim_kill },         { "restart", sim_restart },
-        { "pause", sim_pause },     { "resume", sim_resume },     { "arm", sim_arm },
-        { "status", sim_status },   { "shown", sim_shown },       { "link", sim_link },
-        { "set_link", sim_set_link }, { "reset", sim_reset },     { "calm", sim_calm },
-        { "disk_speed", sim_disk_speed }, { "disk_room", sim_disk_room }, { "clock", sim_clock },
-        { "set_clock", sim_set_clock }, { "client", sim_client }, { "ask", sim_ask },
-        { "submit", sim_submit },   { "peek", sim_peek },
-        { "causes", sim_causes },   { "strikes", sim_strikes },   { "seed", sim_seed },
-        { "stall", sim_stall },     { "slow", sim_slow },         { "wear_disk", sim_wear_disk },
-        { "rot", sim_rot },
-        { "cast", sim_cast },       { "close", sim_close },
-        { "reload", sim_reload },   { "eval", sim_eval },         { "quiet", sim_quiet },
-        { "settled", sim_settled }, { "violate", sim_violate },   { "judge", sim_judge },
-        { "excuse", sim_excuse },   { "damaged", sim_damaged },
-        { "hangs", sim_hangs },     { NULL, NULL },
+        { "now", sim_now }, { "run", sim_run }, { "touch", sim_touch }, { "tick", sim_tick },
+        { "events", sim_events }, { "digest", sim_digest }, { "counts", sim_counts }, { "notes", sim_notes },
+        { "seen", sim_seen }, { "state", sim_state }, { "kill", sim_kill }, { "restart", sim_restart },
+        { "pause", sim_pause }, { "resume", sim_resume }, { "arm", sim_arm }, { "status", sim_status },
+        { "shown", sim_shown }, { "client", sim_client }, { "ask", sim_ask }, { "submit", sim_submit },
+        { "peek", sim_peek }, { "causes", sim_causes }, { "strikes", sim_strikes }, { "seed", sim_seed },
+        { "cast", sim_cast }, { "close", sim_close }, { "reload", sim_reload }, { "eval", sim_eval },
+        { "quiet", sim_quiet }, { "settled", sim_settled }, { "violate", sim_violate }, { "judge", sim_judge },
+        { "excuse", sim_excuse }, { "damaged", sim_damaged }, { "hangs", sim_hangs }, { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
         { "send", client_send }, { "take", client_take }, { "close", client_close }, { NULL, NULL },
     };
     static const luaL_Reg functions[] = { { "new", sim_new }, { NULL, NULL } };
     class(L, SIM, methods, sim_close);
+    luaL_getmetatable(L, SIM);
+    lua_getfield(L, -1, "__index");
+    luaL_setfuncs(L, orrb_sim_faults, 0);
+    lua_pop(L, 2);
     class(L, CLIENT, client_methods, client_close);
     orrb_ask_open(L);
     luaL_newlib(L, functions);
