@@ -56,8 +56,8 @@ static int sim_set_link(lua_State *L) {
 }
 
 static int sim_reset(lua_State *L) {
-    return orrb_sim_answer(L, orr_sim_reset(orrb_check_sim(L), luaL_checkstring(L, 2), luaL_checkstring(L,
-                           3)), "reset");
+    return orrb_sim_answer(L, orr_sim_reset(orrb_check_sim(L), luaL_checkstring(L, 2), luaL_checkstring(L, 3)),
+                           "reset");
 }
 
 /* sim:stall(from, to, lasts) */
@@ -117,8 +117,8 @@ static int sim_wear_disk(lua_State *L) {
 /* sim:rot(id, path, at): flips a bit of that byte; nil, message, code: the durable image has none there */
 static int sim_rot(lua_State *L) {
     uint64_t at = (uint64_t)luaL_checkinteger(L, 4);
-    return orrb_sim_answer(L, orr_sim_disk_rot(orrb_check_sim(L), luaL_checkstring(L, 2), luaL_checkstring(L,
-                           3), at), "rot");
+    return orrb_sim_answer(L, orr_sim_disk_rot(orrb_check_sim(L), luaL_checkstring(L, 2), luaL_checkstring(L, 3), at),
+                           "rot");
 }
 
 /* sim:clock(id) -> what its wall clock shows, in ns since 1970; how fast its clocks run, in ppb */

@@ -1,10 +1,11 @@
 -- shrink.lua - the fewest strikes that still make a run fail.
 --
--- Strikes are what faults.write makes a fault file of: { at, till (may be false), ... }, times in seconds. Whether some
+-- Strikes are what faults.write makes a fault file of: { at, till (or nil), ... }, times in ns. Whether some
 -- of them still fail is asked of the caller (a run), so the fewer questions the better: halves first, then quarters and
 -- so on (delta debugging: Zeller & Hildebrandt 2002, "ddmin", complements alone), then each one, then shorter and
 -- rounder times. The answer is minimal: without any one strike of it the run holds, unless the questions ran out.
 local shrink = {}
+local ms = 1000000
 
 local function without(list, first, last)
   local out = {}
@@ -51,14 +52,12 @@ local function changed(list, i, fields)
   return out
 end
 
-local function rounded(seconds, digits) return tonumber(("%." .. digits .. "f"):format(seconds)) end
-
--- Whether a strike's time may be another; one that is armed for an effect to come is where it is by its count.
+-- Whether what lasts may be shorter.
 local function shorter(list, asker)
   for i = 1, #list do
-    while list[i].till and list[i].till - list[i].at > 0.02 and asker.left > 0 do
+    while list[i].till and list[i].till - list[i].at > 20 * ms and asker.left > 0 do
       local item = list[i]
-      local tried = changed(list, i, { till = item.at + (item.till - item.at) / 2 })
+      local tried = changed(list, i, { till = item.at + (item.till - item.at) // 2 })
       if not asker.fails(tried) then break end
       list = tried
     end
@@ -66,12 +65,16 @@ local function shorter(list, asker)
   return list
 end
 
+local function rounded(time, to) return time and (time + to // 2) // to * to end
+
+-- Whether times may be rounder: whole seconds, or else tenths, and so on.
 local function rounder(list, asker)
   for i = 1, #list do
-    for digits = 0, 5 do
+    local to = 1000 * ms
+    while to >= ms // 100 do
       local item = list[i]
-      local at, till = rounded(item.at, digits), item.till and rounded(item.till, digits)
-      if at == item.at and (till or false) == (item.till or false) then break end
+      local at, till = rounded(item.at, to), rounded(item.till, to)
+      if at == item.at and till == item.till then break end
       if not till or till > at then
         local tried = changed(list, i, { at = at, till = till })
         if asker.fails(tried) then
@@ -79,6 +82,7 @@ local function rounder(list, asker)
           break
         end
       end
+      to = to // 10
     end
   end
   return list
@@ -88,9 +92,13 @@ end
 -- most. The smaller list, and how many questions it took.
 function shrink.strikes(list, fails, most)
   local asker = ask_within(fails, most or 500)
-  list = remove_parts(list, asker)
-  list = shorter(list, asker)
-  list = rounder(list, asker)
+  local before
+  repeat                              -- what has another time may make another one needless
+    before = #list
+    list = remove_parts(list, asker)
+    list = shorter(list, asker)
+    list = rounder(list, asker)
+  until #list == before
   return list, (most or 500) - asker.left
 end
 
