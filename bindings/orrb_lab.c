@@ -37,6 +37,19 @@ static void write_log(void *ud, orr_time now, const char *node, enum orr_level l
     fprintf(stderr, "%11.6f %s %-5s %.*s\n", (double)now / 1e9, node, words[level], (int)size, text);
 }
 
+/* { NAME = { asked, taken } } */
+static void push_rares(lua_State *L, const struct orr_lab_result *r) {
+    lua_createtable(L, 0, (int)r->n_rares);
+    for (size_t i = 0; i < r->n_rares; i++) {
+        lua_createtable(L, 2, 0);
+        lua_pushinteger(L, (lua_Integer)r->rares[i].asked);
+        lua_seti(L, -2, 1);
+        lua_pushinteger(L, (lua_Integer)r->rares[i].taken);
+        lua_seti(L, -2, 2);
+        lua_setfield(L, -2, r->rares[i].name);
+    }
+}
+
 static void push_result(lua_State *L, const struct orr_lab_result *r) {
     char digest[17];
     snprintf(digest, sizeof digest, "%016" PRIx64, r->digest);
@@ -70,6 +83,8 @@ static void push_result(lua_State *L, const struct orr_lab_result *r) {
         lua_setfield(L, -2, orr_sim_fault_name((enum orr_sim_fault)kind));
     }
     lua_setfield(L, -2, "faults");
+    push_rares(L, r);
+    lua_setfield(L, -2, "rare");
 }
 
 static int close_events(lua_State *L) {

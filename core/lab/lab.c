@@ -194,12 +194,25 @@ static void judge_floor(struct lab *lab) {
                     lab->result->operations, floor);
 }
 
+static void account_rares(const struct lab *lab) {
+    struct orr_lab_result *r = lab->result;
+    const char *name;
+    uint64_t asked, taken;
+    for (size_t i = 0; r->n_rares < ORR_LAB_RARES_MAX && orr_sim_rare(lab->sim, i, &name, &asked, &taken); i++) {
+        struct orr_lab_rare *rare = &r->rares[r->n_rares++];
+        snprintf(rare->name, sizeof rare->name, "%s", name);
+        rare->asked = asked;
+        rare->taken = taken;
+    }
+}
+
 static void account(struct lab *lab) {
     struct orr_lab_result *r = lab->result;
     r->events = orr_sim_events(lab->sim);
     r->digest = orr_sim_digest(lab->sim);
     r->virtual_time = orr_sim_now(lab->sim);
     memcpy(r->faults, orr_sim_counts(lab->sim), sizeof r->faults);
+    account_rares(lab);
     count_operations(lab);
     lab_oracle_account(lab);
 }

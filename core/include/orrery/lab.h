@@ -61,6 +61,11 @@ struct orr_lab_config {
 };
 ORR_API void orr_lab_config_init(struct orr_lab_config *cfg);
 
+enum { ORR_LAB_RARES_MAX = 96 };
+struct orr_lab_rare {               /* a branch of ORR_RARE, over all nodes */
+    char name[32];
+    uint64_t asked, taken;
+};
 struct orr_lab_result {
     bool ok;
     char property[32];              /* not ok: which of the above; "" otherwise */
@@ -72,6 +77,8 @@ struct orr_lab_result {
     orr_time virtual_time;
     uint64_t faults[ORR_SIM_KINDS]; /* how often each struck */
     uint64_t claims;                /* in messages, compared with the disk image */
+    struct orr_lab_rare rares[ORR_LAB_RARES_MAX];   /* in the order of their first use */
+    size_t n_rares;
 };
 /* 0 with a result; -ENOMEM or ORR_EINVALID when the run could not be made. One thread;
  * many runs may follow each other. */
