@@ -232,6 +232,7 @@ int orr_lab_run(const struct orr_lab_config *cfg, struct orr_lab_result *out) {
     struct lab lab = { .cfg = cfg, .result = out, .alloc = orr_alloc_libc, .n_groups = 1 };
     int rc = build(&lab);
     if (rc == 0) {
+        if (cfg->plan) cfg->plan(cfg->ud, lab.sim);
         if (safety_phase(&lab)) liveness_phase(&lab);
         account(&lab);
         if (!lab.out_of_memory) judge_history(&lab);

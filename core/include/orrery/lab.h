@@ -52,7 +52,9 @@ struct orr_lab_config {
     orr_time think;                 /* mean pause of a client between two packets; 10 ms */
     unsigned pipeline_max;          /* commands in a packet: 1 to this many; 4 */
     uint64_t operations_floor;      /* fewer done is a failure; 0: a twentieth of what a quiet run would do */
-    /* Hooks, may be NULL. */
+    /* Hooks, may be NULL. plan: before the run begins: for faults and clients of one's own (orr_sim_at, _arm, ...),
+     * besides those of `faults`, whose chaos heals all of them when the run is over. */
+    void (*plan)(void *ud, struct orr_sim *sim);
     void (*event)(void *ud, const char *line, size_t size);
     void (*log)(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size);
     void *ud;
