@@ -4,6 +4,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* { NAME = { asked, taken } } */
+static void push_rares(lua_State *L, const struct orr_lab_result *r) {
+    lua_createtable(L, 0, (int)r->n_rares);
+    for (size_t i = 0; i < r->n_rares; i++) {
+        lua_createtable(L, 2, 0);
+        lua_pushinteger(L, (lua_Integer)r->rares[i].asked);
+        lua_seti(L, -2, 1);
+        lua_pushinteger(L, (lua_Integer)r->rares[i].taken);
+        lua_seti(L, -2, 2);
+        lua_setfield(L, -2, r->rares[i].name);
+    }
+}
+
 void orrb_push_lab_result(lua_State *L, const struct orr_lab_result *r) {
     char digest[17];
     snprintf(digest, sizeof digest, "%016" PRIx64, r->digest);
@@ -37,6 +50,8 @@ void orrb_push_lab_result(lua_State *L, const struct orr_lab_result *r) {
         lua_setfield(L, -2, orr_sim_fault_name((enum orr_sim_fault)kind));
     }
     lua_setfield(L, -2, "faults");
+    push_rares(L, r);
+    lua_setfield(L, -2, "rare");
 }
 
 /* lab.faults() -> array of { name, unit } */

@@ -255,12 +255,25 @@ static void judge_floor(struct orr_lab *lab) {
                     lab->result.operations, floor);
 }
 
+static void account_rares(const struct orr_lab *lab, struct orr_lab_result *r) {
+    const char *name;
+    uint64_t asked, taken;
+    r->n_rares = 0;
+    for (size_t i = 0; r->n_rares < ORR_LAB_RARES_MAX && orr_sim_rare(lab->sim, i, &name, &asked, &taken); i++) {
+        struct orr_lab_rare *rare = &r->rares[r->n_rares++];
+        snprintf(rare->name, sizeof rare->name, "%s", name);
+        rare->asked = asked;
+        rare->taken = taken;
+    }
+}
+
 static void account(struct orr_lab *lab) {
     struct orr_lab_result *r = &lab->result;
     r->events = orr_sim_events(lab->sim);
     r->digest = orr_sim_digest(lab->sim);
     r->virtual_time = orr_sim_now(lab->sim);
     memcpy(r->faults, orr_sim_counts(lab->sim), sizeof r->faults);
+    account_rares(lab, r);
     count_operations(lab);
     lab_oracle_account(lab);
 }
@@ -298,6 +311,7 @@ int orr_lab_run(const struct orr_lab_config *cfg, struct orr_lab_result *out) {
     int rc = orr_lab_new(&lab, &whole);
     if (rc < 0) return rc;
     rc = orr_lab_chaos(lab);
+    if (cfg->plan) cfg->plan(cfg->sim.ud, lab->sim);
     if (rc == 0 && go_on(lab, cfg->run)) {
         rc = orr_lab_quiet(lab);
         if (rc == 0 && cfg->clients > 0) liveness_phase(lab);

@@ -236,12 +236,20 @@ static struct orri_rare *rare_new(struct orri_node *node, const char *name) {
     return rare;
 }
 
+/* A name is asked for again and again from one place, whose literal it is: where that lies decides nothing but how soon
+ * it is found. */
+static struct orri_rare *rare_of(struct orri_node *node, const char *name) {
+    struct orri_rare_seen *seen = &node->rares_seen[(uintptr_t)name / 8 % ORRI_RARES_SEEN];
+    if (seen->name == name) return seen->rare;
+    struct orri_rare *rare = orri_map_get(&node->rares, name, strlen(name));
+    if (!rare) rare = rare_new(node, name);
+    *seen = (struct orri_rare_seen){ name, rare };
+    return rare;
+}
+
 static bool world_rare(struct orr_world *w, const char *name) {
     struct orri_node *node = orri_node_of(w);
-    struct orri_rare *rare = node->rare_last;           /* the same place mostly asks again */
-    if (!rare || strcmp(rare->count->name, name) != 0) rare = orri_map_get(&node->rares, name, strlen(name));
-    if (!rare) rare = rare_new(node, name);
-    node->rare_last = rare;
+    struct orri_rare *rare = rare_of(node, name);
     rare->count->asked++;
     if (!orri_rng_chance(&rare->rng, rare->factor * node->sim->rates.rate[ORR_SIM_RARE])) return false;
     rare->count->taken++;

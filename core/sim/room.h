@@ -212,10 +212,15 @@ struct orri_link {
 };
 
 /* -- Nodes ------------------------------------------------------------------------------------------------------- */
+enum { ORRI_RARES_SEEN = 128 };
 struct orri_rare {
     struct orr_rng rng;
     double factor;
     struct orri_rare_count *count;
+};
+struct orri_rare_seen {
+    const char *name;               /* the asker's literal */
+    struct orri_rare *rare;
 };
 struct orri_rare_count {
     struct orri_rare_count *next;
@@ -268,7 +273,7 @@ struct orri_node {
     struct orri_aim aims[ORR_SIM_KINDS];
     struct orr_rng turns, disks, ends_rng, secrets;
     struct orr_map rares;
-    struct orri_rare *rare_last;    /* asked for last */
+    struct orri_rare_seen rares_seen[ORRI_RARES_SEEN];
 };
 
 static inline struct orri_node *orri_node_of(struct orr_world *w) { return (struct orri_node *)(void *)w; }

@@ -22,8 +22,8 @@ tests() {
 }
 specs() {
     timeout -k 5 600 build/tsan/orrery /usr/bin/busted --output=spec/lines.lua --pattern=bindings_spec \
-        --pattern=start_spec --pattern=connect_spec --pattern=legacy_spec spec/lua >build/spec/lua-tsan.log 2>&1 &&
-        return
+        --pattern=start_spec --pattern=connect_spec --pattern=legacy_spec spec/lua \
+        >build/spec/lua-tsan.log 2>&1 && return
     tail -n 30 build/spec/lua-tsan.log
     return 1
 }

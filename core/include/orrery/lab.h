@@ -61,11 +61,19 @@ struct orr_lab_config {
     uint64_t operations_floor;      /* fewer done is a failure; 0: a twentieth of what a quiet run would do */
     /* The first violation, as it is seen; the simulation stops behind it (as by orr_sim_stop). ud: sim's; or NULL */
     void (*violated)(void *ud, orr_time now, const char *property, const char *text);
+    /* Of orr_lab_run, before the run begins: for faults and clients of one's own (orr_sim_at, _arm, ...), besides those
+     * of `faults`, whose chaos heals all of them when the run is over. ud: sim's; or NULL */
+    void (*plan)(void *ud, struct orr_sim *sim);
     uint64_t flip;                  /* for a spec of the digest: flips a bit of the nth
                                      * delivered byte, from 1; 0: none */
 };
 ORR_API void orr_lab_config_init(struct orr_lab_config *cfg);
 
+enum { ORR_LAB_RARES_MAX = 96 };
+struct orr_lab_rare {               /* a branch of ORR_RARE, over all nodes */
+    char name[32];
+    uint64_t asked, taken;
+};
 struct orr_lab_result {
     bool ok;
     char property[32];              /* not ok: which of the above; "" otherwise */
@@ -77,6 +85,8 @@ struct orr_lab_result {
     orr_time virtual_time;
     uint64_t faults[ORR_SIM_KINDS]; /* how often each struck */
     uint64_t claims;                /* in messages, compared with the disk image */
+    struct orr_lab_rare rares[ORR_LAB_RARES_MAX];   /* in the order of their first use */
+    size_t n_rares;
 };
 /* A whole run: both phases, judged. 0 with a result; -ENOMEM or ORR_EINVALID when the run could not be made. One
  * thread; many runs may follow each other. */
