@@ -230,6 +230,7 @@ struct orr_node {
     struct orr_rng rng;             /* jitter */
     struct orri_slots slots;
     struct orri_peer *peers, **by_id;       /* in the file's order; and sorted, to be found */
+    struct orri_peer *me;                   /* among them */
     size_t n_peers;
     struct orri_link *links;
     size_t n_strangers;

@@ -73,7 +73,10 @@ static int by_id(const void *a, const void *b) {
 static int index_peers(struct orr_node *n) {
     n->by_id = orri_node_resize(n, NULL, 0, n->cfg.n_nodes * sizeof *n->by_id);
     if (!n->by_id) return -ENOMEM;
-    for (size_t i = 0; i < n->n_peers; i++) n->by_id[i] = &n->peers[i];
+    for (size_t i = 0; i < n->n_peers; i++) {
+        n->by_id[i] = &n->peers[i];
+        if (n->peers[i].id == n->id) n->me = &n->peers[i];
+    }
     qsort(n->by_id, n->n_peers, sizeof *n->by_id, by_id);
     for (size_t i = 1; i < n->n_peers; i++) {
         if (n->by_id[i]->id == n->by_id[i - 1]->id) return ORR_EINVALID;

@@ -215,6 +215,7 @@ struct orr_raft {
 
     /* what is handed out */
     struct orr_raft_ready ready;
+    bool ready_out;                 /* it has been lent, and not come back */
     struct orr_raft_msg *msgs;
     struct orr_store out_stores[ORRI_RAFT_STORES_MAX];
     struct orr_answer *answers;

@@ -93,6 +93,7 @@ static uint64_t heard_from(const struct orr_raft *r, const struct orri_raft_peer
 
 /* Only entries of the own term are committed by counting (paper 5.4.2, figure 8); earlier ones with them. */
 void orri_raft_advance(struct orr_raft *r) {
+    if (r->commit == r->log.last) return;
     orr_index reached = orri_raft_reached(r, match_of);
     orr_term term;
     if (reached > r->commit && orri_raft_log_term(&r->log, reached, &term) && term == r->term)

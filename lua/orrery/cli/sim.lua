@@ -63,7 +63,8 @@ end
 local function json(r)
   local parts = {
     ('"seed":%d,"ok":%s,"events":%d,"operations":%d'):format(r.seed, r.ok, r.events, r.operations),
-    ('"virtual_s":%.6f,"wall_s":%.6f,"digest":"%s"'):format(r.virtual_s, r.wall_s, r.digest),
+    ('"virtual_s":%.6f,"wall_s":%.6f,"cpu_s":%.6f'):format(r.virtual_s, r.wall_s, r.cpu_s),
+    ('"digest":"%s"'):format(r.digest),
     ('"unknown":%d,"failed":%d'):format(r.unknown, r.failed),
     ('"reads":%d,"overlapping_reads":%d'):format(r.reads, r.overlapping_reads),
     ('"elections":%d,"restarts":%d,"claims":%d'):format(r.elections, r.restarts, r.claims),
@@ -240,11 +241,11 @@ local function run(opts, arguments, context)
   end
   local total = { runs = 0, failed_runs = 0, faults = {} }
   for seed = what.first, what.last do
-    local began = core.process.clock()
+    local began, cpu = core.process.clock(), os.clock()
     local this = one_run(what, ready, nodes, seed, opts)
     local r, why = lab.run(this)
     if not r then return context.wrong(("sim: seed %d: %s"):format(seed, why)) end
-    r.wall_s = core.process.clock() - began
+    r.wall_s, r.cpu_s = core.process.clock() - began, os.clock() - cpu
     add(total, r)
     tell(r, opts, path)
     if not r.ok and opts.shrink then
