@@ -18,7 +18,7 @@
 #define SIM "orrery.core.sim"
 #define CLIENT "orrery.core.client"
 
-enum { NOTES_MAX = 1000, STATES = 1 << 14 };
+enum { NOTES_MAX = 1000, STATES = 1 << 14, WALK = 20000 };
 struct note {                       /* a log line, a node's life, or that replicas differ */
     struct note *next;
     orr_time at;
@@ -284,6 +284,26 @@ static int sim_tick(lua_State *L) {
     bool more = orr_sim_step_until(s->sim, until);
     if (!more) orr_sim_run(s->sim, until);
     lua_pushboolean(L, more);
+    return 1;
+}
+
+/* sim:steps() -> with now(), where in its run it is */
+static int sim_steps(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)orr_sim_steps(check_sim(L)->sim));
+    return 1;
+}
+
+/* sim:walk(steps, now) -> true: it is there; false: not yet, for that is far. A run that was there before gets there by
+ * the same way, so where there is nothing to step by this is another run: nil. */
+static int sim_walk(lua_State *L) {
+    struct orr_sim *sim = check_sim(L)->sim;
+    uint64_t steps = (uint64_t)luaL_checkinteger(L, 2), far = orr_sim_steps(sim) + WALK;
+    orr_time now = luaL_checkinteger(L, 3);
+    bool same = true;
+    while (same && orr_sim_steps(sim) < steps && orr_sim_steps(sim) < far) same = orr_sim_step_until(sim, now);
+    if (!same || orr_sim_steps(sim) > steps) return 0;
+    if (orr_sim_steps(sim) == steps && orr_sim_now(sim) < now) orr_sim_run(sim, now);
+    lua_pushboolean(L, orr_sim_steps(sim) == steps);
     return 1;
 }
 
@@ -641,6 +661,7 @@ static void class(lua_State *L, const char *name, const luaL_Reg *methods, lua_C
 int orrb_open_sim(lua_State *L) {
     static const luaL_Reg methods[] = {
         { "now", sim_now },         { "run", sim_run },           { "touch", sim_touch },
+        { "steps", sim_steps },     { "walk", sim_walk },
         { "tick", sim_tick },       { "events", sim_events },     { "digest", sim_digest },
         { "counts", sim_counts },   { "notes", sim_notes },       { "seen", sim_seen },
         { "state", sim_state },     { "kill", sim_kill },         { "restart", sim_restart },

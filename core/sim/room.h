@@ -358,7 +358,7 @@ struct orr_sim {
     struct orr_alloc alloc;
     struct orr_heap heap;
     orr_time now;
-    uint64_t events, digest, turns_now;
+    uint64_t events, digest, turns_now, steps;
     bool stopped;
     struct orri_node **nodes;
     unsigned n_nodes, sites;        /* sites: 1 + nodes_max; 0 is the clients' */

@@ -5,6 +5,7 @@
 -- and returns true, or nil, message, code. What has a value (a cut, a delay, a slow disk) is *held*: who sets it
 -- for a while (`temporary`, a list that undoes are put into) lays his value over the others', and takes it back.
 local options = require "orrery.options"
+local travel = require "orrery.travel"
 
 local faults = {}
 local ns = 1000000000
@@ -374,12 +375,33 @@ function faults.now(name)
   return function(sim, ...)
     faults.opened(sim, name)
     local arguments, rules = prepare(sim, name, 2, ...)
-    return act(sim, name, arguments, rules)
+    return travel.perform(sim, act, name, arguments, rules)
   end
 end
 
 -- -- Moments --------------------------------------------------------------------------------------------------------
 local moment = {}
+
+-- Plans a verb: when from, till (or false) and kind say.
+local function plan_verb(sim, kind, from, till, name, arguments, rules)
+  local function strike(temporary)
+    local ok, message = act(sim, name, arguments, rules, temporary)
+    if ok == nil then sim:violated("crash", message) end
+  end
+  if kind == "every" then
+    local function again(at)
+      strike()
+      sim:plan(at + from, again)
+    end
+    sim:plan(sim.core:now() + from, again)
+  else
+    local temporary = till and {} or nil
+    sim:plan(from, function() strike(temporary) end)
+    if temporary then
+      sim:plan(till, function() for i = #temporary, 1, -1 do temporary[i]() end end)
+    end
+  end
+end
 
 -- moment:VERB(...): when it comes; the moment again, so verbs may follow each other.
 local function later_verb(name)
@@ -387,23 +409,7 @@ local function later_verb(name)
     local sim = self.sim
     faults.opened(sim, name)
     local arguments, rules = prepare(sim, name, 2, ...)
-    local function strike(temporary)
-      local ok, message = act(sim, name, arguments, rules, temporary)
-      if ok == nil then sim:violated("crash", message) end
-    end
-    if self.kind == "every" then
-      local function again(at)
-        strike()
-        sim:plan(at + self.from, again)
-      end
-      sim:plan(sim.core:now() + self.from, again)
-    else
-      local temporary = self.till and {} or nil
-      sim:plan(self.from, function() strike(temporary) end)
-      if temporary then
-        sim:plan(self.till, function() for i = #temporary, 1, -1 do temporary[i]() end end)
-      end
-    end
+    travel.perform(sim, plan_verb, self.kind, self.from, self.till, name, arguments, rules)
     return self
   end
 end

@@ -39,8 +39,8 @@ function methods:group(name)
   return reach.group({
     timeout = sim.cluster.timing.call,
     wait = function(done, T) return sim:wait(done, T) end,
-    submit = function(...) return sim.core:submit(id, ...) end,
-    peek = function(...) return sim.core:peek(id, ...) end,
+    submit = function(...) return sim:ask("submit", id, ...) end,
+    peek = function(...) return sim:tell_core("peek", id, ...) end,
     group_status = function() return self:status().groups[name] end,
     causes = function(...) return sim.core:causes(id, ...) end,
     now = function() return sim:now() end,

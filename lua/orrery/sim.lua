@@ -18,6 +18,7 @@ local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local reach = require "orrery.reach"
+local travel = require "orrery.travel"
 
 local sim = {}
 local opened = faults.opened
@@ -55,11 +56,19 @@ end
 
 -- -- What happened meanwhile ----------------------------------------------------------------------------------------
 -- The first thing that was violated counts; run tells it when it happens, check() ever after.
-function private:violated(property, why)
+local function set_violation(self, text, over)
+  self.violation = self.violation or text
+  if over then self.properties[over].over = true end
+end
+
+-- over: which of the properties it is.
+function private:violated(property, why, over)
+  if travel.is_replay(self) then return end             -- the tape knows
   local text = ("%s, seed %d, at %.3f: %s%s"):format(self.name, self.seed, self:now(), property,
     why and ": " .. tostring(why) or "")
   self.fresh = text
-  self.violation = self.violation or text .. self.replay
+  set_violation(self, text .. self.replay, over)
+  travel.record(self, set_violation, text .. self.replay, over)
 end
 
 local function died(self, note)
@@ -68,7 +77,7 @@ local function died(self, note)
   self:violated("crash", ("node %s ended: %s"):format(note.node, note.text))
 end
 
-local function take_notes(self)
+function private:take_notes()
   for _, note in ipairs(self.core:notes()) do
     local at = ("%.6f"):format(note.at / ns)
     local lines = self.lines
@@ -79,6 +88,7 @@ local function take_notes(self)
   end
 end
 
+local take_notes = private.take_notes
 local lines_meta = { __tostring = function(self) return table.concat(self, "\n") end }
 
 -- The last lines that nodes logged, and their lives: all, or one node's.
@@ -106,23 +116,24 @@ function private:plan(at, f)
   table.insert(agenda, i + 1, { at = at, f = f })
 end
 
+local function do_first(self)
+  local item = table.remove(self.agenda, 1)
+  item.f(item.at)
+end
+
 local function do_planned(self)
   local agenda, now = self.agenda, self.core:now()
   while agenda[1] and agenda[1].at <= now do
-    local item = table.remove(agenda, 1)
-    item.f(item.at)
+    travel.perform(self, do_first)
     take_notes(self)
   end
 end
 
 local function check_always(self)
-  for _, property in ipairs(self.properties) do
+  for i, property in ipairs(self.properties) do
     if not property.over then
       local ok, why = property.f(self)
-      if not ok then
-        property.over = true
-        self:violated(property.name, why)
-      end
+      if not ok then self:violated(property.name, why, i) end
     end
   end
 end
@@ -153,6 +164,7 @@ end
 -- planned. by: "touch", done is asked after each event that touched a node; "tick": after everything that happens.
 local function advance(self, what, until_ns, done, by)
   if self.running then error(("sim:%s: can't be called from what the simulation itself calls"):format(what), 3) end
+  travel.fork(self)
   self.running, self.fresh = true, false
   local _ <close> = setmetatable({}, { __close = function() self.running = false end })
   while true do
@@ -231,6 +243,39 @@ local function check_message(self, what, id, name)
   check(what, "name", { "string", pattern = "^.", max = 255, expected = "a message's name" }, name, 3)
 end
 
+-- What was asked is kept by its number: it may be asked again, on the way back.
+local function ask_core(self, n, verb, ...)
+  local asked, message, code = self.core[verb](self.core, ...)
+  self.n_asks, self.asks[n] = n, asked
+  return asked, message, code
+end
+
+local function close_ask(self, n)
+  local asked = self.asks[n]
+  self.asks[n] = nil
+  if asked then asked:close() end
+end
+
+local Ask = {}
+Ask.__index = Ask
+function Ask:over() return self.sim.asks[self.n]:over() end
+function Ask:results() return self.sim.asks[self.n]:results() end
+function Ask:close() travel.perform(self.sim, close_ask, self.n) end
+Ask.__close = Ask.close
+
+-- verb: "ask" or "submit" -> what waits for the answer; nil, message, code
+function private:ask(verb, ...)
+  local n = self.n_asks + 1
+  local asked, message, code = travel.perform(self, ask_core, n, verb, ...)
+  if not asked then return nil, message, code end
+  return setmetatable({ sim = self, n = n }, Ask)
+end
+
+local function do_core(self, verb, ...) return self.core[verb](self.core, ...) end
+
+-- What the core's verb returns; kept.
+function private:tell_core(verb, ...) return travel.perform(self, do_core, verb, ...) end
+
 -- A node that has just been started reads its disk first: until then nobody can ask it.
 local function wait_for_node(self, id, T)
   self:wait(function()
@@ -246,14 +291,14 @@ function methods:call(id, name, ...)
   local T = self.cluster.timing.call
   wait_for_node(self, id, T)
   local host = { wait = function(done, limit) return self:wait(done, limit) end }
-  return reach.settle(host, ("%s: %s"):format(id, name), T, self.core:ask(id, name, in_ns(T), ...))
+  return reach.settle(host, ("%s: %s"):format(id, name), T, self:ask("ask", id, name, in_ns(T), ...))
 end
 
 -- No answer, no promise: true, or nil, message, code.
 function methods:cast(id, name, ...)
   opened(self, "cast")
   check_message(self, "sim:cast", id, name)
-  return self.core:cast(id, name, ...)
+  return self:tell_core("cast", id, name, ...)
 end
 
 -- -- Other scripts --------------------------------------------------------------------------------------------------
@@ -287,7 +332,7 @@ function methods:reload(id, given)
     if node.id == id then
       if self.core:state(id) == "paused" then return nil, id .. ": it is paused", "unavailable" end
       self.shown[id] = nil
-      return self.core:reload(id, node.plan)
+      return self:tell_core("reload", id, node.plan)
     end
   end
   return nil, ("%s: the file has no such node"):format(id), "invalid"
@@ -299,7 +344,7 @@ function methods:eval(id, text)
   check_id(self, "sim:eval", id, 2)
   reach.check_text(text, "sim:eval", 3)
   self.shown[id] = nil                                -- it may change node.state
-  return reach.evaluated(id, self.core:eval(id, text))
+  return reach.evaluated(id, self:tell_core("eval", id, text))
 end
 
 -- -- Moments --------------------------------------------------------------------------------------------------------
@@ -400,9 +445,7 @@ function methods:client(opts)
     error(("sim:client: node %s has no listener %s in the cluster file%s"):format(checked.to,
       options.got(checked.listener), options.hint(checked.listener, options.keys(member.listen))), 2)
   end
-  self.clients = self.clients + 1
-  local name = "client " .. self.clients
-  return client.new(self, assert(self.core:client(name, address)), name, checked.to, checked.timeout)
+  return client.new(self, checked.to, address, checked.timeout)
 end
 
 -- -- Judging --------------------------------------------------------------------------------------------------------
@@ -410,12 +453,15 @@ local function check_name(what, name)
   check(what, "name", { "string", expected = "a sentence that names what must hold" }, name, 3)
 end
 
+local function add_property(self, name, f)
+  self.properties[#self.properties + 1] = { name = name, f = f }
+end
+
 -- f(sim) must be true after each event that touches a node; false, why: violated.
 function methods:always(name, f)
   opened(self, "always")
   check_name("sim:always", name)
-  local property = { name = name, f = check_function("sim:always", "f", f, 2) }
-  self.properties[#self.properties + 1] = property
+  travel.perform(self, add_property, name, check_function("sim:always", "f", f, 2))
 end
 
 -- Goes on until f(sim) is true, at most T: true; or nil and what is violated now.
@@ -499,21 +545,30 @@ local function set_figures(self)
   end
 end
 
-local function build(value, given, handle_of_core, checked, replay)
+-- What a run has besides its core: empty, as at the beginning.
+local function begin(self)
+  self.agenda, self.held, self.figures, self.properties = {}, {}, {}, {}
+  self.lines, self.deaths, self.shown = {}, {}, {}
+  self.asks, self.n_asks, self.n_clients, self.raging = {}, 0, 0, self.made.faults ~= nil
+  for _, other in ipairs(self.clients) do other.core = false end
+  -- What isn't set is nil, not unknown: __index is for users.
+  self.fresh, self.violation, self.running, self.closed = false, false, false, false
+  set_figures(self)
+  self:take_notes()
+end
+
+-- made: what its core was made from, and can be made from again.
+local function build(value, given, made, opened_core, seed, replay)
   local self = {
-    core = handle_of_core, cluster = value, name = value.name, seed = checked.seed, replay = replay,
-    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = checked.faults == "default",
-    agenda = {}, held = {}, figures = {}, properties = {}, lines = {}, deaths = {}, shown = {}, clients = 0,
-    running = false, given = given,
+    core = opened_core, cluster = value, name = value.name, seed = seed, replay = replay, made = made, given = given,
+    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, clients = {},
+    tape = travel.new_tape(), tell = function(text) io.stderr:write(text, "\n") end,
   }
   self.ends[#self.ends + 1] = "clients"
-  -- What isn't set is nil, not unknown: __index is for users.
-  self.fresh, self.violation, self.closed = false, false, false
   setmetatable(self, sim.meta)
   for _, id in ipairs(self.ids) do self.index[id], self.nodes[id] = true, handle.new(self, id) end
   self.plain_link = self.core:link(self.ids[1], "clients")
-  set_figures(self)
-  take_notes(self)
+  begin(self)
   return self
 end
 
@@ -535,12 +590,63 @@ function sim.new(given, opts)
   local checked = options.check(opts == nil and {} or opts, spec, "orrery.sim", 2)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
-  local faults_of_core = checked.faults == "default" and { default = true } or nil
-  local made, message = core.sim.new {
-    seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
+  local made = {
+    seed = checked.seed, path = package.path, nodes = nodes, events = checked.trace,
+    faults = checked.faults == "default" and { default = true } or nil,
   }
-  if not made then error(message, 0) end
-  return build(value, given, made, checked, replay_of(given, checked, 2))
+  local opened_core, message = core.sim.new(made)
+  if not opened_core then error(message, 0) end
+  return build(value, given, made, opened_core, checked.seed, replay_of(given, checked, 2))
+end
+
+-- -- Time travel ----------------------------------------------------------------------------------------------------
+local function renew(self)
+  self.core:close()
+  self.core = assert(core.sim.new(self.made))
+  begin(self)
+end
+
+local function interrupted(self, what)
+  return nil, ("%s: interrupted; it is %.3f now"):format(what, self:now()), "cancelled"
+end
+
+local function seek(self, what, at)
+  if self.running then error(("%s: can't be called from what the simulation itself calls"):format(what), 3) end
+  if not travel.seek(self, at, renew) then return interrupted(self, what) end
+  if self.core:now() < at then
+    advance(self, "seek", at, nil, "touch")
+    return told(self)
+  end
+  return true
+end
+
+-- sim:seek(T): the same run at the end of the instant T, be it past or to come. nil, message, code: as run, or Ctrl-C.
+function methods:seek(T)
+  opened(self, "seek")
+  return seek(self, "sim:seek", (check_time("sim:seek", "T", T, 2)))
+end
+
+-- sim:back(T): the same run, T seconds ago.
+function methods:back(T)
+  opened(self, "back")
+  local at = self.core:now() - check_time("sim:back", "T", T, 2)
+  if at >= 0 then return seek(self, "sim:back", at) end
+  error(("sim:back: 'T' must not be more than has passed (got %g, it is %.3f)"):format(T, self:now()), 2)
+end
+
+-- sim:branch() -> another simulation, independent of this one, at the same step of the same run.
+function methods:branch()
+  opened(self, "branch")
+  if self.running then error("sim:branch: can't be called from what the simulation itself calls", 2) end
+  local made = {}
+  for key, v in pairs(self.made) do if key ~= "events" then made[key] = v end end
+  local opened_core, message = core.sim.new(made)
+  if not opened_core then error(message, 0) end
+  local other = build(self.cluster, self.given, made, opened_core, self.seed, self.replay)
+  other.tell = self.tell
+  if travel.follow(self, other) then return other end
+  other:close()
+  return interrupted(self, "sim:branch")
 end
 
 return sim

@@ -684,6 +684,37 @@ function Sim:step(n) end
 ---@return string? code
 function Sim:run_until(event, limit) end
 
+---The same run at the end of the instant T, past or to come: everything that was done to it up to then is in it.
+---Seeking goes along the history that there is; whatever else is done to the simulation begins another one there. It is
+---played again from its beginning, so it takes a while where much has happened: Ctrl-C ends it on the way, and it can
+---go on. Functions that were given to the simulation are asked again, and must depend on nothing but the simulation.
+---
+---    sim:seek(1.5)
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code                 `cancelled`: Ctrl-C; `violated`, where it went on into what was not known
+function Sim:seek(T) end
+
+---The same run, T seconds ago: sim:seek(sim:now() - T).
+---
+---    sim:back(3.5)
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:back(T) end
+
+---Another simulation, independent of this one, at the same step of the same run: for what might have been.
+---
+---    local other <close> = sim:branch()
+---    other:heal()
+---    other:run(1)
+---@return orrery.Sim? other
+---@return string? message
+---@return string? code
+function Sim:branch() end
+
 ---What the node's handler of that name returns; nil, message, code. Runs virtual time until the answer is there, at
 ---most the cluster's timing.call.
 ---

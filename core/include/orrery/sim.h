@@ -162,6 +162,9 @@ ORR_API void orr_sim_run(struct orr_sim *sim, orr_time until);
 ORR_API void orr_sim_stop(struct orr_sim *sim);  /* run() returns after this event: for oracles, legal in every hook */
 /* deliveries to nodes: message, timer, disk completion, client's bytes */
 ORR_API uint64_t orr_sim_events(const struct orr_sim *sim);
+/* How often orr_sim_step would have returned true so far: with the time, where in the run this is. A run is played
+ * again by a new simulation of the same seed, with each call made at the place where it was. */
+ORR_API uint64_t orr_sim_steps(const struct orr_sim *sim);
 /* over all that was delivered: kind, node, time, status, bytes */
 ORR_API uint64_t orr_sim_digest(const struct orr_sim *sim);
 ORR_API const uint64_t *orr_sim_counts(const struct orr_sim *sim);  /* [ORR_SIM_KINDS]: how often each fault struck */
