@@ -14,6 +14,7 @@
 #include <orrery/trace.h>
 
 #include "orrb_fleet.h"
+#include "orrb_trace.h"
 
 #define SIM "orrery.core.sim"
 #define CLIENT "orrery.core.client"
@@ -49,6 +50,7 @@ struct sim {
     struct state *states;           /* [STATES] */
     bool differs;                   /* which is noted once */
     struct client *clients;
+    struct orrb_trace *trace;       /* NULL: none is kept */
 };
 struct client {                     /* an endpoint outside the nodes */
     struct client *next;
@@ -106,6 +108,21 @@ static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state
     if (state == ORR_SIM_DOWN) s->seen[SEEN_KILL]++;
     if (state == ORR_SIM_UP && strcmp(why, "start") == 0) s->seen[SEEN_RESTART]++;
     note(s, now, node, words[state], code, why, strlen(why));
+    orrb_trace_life(s->trace, now, node, state, why);
+}
+
+static uint64_t on_sent(void *ud, orr_time now, const char *from, const char *to, uint64_t with,
+                        const struct orr_slice *parts, size_t n_parts) {
+    return orrb_trace_sent(((struct sim *)ud)->trace, now, from, to, with, parts, n_parts);
+}
+static void on_arrived(void *ud, orr_time now, uint64_t first, uint64_t last) {
+    orrb_trace_arrived(((struct sim *)ud)->trace, now, first, last);
+}
+static void on_lost(void *ud, orr_time now, uint64_t first, uint64_t last, size_t kept) {
+    orrb_trace_lost(((struct sim *)ud)->trace, now, first, last, kept);
+}
+static void on_cut(void *ud, orr_time now, const char *from, const char *to, bool on) {
+    orrb_trace_cut(((struct sim *)ud)->trace, now, from, to, on);
 }
 
 static void compare(struct sim *s, orr_time now, const char *node, uint32_t group, const struct orr_trace_apply *a) {
@@ -127,6 +144,7 @@ static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, u
                      size_t size) {
     struct sim *s = ud;
     (void)size;
+    orrb_trace_group(s->trace, now, node, group, kind, event);
     if (kind == ORR_TRACE_APPLY || kind == ORR_TRACE_RESTORE) compare(s, now, node, group, event);
     if (kind == ORR_TRACE_STATUS) s->seen[SEEN_LEADER] += ((const struct orr_order_status *)event)->role == ORR_LEADER;
     if (kind == ORR_TRACE_COMMIT) s->seen[SEEN_COMMIT]++;
@@ -169,6 +187,13 @@ static int sim_seen(lua_State *L) {
     return 1;
 }
 
+/* sim:trace(from, till, kinds = all) -> events; whether older ones of that time were forgotten (orrb_trace.h) */
+static int sim_trace(lua_State *L) {
+    struct sim *s = check_sim(L);
+    lua_settop(L, 4);
+    return orrb_trace_push(L, s->trace, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), 4);
+}
+
 /* -- Life --------------------------------------------------------------------------------------------------------- */
 static void client_end(struct client *c);
 
@@ -182,6 +207,8 @@ static int sim_close(lua_State *L) {
     while (s->first) forget_first(s);
     free(s->states);
     s->states = NULL;
+    orrb_trace_free(s->trace);
+    s->trace = NULL;
     orrb_buffer_free(L, &s->fleet.out);
     return 0;
 }
@@ -212,7 +239,8 @@ static int boot_failed(lua_State *L, struct sim *s, int rc) {
     return 3;
 }
 
-/* sim.new{ seed, path, nodes = { { id, plan }, ... }, faults, events, debug } -> handle, or nil, one line, code */
+/* sim.new{ seed, path, nodes = { { id, plan }, ... }, faults, events, debug, record } -> handle; or nil, one line,
+ * code */
 static int sim_new(lua_State *L) {
     struct orr_sim_config cfg;
     struct orr_sim_faults faults;
@@ -240,6 +268,15 @@ static int sim_new(lua_State *L) {
     cfg.log = on_log;
     cfg.life = on_life;
     cfg.trace = on_trace;
+    lua_getfield(L, 1, "record");
+    if (lua_toboolean(L, -1)) {
+        s->trace = orrb_trace_new();
+        if (!s->trace) return luaL_error(L, "not enough memory");
+        cfg.sent = on_sent;
+        cfg.arrived = on_arrived;
+        cfg.lost = on_lost;
+        cfg.cut = on_cut;
+    }
     cfg.ud = s;
     int rc = orr_sim_new(&s->sim, &cfg);
     if (rc == 0) rc = start_all(s);
@@ -661,7 +698,7 @@ static void class(lua_State *L, const char *name, const luaL_Reg *methods, lua_C
 int orrb_open_sim(lua_State *L) {
     static const luaL_Reg methods[] = {
         { "now", sim_now },         { "run", sim_run },           { "touch", sim_touch },
-        { "steps", sim_steps },     { "walk", sim_walk },
+        { "trace", sim_trace },     { "steps", sim_steps },       { "walk", sim_walk },
         { "tick", sim_tick },       { "events", sim_events },     { "digest", sim_digest },
         { "counts", sim_counts },   { "notes", sim_notes },       { "seen", sim_seen },
         { "state", sim_state },     { "kill", sim_kill },         { "restart", sim_restart },

@@ -12,7 +12,7 @@ struct orri_link *orri_link_of(const struct orr_sim *sim, unsigned from, unsigne
     return &sim->links[(size_t)from * sim->sites + to];
 }
 
-static const char *site_name(const struct orr_sim *sim, unsigned site) {
+const char *orri_site_name(const struct orr_sim *sim, unsigned site) {
     return site == ORRI_SITE_CLIENTS ? ORR_SIM_CLIENTS : sim->nodes[site - 1]->name;
 }
 
@@ -164,7 +164,9 @@ static void obey(struct orr_sim *sim, unsigned from, unsigned to, const struct o
     if (order->stalled_until) link->stalled_until = order->stalled_until;
     if (order->cut < 0 || link->cut == (order->cut == 1)) return;
     link->cut = order->cut == 1;
-    ORRI_SAY(sim, site_name(sim, from), "%s %s", link->cut ? "CUT" : "UNCUT", site_name(sim, to));
+    ORRI_SAY(sim, orri_site_name(sim, from), "%s %s", link->cut ? "CUT" : "UNCUT", orri_site_name(sim, to));
+    const struct orr_sim_config *c = &sim->config;
+    if (c->cut) c->cut(c->ud, sim->now, orri_site_name(sim, from), orri_site_name(sim, to), link->cut);
     if (!link->cut) orri_wire_rearm(sim, from, to);
 }
 

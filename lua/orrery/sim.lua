@@ -591,7 +591,7 @@ function sim.new(given, opts)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
   local made = {
-    seed = checked.seed, path = package.path, nodes = nodes, events = checked.trace,
+    seed = checked.seed, path = package.path, nodes = nodes, events = checked.trace, record = true,
     faults = checked.faults == "default" and { default = true } or nil,
   }
   local opened_core, message = core.sim.new(made)

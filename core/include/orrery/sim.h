@@ -146,6 +146,16 @@ struct orr_sim_config {
     void (*durable)(void *ud, orr_time now, const char *node, const char *path, uint64_t at, size_t size);
     /* A node's state changed. code and why are stop()'s, or the start's error; 0 and what struck it otherwise. */
     void (*life)(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why);
+    /* For viewers: what the ends of streams say to each other, a call for each send. Names are nodes', or
+     * ORR_SIM_CLIENTS. `sent` gives it a token above 0, and later ones are greater; 0: it is of no interest. What is on
+     * its way together, tokens `first` to `last`, has been sent with `with` == first but for the first (0); others may
+     * lie between. It arrives, or is lost from its byte `kept` on; even after it arrived, where nobody took it. */
+    uint64_t (*sent)(void *ud, orr_time now, const char *from, const char *to, uint64_t with,
+                     const struct orr_slice *parts, size_t n_parts);
+    void (*arrived)(void *ud, orr_time now, uint64_t first, uint64_t last);
+    void (*lost)(void *ud, orr_time now, uint64_t first, uint64_t last, size_t kept);
+    /* The way from one to the other was cut, or is whole again. */
+    void (*cut)(void *ud, orr_time now, const char *from, const char *to, bool on);
     void *ud;
 };
 ORR_API void orr_sim_config_init(struct orr_sim_config *config);
