@@ -40,11 +40,11 @@ local function command(...)
   for i = 1, words.n do
     local word = words[i]
     if type(word) ~= "string" and math.type(word) ~= "integer" then
-      error(("client:call: word %d must be a string or an integer (got %s)"):format(i, options.got(word)), 3)
+      error(("client:call: word %d must be a string or an integer (got %s)"):format(i, options.got(word)), 4)
     end
     parts[i] = ("$%d\r\n%s\r\n"):format(#tostring(word), word)
   end
-  if words.n == 0 then error("client:call: a command is expected", 3) end
+  if words.n == 0 then error("client:call: a command is expected", 4) end
   return ("*%d\r\n%s"):format(words.n, table.concat(parts))
 end
 
@@ -57,13 +57,15 @@ local function open(sim, n, to, address, timeout)
   sim.n_clients = n
 end
 
-local function send(sim, n, bytes)
+local function send(sim, n, bytes, words)
   sim.clients[n].busy = true
+  sim:begin_call("client " .. n, sim.clients[n].to, words)
   return sim.clients[n].core:send(bytes)
 end
 
 -- All that came was taken, and of it this is left.
-local function taken(sim, n, input)
+local function taken(sim, n, input, code)
+  sim:end_call("client " .. n, code)
   local self = sim.clients[n]
   if self.core then self.core:take() end
   self.input, self.busy = input, false
@@ -75,36 +77,52 @@ local function close(sim, n)
   self.core = false
 end
 
--- A reply's value; nil where Redis has none; nil, message, code: an error, or no reply (then whether it happened isn't
--- known). Runs virtual time until it is there.
-function client:call(...)
+-- Asks, and waits for nothing: true; or nil, message, code.
+function client:start(...)
   local bytes = command(...)
-  if not self.core then error("client:call: the client is closed", 2) end
-  if self.busy then
-    return nil, self.to .. ": an earlier call of this client is still under way here: take a new one", "unavailable"
+  local ok, message, code = travel.perform(self.sim, send, self.n, bytes, table.concat({ ... }, " "):sub(1, 40))
+  if ok then
+    self.state, self.after = "connecting", false
+    return true
   end
-  local sim = self.sim
-  local ok, message, code = travel.perform(sim, send, self.n, bytes)
-  if not ok then
-    travel.perform(sim, taken, self.n, self.input)
-    return nil, message, code
-  end
-  local reply, after, state
-  sim:wait(function()
-    local more
-    more, state = self.core:take()
-    self.input = self.input .. more
-    reply, after = parse(self.input, 1)
-    return after or state == "closed"
-  end, self.timeout)
-  travel.perform(sim, taken, self.n, after and self.input:sub(after) or self.input)
+  travel.perform(self.sim, taken, self.n, self.input, code)
+  return nil, message, code
+end
+
+-- Has the whole reply come, or will none come any more?
+function client:over()
+  local more
+  more, self.state = self.core:take()
+  self.input = self.input .. more
+  local reply, after = parse(self.input, 1)
+  self.reply, self.after = reply, after or false
+  return self.after or self.state == "closed"
+end
+
+-- What call returns.
+function client:finish()
+  local reply, after = self.reply, self.after
+  travel.perform(self.sim, taken, self.n, after and self.input:sub(after) or self.input, not after and "unknown")
   if not after then
-    local why = state == "closed" and "the connection was closed" or ("no reply in %g s"):format(self.timeout)
+    local why = self.state == "closed" and "the connection was closed" or ("no reply in %g s"):format(self.timeout)
     return nil, ("%s: %s"):format(self.to, why), "unknown"
   end
   if type(reply) == "table" and reply.error then return nil, reply.error, "failed" end
   if reply == false then return nil end
   return reply
+end
+
+-- A reply's value; nil where Redis has none; nil, message, code: an error, or no reply (then whether it happened isn't
+-- known). Runs virtual time until it is there.
+function client:call(...)
+  if not self.core then error("client:call: the client is closed", 2) end
+  if self.busy then
+    return nil, self.to .. ": an earlier call of this client is still under way here: take a new one", "unavailable"
+  end
+  local ok, message, code = self:start(...)
+  if not ok then return nil, message, code end
+  self.sim:wait(function() return self:over() end, self.timeout)
+  return self:finish()
 end
 
 function client:close()

@@ -11,14 +11,19 @@
 local client = require "orrery.client"
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
+local diagram = require "orrery.look.diagram"
 local faults = require "orrery.faults"
 local handle = require "orrery.handle"
 local interrupt = require "orrery.interrupt"
+local judge = require "orrery.look.judge"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
+local plot = require "orrery.look.plot"
 local reach = require "orrery.reach"
+local timeline = require "orrery.look.timeline"
 local travel = require "orrery.travel"
+local watch = require "orrery.look.watch"
 
 local sim = {}
 local opened = faults.opened
@@ -140,7 +145,7 @@ end
 
 -- Up to `limit`, in steps as large as the watchers allow. True: done() says so.
 local function go(self, limit, done, by)
-  if not done and #self.properties == 0 then
+  if not done and #self.properties + #self.watches == 0 then
     repeat
       self.core:run(math.min(limit, self.core:now() + slice))
     until self.core:now() >= limit or interrupt.pending()
@@ -153,6 +158,7 @@ local function go(self, limit, done, by)
     take_notes(self)
     if self.core:events() ~= events then
       events = self.core:events()
+      watch.check(self)
       check_always(self)
     end
     if done and done() then return true end
@@ -243,24 +249,50 @@ local function check_message(self, what, id, name)
   check(what, "name", { "string", pattern = "^.", max = 255, expected = "a message's name" }, name, 3)
 end
 
+-- The last calls from outside, for those who look on (in ns).
+function private:begin_call(n, node, text)
+  local calls = self.calls
+  calls[#calls + 1] = { n = n, at = self.core:now(), node = node, text = text }
+  if #calls > 2 * lines_max then self.calls = table.move(calls, lines_max + 1, #calls, 1, {}) end
+end
+
+function private:end_call(n, code)
+  for i = #self.calls, 1, -1 do
+    local call = self.calls[i]
+    if call.n == n and not call.till then
+      call.till, call.code = self.core:now(), code or nil
+      return
+    end
+  end
+end
+
 -- What was asked is kept by its number: it may be asked again, on the way back.
-local function ask_core(self, n, verb, ...)
-  local asked, message, code = self.core[verb](self.core, ...)
+local function ask_core(self, n, verb, id, ...)
+  local asked, message, code = self.core[verb](self.core, id, ...)
+  local what, group = ...
   self.n_asks, self.asks[n] = n, asked
+  self:begin_call(n, id, verb == "ask" and what or ("%s:%s"):format(group, what))
+  if not asked then self:end_call(n, code) end
   return asked, message, code
 end
 
-local function close_ask(self, n)
+local function close_ask(self, n, code)
   local asked = self.asks[n]
   self.asks[n] = nil
+  self:end_call(n, code)
   if asked then asked:close() end
 end
 
 local Ask = {}
 Ask.__index = Ask
 function Ask:over() return self.sim.asks[self.n]:over() end
-function Ask:results() return self.sim.asks[self.n]:results() end
-function Ask:close() travel.perform(self.sim, close_ask, self.n) end
+function Ask:results()
+  local results = table.pack(self.sim.asks[self.n]:results())
+  local refused = not results[1] and results[3] or results[2] == nil and results[4]
+  self.code = type(refused) == "string" and refused or false
+  return table.unpack(results, 1, results.n)
+end
+function Ask:close() travel.perform(self.sim, close_ask, self.n, self.code) end
 Ask.__close = Ask.close
 
 -- verb: "ask" or "submit" -> what waits for the answer; nil, message, code
@@ -268,7 +300,7 @@ function private:ask(verb, ...)
   local n = self.n_asks + 1
   local asked, message, code = travel.perform(self, ask_core, n, verb, ...)
   if not asked then return nil, message, code end
-  return setmetatable({ sim = self, n = n }, Ask)
+  return setmetatable({ sim = self, n = n, code = "given up" }, Ask)
 end
 
 local function do_core(self, verb, ...) return self.core[verb](self.core, ...) end
@@ -422,6 +454,11 @@ function methods:matrix()
   return table.concat(rows, "\n")
 end
 
+methods.timeline, methods.why = timeline.timeline, timeline.why
+methods.watch, methods.unwatch = watch.watch, watch.unwatch
+methods.diagram, methods.plot = diagram.diagram, plot.plot
+methods.assert_converges, methods.rto = judge.assert_converges, judge.rto
+
 -- 16 hexadecimal digits over every byte that was delivered so far.
 function methods:digest()
   opened(self, "digest")
@@ -548,7 +585,7 @@ end
 -- What a run has besides its core: empty, as at the beginning.
 local function begin(self)
   self.agenda, self.held, self.figures, self.properties = {}, {}, {}, {}
-  self.lines, self.deaths, self.shown = {}, {}, {}
+  self.lines, self.deaths, self.shown, self.calls = {}, {}, {}, {}
   self.asks, self.n_asks, self.n_clients, self.raging = {}, 0, 0, self.made.faults ~= nil
   for _, other in ipairs(self.clients) do other.core = false end
   -- What isn't set is nil, not unknown: __index is for users.
@@ -562,7 +599,8 @@ local function build(value, given, made, opened_core, seed, replay)
   local self = {
     core = opened_core, cluster = value, name = value.name, seed = seed, replay = replay, made = made, given = given,
     ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, clients = {},
-    tape = travel.new_tape(), tell = function(text) io.stderr:write(text, "\n") end,
+    tape = travel.new_tape(), facts = false, watches = {},
+    tell = function(text) io.stderr:write(text, "\n") end, say = function(text) io.stdout:write(text, "\n") end,
   }
   self.ends[#self.ends + 1] = "clients"
   setmetatable(self, sim.meta)
@@ -612,7 +650,9 @@ end
 
 local function seek(self, what, at)
   if self.running then error(("%s: can't be called from what the simulation itself calls"):format(what), 3) end
-  if not travel.seek(self, at, renew) then return interrupted(self, what) end
+  local there = travel.seek(self, at, renew)
+  watch.again(self)
+  if not there then return interrupted(self, what) end
   if self.core:now() < at then
     advance(self, "seek", at, nil, "touch")
     return told(self)

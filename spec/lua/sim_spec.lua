@@ -387,7 +387,7 @@ local mistakes = {
   { "sim:at(2):kill 'd'", [[sim:kill: 'node' must be a node of the cluster (got "d")]] },
   { "sim:between(3, 2)", "sim:between: 'till' must be after 'from' (got 3, 2)" },
   { "sim:every(0)", "sim:every: 'T' must be a number of seconds above 0 (got 0)" },
-  { "sim:fly()", "sim:fly is unknown" },
+  { "sim:fly()", "sim:fly is unknown (nearest: 'why')" },
   { "sim.run(5)", "sim.run must be called as a method: sim:run(...)" },
   { "sim.kill('a')", "sim.kill must be called as a method: sim:kill(...)" },
   { "sim:partion()", "sim:partion is unknown (nearest: 'partition')" },
