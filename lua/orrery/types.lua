@@ -640,8 +640,8 @@ function Connected:close() end
 ---@field from? number                  seconds; 0 by default
 ---@field till? number                  now by default
 ---@field nodes? string[]               those that are about these nodes
----@field kinds? string[]               "leader", "snapshot", "kill", "restart", "pause", "resume", "cut", "heal", "call"
----                                    by default; and "message", "commit", "apply"
+---@field kinds? string[]               leader, snapshot, kill, restart, pause, resume, cut, heal, call: the default;
+---                                    and message, commit, apply
 
 ---Something that happened; the fields are those that it has.
 ---@class orrery.Event
@@ -1853,3 +1853,14 @@ function Connection:close() end
 ---@param service orrery.Service|fun(conn: orrery.Connection)
 ---@param options? orrery.ListenOptions
 function node:listen(name, service, options) end
+
+---At a prompt on nothing only: a simulation of n nodes n1, n2, ... that replicate a key-value store; they are
+---variables, and it is `sim`. A second has passed, so they have a leader. Messages: get, set, del, add, scan.
+---
+---    c = cluster(5)
+---    c:call("n1", "set", "greeting", "hello")           --> true
+---    n5:call("get", "greeting")                         --> "hello"
+---@param n? integer                    3 by default
+---@param opts? orrery.SimOptions
+---@return orrery.Sim sim
+function cluster(n, opts) end
