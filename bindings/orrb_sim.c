@@ -18,11 +18,12 @@
 #include "orrb_lab.h"
 #include "orrb_sim.h"
 #include "orrb_strikes.h"
+#include "orrb_trace.h"
 
 #define SIM "orrery.core.sim"
 #define CLIENT "orrery.core.client"
 
-enum { NOTES_MAX = 1000, GROUPS_MAX = 64 };
+enum { NOTES_MAX = 1000, GROUPS_MAX = 64, WALK = 20000 };
 struct note {                       /* a log line, a node's life, or what an oracle saw */
     struct note *next;
     orr_time at;
@@ -54,6 +55,7 @@ struct sim {
     size_t n_groups;
     struct orrb_strikes strikes;
     struct client *clients;
+    struct orrb_trace *trace;       /* NULL: none is kept */
 };
 struct client {                     /* an endpoint outside the nodes */
     struct client *next;
@@ -112,6 +114,21 @@ static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state
     if (state == ORR_SIM_DOWN) s->seen[SEEN_KILL]++;
     if (state == ORR_SIM_UP && strcmp(why, "start") == 0) s->seen[SEEN_RESTART]++;
     note(s, now, node, words[state], code, why, strlen(why));
+    orrb_trace_life(s->trace, now, node, state, why);
+}
+
+static uint64_t on_sent(void *ud, orr_time now, const char *from, const char *to, uint64_t with,
+                        const struct orr_slice *parts, size_t n_parts) {
+    return orrb_trace_sent(((struct sim *)ud)->trace, now, from, to, with, parts, n_parts);
+}
+static void on_arrived(void *ud, orr_time now, uint64_t first, uint64_t last) {
+    orrb_trace_arrived(((struct sim *)ud)->trace, now, first, last);
+}
+static void on_lost(void *ud, orr_time now, uint64_t first, uint64_t last, size_t kept) {
+    orrb_trace_lost(((struct sim *)ud)->trace, now, first, last, kept);
+}
+static void on_cut(void *ud, orr_time now, const char *from, const char *to, bool on) {
+    orrb_trace_cut(((struct sim *)ud)->trace, now, from, to, on);
 }
 
 static void on_violated(void *ud, orr_time now, const char *property, const char *text) {
@@ -140,7 +157,8 @@ static void happened(struct sim *s, uint32_t group, enum seen_kind what) {
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
     struct sim *s = ud;
-    (void)now, (void)node, (void)size;
+    (void)size;
+    orrb_trace_group(s->trace, now, node, group, kind, event);
     bool leads = kind == ORR_TRACE_STATUS && ((const struct orr_order_status *)event)->role == ORR_LEADER;
     if (leads) happened(s, group, SEEN_LEADER);
     if (kind == ORR_TRACE_COMMIT) happened(s, group, SEEN_COMMIT);
@@ -205,6 +223,13 @@ static int sim_seed(lua_State *L) {
     return 1;
 }
 
+/* sim:trace(from, till, kinds = all) -> events; whether older ones of that time were forgotten (orrb_trace.h) */
+static int sim_trace(lua_State *L) {
+    struct sim *s = check_sim(L);
+    lua_settop(L, 4);
+    return orrb_trace_push(L, s->trace, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), 4);
+}
+
 /* -- Life --------------------------------------------------------------------------------------------------------- */
 static void client_end(struct client *c);
 
@@ -218,6 +243,8 @@ static int sim_close(lua_State *L) {
     s->events = NULL;
     while (s->first) forget_first(s);
     orrb_strikes_free(&s->strikes);
+    orrb_trace_free(s->trace);
+    s->trace = NULL;
     orrb_buffer_free(L, &s->fleet.out);
     return 0;
 }
@@ -270,6 +297,22 @@ static void read_config(lua_State *L, int arg, struct orr_lab_config *cfg) {
     lua_pop(L, 2);
 }
 
+static void hooks(struct sim *s, struct orr_lab_config *cfg) {
+    cfg->sim.log = on_log;
+    cfg->sim.life = on_life;
+    cfg->sim.trace = on_trace;
+    cfg->sim.strike = on_strike;
+    if (s->events) cfg->sim.event = on_event;
+    if (s->trace) {
+        cfg->sim.sent = on_sent;
+        cfg->sim.arrived = on_arrived;
+        cfg->sim.lost = on_lost;
+        cfg->sim.cut = on_cut;
+    }
+    cfg->sim.ud = s;
+    cfg->violated = on_violated;
+}
+
 /* Faults strike in the safety phase, where there is one: with opts.run. Otherwise from now on, until sim:calm(). */
 static int rage(lua_State *L, struct sim *s, const struct orr_sim_faults *faults) {
     bool phase = lua_getfield(L, 1, "run") != LUA_TNIL;
@@ -277,8 +320,8 @@ static int rage(lua_State *L, struct sim *s, const struct orr_sim_faults *faults
     return phase ? orr_lab_chaos(s->lab) : orr_sim_chaos(s->sim, faults, 0, ORR_NEVER);
 }
 
-/* sim.new{ seed, path, nodes = { { id, plan, resp }, ... }, faults, events, debug, quiet, run, clients, keys, flip }
- * -> handle, or nil, one line, code */
+/* sim.new{ seed, path, nodes = { { id, plan, resp }, ... }, faults, events, debug, record, quiet, run, clients, keys,
+ * flip } -> handle, or nil, one line, code */
 static int sim_new(lua_State *L) {
     struct orr_lab_config cfg;
     struct orr_sim_faults faults;
@@ -298,14 +341,10 @@ static int sim_new(lua_State *L) {
     if (lua_getfield(L, 1, "events") == LUA_TSTRING) {
         s->events = fopen(lua_tostring(L, -1), "w");
         if (!s->events) return orrb_fail(L, -errno, lua_tostring(L, -1));
-        cfg.sim.event = on_event;
     }
-    cfg.sim.log = on_log;
-    cfg.sim.life = on_life;
-    cfg.sim.trace = on_trace;
-    cfg.sim.strike = on_strike;
-    cfg.sim.ud = s;
-    cfg.violated = on_violated;
+    lua_getfield(L, 1, "record");
+    if (lua_toboolean(L, -1) && !(s->trace = orrb_trace_new())) return luaL_error(L, "not enough memory");
+    hooks(s, &cfg);
     int rc = start_all(s, &cfg);
     if (rc == 0 && raging) rc = rage(L, s, &faults);
     if (rc < 0) return boot_failed(L, s, rc);
@@ -396,6 +435,26 @@ static int sim_tick(lua_State *L) {
     bool more = orr_sim_step_until(s->sim, until);
     if (!more) orr_sim_run(s->sim, until);
     lua_pushboolean(L, more);
+    return 1;
+}
+
+/* sim:steps() -> with now(), where in its run it is */
+static int sim_steps(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)orr_sim_steps(check_sim(L)->sim));
+    return 1;
+}
+
+/* sim:walk(steps, now) -> true: it is there; false: not yet, for that is far. A run that was there before gets there by
+ * the same way, so where there is nothing to step by this is another run: nil. */
+static int sim_walk(lua_State *L) {
+    struct orr_sim *sim = check_sim(L)->sim;
+    uint64_t steps = (uint64_t)luaL_checkinteger(L, 2), far = orr_sim_steps(sim) + WALK;
+    orr_time now = luaL_checkinteger(L, 3);
+    bool same = true;
+    while (same && orr_sim_steps(sim) < steps && orr_sim_steps(sim) < far) same = orr_sim_step_until(sim, now);
+    if (!same || orr_sim_steps(sim) > steps) return 0;
+    if (orr_sim_steps(sim) == steps && orr_sim_now(sim) < now) orr_sim_run(sim, now);
+    lua_pushboolean(L, orr_sim_steps(sim) == steps);
     return 1;
 }
 
@@ -656,7 +715,8 @@ int orrb_open_sim(lua_State *L) {
         { "peek", sim_peek }, { "causes", sim_causes }, { "strikes", sim_strikes }, { "seed", sim_seed },
         { "cast", sim_cast }, { "close", sim_close }, { "reload", sim_reload }, { "eval", sim_eval },
         { "quiet", sim_quiet }, { "settled", sim_settled }, { "violate", sim_violate }, { "judge", sim_judge },
-        { "excuse", sim_excuse }, { "damaged", sim_damaged }, { "hangs", sim_hangs }, { NULL, NULL },
+        { "excuse", sim_excuse }, { "damaged", sim_damaged }, { "hangs", sim_hangs }, { "trace", sim_trace },
+        { "steps", sim_steps }, { "walk", sim_walk }, { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
         { "send", client_send }, { "take", client_take }, { "close", client_close }, { NULL, NULL },

@@ -90,33 +90,16 @@ bool lab_exempt(const struct orr_lab *lab, size_t node) {
     return orr_sim_disk_damaged(lab->sim, lab->cfg.nodes[node].id);
 }
 
-/* -- Hooks of the simulation: the oracles', then the caller's ------------------------------------------------------ */
+/* -- What the simulation tells ------------------------------------------------------------------------------------- */
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
-    struct orr_lab *lab = ud;
-    lab_oracle_trace(lab, node, group, kind, event);
-    if (lab->cfg.sim.trace) lab->cfg.sim.trace(lab->cfg.sim.ud, now, node, group, kind, event, size);
+    (void)now;
+    (void)size;
+    lab_oracle_trace(ud, node, group, kind, event);
 }
 static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why) {
-    struct orr_lab *lab = ud;
-    lab_oracle_life(lab, node, state, code, why);
-    if (lab->cfg.sim.life) lab->cfg.sim.life(lab->cfg.sim.ud, now, node, state, code, why);
-}
-static void on_event(void *ud, const char *line, size_t size) {
-    struct orr_lab *lab = ud;
-    lab->cfg.sim.event(lab->cfg.sim.ud, line, size);
-}
-static void on_log(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size) {
-    struct orr_lab *lab = ud;
-    lab->cfg.sim.log(lab->cfg.sim.ud, now, node, level, text, size);
-}
-static void on_durable(void *ud, orr_time now, const char *node, const char *path, uint64_t at, size_t size) {
-    struct orr_lab *lab = ud;
-    lab->cfg.sim.durable(lab->cfg.sim.ud, now, node, path, at, size);
-}
-static void on_strike(void *ud, const struct orr_sim_strike *strike) {
-    struct orr_lab *lab = ud;
-    lab->cfg.sim.strike(lab->cfg.sim.ud, strike);
+    (void)now;
+    lab_oracle_life(ud, node, state, code, why);
 }
 
 /* -- Life ---------------------------------------------------------------------------------------------------------- */
@@ -132,13 +115,7 @@ static int start_nodes(struct orr_lab *lab) {
 
 static int build(struct orr_lab *lab) {
     struct orr_sim_config sim = lab->cfg.sim;
-    sim.trace = on_trace;
-    sim.life = on_life;
-    if (sim.event) sim.event = on_event;
-    if (sim.log) sim.log = on_log;
-    if (sim.durable) sim.durable = on_durable;
-    if (sim.strike) sim.strike = on_strike;
-    sim.ud = lab;
+    sim.judge = (struct orr_sim_judge){ on_trace, on_life, lab };
     if (sim.nodes_max < lab->cfg.n_nodes) sim.nodes_max = (unsigned)lab->cfg.n_nodes;
     size_t cap = 0;
     lab->nodes = lab_grow(lab, NULL, &cap, lab->cfg.n_nodes, sizeof *lab->nodes);

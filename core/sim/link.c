@@ -12,7 +12,7 @@ struct orri_link *orri_link_of(const struct orr_sim *sim, unsigned from, unsigne
     return &sim->links[(size_t)from * sim->sites + to];
 }
 
-static const char *site_name(const struct orr_sim *sim, unsigned site) {
+const char *orri_site_name(const struct orr_sim *sim, unsigned site) {
     return site == ORRI_SITE_CLIENTS ? ORR_SIM_CLIENTS : sim->nodes[site - 1]->name;
 }
 
@@ -167,7 +167,9 @@ struct order {
 static void say_cut(struct orr_sim *sim, unsigned from, unsigned to, bool was) {
     bool is = is_cut(orri_link_of(sim, from, to));
     if (is == was) return;
-    ORRI_SAY(sim, site_name(sim, from), "%s %s", is ? "CUT" : "UNCUT", site_name(sim, to));
+    const struct orr_sim_config *c = &sim->config;
+    ORRI_SAY(sim, orri_site_name(sim, from), "%s %s", is ? "CUT" : "UNCUT", orri_site_name(sim, to));
+    if (c->cut) c->cut(c->ud, sim->now, orri_site_name(sim, from), orri_site_name(sim, to), is);
     if (!is) orri_wire_rearm(sim, from, to);
 }
 

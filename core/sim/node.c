@@ -202,6 +202,8 @@ static void world_log(struct orr_world *w, enum orr_level level, const char *tex
 static void world_trace(struct orr_world *w, uint32_t group, unsigned kind, const void *event, size_t size) {
     struct orri_node *node = orri_node_of(w);
     const struct orr_sim_config *c = &node->sim->config;
+    const struct orr_sim_judge *j = &c->judge;
+    if (j->trace) j->trace(j->ud, node->sim->now, node->name, group, kind, event, size);
     if (c->trace) c->trace(c->ud, node->sim->now, node->name, group, kind, event, size);
 }
 
@@ -273,6 +275,8 @@ static void tell_life(struct orri_node *node, int code, const char *why) {
     static const char *const words[] = { "DOWN", "UP", "PAUSED" };
     const struct orr_sim_config *c = &node->sim->config;
     ORRI_SAY(node->sim, node->name, "%s %d %s", words[node->state], code, why);
+    const struct orr_sim_judge *j = &c->judge;
+    if (j->life) j->life(j->ud, node->sim->now, node->name, node->state, code, why);
     if (c->life) c->life(c->ud, node->sim->now, node->name, node->state, code, why);
 }
 

@@ -103,6 +103,7 @@ struct orri_piece {
     int status;                     /* RST: why */
     unsigned size_class;
     size_t from, size, cap;         /* bytes[from..size) are left */
+    uint64_t first, last;           /* tokens of config.sent; 0: none */
     unsigned char bytes[];
 };
 struct orri_pieces {
@@ -335,12 +336,13 @@ struct orri_piece *orri_piece_new(struct orr_sim *sim, size_t size);
 void orri_piece_free(struct orr_sim *sim, struct orri_piece *piece);
 void orri_pieces_push(struct orri_pieces *pieces, struct orri_piece *piece);
 struct orri_piece *orri_pieces_pop(struct orri_pieces *pieces);
-void orri_pieces_clear(struct orr_sim *sim, struct orri_pieces *pieces);
+void orri_pieces_clear(struct orr_sim *sim, struct orri_pieces *pieces);     /* what is in them is lost */
 /* Appends bytes for `cls`; the whole is one frame. */
 void orri_end_send(struct orri_end *end, unsigned cls, const struct orr_slice *parts, size_t n_parts);
 void orri_client_news(struct orri_end *end);
 /* link.c */
 int orri_world_datagram(struct orr_world *w, orr_id to, struct orr_slice data);
+const char *orri_site_name(const struct orr_sim *sim, unsigned site);
 struct orri_link *orri_link_of(const struct orr_sim *sim, unsigned from, unsigned to);
 orr_time orri_link_arrival(struct orr_sim *sim, unsigned from, unsigned to, size_t size);
 /* How late a piece of a stream is that the link lost; 0: it didn't. */
@@ -377,7 +379,7 @@ struct orr_sim {
     struct orr_alloc alloc;
     struct orr_heap heap;
     orr_time now;
-    uint64_t events, digest, turns_now;
+    uint64_t events, digest, turns_now, steps;
     bool stopped;
     struct orri_node **nodes;
     unsigned n_nodes, sites;        /* sites: 1 + nodes_max; 0 is the clients' */

@@ -91,6 +91,8 @@ void orr_sim_free(struct orr_sim *sim) {
     if (!sim) return;
     orri_chaos_free(sim);
     sim->config.life = NULL;
+    sim->config.judge.life = NULL;
+    sim->config.lost = NULL;
     while (sim->clients) orr_sim_client_free(sim->clients);
     for (unsigned i = 0; i < sim->n_nodes; i++) {
         if (sim->nodes[i]->state != ORR_SIM_DOWN)
@@ -136,6 +138,7 @@ static bool step(struct orr_sim *sim, orr_time until) {
         if (node) {
             ORR_ASSERT(sim->turns_now < TURNS_AT_ONCE_MAX);
             sim->turns_now++;
+            sim->steps++;
             orri_node_turn(node);
             return true;
         }
@@ -145,6 +148,7 @@ static bool step(struct orr_sim *sim, orr_time until) {
     }
     struct orr_timer *timer = orri_heap_due(&sim->heap, sim->now);
     struct orri_tick *tick = ORRI_CONTAINER(timer, struct orri_tick, timer);
+    sim->steps++;
     tick->fire(tick);
     return true;
 }
@@ -164,6 +168,7 @@ void orr_sim_run(struct orr_sim *sim, orr_time until) {
 void orr_sim_stop(struct orr_sim *sim) { sim->stopped = true; }
 orr_time orr_sim_now(const struct orr_sim *sim) { return sim->now; }
 uint64_t orr_sim_events(const struct orr_sim *sim) { return sim->events; }
+uint64_t orr_sim_steps(const struct orr_sim *sim) { return sim->steps; }
 uint64_t orr_sim_digest(const struct orr_sim *sim) { return sim->digest; }
 const uint64_t *orr_sim_counts(const struct orr_sim *sim) { return sim->counts; }
 void orr_sim_flip(struct orr_sim *sim, uint64_t nth) { sim->flip = nth; }

@@ -51,8 +51,17 @@ struct orri_piece *orri_pieces_pop(struct orri_pieces *pieces) {
     return piece;
 }
 
+/* What is in it is lost from the byte `kept` on. */
+static void tell_lost(const struct orr_sim *sim, const struct orri_piece *piece, size_t kept) {
+    const struct orr_sim_config *c = &sim->config;
+    if (piece->first && c->lost) c->lost(c->ud, sim->now, piece->first, piece->last, kept);
+}
+
 void orri_pieces_clear(struct orr_sim *sim, struct orri_pieces *pieces) {
-    for (struct orri_piece *piece; (piece = orri_pieces_pop(pieces));) orri_piece_free(sim, piece);
+    for (struct orri_piece *piece; (piece = orri_pieces_pop(pieces));) {
+        tell_lost(sim, piece, piece->from);
+        orri_piece_free(sim, piece);
+    }
 }
 
 /* -- Connections ------------------------------------------------------------------------------------------------- */
@@ -160,6 +169,17 @@ void orri_wire_put(struct orri_end *end, enum orri_piece_kind kind, int status) 
     fly(end, piece, arrival(end, 0));
 }
 
+static void tell_sent(struct orri_end *end, struct orri_piece *piece, const struct orr_slice *parts, size_t n_parts) {
+    const struct orr_sim *sim = end->conn->sim;
+    const struct orr_sim_config *c = &sim->config;
+    if (!c->sent) return;
+    uint64_t token = c->sent(c->ud, sim->now, orri_site_name(sim, end->site),
+                             orri_site_name(sim, orri_end_other(end)->site), piece->first, parts, n_parts);
+    if (token == 0) return;
+    if (piece->first == 0) piece->first = token;
+    piece->last = token;
+}
+
 void orri_end_send(struct orri_end *end, unsigned cls, const struct orr_slice *parts, size_t n_parts) {
     size_t size = 0;
     for (size_t i = 0; i < n_parts; i++) size += parts[i].size;
@@ -171,6 +191,7 @@ void orri_end_send(struct orri_end *end, unsigned cls, const struct orr_slice *p
         if (parts[i].size) memcpy(piece->bytes + piece->size, parts[i].at, parts[i].size);
         piece->size += parts[i].size;
     }
+    tell_sent(end, piece, parts, n_parts);
     if (fits) {
         queue->bytes += size;
     } else {
@@ -216,7 +237,10 @@ void orri_wire_break(struct orri_end *end, int status) {
     orri_sim_unset(sim, &end->tick);
     for (struct orri_piece *piece; (piece = orri_pieces_pop(&old));) {
         size_t size = piece->size;
-        if (piece->kind == ORRI_BYTES && size > keep) piece->size = keep;
+        if (piece->kind == ORRI_BYTES && size > keep) {
+            piece->size = keep;
+            tell_lost(sim, piece, keep);
+        }
         if (piece->kind == ORRI_FIN || (piece->kind == ORRI_BYTES && piece->size == 0)) {
             orri_piece_free(sim, piece);
             continue;
@@ -265,11 +289,15 @@ static void accept_syn(struct orri_end *end) {
 }
 
 static void bytes_arrive(struct orri_end *end, struct orri_piece *piece) {
+    const struct orr_sim_config *c = &end->conn->sim->config;
+    bool wanted = owned(end) && !end->over && !end->closing;
+    if (!wanted) tell_lost(end->conn->sim, piece, 0);
+    else if (piece->first && c->arrived) c->arrived(c->ud, end->conn->sim->now, piece->first, piece->last);
     if (!owned(end)) {
         orri_piece_free(end->conn->sim, piece);
         if (!end->reset) orri_wire_put(end, ORRI_RST, -ECONNRESET);
         end->reset = end->finished = true;
-    } else if (end->over || end->closing) {
+    } else if (!wanted) {
         orri_piece_free(end->conn->sim, piece);
     } else {
         orri_pieces_push(&end->inbox, piece);

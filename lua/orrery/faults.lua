@@ -6,6 +6,7 @@
 local file = require "orrery.faults.file"
 local options = require "orrery.options"
 local select = require "orrery.faults.select"
+local travel = require "orrery.travel"
 local verbs = require "orrery.faults.verbs"
 
 local faults = {
@@ -110,7 +111,7 @@ function faults.now(name)
   return function(sim, ...)
     faults.opened(sim, name)
     local arguments, rules = prepare(sim, name, 2, ...)
-    return act(sim, name, arguments, rules)
+    return travel.perform(sim, act, name, arguments, rules)
   end
 end
 
@@ -135,17 +136,22 @@ end
 
 function plans.when(sim, self, strike, tag) sim:await(self.event, self.group, function() strike() end, tag) end
 
+-- Plans a verb, under a tag by which it can be cancelled, or false.
+local function plan_verb(sim, self, name, arguments, rules, tag)
+  local function strike(temporary)
+    local ok, message = act(sim, name, arguments, rules, temporary)
+    if ok == nil then sim:violated("crash", message) end
+  end
+  plans[self.kind](sim, self, strike, tag)
+end
+
 -- moment:VERB(...): when it comes; the moment again, so verbs may follow each other.
 local function later_verb(name)
   return function(self, ...)
     local sim = self.sim
     faults.opened(sim, name)
     local arguments, rules = prepare(sim, name, 2, ...)
-    local function strike(temporary)
-      local ok, message = act(sim, name, arguments, rules, temporary)
-      if ok == nil then sim:violated("crash", message) end
-    end
-    plans[self.kind](sim, self, strike, sim.planning)
+    travel.perform(sim, plan_verb, self, name, arguments, rules, sim.planning)
     return self
   end
 end

@@ -1,4 +1,5 @@
 -- handle.lua - a node seen from outside: sim.nodes.a. What waits runs virtual time until it has its answer.
+local facts = require "orrery.look.facts"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local reach = require "orrery.reach"
@@ -17,17 +18,6 @@ function methods:status()
   return status
 end
 
--- "the link a-b is cut since 1.003", where it is and that was before then.
-local function cut_by_then(sim, a, b, when)
-  local since
-  for _, key in ipairs { ("link %s %s cut"):format(a, b), ("link %s %s cut"):format(b, a) } do
-    local held = sim.held[key]
-    local last = held and held[#held]
-    if last and last.value and last.since <= when then since = math.min(since or last.since, last.since) end
-  end
-  return since and ("the link %s-%s is cut since %.3f"):format(a, b, since)
-end
-
 -- The group of that name, as this node sees it.
 function methods:group(name)
   local status = self:status()
@@ -39,12 +29,14 @@ function methods:group(name)
   return reach.group({
     timeout = sim.cluster.timing.call,
     wait = function(done, T) return sim:wait(done, T) end,
-    submit = function(...) return sim.core:submit(id, ...) end,
-    peek = function(...) return sim.core:peek(id, ...) end,
+    submit = function(...) return sim:ask("submit", id, ...) end,
+    peek = function(...) return sim:tell_core("peek", id, ...) end,
     group_status = function() return self:status().groups[name] end,
     causes = function(...) return sim.core:causes(id, ...) end,
     now = function() return sim:now() end,
-    hint = function(other, when) return cut_by_then(sim, id, other, when) end,
+    hint = function(other, when)
+      return facts.hint(facts.of(sim), id, other, math.floor(when * 1e9))
+    end,
   }, id, name)
 end
 

@@ -143,13 +143,16 @@ local function normal(name)
   return (name:lower():gsub(":", "."):gsub("%(.*$", ""):gsub("^%s+", ""):gsub("%s+$", ""))
 end
 
+-- A function comes before a class of the same name.
 local function by_text(list, text)
-  local wanted, ending = normal(text), {}
+  local wanted, ending, class = normal(text), {}, nil
   for _, topic in ipairs(list) do
     local name = normal(topic.name)
-    if name == wanted then return topic end
+    if name == wanted and topic.signature then return topic end
+    if name == wanted then class = class or topic end
     if name:match "[^.]+$" == wanted then ending[#ending + 1] = topic end
   end
+  if class then return class end
   return ending[1], ending
 end
 

@@ -23,13 +23,13 @@ local function file_of(run) return run.faults and (run.faults.file or run.faults
 -- The simulation, its faults planned, its clients at work; or nil and one line.
 local function make(run)
   local given = file_of(run)
-  local made, message = core.sim.new {
+  local made = {
     seed = run.seed, path = package.path, nodes = run.nodes, faults = not given and run.faults or nil,
     events = run.events, run = run.seconds, clients = run.clients, quiet = not run.faults, flip = run.flip,
   }
-  if not made then return nil, message end
-  local s = sim.assemble(run.value, made, { given = run.value, seed = run.seed, replay = "",
-    raging = run.faults and true or false, verbose = run.verbose and say })
+  local s, message = sim.assemble(run.value, made, { given = run.value, replay = "",
+    rages = run.faults and true or false, verbose = run.verbose and say })
+  if not s then return nil, message end
   local ok = true
   if given then ok, message = faults.file(s, given) end
   if not ok then

@@ -11,13 +11,19 @@
 local client = require "orrery.client"
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
+local diagram = require "orrery.look.diagram"
 local faults = require "orrery.faults"
 local handle = require "orrery.handle"
 local interrupt = require "orrery.interrupt"
+local judge = require "orrery.look.judge"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
+local plot = require "orrery.look.plot"
 local reach = require "orrery.reach"
+local timeline = require "orrery.look.timeline"
+local travel = require "orrery.travel"
+local watch = require "orrery.look.watch"
 
 local sim = {}
 local opened = faults.opened
@@ -55,11 +61,19 @@ end
 
 -- -- What happened meanwhile ----------------------------------------------------------------------------------------
 -- The first thing that was violated counts; run tells it when it happens, check() ever after.
-function private:violated(property, why)
+local function set_violation(self, text, over)
+  self.violation = self.violation or text
+  if over then self.properties[over].over = true end
+end
+
+-- over: which of the properties it is.
+function private:violated(property, why, over)
+  if travel.is_replay(self) then return end             -- the tape knows
   local text = ("%s, seed %d, at %.3f: %s%s"):format(self.name, self.seed, self:now(), property,
     why and ": " .. tostring(why) or "")
   self.fresh = text
-  self.violation = self.violation or text .. self.replay
+  set_violation(self, text .. self.replay, over)
+  travel.record(self, set_violation, text .. self.replay, over)
 end
 
 -- What an oracle saw, as `property: why`.
@@ -68,7 +82,7 @@ local function saw(self, note)
   self:violated(property, why)
 end
 
-local function take_notes(self)
+function private:take_notes()
   for _, note in ipairs(self.core:notes()) do
     local at = ("%.6f"):format(note.at / ns)
     local lines = self.lines
@@ -85,11 +99,12 @@ local function take_notes(self)
   end
 end
 
+local take_notes = private.take_notes
 local lines_meta = { __tostring = function(self) return table.concat(self, "\n") end }
 
 -- To be judged as what oracles saw is: the first one counts.
 function private:violate(property, why)
-  self.core:violate(property, why)
+  self:tell_core("violate", property, why)
   take_notes(self)
 end
 
@@ -135,13 +150,24 @@ function private:cancel(tag)
   end
 end
 
+local function do_first(self)
+  local item = table.remove(self.agenda, 1)
+  item.f(item.at)
+end
+
 local function do_planned(self)
   local now = self.core:now()
   while self.agenda[1] and self.agenda[1].at <= now do
-    local item = table.remove(self.agenda, 1)
-    item.f(item.at)
+    travel.perform(self, do_first)
     take_notes(self)
   end
+end
+
+local function has_come(self)
+  for _, item in ipairs(self.awaited) do
+    if self.core:seen(item.event, item.group) > item.before then return true end
+  end
+  return false
 end
 
 -- What waited for an event that has come; in the order in which it was planned.
@@ -151,7 +177,6 @@ local function do_awaited(self)
     local list = self.core:seen(item.event, item.group) > item.before and come or waiting
     list[#list + 1] = item
   end
-  if #come == 0 then return end
   self.awaited = waiting
   for _, item in ipairs(come) do
     item.f()
@@ -160,20 +185,17 @@ local function do_awaited(self)
 end
 
 local function check_always(self)
-  for _, property in ipairs(self.properties) do
+  for i, property in ipairs(self.properties) do
     if not property.over then
       local ok, why = property.f(self)
-      if not ok then
-        property.over = true
-        self:violated(property.name, why)
-      end
+      if not ok then self:violated(property.name, why, i) end
     end
   end
 end
 
 -- Up to `limit`, in steps as large as the watchers allow. True: done() says so.
 local function go(self, limit, done, by)
-  if not done and #self.properties == 0 and #self.awaited == 0 then
+  if not done and #self.properties + #self.awaited + #self.watches == 0 then
     repeat
       self.core:run(math.min(limit, self.core:now() + slice))
       take_notes(self)
@@ -184,9 +206,10 @@ local function go(self, limit, done, by)
   repeat
     local more = self.core[by](self.core, limit)
     take_notes(self)
-    if #self.awaited > 0 then do_awaited(self) end
+    if has_come(self) then travel.perform(self, do_awaited) end
     if self.core:events() ~= events then
       events = self.core:events()
+      watch.check(self)
       check_always(self)
     end
     if done and done() then return true end
@@ -198,6 +221,7 @@ end
 -- planned. by: "touch", done is asked after each event that touched a node; "tick": after everything that happens.
 local function advance(self, what, until_ns, done, by)
   if self.running then error(("sim:%s: can't be called from what the simulation itself calls"):format(what), 3) end
+  travel.fork(self)
   self.running, self.fresh = true, false
   local _ <close> = setmetatable({}, { __close = function() self.running = false end })
   while true do
@@ -281,6 +305,65 @@ local function check_message(self, what, id, name)
   check(what, "name", { "string", pattern = "^.", max = 255, expected = "a message's name" }, name, 3)
 end
 
+-- The last calls from outside, for those who look on (in ns).
+function private:begin_call(n, node, text)
+  local calls = self.calls
+  calls[#calls + 1] = { n = n, at = self.core:now(), node = node, text = text }
+  if #calls > 2 * lines_max then self.calls = table.move(calls, lines_max + 1, #calls, 1, {}) end
+end
+
+function private:end_call(n, code)
+  for i = #self.calls, 1, -1 do
+    local call = self.calls[i]
+    if call.n == n and not call.till then
+      call.till, call.code = self.core:now(), code or nil
+      return
+    end
+  end
+end
+
+-- What was asked is kept by its number: it may be asked again, on the way back.
+local function ask_core(self, n, verb, id, ...)
+  local asked, message, code = self.core[verb](self.core, id, ...)
+  local what, group = ...
+  self.n_asks, self.asks[n] = n, asked
+  self:begin_call(n, id, verb == "ask" and what or ("%s:%s"):format(group, what))
+  if not asked then self:end_call(n, code) end
+  return asked, message, code
+end
+
+local function close_ask(self, n, code)
+  local asked = self.asks[n]
+  self.asks[n] = nil
+  self:end_call(n, code)
+  if asked then asked:close() end
+end
+
+local Ask = {}
+Ask.__index = Ask
+function Ask:over() return self.sim.asks[self.n]:over() end
+function Ask:results()
+  local results = table.pack(self.sim.asks[self.n]:results())
+  local refused = not results[1] and results[3] or results[2] == nil and results[4]
+  self.code = type(refused) == "string" and refused or false
+  return table.unpack(results, 1, results.n)
+end
+function Ask:close() travel.perform(self.sim, close_ask, self.n, self.code) end
+Ask.__close = Ask.close
+
+-- verb: "ask" or "submit" -> what waits for the answer; nil, message, code
+function private:ask(verb, ...)
+  local n = self.n_asks + 1
+  local asked, message, code = travel.perform(self, ask_core, n, verb, ...)
+  if not asked then return nil, message, code end
+  return setmetatable({ sim = self, n = n, code = "given up" }, Ask)
+end
+
+local function do_core(self, verb, ...) return self.core[verb](self.core, ...) end
+
+-- What the core's verb returns; kept.
+function private:tell_core(verb, ...) return travel.perform(self, do_core, verb, ...) end
+
 -- A node that has just been started reads its disk first: until then nobody can ask it.
 local function wait_for_node(self, id, T)
   self:wait(function()
@@ -296,14 +379,14 @@ function methods:call(id, name, ...)
   local T = self.cluster.timing.call
   wait_for_node(self, id, T)
   local host = { wait = function(done, limit) return self:wait(done, limit) end }
-  return reach.settle(host, ("%s: %s"):format(id, name), T, self.core:ask(id, name, in_ns(T), ...))
+  return reach.settle(host, ("%s: %s"):format(id, name), T, self:ask("ask", id, name, in_ns(T), ...))
 end
 
 -- No answer, no promise: true, or nil, message, code.
 function methods:cast(id, name, ...)
   opened(self, "cast")
   check_message(self, "sim:cast", id, name)
-  return self.core:cast(id, name, ...)
+  return self:tell_core("cast", id, name, ...)
 end
 
 -- -- Other scripts --------------------------------------------------------------------------------------------------
@@ -337,7 +420,7 @@ function methods:reload(id, given)
     if node.id == id then
       if self.core:state(id) == "paused" then return nil, id .. ": it is paused", "unavailable" end
       self.shown[id] = nil
-      return self.core:reload(id, node.plan)
+      return self:tell_core("reload", id, node.plan)
     end
   end
   return nil, ("%s: the file has no such node"):format(id), "invalid"
@@ -349,7 +432,7 @@ function methods:eval(id, text)
   check_id(self, "sim:eval", id, 2)
   reach.check_text(text, "sim:eval", 3)
   self.shown[id] = nil                                -- it may change node.state
-  return reach.evaluated(id, self.core:eval(id, text))
+  return reach.evaluated(id, self:tell_core("eval", id, text))
 end
 
 -- -- Moments --------------------------------------------------------------------------------------------------------
@@ -437,6 +520,11 @@ function methods:matrix()
   return table.concat(rows, "\n")
 end
 
+methods.timeline, methods.why = timeline.timeline, timeline.why
+methods.watch, methods.unwatch = watch.watch, watch.unwatch
+methods.diagram, methods.plot = diagram.diagram, plot.plot
+methods.assert_converges, methods.rto = judge.assert_converges, judge.rto
+
 -- 16 hexadecimal digits over every byte that was delivered so far.
 function methods:digest()
   opened(self, "digest")
@@ -460,9 +548,7 @@ function methods:client(opts)
     error(("sim:client: node %s has no listener %s in the cluster file%s"):format(checked.to,
       options.got(checked.listener), options.hint(checked.listener, options.keys(member.listen))), 2)
   end
-  self.clients = self.clients + 1
-  local name = "client " .. self.clients
-  return client.new(self, assert(self.core:client(name, address)), name, checked.to, checked.timeout)
+  return client.new(self, checked.to, address, checked.timeout)
 end
 
 -- -- Judging --------------------------------------------------------------------------------------------------------
@@ -470,12 +556,15 @@ local function check_name(what, name)
   check(what, "name", { "string", expected = "a sentence that names what must hold" }, name, 3)
 end
 
+local function add_property(self, name, f)
+  self.properties[#self.properties + 1] = { name = name, f = f }
+end
+
 -- f(sim) must be true after each event that touches a node; false, why: violated.
 function methods:always(name, f)
   opened(self, "always")
   check_name("sim:always", name)
-  local property = { name = name, f = check_function("sim:always", "f", f, 2) }
-  self.properties[#self.properties + 1] = property
+  travel.perform(self, add_property, name, check_function("sim:always", "f", f, 2))
 end
 
 -- Goes on until f(sim) is true, at most T: true; or nil and what is violated now.
@@ -567,23 +656,37 @@ local function set_figures(self)
   end
 end
 
--- made: what core.sim.new gave; opts: given (what a reload without a path reads), seed, raging (faults that heal()
--- ends), replay (how a violation's text ends), verbose (a function that gets each note).
+-- What a run has besides its core: empty, as at the beginning.
+local function begin(self)
+  self.agenda, self.awaited, self.held, self.figures, self.properties = {}, {}, {}, {}, {}
+  self.lines, self.deaths, self.shown, self.calls = {}, {}, {}, {}
+  self.asks, self.n_asks, self.n_clients, self.raging = {}, 0, 0, self.rages
+  self.planning, self.drawn = false, false
+  for _, other in ipairs(self.clients) do other.core = false end
+  -- What isn't set is nil, not unknown: __index is for users.
+  self.fresh, self.violation, self.running, self.closed = false, false, false, false
+  set_figures(self)
+  self:take_notes()
+end
+
+-- made: what core.sim.new is given: the core is made from it, and can be again. opts: given (what a reload without a
+-- path reads), rages (faults strike that heal() ends), replay (how a violation's text ends), verbose (a function that
+-- gets each note), travels (whether it may go back: the way is kept). The simulation, or nil and one line.
 function sim.assemble(value, made, opts)
+  local opened_core, message = core.sim.new(made)
+  if not opened_core then return nil, message end
   local self = {
-    core = made, cluster = value, name = value.name, seed = opts.seed, replay = opts.replay,
-    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = opts.raging,
-    agenda = {}, awaited = {}, planning = false, drawn = false, held = {}, figures = {}, properties = {}, lines = {},
-    deaths = {}, shown = {}, clients = 0, running = false, given = opts.given, verbose = opts.verbose or false,
+    core = opened_core, cluster = value, name = value.name, seed = made.seed, replay = opts.replay, made = made,
+    given = opts.given, rages = opts.rages, verbose = opts.verbose or false, ids = cluster.ids(value),
+    ends = cluster.ids(value), index = {}, nodes = {}, clients = {}, watches = {}, facts = false,
+    tape = travel.new_tape(opts.travels),
+    tell = function(text) io.stderr:write(text, "\n") end, say = function(text) io.stdout:write(text, "\n") end,
   }
   self.ends[#self.ends + 1] = "clients"
-  -- What isn't set is nil, not unknown: __index is for users.
-  self.fresh, self.violation, self.closed = false, false, false
   setmetatable(self, sim.meta)
   for _, id in ipairs(self.ids) do self.index[id], self.nodes[id] = true, handle.new(self, id) end
   self.plain_link = self.core:link(self.ids[1], "clients")
-  set_figures(self)
-  take_notes(self)
+  begin(self)
   return self
 end
 
@@ -606,18 +709,70 @@ function sim.new(given, opts)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
   local is_file = checked.faults:find "%.lua$"
-  local faults_of_core = not is_file and checked.faults ~= "none" and { [checked.faults] = true } or nil
-  local made, message = core.sim.new {
-    seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
+  local made = {
+    seed = checked.seed, path = package.path, nodes = nodes, events = checked.trace, record = true,
+    faults = not is_file and checked.faults ~= "none" and { [checked.faults] = true } or nil,
   }
-  if not made then error(message, 0) end
-  local self = sim.assemble(value, made, { given = given, seed = checked.seed, raging = checked.faults ~= "none",
+  local self, message = sim.assemble(value, made, { given = given, rages = checked.faults ~= "none", travels = true,
     replay = replay_of(given, checked, 2) })
+  if not self then error(message, 0) end
   if not is_file then return self end
   local ok, why = faults.file(self, checked.faults)
   if ok then return self end
   self:close()
   error(why, 0)
+end
+
+-- -- Time travel ----------------------------------------------------------------------------------------------------
+local function renew(self)
+  self.core:close()
+  self.core = assert(core.sim.new(self.made))
+  begin(self)
+end
+
+local function interrupted(self, what)
+  return nil, ("%s: interrupted; it is %.3f now"):format(what, self:now()), "cancelled"
+end
+
+local function seek(self, what, at)
+  if self.running then error(("%s: can't be called from what the simulation itself calls"):format(what), 3) end
+  local there = travel.seek(self, at, renew)
+  watch.again(self)
+  if not there then return interrupted(self, what) end
+  if self.core:now() < at then
+    advance(self, "seek", at, nil, "touch")
+    return told(self)
+  end
+  return true
+end
+
+-- sim:seek(T): the same run at the end of the instant T, be it past or to come. nil, message, code: as run, or Ctrl-C.
+function methods:seek(T)
+  opened(self, "seek")
+  return seek(self, "sim:seek", (check_time("sim:seek", "T", T, 2)))
+end
+
+-- sim:back(T): the same run, T seconds ago.
+function methods:back(T)
+  opened(self, "back")
+  local at = self.core:now() - check_time("sim:back", "T", T, 2)
+  if at >= 0 then return seek(self, "sim:back", at) end
+  error(("sim:back: 'T' must not be more than has passed (got %g, it is %.3f)"):format(T, self:now()), 2)
+end
+
+-- sim:branch() -> another simulation, independent of this one, at the same step of the same run.
+function methods:branch()
+  opened(self, "branch")
+  if self.running then error("sim:branch: can't be called from what the simulation itself calls", 2) end
+  local made = {}
+  for key, v in pairs(self.made) do if key ~= "events" then made[key] = v end end
+  local other, message = sim.assemble(self.cluster, made, { given = self.given, rages = self.rages,
+    replay = self.replay, travels = true })
+  if not other then error(message, 0) end
+  other.tell = self.tell
+  if travel.follow(self, other) then return other end
+  other:close()
+  return interrupted(self, "sim:branch")
 end
 
 return sim

@@ -639,6 +639,51 @@ function Connected:close() end
 ---@class orrery.Verbs
 ---@class orrery.Moment: orrery.Verbs
 
+---@class orrery.TimelineOptions
+---@field from? number                  seconds; 0 by default
+---@field till? number                  now by default
+---@field nodes? string[]               those that are about these nodes
+---@field kinds? string[]               leader, snapshot, kill, restart, pause, resume, cut, heal, call: the default;
+---                                    and message, commit, apply
+
+---Something that happened; the fields are those that it has.
+---@class orrery.Event
+---@field at number                     seconds
+---@field till? number                  of a call: when it was answered
+---@field kind string                   as in orrery.TimelineOptions
+---@field text string                   in words
+---@field cause? string                 what it came from, in words
+---@field node? string                  to whom it happened
+---@field from? string                  of a message
+---@field to? string
+---@field what? string                  a message's kind, a role
+---@field group? string
+---@field term? integer
+---@field index? integer
+
+---@class orrery.DiagramOptions
+---@field from? number                  seconds; 0 by default
+---@field till? number                  now by default
+---@field group? string                 whose roles are shown; the first by default
+---@field messages? integer             at most so many are drawn, heartbeats that arrived last; 500 by default
+---@field width? integer                of the picture; by how many messages there are, by default
+
+---@class orrery.PlotOptions
+---@field from? number                  seconds; 0 by default
+---@field till? number                  now by default
+---@field group? string                 one group needs no name
+---@field path? string                  writes SVG there, instead of text
+---@field width? integer                characters; the terminal's by default
+
+---@class orrery.RtoOptions
+---@field tries? integer                5 by default, one after the other
+---@field limit? seconds                how long one may take; 30 by default
+---@field write? table                  what a write is: { NAME, ... }, a message of the nodes; Redis' SET by default
+
+---What is looked at while virtual time runs.
+---@class orrery.Watch
+---@field close fun(self: orrery.Watch)   ends it
+
 ---A cluster's nodes on virtual time, in this process. A verb is done now; on a moment, when that comes.
 ---@class orrery.Sim: orrery.Verbs
 ---@field nodes table<string, orrery.Handle>   by id
@@ -686,6 +731,37 @@ function Sim:step(n) end
 ---@return string? message
 ---@return string? code
 function Sim:run_until(event, limit) end
+
+---The same run at the end of the instant T, past or to come: everything that was done to it up to then is in it.
+---Seeking goes along the history that there is; whatever else is done to the simulation begins another one there. It is
+---played again from its beginning, so it takes a while where much has happened: Ctrl-C ends it on the way, and it can
+---go on. Functions that were given to the simulation are asked again, and must depend on nothing but the simulation.
+---
+---    sim:seek(1.5)
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code                 `cancelled`: Ctrl-C; `violated`, where it went on into what was not known
+function Sim:seek(T) end
+
+---The same run, T seconds ago: sim:seek(sim:now() - T).
+---
+---    sim:back(3.5)
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:back(T) end
+
+---Another simulation, independent of this one, at the same step of the same run: for what might have been.
+---
+---    local other <close> = sim:branch()
+---    other:heal()
+---    other:run(1)
+---@return orrery.Sim? other
+---@return string? message
+---@return string? code
+function Sim:branch() end
 
 ---What the node's handler of that name returns; nil, message, code. Runs virtual time until the answer is there, at
 ---most the cluster's timing.call.
@@ -808,6 +884,65 @@ function Sim:matrix() end
 ---@return string digest
 function Sim:digest() end
 
+---Tells, on the standard output and with the virtual time, when that changes, looking after each event that touched a
+---node: "leader", "term", "commit", "applied" (the greatest of any replica), "a.role", "a.state.votes", or a function.
+---
+---    sim:watch "leader"
+---    sim:watch "a.state"
+---    sim:watch(function(s) return s.nodes.b:status().peers_up end)
+---@param what string|fun(sim: orrery.Sim): any
+---@param group? string                 needed where there are several groups
+---@return orrery.Watch watch
+function Sim:watch(what, group) end
+
+---Ends what was watched by sim:watch: that, or all.
+---
+---    sim:unwatch "leader"
+---@param what? any
+---@return integer ended
+function Sim:unwatch(what) end
+
+---What happened, in order and in words, with the causes of elections: an array of events, and their text. The last
+---65536 events are known, messages among them; sim:seek goes to where older ones are.
+---
+---    print(sim:timeline { from = 1, kinds = { "leader", "cut", "call" } })
+---@param opts? orrery.TimelineOptions
+---@return orrery.Event[] events
+function Sim:timeline(opts) end
+
+---What an event came from, step by step: why that node led, why this call took so long. Of a kind ("leader", "call") it
+---is the last one. Where a replica has forgotten, the run is played again up to then, on a branch.
+---
+---    print(sim:why "leader")
+---    print(sim:why(sim:timeline { kinds = { "call" } }[1]))
+---@param event orrery.Event|string
+---@return table? reasons
+---@return string? message
+---@return string? code
+function Sim:why(event) end
+
+---Draws a space-time diagram as SVG: nodes are lines, coloured by role, messages arrows, what never came ends at a
+---cross, cuts are bands. The mouse finds a word on everything.
+---
+---    sim:diagram("cut.svg", { from = 1, till = 3 })
+---@param path string
+---@param opts? orrery.DiagramOptions
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:diagram(path, opts) end
+
+---Charts of figures of a group over time: "term", "commit", "applied", "lag" (behind what anybody knows as committed).
+---The last argument may be options; with `path` it is true, and they are in that file as SVG.
+---
+---    print(sim:plot("term", "commit", "lag"))
+---    sim:plot("lag", { path = "lag.svg" })
+---@param ... string|orrery.PlotOptions
+---@return table|true? charts
+---@return string? message
+---@return string? code
+function Sim:plot(...) end
+
 ---The last 1000 lines that nodes logged, and their ups and downs; tostring gives the text.
 ---
 ---    print(sim:log "b")
@@ -848,6 +983,27 @@ function Sim:eventually(name, T, f) end
 ---@return string? message
 ---@return string? code
 function Sim:check() end
+
+---Goes on until every replica that is up has applied all that was committed anywhere when this was called, at most T.
+---Raises who is behind; then sim:check() says so, too.
+---
+---    sim:heal()
+---    sim:assert_converges(5)
+---@param T number                      seconds
+---@return true ok
+function Sim:assert_converges(T) end
+
+---The seconds until a write that was begun after the verb is answered: recovery time. It is tried on a branch, several
+---times one after the other; the simulation stays where it is.
+---
+---    local median, longest = sim:rto "kill leader"
+---    sim:rto(function(s) s:partition({ "a" }, { "b", "c" }) end, { write = { "add", 1 } })
+---@param verb string|fun(sim: orrery.Sim)   "kill leader", "cut a b"; or what does it
+---@param opts? orrery.RtoOptions
+---@return number? median
+---@return number|string longest
+---@return number[]|string all          of each try
+function Sim:rto(verb, opts) end
 
 ---Ends it; its nodes' Lua states are closed. `local sim <close>` does it, too.
 ---
@@ -1819,3 +1975,14 @@ function Connection:close() end
 ---@param service orrery.Service|fun(conn: orrery.Connection)
 ---@param options? orrery.ListenOptions
 function node:listen(name, service, options) end
+
+---At a prompt on nothing only: a simulation of n nodes n1, n2, ... that replicate a key-value store; they are
+---variables, and it is `sim`. A second has passed, so they have a leader. Messages: get, set, del, add, scan.
+---
+---    c = cluster(5)
+---    c:call("n1", "set", "greeting", "hello")           --> true
+---    n5:call("get", "greeting")                         --> "hello"
+---@param n? integer                    3 by default
+---@param opts? orrery.SimOptions
+---@return orrery.Sim sim
+function cluster(n, opts) end

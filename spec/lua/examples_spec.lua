@@ -40,7 +40,7 @@ local function typed(command)
   return table.concat(input, "\n") .. "\n"
 end
 
-for _, name in ipairs { "raft-by-hand", "counter", "gossip", "shop", "election" } do
+for _, name in ipairs { "raft-by-hand", "counter", "gossip", "shop", "election", "partial-partition" } do
   describe("examples/" .. name, function()
     it("does what its README shows", function()
       os.execute(("cp -r 'examples/%s' '%s'"):format(name, folder.path))
@@ -56,6 +56,13 @@ for _, name in ipairs { "raft-by-hand", "counter", "gossip", "shop", "election" 
     end)
   end)
 end
+
+it("examples/partial-partition shows the picture that its session draws", function()
+  local file = assert(io.open "examples/partial-partition/cut.svg")
+  local text = file:read "a"
+  file:close()
+  assert.equal(text, folder:read "partial-partition/cut.svg")
+end)
 
 it("examples/gossip has a spec that holds", function()
   local run = "'%s' /usr/bin/busted --output=spec/lines.lua --filter='seed 2' examples/gossip/spec.lua >'%s/out' 2>&1"

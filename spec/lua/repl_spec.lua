@@ -419,6 +419,36 @@ describe("a prompt on a cluster", function()
   end)
 end)
 
+describe("a prompt on nothing", function()
+  -- What these lines print.
+  local function printed(...)
+    folder:write("input", table.concat({ ... }, "\n") .. "\n")
+    os.execute(("'%s' repl <'%s/input' >'%s/out' 2>&1"):format(program, folder.path, folder.path))
+    return folder:read "out"
+  end
+
+  it("makes a running cluster with cluster(n), whose nodes are variables", function()
+    assert.equal([[
+kv: 5 nodes, seed 1. sim is the simulation; n1, n2, n3, n4, n5 are its nodes; help() lists the verbs.
+true
+"hello"
+{ greeting = "hello", n = 5 }
+true
+2
+]], printed("c = cluster(5)", 'c:call("n1", "set", "greeting", "hello")', 'n5:call("get", "greeting")',
+      'n2:call("add", "n", 5); n2:call("scan")', "sim == c and c:leader() ~= nil", "(#cluster(2, { seed = 3 }).ids)")
+      :gsub("kv: 2 nodes[^\n]*\n", ""))
+  end)
+
+  it("takes the nodes of the last one for variables, and has help", function()
+    local out = printed("c = cluster(3); d = cluster(1)", "n1.sim == d, n2", "cluster(0)", "help(cluster)", "help()")
+    assert.matches("true   nil\n", out, 1, true)
+    assert.matches("cluster: 'n' must be an integer from 1 to 64 (got 0)", out, 1, true)
+    assert.matches("cluster(n, opts) -> sim\n", out, 1, true)
+    assert.matches("sim:back(T)", out, 1, true)
+  end)
+end)
+
 describe("a run that is interrupted", function()
   local interrupt, orrery = require "orrery.interrupt", require "orrery"
   local sim

@@ -348,6 +348,7 @@ size_t orri_raft_encode(const struct orr_raft_msg *m, unsigned char *out, size_t
 /* Any bytes: a message whose slices are parts of the frame, or ORR_EINVALID. entries: room for ORR_RAFT_ENTRIES_MAX.
  * from and to aren't in a frame; only a vote says who asks, its reply whom it answers: so that its claim is whole. */
 int orri_raft_decode(struct orr_slice frame, struct orr_raft_msg *m, struct orr_entry *entries);
+int orri_raft_glance(struct orr_slice head, void *out);         /* struct orr_glance, for viewers; ORR_EINVALID */
 
 /* raft_check.c */
 void orri_raft_check(const struct orr_raft *r, bool whole);

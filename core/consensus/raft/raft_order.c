@@ -203,4 +203,5 @@ const struct orr_order_ops orr_raft_order = {
     .fetched_part = fetched_part, .applied = applied, .compacted = compacted, .greet = greet, .peer_lost = peer_lost,
     .hand_over = hand_over, .disenfranchise = disenfranchise, .full = full, .tick = tick, .deadline = deadline,
     .ready = ready, .status = status, .causes = causes, .check = check, .claims = claims,
+    .glance = orri_raft_glance,
 };

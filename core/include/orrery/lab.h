@@ -46,7 +46,7 @@ struct orr_lab_node {
 struct orr_lab;
 struct orr_lab_config {
     size_t size;                    /* set by init */
-    struct orr_sim_config sim;      /* seed, speeds, hooks: trace and life are called behind the oracles' own */
+    struct orr_sim_config sim;      /* seed, speeds, hooks; `judge` is the laboratory's */
     const struct orr_lab_node *nodes;   /* copied; their texts are borrowed for as long as the laboratory lives */
     size_t n_nodes;                 /* 64 at the most */
     struct orr_sim_boot boot;       /* of every node; start() gets its name */

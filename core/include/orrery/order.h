@@ -239,6 +239,9 @@ struct orr_order_ops {
     void (*check)(const void *x);                               /* asserts every structural invariant */
     /* For oracles: the claims in a frame as values (orrery/trace.h: struct orr_claims); ORR_EINVALID. Pure. */
     int (*claims)(struct orr_slice frame, void *claims);
+    /* For viewers: what a message is, by its head as it is in `msgs` (orrery/trace.h: struct orr_glance); ORR_EINVALID.
+     * Pure. Optional (NULL). */
+    int (*glance)(struct orr_slice head, void *glance);
 };
 
 ORR_API extern const struct orr_order_ops orr_raft_order;

@@ -133,6 +133,13 @@ struct orr_sim_disk_speed {
     orr_time read, write, sync, name;
     uint64_t bandwidth;
 };
+/* A second listener: the laboratory's oracles, where the hooks are somebody else's. Each may be NULL. */
+struct orr_sim_judge {
+    void (*trace)(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
+                  size_t size);
+    void (*life)(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why);
+    void *ud;
+};
 struct orr_sim_config {
     size_t size;                    /* of this struct: set by _init */
     uint64_t seed;
@@ -160,7 +167,18 @@ struct orr_sim_config {
     void (*life)(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why);
     /* Chaos has struck: what would do the same in a run of this seed without it. */
     void (*strike)(void *ud, const struct orr_sim_strike *strike);
+    /* For viewers: what the ends of streams say to each other, a call for each send. Names are nodes', or
+     * ORR_SIM_CLIENTS. `sent` gives it a token above 0, and later ones are greater; 0: it is of no interest. What is on
+     * its way together, tokens `first` to `last`, has been sent with `with` == first but for the first (0); others may
+     * lie between. It arrives, or is lost from its byte `kept` on; even after it arrived, where nobody took it. */
+    uint64_t (*sent)(void *ud, orr_time now, const char *from, const char *to, uint64_t with,
+                     const struct orr_slice *parts, size_t n_parts);
+    void (*arrived)(void *ud, orr_time now, uint64_t first, uint64_t last);
+    void (*lost)(void *ud, orr_time now, uint64_t first, uint64_t last, size_t kept);
+    /* The way from one to the other was cut, or is whole again. */
+    void (*cut)(void *ud, orr_time now, const char *from, const char *to, bool on);
     void *ud;
+    struct orr_sim_judge judge;     /* told the same, before the hooks */
 };
 ORR_API void orr_sim_config_init(struct orr_sim_config *config);
 /* -ENOMEM, ORR_EINVALID. config: copied */
@@ -176,6 +194,9 @@ ORR_API void orr_sim_run(struct orr_sim *sim, orr_time until);
 ORR_API void orr_sim_stop(struct orr_sim *sim);  /* run() returns after this event: for oracles, legal in every hook */
 /* deliveries to nodes: message, timer, disk completion, client's bytes */
 ORR_API uint64_t orr_sim_events(const struct orr_sim *sim);
+/* How often orr_sim_step would have returned true so far: with the time, where in the run this is. A run is played
+ * again by a new simulation of the same seed, with each call made at the place where it was. */
+ORR_API uint64_t orr_sim_steps(const struct orr_sim *sim);
 /* over all that was delivered: kind, node, time, status, bytes */
 ORR_API uint64_t orr_sim_digest(const struct orr_sim *sim);
 ORR_API const uint64_t *orr_sim_counts(const struct orr_sim *sim);  /* [ORR_SIM_KINDS]: how often each fault struck */

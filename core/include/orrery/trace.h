@@ -76,6 +76,19 @@ struct orr_trace_stored {
 struct orr_group;
 /* A machine tells the trace something of its group. */
 ORR_API void orr_group_trace(const struct orr_group *g, enum orr_trace_kind kind, const void *event, size_t size);
+/* What one node sends another, by its first bytes: for viewers. */
+struct orr_glance {
+    const char *kind;               /* "append", "heartbeat", "vote_reply", "call", "ping", ... */
+    uint32_t group;                 /* 0: the nodes themselves */
+    orr_term term;                  /* of the group's protocol, as the next two */
+    orr_index index;                /* an append's last entry, its reply's match, a snapshot's */
+    uint64_t count;                 /* of entries; of messages between hosts */
+    bool refused;                   /* a reply that says no */
+    char name[24];                  /* of the first message between hosts: its name, cut off where it is long */
+};
+/* parts: as the world was given them; order: of the groups, or NULL. ORR_EINVALID: that is no frame of a node's. */
+ORR_API int orr_frame_glance(const struct orr_slice *parts, size_t n_parts, const struct orr_order_ops *order,
+                             struct orr_glance *out);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@ local help = require "orrery.help"
 local interrupt = require "orrery.interrupt"
 local orrery = require "orrery"
 local repl = require "orrery.repl"
+local bare = require "orrery.repl.bare"
 local complete = require "orrery.repl.complete"
 local frame = require "orrery.repl.frame"
 local history = require "orrery.repl.history"
@@ -22,6 +23,7 @@ local function roots(on)
   local list = {
     { name = "orrery", value = orrery }, { name = "orrery.topology", value = orrery.topology },
     { name = "topology", value = orrery.topology.mesh() }, { name = "help", value = _G.help },
+    { name = "cluster", value = _G.cluster },
   }
   if on and on.sim then
     list[#list + 1] = { name = "sim", value = on.sim }
@@ -32,11 +34,14 @@ local function roots(on)
   return list
 end
 
--- Scripts' own verbs are not the prompt's, and those of a cluster only where there is one.
-local function is_shown(on)
+-- Scripts' own verbs are not the prompt's, and those of a cluster only where there is one. where.on: on what the prompt
+-- is, or nil; where.bare: it began on nothing.
+local function is_shown(where)
   return function(topic)
+    local on = where.on
     if topic.name:find "^sim:" or topic.name:find "^handle:" then return on ~= nil and on.sim ~= nil end
     if topic.name:find "^connected:" then return on ~= nil and on.live ~= nil end
+    if topic.name == "cluster" then return where.bare end
     return topic.name:find "^orrery%." or topic.name == "help"
   end
 end
@@ -82,16 +87,22 @@ local function typed(editor, prompt)
   }
 end
 
-local function plain_prompt()
-  return "> "
-end
-
-local function converse(known, on)
+local function converse(known, where)
   local editor <close> = assert(edit.open(complete.completer(known)))
   local banner = ("orrery %s, %s. help() lists what there is; Ctrl-D leaves."):format(core.version, _VERSION)
-  write(on and on.banner or banner)
-  repl.run(typed(editor, on and on.prompt or plain_prompt))
+  write(where.on and where.on.banner or banner)
+  repl.run(typed(editor, function() return where.on and where.on.prompt() or "> " end))
   return 0
+end
+
+-- At a prompt on nothing, `cluster` puts one there.
+local function offer_cluster(where, known)
+  where.bare = true
+  _G.cluster = bare.new(_G, function(on)
+    where.on = on
+    table.move(on.ids, 1, math.max(#on.ids, #known.ids), 1, known.ids)
+    write(on.banner)
+  end)
 end
 
 -- -- The command ----------------------------------------------------------------------------------------------------
@@ -124,14 +135,16 @@ local function run(opts, arguments, context)
       return 1
     end
   end
+  local where = { on = on, bare = false }
   local asked = help.new {
-    about = function() return about end, width = width, shown = is_shown(on),
-    roots = function() return roots(on) end,
+    about = function() return about end, width = width, shown = is_shown(where),
+    roots = function() return roots(where.on) end,
   }
+  local known = { env = _G, ids = on and on.ids or {}, topics = asked.names, members = asked.members, width = width }
   _G.help = function(...) write(asked.ask(...)) end
+  if not on then offer_cluster(where, known) end
   if not edit.is_terminal() then return repl.run(piped()) == 0 and 0 or 1 end
-  return converse({ env = _G, ids = on and on.ids or {}, topics = asked.names, members = asked.members,
-    width = width }, on)
+  return converse(known, where)
 end
 
 return {
@@ -139,6 +152,7 @@ return {
   about = "a prompt for Lua with orrery at hand, on a simulated cluster, a live one, or on nothing",
   notes = about .. "\n\n" .. [[
 With CLUSTER.lua: sim is the simulation of that file, each node's id a variable, and the prompt shows the virtual time.
+On nothing, c = cluster(5) makes a running cluster of five without a file: c:call("n1", "set", "k", "v"), c:kill "n2".
 With --connect ADDR: live is the node whose address in the cluster file is ADDR ("127.0.0.1:7401"), on this machine; it
 and the other nodes are variables, and are asked: a:call("add", 5), a:eval "counter:status()", a:status().
 Without a terminal, lines are read from stdin and run, results printed, and nothing else; exit status: 0, or 1 if one of

@@ -46,11 +46,15 @@ function frame.new(env, path, opts, make)
   local ok, sim, why = pcall(make, path, opts)
   if not ok then return nil, tostring(sim) end
   if not sim then return nil, tostring(why) end
-  local ids = cluster.ids(value)
+  return frame.of(env, sim, value.name, cluster.ids(value), opts.seed or 1)
+end
+
+-- The same of a simulation that is there.
+function frame.of(env, sim, name, ids, seed)
   env.sim = sim
   local hidden = declare(env, sim.nodes, ids)
   return {
-    sim = sim, ids = ids, banner = banner(value.name, ids, opts.seed or 1, hidden),
+    sim = sim, ids = ids, banner = banner(name, ids, seed, hidden),
     prompt = function() return ("%.3f> "):format(now(env, sim)) end,
   }
 end

@@ -1,0 +1,240 @@
+-- plot.lua - sim:plot("term", "commit", "lag"): figures of a group over time, in the terminal or as SVG.
+--
+-- In the terminal each figure is a chart of braille dots, two across and four down in a character, in which all nodes
+-- are drawn; what each has at the end stands beside it. A node that is down has no figure.
+local edit = require "orrery.edit"
+local facts = require "orrery.look.facts"
+local faults = require "orrery.faults"
+local options = require "orrery.options"
+local svg = require "orrery.look.svg"
+
+local plot = {}
+local ns = 1000000000
+local rows = 6                                          -- of characters
+local figures = { term = true, commit = true, applied = true, lag = true }
+
+-- -- Figures --------------------------------------------------------------------------------------------------------
+-- { a = { { at, value }, ... } }: steps of the trace's events of these kinds.
+local function steps(sim, kinds, group, field)
+  local list = {}
+  for _, id in ipairs(sim.ids) do list[id] = {} end
+  for _, e in ipairs((sim.core:trace(0, math.maxinteger, kinds))) do
+    if e.group == group and list[e.node] then table.insert(list[e.node], { at = e.at, value = e[field] or 0 }) end
+  end
+  return list
+end
+
+-- A function that gives the value at times that only grow.
+local function follower(list, downs)
+  local i, d = 0, 1
+  return function(at)
+    while list[i + 1] and list[i + 1].at <= at do i = i + 1 end
+    while downs[d] and downs[d].till and downs[d].till <= at do d = d + 1 end
+    local down = downs[d] and downs[d].at <= at and downs[d]
+    if down or i == 0 or d > 1 and list[i].at < downs[d - 1].at then return nil end
+    return list[i].value
+  end
+end
+
+-- { a = { value or false, ... } }, at these times.
+local function sampled(sim, list, times)
+  local out = {}
+  for _, id in ipairs(sim.ids) do
+    local value_at, values = follower(list[id], sim.facts.downs[id] or {}), {}
+    for k, at in ipairs(times) do values[k] = value_at(at) or false end
+    out[id] = values
+  end
+  return out
+end
+
+local read = {}
+function read.term(sim, group, times) return sampled(sim, steps(sim, { status = true }, group, "term"), times) end
+function read.commit(sim, group, times) return sampled(sim, steps(sim, { commit = true }, group, "index"), times) end
+function read.applied(sim, group, times)
+  return sampled(sim, steps(sim, { apply = true, restore = true }, group, "index"), times)
+end
+-- How far a replica's state is behind what anybody knows to be committed.
+function read.lag(sim, group, times)
+  local commits, out, most = read.commit(sim, group, times), read.applied(sim, group, times), {}
+  for k = 1, #times do
+    most[k] = most[k - 1] or 0
+    for _, id in ipairs(sim.ids) do most[k] = math.max(most[k], commits[id][k] or 0) end
+  end
+  for _, id in ipairs(sim.ids) do
+    for k = 1, #times do out[id][k] = out[id][k] and math.max(0, most[k] - out[id][k]) end
+  end
+  return out
+end
+
+local function range(sim, values)
+  local low, high
+  for _, id in ipairs(sim.ids) do
+    for _, v in ipairs(values[id]) do
+      if v then low, high = math.min(low or v, v), math.max(high or v, v) end
+    end
+  end
+  low, high = low or 0, high or 1
+  return low, high > low and high or low + 1
+end
+
+-- -- In the terminal ------------------------------------------------------------------------------------------------
+local dots = { { 1, 8 }, { 2, 16 }, { 4, 32 }, { 64, 128 } }      -- the bits of braille, by row and column
+
+local function dot(cells, x, y, width)
+  local at = (y // 4) * width + x // 2
+  cells[at] = (cells[at] or 0) | dots[y % 4 + 1][x % 2 + 1]
+end
+
+local function chart(sim, name, values, width)
+  local low, high = range(sim, values)
+  local label = math.max(#tostring(low), #tostring(high))
+  local cells, tall, lasts = {}, 4 * rows - 1, {}
+  for _, id in ipairs(sim.ids) do
+    local before
+    for k, v in ipairs(values[id]) do
+      if v then
+        local y = tall - math.floor((v - low) / (high - low) * tall + 0.5)
+        for at = math.min(y, before or y), math.max(y, before or y) do dot(cells, k - 1, at, width) end
+        before = y
+      else
+        before = nil
+      end
+    end
+    lasts[#lasts + 1] = ("%s %s"):format(id, values[id][#values[id]] or "-")
+  end
+  local lines = { ("%s   %s"):format(name, table.concat(lasts, "  ")) }
+  for r = 0, rows - 1 do
+    local text = {}
+    for c = 0, width - 1 do text[#text + 1] = utf8.char(0x2800 + (cells[r * width + c] or 0)) end
+    local mark = r == 0 and tostring(high) or r == rows - 1 and tostring(low) or ""
+    lines[#lines + 1] = ("%" .. label .. "s ┤%s"):format(mark, table.concat(text))
+  end
+  return table.concat(lines, "\n"), label
+end
+
+local Plot = { __name = "orrery.plot" }
+function Plot.__tostring(self) return self.text end
+
+local function in_text(sim, names, series, from, till, width)
+  local parts, label = {}, 0
+  for i, name in ipairs(names) do parts[i], label = chart(sim, name, series[name], width) end
+  local first, last = ("%.3f s"):format(from / ns), ("%.3f s"):format(till / ns)
+  parts[#parts + 1] = (" "):rep(label + 2) .. first .. (" "):rep(math.max(1, width - #first - #last)) .. last
+  return table.concat(parts, "\n")
+end
+
+-- -- As SVG ---------------------------------------------------------------------------------------------------------
+local colours = { "#0969da", "#bc4c00", "#1a7f37", "#8250df", "#cf222e", "#bf8700", "#1b7c83", "#59636e" }
+local left, wide, tall, gap = 56, 860, 110, 46
+
+local function draw_series(parts, sim, values, y, low, high, n)
+  for i, id in ipairs(sim.ids) do
+    local d, pen, before = {}, false, nil
+    for k, v in ipairs(values[id]) do
+      if v then
+        local x = left + (k - 1) / (n - 1) * wide
+        local at = y + tall - (v - low) / (high - low) * tall - 1.5 * (i - 1)   -- equal ones side by side
+        if not pen then d[#d + 1] = ("M%s %s"):format(svg.n(x), svg.n(at))
+        elseif v ~= before then d[#d + 1] = ("H%sV%s"):format(svg.n(x), svg.n(at))
+        elseif k == n or not values[id][k + 1] then d[#d + 1] = ("H%s"):format(svg.n(x)) end
+        pen, before = true, v
+      else
+        pen = false
+      end
+    end
+    parts[#parts + 1] = svg.tag("path", { "fill", "none", "stroke-width", "1.6", "stroke", colours[(i - 1) % 8 + 1],
+      "d", table.concat(d) }, svg.title(id))
+  end
+end
+
+local function label(parts, x, y, class, text, anchor)
+  parts[#parts + 1] = svg.tag("text", { "x", x, "y", y, "class", class, "text-anchor", anchor or "start" },
+    svg.text(text))
+end
+
+local function in_svg(sim, names, series, from, till, n)
+  local parts, y = {}, 44
+  local about = ("%s, seed %d, %.3f s to %.3f s"):format(sim.name, sim.seed, from / ns, till / ns)
+  label(parts, left, 22, "head", about)
+  for i, id in ipairs(sim.ids) do
+    local x = left + wide - 70 * (#sim.ids - i + 1) + 20
+    parts[#parts + 1] = svg.tag("rect", { "x", x, "y", 14, "width", 14, "height", 4, "fill",
+      colours[(i - 1) % 8 + 1] })
+    label(parts, x + 18, 20, "small", id)
+  end
+  for _, name in ipairs(names) do
+    local low, high = range(sim, series[name])
+    label(parts, left, y - 6, "small", name)
+    for _, at in ipairs((svg.ticks(low, high, 4, 1))) do
+      local up = y + tall - (at - low) / (high - low) * tall
+      parts[#parts + 1] = svg.tag("line", { "class", "axis", "x1", left, "x2", left + wide, "y1", up, "y2", up })
+      label(parts, left - 6, up + 4, "small", ("%g"):format(at), "end")
+    end
+    draw_series(parts, sim, series[name], y, low, high, n)
+    y = y + tall + gap
+  end
+  for _, at in ipairs((svg.ticks(from / ns, till / ns, 9))) do
+    label(parts, left + (at * ns - from) / (till - from) * wide, y - gap + 16, "small", ("%g s"):format(at), "middle")
+  end
+  return svg.page(left + wide + 24, y - 20, about, parts, "", "")
+end
+
+-- -- The whole ------------------------------------------------------------------------------------------------------
+local spec = {
+  from = { "number", min = 0, default = 0 },
+  till = { "number", min = 0 },
+  group = { "string" },
+  path = { "string" },
+  width = { "integer", min = 10, max = 1000 },
+}
+
+local function names_of(...)
+  local names, opts = table.pack(...), nil
+  if type(names[names.n]) == "table" then opts, names.n = names[names.n], names.n - 1 end
+  local list = {}
+  for i = 1, names.n do
+    if not figures[names[i]] then
+      error(("sim:plot: a figure must be %s (got %s%s)"):format(options.either(options.keys(figures)),
+        options.got(names[i]), options.hint(names[i], options.keys(figures))), 3)
+    end
+    list[i] = names[i]
+  end
+  if #list == 0 then list = { "term", "commit", "lag" } end
+  return list, opts
+end
+
+local function group_of(sim, given)
+  local known = options.keys(sim.facts.roles)
+  if #known == 0 then return nil end
+  if given == nil and #known > 1 then
+    error(("sim:plot: 'group' must be one of %s (got nothing)"):format(options.either(known)), 3)
+  elseif given and not sim.facts.roles[given] then
+    error(("sim:plot: no node has a group %s%s"):format(options.got(given), options.hint(given, known)), 3)
+  end
+  return given or known[1]
+end
+
+local function in_ns(T) return math.floor(T * ns + 0.5) end
+
+-- sim:plot(figure, ..., { from = 0, till = now, group, path, width }) -> charts, which are their text as well; with
+-- path true, and they are in that file; nil, message, code.
+function plot.plot(sim, ...)
+  faults.opened(sim, "plot")
+  local names, opts = names_of(...)
+  local checked = options.check(opts or {}, spec, "sim:plot", 2)
+  local from, till = in_ns(checked.from), in_ns(checked.till or sim:now())
+  if till <= from then
+    error(("sim:plot: 'till' must be after 'from' (got %g, %g)"):format(from / ns, till / ns), 2)
+  end
+  sim.facts = facts.of(sim)
+  local group = group_of(sim, checked.group)
+  if not group then return nil, "sim:plot: no node has had a group yet", "unavailable" end
+  local width = checked.width or math.max(20, (edit.columns() or 100) - 12)
+  local n, times, series = checked.path and 2 * wide or 2 * width, {}, {}
+  for k = 1, n do times[k] = from + (till - from) * (k - 1) // (n - 1) end
+  for _, name in ipairs(names) do series[name] = read[name](sim, group, times) end
+  if checked.path then return svg.write(checked.path, in_svg(sim, names, series, from, till, n)) end
+  return setmetatable({ text = in_text(sim, names, series, from, till, width), series = series, times = times }, Plot)
+end
+
+return plot
