@@ -16,6 +16,7 @@ local handle = require "orrery.handle"
 local interrupt = require "orrery.interrupt"
 local later = require "orrery.later"
 local options = require "orrery.options"
+local outside = require "orrery.outside"
 local plan = require "orrery.plan"
 local reach = require "orrery.reach"
 
@@ -127,12 +128,14 @@ local function check_always(self)
   end
 end
 
--- Up to `limit`, in steps as large as the watchers allow. True: done() says so.
+-- Up to `limit`, or to the first news for tasks outside the nodes, in steps as large as the watchers allow. True:
+-- done() says so.
 local function go(self, limit, done, by)
   if not done and #self.properties == 0 then
     repeat
       self.core:run(math.min(limit, self.core:now() + slice))
-    until self.core:now() >= limit or interrupt.pending()
+      self.news = self.core:news()
+    until self.news and self.outside:any() or self.core:now() >= limit or interrupt.pending()
     take_notes(self)
     return false
   end
@@ -145,8 +148,14 @@ local function go(self, limit, done, by)
       check_always(self)
     end
     if done and done() then return true end
-  until not more or self.fresh or interrupt.pending()
+    self.news = self.core:news() and self.outside:any()
+  until not more or self.fresh or self.news or interrupt.pending()
   return false
+end
+
+-- When something is planned next, or a task outside the nodes has waited enough.
+local function next_moment(self)
+  return math.min(self.agenda[1] and self.agenda[1].at or for_ever, self.outside:deadline())
 end
 
 -- Goes on until done() says so (then true), something is violated, or it is `until_ns`, doing on the way what is
@@ -157,12 +166,11 @@ local function advance(self, what, until_ns, done, by)
   local _ <close> = setmetatable({}, { __close = function() self.running = false end })
   while true do
     do_planned(self)
-    local planned = self.agenda[1] and self.agenda[1].at or for_ever
-    local limit = math.min(until_ns, planned)
+    if self.outside:turn() and done and done() then return true end
+    local limit = math.min(until_ns, next_moment(self))
     if go(self, limit, done, by) then return true end
-    if self.fresh or limit == for_ever or interrupt.pending() then return false end
-    planned = self.agenda[1] and self.agenda[1].at or for_ever
-    if self.core:now() >= until_ns and planned > until_ns then return false end
+    if self.fresh or limit == for_ever and not self.news or interrupt.pending() then return false end
+    if not self.news and self.core:now() >= until_ns and next_moment(self) > until_ns then return false end
   end
 end
 
@@ -405,6 +413,13 @@ function methods:client(opts)
   return client.new(self, assert(self.core:client(name, address)), name, checked.to, checked.timeout)
 end
 
+-- What the clients of its workload did and saw so far, in order.
+function methods:history()
+  opened(self, "history")
+  if self.runner then return self.runner.history end
+  error("sim:history: no workload is attached to this simulation", 2)
+end
+
 -- -- Judging --------------------------------------------------------------------------------------------------------
 local function check_name(what, name)
   check(what, "name", { "string", expected = "a sentence that names what must hold" }, name, 3)
@@ -449,6 +464,7 @@ end
 -- -- Life -----------------------------------------------------------------------------------------------------------
 function methods:close()
   self.closed = true
+  self.outside:close()
   self.core:close()
 end
 
@@ -508,7 +524,8 @@ local function build(value, given, handle_of_core, checked, replay)
   }
   self.ends[#self.ends + 1] = "clients"
   -- What isn't set is nil, not unknown: __index is for users.
-  self.fresh, self.violation, self.closed = false, false, false
+  self.fresh, self.violation, self.closed, self.news, self.runner = false, false, false, false, false
+  self.outside = outside.new(handle_of_core)
   setmetatable(self, sim.meta)
   for _, id in ipairs(self.ids) do self.index[id], self.nodes[id] = true, handle.new(self, id) end
   self.plain_link = self.core:link(self.ids[1], "clients")
