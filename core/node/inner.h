@@ -323,6 +323,7 @@ size_t orri_visitor_payload_max(const struct orr_node *n);  /* of a frame from o
 size_t orri_visitor_bytes_max(const struct orr_node *n);    /* that wait to be sent to one */
 void orri_visitors_free(struct orr_node *n);
 /* group.c */
+int orri_group_new_machine(struct orr_group *g);            /* in g->machine */
 int orri_group_start(struct orr_group *g);                  /* the disk is open: loads what is there */
 void orri_group_begin(struct orr_group *g, const struct orr_snapshot *loaded); /* NULL: none. Creates the protocol */
 void orri_group_turn(struct orr_group *g);

@@ -63,10 +63,10 @@ function private:violated(property, why)
   self.violation = self.violation or text .. self.replay
 end
 
-local function died(self, note)
-  self.deaths[note.node] = { at = note.at, code = note.code, why = note.text }
-  if note.code ~= 2 and note.code >= 0 then return end      -- asked to, or an answer to a fault
-  self:violated("crash", ("node %s ended: %s"):format(note.node, note.text))
+-- What an oracle saw, as `property: why`.
+local function saw(self, note)
+  local property, why = note.text:match "^([%w_]+): (.*)$"
+  self:violated(property, why)
 end
 
 local function take_notes(self)
@@ -75,12 +75,24 @@ local function take_notes(self)
     local lines = self.lines
     lines[#lines + 1] = { node = note.node, text = ("%s %s %s %s"):format(at, note.node, note.kind, note.text) }
     if #lines > 2 * lines_max then self.lines = table.move(lines, lines_max + 1, #lines, 1, {}) end
-    if note.kind == "down" then died(self, note) elseif note.kind == "up" then self.deaths[note.node] = nil end
-    if note.kind == "differs" then self:violated("digest", note.text) end
+    if self.verbose then self.verbose(note) end
+    if note.kind == "down" then
+      self.deaths[note.node] = { at = note.at, code = note.code, why = note.text }
+    elseif note.kind == "up" then
+      self.deaths[note.node] = nil
+    elseif note.kind == "violated" then
+      saw(self, note)
+    end
   end
 end
 
 local lines_meta = { __tostring = function(self) return table.concat(self, "\n") end }
+
+-- To be judged as what oracles saw is: the first one counts.
+function private:violate(property, why)
+  self.core:violate(property, why)
+  take_notes(self)
+end
 
 -- The last lines that nodes logged, and their lives: all, or one node's.
 function methods:log(id)
@@ -100,18 +112,50 @@ function methods:now()
   return self.core:now() / ns
 end
 
--- f(at) at that time (ns), before what comes later; those of one time in the order of planning.
-function private:plan(at, f)
+-- f(at) at that time (ns), before what comes later; those of one time in the order of planning. By its tag it can be
+-- cancelled.
+function private:plan(at, f, tag)
   local agenda, i = self.agenda, #self.agenda
   while i > 0 and agenda[i].at > at do i = i - 1 end
-  table.insert(agenda, i + 1, { at = at, f = f })
+  table.insert(agenda, i + 1, { at = at, f = f, tag = tag })
+end
+
+-- f() after the next such event, of that group where one is named.
+function private:await(event, group, f, tag)
+  group = group or nil
+  self.awaited[#self.awaited + 1] = { event = event, group = group, f = f, tag = tag,
+    before = self.core:seen(event, group) }
+end
+
+-- All that was planned under that tag.
+function private:cancel(tag)
+  for _, name in ipairs { "agenda", "awaited" } do
+    local kept = {}
+    for _, item in ipairs(self[name]) do if item.tag ~= tag then kept[#kept + 1] = item end end
+    self[name] = kept
+  end
 end
 
 local function do_planned(self)
-  local agenda, now = self.agenda, self.core:now()
-  while agenda[1] and agenda[1].at <= now do
-    local item = table.remove(agenda, 1)
+  local now = self.core:now()
+  while self.agenda[1] and self.agenda[1].at <= now do
+    local item = table.remove(self.agenda, 1)
     item.f(item.at)
+    take_notes(self)
+  end
+end
+
+-- What waited for an event that has come; in the order in which it was planned.
+local function do_awaited(self)
+  local come, waiting = {}, {}
+  for _, item in ipairs(self.awaited) do
+    local list = self.core:seen(item.event, item.group) > item.before and come or waiting
+    list[#list + 1] = item
+  end
+  if #come == 0 then return end
+  self.awaited = waiting
+  for _, item in ipairs(come) do
+    item.f()
     take_notes(self)
   end
 end
@@ -131,18 +175,19 @@ end
 -- Up to `limit`, or to the first news for tasks outside the nodes, in steps as large as the watchers allow. True:
 -- done() says so.
 local function go(self, limit, done, by)
-  if not done and #self.properties == 0 then
+  if not done and #self.properties == 0 and #self.awaited == 0 then
     repeat
       self.core:run(math.min(limit, self.core:now() + slice))
-      self.news = self.core:news()
-    until self.news and self.outside:any() or self.core:now() >= limit or interrupt.pending()
-    take_notes(self)
+      self.news = self.core:news() and self.outside:any()
+      take_notes(self)
+    until self.news or self.core:now() >= limit or self.fresh or interrupt.pending()
     return false
   end
   local events = self.core:events()
   repeat
     local more = self.core[by](self.core, limit)
     take_notes(self)
+    if #self.awaited > 0 then do_awaited(self) end
     if self.core:events() ~= events then
       events = self.core:events()
       check_always(self)
@@ -198,18 +243,23 @@ function methods:step(n)
   return told(self)
 end
 
-local events = { leader = true, commit = true, apply = true, kill = true, restart = true }
-local events_later = { config = true, snapshot = true, upgrade = true, join = true, suspect = true, alive = true,
+local events = { leader = true, commit = true, apply = true, snapshot = true, upgrade = true, kill = true,
+  restart = true }
+local events_later = { config = true, join = true, suspect = true, alive = true,
   fail = true, leave = true, step = true, overload = true }
 
-local function event_condition(self, event)
+local function check_event(what, expected, event, level)
   if events_later[event] then
-    error(("sim:run_until: the event %s is not available in this version of Orrery (%s)"):format(event, later.version),
-      3)
+    error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version),
+      level + 1)
   elseif not events[event] then
-    error(("sim:run_until: 'event' must be a function or an event (got %s%s)"):format(options.got(event),
-      options.hint(event, options.keys(events))), 3)
+    error(("%s: 'event' must be %s (got %s%s)"):format(what, expected, options.got(event),
+      options.hint(event, options.keys(events))), level + 1)
   end
+end
+
+local function event_condition(self, event)
+  check_event("sim:run_until", "a function or an event", event, 3)
   local before = self.core:seen(event)
   return function() return self.core:seen(event) > before end
 end
@@ -338,11 +388,20 @@ function methods:every(T)
   error("sim:every: 'T' must be a number of seconds above 0 (got 0)", 2)
 end
 
+-- The next such event; of that group, where one is named.
+function methods:when(event, group)
+  opened(self, "when")
+  check_event("sim:when", "an event", event, 2)
+  if group ~= nil then check("sim:when", "group", { "string", expected = "a group's name" }, group, 2) end
+  return faults.moment_of_event(self, event, group)
+end
+
 for name in pairs(faults.verbs) do methods[name] = faults.now(name) end
+for name, f in pairs(faults.selectors) do methods[name] = f end
 
 -- -- Looking --------------------------------------------------------------------------------------------------------
 -- The id of the node that leads the group, as the newest leader that is up says; nil: none. One group needs no name.
-function methods:leader(group)
+local function leader_of(self, group)
   opened(self, "leader")
   local leader, term, known = nil, -1, {}
   for _, id in ipairs(self.ids) do
@@ -360,6 +419,7 @@ function methods:leader(group)
   end
   return leader
 end
+methods.leader = faults.selector(leader_of)
 
 -- Whom each node's messages reach: o yes, x the link is cut that way, - one of the two is down, blank: no link.
 function methods:matrix()
@@ -469,7 +529,7 @@ function methods:close()
 end
 
 sim.meta = {
-  __name = "orrery.sim",
+  __name = "orrery.sim", methods = methods,
   __index = function(_, key)
     if methods[key] or private[key] then return methods[key] or private[key] end
     later.refuse("sim:", key, later.sim, options.keys(methods), 2)
@@ -483,9 +543,17 @@ sim.meta = {
   end,
 }
 
+local drawn = { "none", "default", "swarm" }
+
+local function faults_option(v)
+  if type(v) == "string" and v:find "%.lua$" then return v end
+  for _, word in ipairs(drawn) do if v == word then return v end end
+  return nil, '"none", "default", "swarm" or the path of a fault file (FILE.lua)'
+end
+
 local spec = {
   seed = { "integer", min = 0, default = 1 },
-  faults = { "choice", of = { "none", "default" }, default = "none" },
+  faults = { faults_option, default = "none" },
   trace = { "string", expected = "the path of a file for the event log" },
 }
 
@@ -515,17 +583,19 @@ local function set_figures(self)
   end
 end
 
-local function build(value, given, handle_of_core, checked, replay)
+-- made: what core.sim.new gave; opts: given (what a reload without a path reads), seed, raging (faults that heal()
+-- ends), replay (how a violation's text ends), verbose (a function that gets each note).
+function sim.assemble(value, made, opts)
   local self = {
-    core = handle_of_core, cluster = value, name = value.name, seed = checked.seed, replay = replay,
-    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = checked.faults == "default",
-    agenda = {}, held = {}, figures = {}, properties = {}, lines = {}, deaths = {}, shown = {}, clients = 0,
-    running = false, given = given,
+    core = made, cluster = value, name = value.name, seed = opts.seed, replay = opts.replay,
+    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = opts.raging,
+    agenda = {}, awaited = {}, planning = false, drawn = false, held = {}, figures = {}, properties = {}, lines = {},
+    deaths = {}, shown = {}, clients = 0, running = false, given = opts.given, verbose = opts.verbose or false,
   }
   self.ends[#self.ends + 1] = "clients"
   -- What isn't set is nil, not unknown: __index is for users.
   self.fresh, self.violation, self.closed, self.news, self.runner = false, false, false, false, false
-  self.outside = outside.new(handle_of_core)
+  self.outside = outside.new(made)
   setmetatable(self, sim.meta)
   for _, id in ipairs(self.ids) do self.index[id], self.nodes[id] = true, handle.new(self, id) end
   self.plain_link = self.core:link(self.ids[1], "clients")
@@ -552,12 +622,19 @@ function sim.new(given, opts)
   local checked = options.check(opts == nil and {} or opts, spec, "orrery.sim", 2)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
-  local faults_of_core = checked.faults == "default" and { default = true } or nil
+  local is_file = checked.faults:find "%.lua$"
+  local faults_of_core = not is_file and checked.faults ~= "none" and { [checked.faults] = true } or nil
   local made, message = core.sim.new {
     seed = checked.seed, path = package.path, nodes = nodes, faults = faults_of_core, events = checked.trace,
   }
   if not made then error(message, 0) end
-  return build(value, given, made, checked, replay_of(given, checked, 2))
+  local self = sim.assemble(value, made, { given = given, seed = checked.seed, raging = checked.faults ~= "none",
+    replay = replay_of(given, checked, 2) })
+  if not is_file then return self end
+  local ok, why = faults.file(self, checked.faults)
+  if ok then return self end
+  self:close()
+  error(why, 0)
 end
 
 return sim

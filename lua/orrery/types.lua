@@ -401,11 +401,14 @@ function Raft:close() end
 -- -- Simulations -----------------------------------------------------------------------------------------------------
 ---@class orrery.SimOptions
 ---@field seed? integer                 1 by default: the same seed and calls are the same run, to the last byte
----@field faults? "none"|"default"      "none" by default; "default": every kind that must hurt nobody, until sim:heal()
+---@field faults? "none"|"default"|"swarm"|string  "none" by default; "default": every kind that must hurt nobody, until
+---                                     sim:heal(); "swarm": a random half of them, at random strengths, by the seed;
+---                                     the path of a fault file, FILE.lua: verbs with the moments as globals
 ---@field trace? string                 the path of a file that the event log goes to
 
----Whom a verb is about: an id, an array of ids, or what a function of the simulation gives when the moment comes.
----@alias orrery.Who string|string[]|fun(sim: orrery.Sim): string|string[]
+---Whom a verb is about: an id, an array of ids, or what a function of the simulation gives when the moment comes; nil:
+---nobody. sim.leader, sim.all, sim.any(2), sim.follower and sim.role "store" are such functions.
+---@alias orrery.Who string|string[]|fun(sim: orrery.Sim): string|string[]|nil
 
 ---@class orrery.StartOptions
 ---@field id string                     which node of the file this is
@@ -748,12 +751,50 @@ function Sim:between(from, till) end
 ---@return orrery.Moment moment
 function Sim:every(T) end
 
----The id of the node that leads, as the newest one that is up says; nil: none. One group needs no name.
+---The next such event, of that group where one is named: leader, commit, apply, snapshot, upgrade, kill, restart.
+---
+---    sim:when("leader", "kv"):kill(sim.leader "kv")
+---@param event string
+---@param group? string
+---@return orrery.Moment moment
+function Sim:when(event, group) end
+
+---The id of the node that leads, as the newest one that is up says; nil: none. One group needs no name. sim.leader, and
+---sim.leader(group), is whoever leads when a moment comes.
 ---
 ---    sim:kill(sim:leader "kv")
+---    sim:at(3):kill(sim.leader)
 ---@param group? string
 ---@return string? id
 function Sim:leader(group) end
+
+---The ids of all nodes; sim.all is whom a verb is about then.
+---
+---    sim:at(3):kill(sim.all)
+---@return string[] ids
+function Sim:all() end
+
+---k nodes, drawn by the seed; sim.any(k): drawn when the moment comes.
+---
+---    sim:every(2):restart(sim.any(1))
+---@param k? integer            1 by default
+---@return string[] ids
+function Sim:any(k) end
+
+---A node of the group that is up and doesn't lead it, drawn by the seed; {}: there is none. sim.follower, and
+---sim.follower(group), is drawn when the moment comes.
+---
+---    sim:at(3):pause(sim.follower)
+---@param group? string
+---@return string[] ids
+function Sim:follower(group) end
+
+---The nodes that bear the role; sim.role(name) when the moment comes.
+---
+---    sim:kill(sim:role "store")
+---@param name string
+---@return string[] ids
+function Sim:role(name) end
 
 ---Whom each node's messages reach: o yes, x that way is cut, - one of the two is down, blank: they have no link.
 ---
@@ -948,6 +989,40 @@ function Sim:reorder(from, to, amount) end
 ---@return string? code
 function Sim:reset(a, b) end
 
+---What is on its way waits for so long, and then goes on.
+---
+---    sim:stall("a", "b", 0.3)
+---@param from orrery.Who
+---@param to orrery.Who
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:stall(from, to, T) end
+
+---A congested way: at most so many bytes a second, and four times the jitter.
+---
+---    sim:between(3, 4):slow("a", "b", 20000)
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount integer
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:slow(from, to, amount) end
+
+---Both figures of a way at once.
+---
+---    sim:far("a", "b", 0.05, 0.01)
+---@param from orrery.Who
+---@param to orrery.Who
+---@param delay seconds
+---@param jitter seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:far(from, to, delay, jitter) end
+
 ---Power loss: what was not synced goes, or stays in part.
 ---
 ---    sim:kill "a"
@@ -967,6 +1042,16 @@ function Sim:kill(node) end
 ---@return string? code
 function Sim:restart(node, disk) end
 
+---Starts it if it is down.
+---
+---    sim:start "a"
+---@param node orrery.Who
+---@param disk? "kept"|"old"|"empty"
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:start(node, disk) end
+
 ---As SIGSTOP.
 ---
 ---    sim:pause "a"
@@ -985,16 +1070,32 @@ function Sim:pause(node) end
 ---@return string? code
 function Sim:resume(node) end
 
----Power loss at the k-th next event, or when its k-th next write was submitted, written, or synced.
+---It crashes at its k-th next event, as it is about to send for the k-th time, or when its k-th next write was
+---submitted, written, or synced. Of a moment that lasts: it is started at the end, with that disk.
 ---
 ---    sim:crash_at("a", "written", 3)
+---    sim:between(5, 6):crash_at("a", "send", 1, "process")
 ---@param node orrery.Who
----@param effect "event"|"submitted"|"written"|"synced"
+---@param effect "event"|"send"|"submitted"|"written"|"synced"
+---@param k? integer            1 by default
+---@param how? "power"|"process"|"power_silent"|"process_silent"   a process's page cache stays; silent: no peer hears
+---@param disk? "kept"|"old"|"empty"
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:crash_at(node, effect, k, how, disk) end
+
+---The k-th next opportunity for a fault is taken: delay, loss, duplicate, reorder, write_error, read_error, sync_error,
+---sync_hang, misdirected, stale, alloc, turn_cut, short_read.
+---
+---    sim:strike("a", "sync_hang")
+---@param node orrery.Who
+---@param fault string
 ---@param k? integer            1 by default
 ---@return true? ok
 ---@return string? message
 ---@return string? code
-function Sim:crash_at(node, effect, k) end
+function Sim:strike(node, fault, k) end
 
 ---The k-th next allocation fails.
 ---
@@ -1015,6 +1116,27 @@ function Sim:fail_alloc(node, k) end
 ---@return string? message
 ---@return string? code
 function Sim:slow_disk(node, T) end
+
+---Its disk takes so many times as long for everything.
+---
+---    sim:wear_disk("b", 3)
+---@param node orrery.Who
+---@param times number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:wear_disk(node, times) end
+
+---Flips a bit of that byte of a file, as it is on the disk; where there is none, nothing.
+---
+---    sim:flip_bit("b", "node", 10)
+---@param node orrery.Who
+---@param path string
+---@param at integer
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:flip_bit(node, path, at) end
 
 ---Its disk's syncs don't come to an end.
 ---
