@@ -16,7 +16,7 @@ struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *
 }
 
 struct orrb_door orrb_fleet_door(struct orrb_fleet *fleet, const struct orrb_member *m) {
-    return (struct orrb_door){ &m->node, &m->starts, m->script.id, &fleet->out };
+    return (struct orrb_door){ &m->node, &m->starts, m->script.id, &fleet->out, NULL, NULL };
 }
 
 static void refused(void *ud, const char *why) {

@@ -14,6 +14,7 @@
 #include <orrery/lab.h>
 #include <orrery/trace.h>
 
+#include "orrb_environment.h"
 #include "orrb_fleet.h"
 #include "orrb_lab.h"
 #include "orrb_sim.h"
@@ -54,6 +55,7 @@ struct sim {
     struct seen groups[GROUPS_MAX]; /* later ones are counted together alone */
     size_t n_groups;
     struct orrb_strikes strikes;
+    bool news;                      /* for who waits outside the nodes, since the last sim:news() */
     struct client *clients;
     struct orrb_trace *trace;       /* NULL: none is kept */
 };
@@ -108,10 +110,20 @@ static void on_log(void *ud, orr_time now, const char *node, enum orr_level leve
     note(ud, now, node, words[level], 0, text, size);
 }
 
+/* News for who waits outside the nodes: sim:run returns after this event. */
+static void tell(void *ud) {
+    struct sim *s = ud;
+    s->news = true;
+    if (s->sim) orr_sim_stop(s->sim);
+}
+
 static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why) {
     static const char *const words[] = { "down", "up", "paused" };
     struct sim *s = ud;
-    if (state == ORR_SIM_DOWN) s->seen[SEEN_KILL]++;
+    if (state == ORR_SIM_DOWN) {
+        s->seen[SEEN_KILL]++;
+        tell(s);                    /* what it was asked has no answer any more */
+    }
     if (state == ORR_SIM_UP && strcmp(why, "start") == 0) s->seen[SEEN_RESTART]++;
     note(s, now, node, words[state], code, why, strlen(why));
     orrb_trace_life(s->trace, now, node, state, why);
@@ -406,10 +418,31 @@ static int sim_now(lua_State *L) {
     return 1;
 }
 
-/* sim:run(until): everything up to and at it. */
+/* sim:run(until): everything up to and at it, or up to the first news. */
 static int sim_run(lua_State *L) {
-    orr_sim_run(check_sim(L)->sim, luaL_checkinteger(L, 2));
+    struct sim *s = check_sim(L);
+    orr_time until = luaL_checkinteger(L, 2);
+    if (!s->news) orr_sim_run(s->sim, until);
     return 0;
+}
+
+/* sim:news() -> since the last time, did anything come that may end somebody's waiting outside the nodes? An answer, a
+ * client's bytes or its end, the end of a node. */
+static int sim_news(lua_State *L) {
+    struct sim *s = check_sim(L);
+    lua_pushboolean(L, s->news);
+    s->news = false;
+    return 1;
+}
+
+static int draw(lua_State *L) { return orrb_random(L, lua_touserdata(L, lua_upvalueindex(1))); }
+
+/* sim:random(use) -> as math.random, from a stream of the seed that is this use's own */
+static int sim_random(lua_State *L) {
+    uint64_t seed = orr_sim_seed(check_sim(L)->sim, luaL_checkstring(L, 2));
+    orri_rng_init(lua_newuserdatauv(L, sizeof(struct orr_rng), 0), seed);
+    lua_pushcclosure(L, draw, 1);
+    return 1;
 }
 
 /* sim:touch(until): goes on until something reached a node, or a node's life changed: true; false: nothing did, and it
@@ -589,7 +622,10 @@ static int sim_eval(lua_State *L) {
 static struct orrb_door check_door(lua_State *L, struct sim *s) {
     const struct orrb_member *m = orrb_fleet_find(&s->fleet, luaL_checkstring(L, 2));
     luaL_argcheck(L, m, 2, "no such node");
-    return orrb_fleet_door(&s->fleet, m);
+    struct orrb_door door = orrb_fleet_door(&s->fleet, m);
+    door.answered = tell;
+    door.ud = s;
+    return door;
 }
 
 /* sim:ask(id, name, T, ...) -> what waits for the answer; or nil, message, code */
@@ -614,7 +650,11 @@ static int sim_cast(lua_State *L) {
 }
 
 /* -- Clients ------------------------------------------------------------------------------------------------------ */
-static void on_connected(void *ud) { ((struct client *)ud)->connected = true; }
+static void on_connected(void *ud) {
+    struct client *c = ud;
+    c->connected = true;
+    tell(c->owner);
+}
 
 static void on_data(void *ud, const void *bytes, size_t size) {
     struct client *c = ud;
@@ -627,11 +667,13 @@ static void on_data(void *ud, const void *bytes, size_t size) {
     }
     memcpy(c->bytes + c->size, bytes, size);
     c->size += size;
+    tell(c->owner);
 }
 
 static void on_closed(void *ud, int status) {
     struct client *c = ud;
     c->over = true;
+    tell(c->owner);
     c->status = status;
 }
 
@@ -708,6 +750,7 @@ static void class(lua_State *L, const char *name, const luaL_Reg *methods, lua_C
 int orrb_open_sim(lua_State *L) {
     static const luaL_Reg methods[] = {
         { "now", sim_now }, { "run", sim_run }, { "touch", sim_touch }, { "tick", sim_tick },
+        { "news", sim_news }, { "random", sim_random },
         { "events", sim_events }, { "digest", sim_digest }, { "counts", sim_counts }, { "notes", sim_notes },
         { "seen", sim_seen }, { "state", sim_state }, { "kill", sim_kill }, { "restart", sim_restart },
         { "pause", sim_pause }, { "resume", sim_resume }, { "arm", sim_arm }, { "status", sim_status },

@@ -5,6 +5,7 @@
 local core = require "orrery.core"
 local faults = require "orrery.faults"
 local sim = require "orrery.sim"
+local workload = require "orrery.workload"
 
 local lab = {}
 local ns = 1000000000
@@ -36,7 +37,7 @@ local function make(run)
     s:close()
     return nil, message
   end
-  return s, run.workload and require "orrery.workload".attach(s, run.workload)
+  return s, run.workload and workload.attach(s, run.workload)
 end
 
 -- Who owes what, or nil.

@@ -18,6 +18,7 @@ local interrupt = require "orrery.interrupt"
 local judge = require "orrery.look.judge"
 local later = require "orrery.later"
 local options = require "orrery.options"
+local outside = require "orrery.outside"
 local plan = require "orrery.plan"
 local plot = require "orrery.look.plot"
 local reach = require "orrery.reach"
@@ -193,13 +194,15 @@ local function check_always(self)
   end
 end
 
--- Up to `limit`, in steps as large as the watchers allow. True: done() says so.
+-- Up to `limit`, or to the first news for tasks outside the nodes, in steps as large as the watchers allow. True:
+-- done() says so.
 local function go(self, limit, done, by)
   if not done and #self.properties + #self.awaited + #self.watches == 0 then
     repeat
       self.core:run(math.min(limit, self.core:now() + slice))
+      self.news = self.core:news() and self.outside:any()
       take_notes(self)
-    until self.core:now() >= limit or self.fresh or interrupt.pending()
+    until self.news or self.core:now() >= limit or self.fresh or interrupt.pending()
     return false
   end
   local events = self.core:events()
@@ -213,8 +216,14 @@ local function go(self, limit, done, by)
       check_always(self)
     end
     if done and done() then return true end
-  until not more or self.fresh or interrupt.pending()
+    self.news = self.core:news() and self.outside:any()
+  until not more or self.fresh or self.news or interrupt.pending()
   return false
+end
+
+-- When something is planned next, or a task outside the nodes has waited enough.
+local function next_moment(self)
+  return math.min(self.agenda[1] and self.agenda[1].at or for_ever, self.outside:deadline())
 end
 
 -- Goes on until done() says so (then true), something is violated, or it is `until_ns`, doing on the way what is
@@ -226,12 +235,11 @@ local function advance(self, what, until_ns, done, by)
   local _ <close> = setmetatable({}, { __close = function() self.running = false end })
   while true do
     do_planned(self)
-    local planned = self.agenda[1] and self.agenda[1].at or for_ever
-    local limit = math.min(until_ns, planned)
+    if self.outside:turn() and done and done() then return true end
+    local limit = math.min(until_ns, next_moment(self))
     if go(self, limit, done, by) then return true end
-    if self.fresh or limit == for_ever or interrupt.pending() then return false end
-    planned = self.agenda[1] and self.agenda[1].at or for_ever
-    if self.core:now() >= until_ns and planned > until_ns then return false end
+    if self.fresh or limit == for_ever and not self.news or interrupt.pending() then return false end
+    if not self.news and self.core:now() >= until_ns and next_moment(self) > until_ns then return false end
   end
 end
 
@@ -551,6 +559,13 @@ function methods:client(opts)
   return client.new(self, checked.to, address, checked.timeout)
 end
 
+-- What the clients of its workload did and saw so far, in order.
+function methods:history()
+  opened(self, "history")
+  if self.runner then return self.runner.history end
+  error("sim:history: no workload is attached to this simulation", 2)
+end
+
 -- -- Judging --------------------------------------------------------------------------------------------------------
 local function check_name(what, name)
   check(what, "name", { "string", expected = "a sentence that names what must hold" }, name, 3)
@@ -598,6 +613,7 @@ end
 -- -- Life -----------------------------------------------------------------------------------------------------------
 function methods:close()
   self.closed = true
+  self.outside:close()
   self.core:close()
 end
 
@@ -661,10 +677,10 @@ local function begin(self)
   self.agenda, self.awaited, self.held, self.figures, self.properties = {}, {}, {}, {}, {}
   self.lines, self.deaths, self.shown, self.calls = {}, {}, {}, {}
   self.asks, self.n_asks, self.n_clients, self.raging = {}, 0, 0, self.rages
-  self.planning, self.drawn = false, false
+  self.planning, self.drawn, self.outside = false, false, outside.new(self.core)
   for _, other in ipairs(self.clients) do other.core = false end
   -- What isn't set is nil, not unknown: __index is for users.
-  self.fresh, self.violation, self.running, self.closed = false, false, false, false
+  self.fresh, self.violation, self.running, self.closed, self.news = false, false, false, false, false
   set_figures(self)
   self:take_notes()
 end
@@ -679,7 +695,7 @@ function sim.assemble(value, made, opts)
     core = opened_core, cluster = value, name = value.name, seed = made.seed, replay = opts.replay, made = made,
     given = opts.given, rages = opts.rages, verbose = opts.verbose or false, ids = cluster.ids(value),
     ends = cluster.ids(value), index = {}, nodes = {}, clients = {}, watches = {}, facts = false,
-    tape = travel.new_tape(opts.travels),
+    tape = travel.new_tape(opts.travels), runner = false,
     tell = function(text) io.stderr:write(text, "\n") end, say = function(text) io.stdout:write(text, "\n") end,
   }
   self.ends[#self.ends + 1] = "clients"
@@ -734,8 +750,15 @@ local function interrupted(self, what)
   return nil, ("%s: interrupted; it is %.3f now"):format(what, self:now()), "cancelled"
 end
 
+-- Clients of a workload are coroutines: they can't be led to an instant of the past.
+local function check_travel(self, what)
+  if not self.runner then return end
+  error(("%s: a workload is at work in this simulation, and its clients can't go back: run it anew"):format(what), 3)
+end
+
 local function seek(self, what, at)
   if self.running then error(("%s: can't be called from what the simulation itself calls"):format(what), 3) end
+  if at < self.core:now() then check_travel(self, what) end
   local there = travel.seek(self, at, renew)
   watch.again(self)
   if not there then return interrupted(self, what) end
@@ -764,6 +787,7 @@ end
 function methods:branch()
   opened(self, "branch")
   if self.running then error("sim:branch: can't be called from what the simulation itself calls", 2) end
+  check_travel(self, "sim:branch")
   local made = {}
   for key, v in pairs(self.made) do if key ~= "events" then made[key] = v end end
   local other, message = sim.assemble(self.cluster, made, { given = self.given, rages = self.rages,

@@ -958,6 +958,12 @@ function Sim:log(id) end
 ---@return orrery.Client client
 function Sim:client(opts) end
 
+---What the clients of its workload did and saw so far, in order (orrery.workload).
+---
+---    sim:history():write("history.jsonl")
+---@return orrery.History history
+function Sim:history() end
+
 ---f(sim) must be true after each event that touches a node; false and why: violated.
 ---
 ---    sim:always("a stays up", function(s) return s.nodes.a:status().state == "up" end)
@@ -1450,6 +1456,144 @@ function Client:call(...) end
 ---
 ---    c:close()
 function Client:close() end
+
+-- -- Workloads -------------------------------------------------------------------------------------------------------
+---An operation of a client.
+---@class orrery.Op
+---@field f string                      what is done: "get", "set", ...
+---@field key? any                      operations on different keys have nothing to do with each other
+---@field value? any
+
+---What a workload is. generate says what a client does next (nil: nothing now), by chance of `random`, which is as
+---math.random, of the client's own stream of the seed. invoke does it: what came; or nil, message, code: "unknown" and
+---"failed" leave open whether it was done ("info" in the history), with any other code it surely wasn't ("fail"); then
+---the client goes to another node. Both may wait. All that a run remembers is in client.state and client.shared, so one
+---workload serves many runs.
+---@class orrery.WorkloadOptions
+---@field clients? integer              4
+---@field rate? number                  operations that begin in a second, over all clients: 50
+---@field generate fun(client: orrery.WorkloadClient, random: fun(low?: integer, high?: integer): number): orrery.Op?
+---@field invoke fun(client: orrery.WorkloadClient, op: orrery.Op): any, string?, string?
+---@field final? fun(client: orrery.WorkloadClient): orrery.Op what each node is asked at the end, until it answers
+---@field settle? seconds               that much time between the last operation and `final`: 15
+---@field timeout? seconds              what a call or command may take; the cluster's timing.call by default
+---@field model? string|table           judges the history: a name of orrery.check's, or { init, step }
+---@field check? fun(history: orrery.History, sim: orrery.Sim): boolean?, string?    likewise: false and what is wrong
+---@field floor? integer                fewer operations that were done prove nothing: 100
+---@field most? integer                 that many in a run: 100,000
+---@class orrery.Workload
+---@field name string
+
+---Clients that do operations on a cluster in a simulation, and how to tell whether what they saw was right. Workload
+---files return one; `require "orrery.workload"` has load(name or path) and attach(simulation, workload).
+---
+---    return orrery.workload {
+---      generate = function(client) return { f = "echo", value = client:unique() } end,
+---      invoke = function(client, op) return client:call("echo", op.value) end,
+---      check = function(history)
+---        for call, done in history:operations() do
+---          if done and done.type == "ok" and done.value ~= call.value then return false, "not what was said" end
+---        end
+---        return true
+---      end,
+---    }
+---@param options orrery.WorkloadOptions
+---@return orrery.Workload workload
+function orrery.workload(options) end
+
+---What a workload's functions have of the world: a client outside the nodes. What waits lets the other clients and the
+---cluster go on.
+---@class orrery.WorkloadClient
+---@field id integer            1 and up
+---@field node string           the node it talks to now; another one after each operation that wasn't done
+---@field nodes string[]        all
+---@field state table           its own, empty at first
+---@field shared table          of all clients of the run, empty at first
+WorkloadClient = {}
+
+---Waits. What the handler of client.node returns.
+---
+---    local n, message, code = client:call("add", 5)
+---@param name string
+---@param ... any
+---@return any ...
+function WorkloadClient:call(name, ...) end
+
+---Waits. A Redis command to client.node's listener resp: the reply. The code is "unknown" where none came, or one that
+---says so; "refused" where an error came, "unavailable" where no connection did: surely not done.
+---
+---    local value, message, code = client:redis("GET", "k")
+---@param ... string|integer
+---@return string|integer|table|nil reply
+---@return string? message
+---@return string? code
+function WorkloadClient:redis(...) end
+
+---Waits for T seconds.
+---
+---    client:sleep(random() * 5)
+---@param T seconds
+function WorkloadClient:sleep(T) end
+
+---Seconds of virtual time.
+---
+---    client:now()                                       --> 1.5
+---@return seconds now
+function WorkloadClient:now() end
+
+---An integer that nobody else in the run is given: 1, 2, ...
+---
+---    return { f = "set", key = "k", value = client:unique() }
+---@return integer n
+function WorkloadClient:unique() end
+
+---Talks to that node from now on; without one, to another one, by chance.
+---
+---    client:move "b"
+---@param node? string
+function WorkloadClient:move(node) end
+
+---Hangs up; the next command connects anew.
+---
+---    client:close()
+function WorkloadClient:close() end
+
+---What was done and seen, in order: "invoke", then "ok", "fail" or "info" (of unknown fate) for the same process. An
+---end bears what came as value, the node that was asked, and the code of a failure as error; times are ns.
+---@class orrery.HistoryEntry
+---@field process integer
+---@field type "invoke"|"ok"|"fail"|"info"
+---@field f string
+---@field key any
+---@field value any
+---@field time integer
+---@field node? string
+---@field error? string
+---@field final? true                   a final read
+---@class orrery.History
+---@field [integer] orrery.HistoryEntry
+History = {}
+
+---An iterator over operations, in the order of their beginning: how each began, and how it ended (nil: it didn't).
+---
+---    for call, done in history:operations() do print(call.f, done and done.type) end
+---@return fun(): orrery.HistoryEntry?, orrery.HistoryEntry? next
+function History:operations() end
+
+---Writes it, a line of JSON for each entry.
+---
+---    history:write("history.jsonl")
+---@param path string
+---@return true? ok
+---@return string? message
+function History:write(path) end
+
+---The i-th entry as a line of JSON.
+---
+---    print(history:line(1))
+---@param i integer
+---@return string line
+function History:line(i) end
 
 -- -- The prompt ------------------------------------------------------------------------------------------------------
 ---At the prompt only: prints what there is to know of a topic; without one, what topics there are.
