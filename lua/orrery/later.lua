@@ -13,7 +13,7 @@ end
 later.orrery = set_of [[paxos ring clock hlc job lines array records placement jump
   recipes bench workload]]
 later.node = set_of [[members clock time secret shard register ring transaction lock singleton]]
-later.sim = set_of [[seek back branch mutate replay rot misdirect freeze_clock timeline why
+later.sim = set_of [[seek back branch timeline why
   watch plot diagram history assert_linearizable assert_converges rto]]
 later.handle = set_of [[on close why]]
 later.started = set_of [[why]]

@@ -59,7 +59,7 @@ function private:violated(property, why)
   local text = ("%s, seed %d, at %.3f: %s%s"):format(self.name, self.seed, self:now(), property,
     why and ": " .. tostring(why) or "")
   self.fresh = text
-  self.violation = self.violation or text .. self.replay
+  self.violation = self.violation or text .. self.again
 end
 
 local function died(self, note)
@@ -557,7 +557,7 @@ end
 
 local function build(value, given, handle_of_core, checked, replay)
   local self = {
-    core = handle_of_core, cluster = value, name = value.name, seed = checked.seed, replay = replay,
+    core = handle_of_core, cluster = value, name = value.name, seed = checked.seed, again = replay,
     ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, raging = checked.faults ~= "none",
     agenda = {}, awaited = {}, planning = false, drawn = false, held = {}, figures = {}, properties = {}, lines = {},
     deaths = {}, shown = {}, clients = 0, running = false, given = given,
