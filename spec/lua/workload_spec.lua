@@ -243,6 +243,75 @@ describe("clients", function()
   end)
 end)
 
+describe("on the way back", function()
+  local function lines(history)
+    local all = {}
+    for i = 1, #history do all[i] = history:line(i) end
+    return all
+  end
+
+  -- The same run of a workload over both kinds of connections, with what travels in between.
+  local function there(between)
+    local sim = orrery.sim(kv, { seed = 4, faults = "default" })
+    finally(function() sim:close() end)
+    local runner = workload.attach(sim, made { final = function() return { f = "get", value = "k" } end, settle = 1,
+      generate = function(client) return { f = "set", value = client:unique() } end,
+      invoke = function(client, op)
+        if op.f == "get" then return client:redis("GET", "k") or false end
+        return client:redis("SET", "k", op.value)
+      end })
+    sim:run(3)
+    sim:heal()
+    runner:quiet()
+    sim:run(2)
+    if between then between(sim, runner) end
+    assert(sim:run_until(function() return runner:settled() end, 60))
+    return lines(runner.history), sim:digest()
+  end
+
+  it("clients do again what they did", function()
+    local first, digest = there()
+    assert.is_true(#first > 200)
+    local before
+    local again, same = there(function(sim, runner)
+      before = lines(runner.history)
+      assert(sim:back(3))
+      assert.is_true(#runner.history < #before)
+      assert(sim:seek(sim:now() + 3))
+      assert.same(before, lines(runner.history))
+    end)
+    assert.same(first, again)
+    assert.equal(digest, same)
+  end)
+
+  it("a branch has clients of its own", function()
+    local first = there(function(sim, runner)
+      assert(sim:back(3.5))
+      local n = #runner.history
+      local other <close> = sim:branch()
+      assert.same(lines(runner.history), lines(other:history()))
+      other:kill "a"
+      other:run(1)
+      assert.equal(n, #runner.history)
+      assert.is_true(#workload.of(other).history > n)
+      assert(sim:seek(sim:now() + 3.5))
+    end)
+    assert.same(first, (there()))
+  end)
+
+  it("before they began there are none", function()
+    local sim <close> = orrery.sim(counter)
+    sim:run(1)
+    local runner = workload.attach(sim, made {})
+    sim:run(1)
+    assert(sim:back(1.5))
+    assert.is_nil(workload.of(sim))
+    assert.error_matches(function() runner:counts() end, "the workload is not at work at this time of the run$")
+    assert(sim:seek(sim:now() + 1.5))
+    assert.is_true(runner:counts().ok > 10)
+  end)
+end)
+
 describe("a history", function()
   it("has each operation's beginning and end", function()
     local runner, sim = run(counter, made { clients = 1, invoke = function(client, op)
