@@ -48,7 +48,7 @@ describe("the program", function()
     local code, out = orrery "--version"
     assert.equal(0, code)
     assert.matches("^orrery %d+%.%d+%.%d+ %(.+%)\n$", out)
-    for _, command in ipairs { "up", "run", "sim", "repl", "lint", "bench" } do
+    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench" } do
       assert.equal(out, select(2, orrery(command .. " --version")))
     end
   end)
@@ -56,7 +56,7 @@ describe("the program", function()
   it("helps, and each command does", function()
     local code, out = orrery "--help"
     assert.equal(0, code)
-    for _, command in ipairs { "up", "run", "sim", "repl", "lint", "bench" } do
+    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench" } do
       assert.matches("\n  " .. command .. " +%l", out)
       local status, text = orrery(command .. " --help")
       assert.equal(0, status)
@@ -81,7 +81,7 @@ describe("wrong use", function()
     { "transmogrify", "unknown command 'transmogrify'; orrery --help lists them" },
     { "--hlep", "unknown option '--hlep' (nearest: '--help')" },
     { "repl c.lua d.lua", "repl: 'd.lua' is one argument too many; orrery repl --help lists them" },
-    { "check h.jsonl", "check is not available in this version (0.1.0)" },
+    { "check none.jsonl", "check: none.jsonl: No such file or directory" },
     { "ntp 127.0.0.1", "ntp is not available in this version (0.1.0)" },
     { "clock replay x", "clock is not available in this version (0.1.0)" },
     { "none.lua", "cannot read none.lua: No such file or directory" },
