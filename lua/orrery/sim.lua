@@ -541,7 +541,8 @@ end
 methods.timeline, methods.why = timeline.timeline, timeline.why
 methods.watch, methods.unwatch = watch.watch, watch.unwatch
 methods.diagram, methods.plot = diagram.diagram, plot.plot
-methods.assert_converges, methods.rto = judge.assert_converges, judge.rto
+methods.assert_linearizable, methods.assert_converges = judge.assert_linearizable, judge.assert_converges
+methods.rto = judge.rto
 
 -- 16 hexadecimal digits over every byte that was delivered so far.
 function methods:digest()

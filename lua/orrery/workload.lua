@@ -10,6 +10,7 @@
 --
 -- A workload is its functions; all that a run needs to remember is in the run's own tables (client.state and
 -- client.shared), so one workload serves any number of runs. The ones that come with Orrery are in workloads/.
+local check = require "orrery.check"
 local environment = require "orrery.environment"
 local history = require "orrery.history"
 local later = require "orrery.later"
@@ -32,13 +33,12 @@ local function a_function(v)
   return nil, "a function"
 end
 
-local models = { "counter", "kv", "lock", "queue", "register" }
-
 local function a_model(v)
+  local names = check.models()
   local known = type(v) == "table" and type(v.step) == "function"
-  for _, name in ipairs(models) do known = known or v == name end
+  for _, name in ipairs(names) do known = known or v == name end
   if known then return v end
-  return nil, options.either(models) .. ", or { init, step }"
+  return nil, options.either(names) .. ", or { init, step }"
 end
 
 local spec = {
@@ -245,10 +245,12 @@ end
 
 -- -- Judging --------------------------------------------------------------------------------------------------------
 local function judge_model(self)
-  if not self.workload.model then return true end
-  local report = require "orrery.check".history(self.history, { model = self.workload.model })
+  local model = self.workload.model
+  if not model then return true end
+  local report, message = check.history(self.history, { model = model })
+  if not report then error(("workload %s: %s"):format(self.workload.name, message), 0) end
   self.report = report
-  if report.result == "violated" then return nil, "linearizable", report.text end
+  if report.result == "violated" then return nil, report.property, report.text end
   return true
 end
 
@@ -262,7 +264,7 @@ end
 local function judge_rest(self)
   if self.silent then return nil, "liveness", "a final read has no answer: " .. self.silent end
   if self.report and self.report.result == "undecided" then
-    return nil, "undecided", ("%d operations are too many for the search"):format(self.totals.ok)
+    return nil, "undecided", self.report.text
   end
   if self.totals.ok >= self.workload.floor then return true end
   return nil, "floor", ("only %d operations were done, at least %d prove something"):format(self.totals.ok,
@@ -295,8 +297,8 @@ function methods:counts()
     by = by }
 end
 
--- true; or nil, which property was violated, and how: "linearizable" (the model), the workload's name (its check),
--- "liveness", "undecided", "floor".
+-- true; or nil, which property was violated, and how: "linearizable" or what else the model claims; the workload's name
+-- (its check); "liveness"; "undecided"; "floor".
 function methods:judge()
   local run = now(self)
   for _, judge in ipairs { judge_model, judge_check, judge_rest } do

@@ -47,7 +47,7 @@ describe("a workload's definition", function()
     assert.equal("orrery.workload: 'rate' must be a number above 0 and at most 1000000.0 (got 0)", with("rate", 0))
     assert.equal("orrery.workload: 'clients' must be an integer from 1 to 1000 (got 1.5)", with("clients", 1.5))
     assert.equal("orrery.workload: 'invoke' must be a function (got a table)", with("invoke", {}))
-    assert.matches("^orrery.workload: 'model' must be \"counter\", .*, or { init, step } %(got \"kvv\"%)$",
+    assert.matches("^orrery.workload: 'model' must be \"kv\", .*, or { init, step } %(got \"kvv\"%)$",
       with("model", "kvv"))
     assert.equal("orrery.workload: 'model' or 'check' is missing: nothing would be judged",
       (complaint { generate = yes, invoke = yes }))
@@ -240,6 +240,53 @@ describe("clients", function()
   it("stop at the most operations that a run may have", function()
     local runner = run(counter, made { most = 30 }, 5)
     assert.is_true(runner:counts().operations >= 30 and runner:counts().operations < 34)
+  end)
+end)
+
+describe("sim:assert_linearizable", function()
+  local incr = { generate = function(_, random) return { f = "incr", value = random(9) } end,
+    invoke = function(client, op) return client:call("add", op.value) end }
+
+  it("judges the history so far by the workload's model, or another", function()
+    local sim <close> = orrery.sim(counter)
+    incr.model = "pn-counter"
+    workload.attach(sim, made(incr))
+    sim:run(3)
+    assert.error_matches(function() sim:assert_linearizable() end,
+      "sim:assert_linearizable: undecided: there is no last read")
+    local report = sim:assert_linearizable "counter"
+    assert.same({ "ok", "counter" }, { report.result, report.model })
+    assert.is_true(report.operations > 100)
+    assert.is_table(sim:check())
+  end)
+
+  it("raises what contradicts it, and sim:check() tells it too", function()
+    local sim <close> = orrery.sim "examples/lost-update/cluster.lua"
+    incr.model = "counter"
+    workload.attach(sim, made(incr))
+    sim:run(5)
+    assert.error_matches(function() sim:assert_linearizable() end,
+      "sim:assert_linearizable: violated: these 2 calls fit into no order:")
+    assert.matches("lost%-update, seed 1, at 5%.%d+: linearizable: these 2 calls", select(2, sim:check()))
+  end)
+
+  it("takes a model of one's own", function()
+    local sim <close> = orrery.sim(counter)
+    incr.model = { init = 0, step = function(sum, op)
+      return op.unknown or op.result == sum + op.value, sum + op.value
+    end }
+    workload.attach(sim, made(incr))
+    sim:run(2)
+    assert.equal("ok", sim:assert_linearizable().result)
+  end)
+
+  it("needs a workload, and a history of that model", function()
+    local sim <close> = orrery.sim(counter)
+    assert.error_matches(function() sim:assert_linearizable() end,
+      "sim:assert_linearizable: no workload is attached to this simulation$")
+    workload.attach(sim, made {})
+    sim:run(1)
+    assert.error_matches(function() sim:assert_linearizable "queue" end, "sim:assert_linearizable: ")
   end)
 end)
 
