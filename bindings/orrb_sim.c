@@ -296,6 +296,7 @@ static int sim_new(lua_State *L) {
     cfg.ud = s;
     int rc = orr_sim_new(&s->sim, &cfg);
     if (rc == 0) rc = start_all(s);
+    if (rc == 0) rc = orrb_fleet_quorums(&s->fleet, s->sim);
     if (rc == 0 && raging) rc = orr_sim_chaos(s->sim, &faults, 0, ORR_NEVER);
     if (rc < 0) return boot_failed(L, s, rc);
     lua_settop(L, 2);
@@ -613,6 +614,12 @@ static int sim_wear_disk(lua_State *L) {
                   "wear_disk");
 }
 
+/* sim:damaged(id) -> was its disk damaged or lost? It owes nothing then. */
+static int sim_damaged(lua_State *L) {
+    lua_pushboolean(L, orr_sim_disk_damaged(check_sim(L)->sim, luaL_checkstring(L, 2)));
+    return 1;
+}
+
 /* sim:rot(id, path, at): flips a bit of that byte; nil, message, code: the durable image has none there */
 static int sim_rot(lua_State *L) {
     uint64_t at = (uint64_t)luaL_checkinteger(L, 4);
@@ -758,7 +765,8 @@ int orrb_open_sim(lua_State *L) {
         { "submit", sim_submit },   { "peek", sim_peek },
         { "causes", sim_causes },   { "strikes", sim_strikes },   { "seed", sim_seed },
         { "stall", sim_stall },     { "slow", sim_slow },         { "wear_disk", sim_wear_disk },
-        { "rot", sim_rot },         { "freeze_clock", sim_freeze_clock }, { "rate", sim_rate },
+        { "rot", sim_rot },         { "damaged", sim_damaged },
+        { "freeze_clock", sim_freeze_clock }, { "rate", sim_rate },
         { "cast", sim_cast },       { "close", sim_close },
         { "reload", sim_reload },   { "eval", sim_eval },         { NULL, NULL },
     };
