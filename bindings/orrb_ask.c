@@ -2,6 +2,8 @@
  * one. */
 #include "orrb_ask.h"
 
+#include <stddef.h>
+
 #include <orrery/host.h>
 
 #include "orrb_question.h"
@@ -58,10 +60,16 @@ static struct orr_slice packed_value(lua_State *L, struct orrb_buffer *out, int 
     return orr_borrow(out->at, out->size);
 }
 
+static void tell(struct orrb_question *q) {
+    struct ask *a = (struct ask *)(void *)((char *)q - offsetof(struct ask, question));
+    a->door.answered(a->door.ud);
+}
+
 /* An object that asks nothing yet, on the stack. */
 static struct ask *new_ask(lua_State *L, struct orrb_door door, int keep) {
     struct ask *a = lua_newuserdatauv(L, sizeof *a, 1);
     *a = (struct ask){ .door = door, .starts = *door.starts };
+    if (door.answered) a->question.over = tell;
     luaL_setmetatable(L, ASK);
     lua_pushvalue(L, keep);
     lua_setiuservalue(L, -2, 1);

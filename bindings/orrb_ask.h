@@ -13,6 +13,8 @@ struct orrb_door {
     const uint64_t *starts;         /* changes with each start: what was asked of another one has no answer any more */
     const char *id;
     struct orrb_buffer *out;        /* for packing what the node copies at once */
+    void (*answered)(void *ud);     /* in the node's turn, when an answer is there; may be NULL */
+    void *ud;                       /* lives as long as what is kept */
 };
 
 void orrb_ask_open(lua_State *L);

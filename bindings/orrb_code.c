@@ -24,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/trace.h>
+
 #include "orrb_code.h"
 #include "orrb_environment.h"
 #include "orrb_machine.h"
@@ -278,6 +280,7 @@ static void tell(struct machine *m, const struct orr_at *at, lua_Integer from) {
     orrb_machine_say(m, ORR_LOG_INFO, "runs bundle %02x%02x%02x%02x from entry %llu on%s", b[0], b[1], b[2], b[3],
                      (unsigned long long)at->index, versions);
     orrb_group_event(m->spec->host, m->spec->group, ORRB_GROUP_UPGRADE);
+    orr_group_trace(m->spec->group, ORR_TRACE_UPGRADE, &at->index, sizeof at->index);
     m->spec->host->code_changed = true;
     orr_node_soon(m->spec->host->tasks.node);
 }

@@ -161,9 +161,7 @@ static int environment_rawset(lua_State *L) {
 }
 
 /* -- Chance: as math.random, from the script's own stream, in pure functions from one that begins with the entry --- */
-static int environment_random(lua_State *L) {
-    struct orrb_environment *e = orrb_self(L);
-    struct orr_rng *rng = e->pure ? &e->pure_chance : &e->chance;
+int orrb_random(lua_State *L, struct orr_rng *rng) {
     lua_Integer low = 1, high;
     switch (lua_gettop(L)) {
     case 0:
@@ -186,6 +184,11 @@ static int environment_random(lua_State *L) {
     luaL_argcheck(L, low <= high, lua_gettop(L), "interval is empty");
     lua_pushinteger(L, orri_rng_between(rng, low, high));
     return 1;
+}
+
+static int environment_random(lua_State *L) {
+    struct orrb_environment *e = orrb_self(L);
+    return orrb_random(L, e->pure ? &e->pure_chance : &e->chance);
 }
 
 static int environment_seed(lua_State *L) {

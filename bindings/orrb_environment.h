@@ -89,5 +89,7 @@ const char *orrb_tostring(lua_State *L, struct orrb_environment *e, int at, size
 
 /* orrb_environment.c: raises if a metatable that this run has set became one with __mode or __gc since. */
 void orrb_metatables_check(lua_State *L);
+/* What math.random gives for the arguments of the present frame, drawn from rng. */
+int orrb_random(lua_State *L, struct orr_rng *rng);
 
 #endif

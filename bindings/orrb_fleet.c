@@ -16,7 +16,7 @@ struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *
 }
 
 struct orrb_door orrb_fleet_door(struct orrb_fleet *fleet, const struct orrb_member *m) {
-    return (struct orrb_door){ &m->node, &m->starts, m->script.id, &fleet->out };
+    return (struct orrb_door){ &m->node, &m->starts, m->script.id, &fleet->out, NULL, NULL };
 }
 
 static void refused(void *ud, const char *why) {
@@ -61,6 +61,7 @@ void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet) {
         m->script.id = orrb_text_field(L, lua_gettop(L), "id", NULL);
         m->script.plan = orrb_text_field(L, lua_gettop(L), "plan", &m->script.plan_size);
         m->script.path = path;
+        m->script.chunks = orrb_chunks_of(L);
         m->script.refused = refused;
         m->script.ud = fleet;
         lua_getfield(L, -1, "resp");
@@ -100,9 +101,11 @@ bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults) {
     }
     luaL_checktype(L, -1, LUA_TTABLE);
     lua_getfield(L, -1, "default");
-    if (lua_toboolean(L, -1)) orr_sim_faults_default(faults);
+    lua_getfield(L, -2, "swarm");
+    if (lua_toboolean(L, -1)) orr_sim_faults_swarm(faults, (uint64_t)orrb_integer_field(L, arg, "seed", 1));
+    else if (lua_toboolean(L, -2)) orr_sim_faults_default(faults);
     else orr_sim_faults_init(faults);
-    lua_pop(L, 1);
+    lua_pop(L, 2);
     for (int kind = 0; kind < ORR_SIM_KINDS; kind++) {
         lua_getfield(L, -1, orr_sim_fault_name((enum orr_sim_fault)kind));
         if (!lua_isnil(L, -1)) faults->rate[kind] = luaL_checknumber(L, -1);

@@ -34,7 +34,7 @@ struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *
 /* To ask it by. */
 struct orrb_door orrb_fleet_door(struct orrb_fleet *fleet, const struct orrb_member *m);
 
-/* Of the table at arg: faults = nil (false), or { NAME = rate, default = true }. */
+/* Of the table at arg: faults = nil (false), or { NAME = rate, default = true or swarm = true, of its seed }. */
 bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults);
 
 #endif

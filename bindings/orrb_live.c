@@ -270,7 +270,7 @@ static int live_look(lua_State *L) {
 /* -- Asking ------------------------------------------------------------------------------------------------------- */
 static struct orrb_door check_door(lua_State *L) {
     struct live *v = check_live(L);
-    return (struct orrb_door){ &v->of.node, &v->starts, v->id, &v->out };
+    return (struct orrb_door){ &v->of.node, &v->starts, v->id, &v->out, NULL, NULL };
 }
 
 /* live:ask(to, name, T, ...) -> what waits for the answer; or nil, message, code */

@@ -11,44 +11,51 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/lab.h>
 #include <orrery/trace.h>
 
+#include "orrb_environment.h"
 #include "orrb_fleet.h"
+#include "orrb_lab.h"
+#include "orrb_sim.h"
+#include "orrb_strikes.h"
 #include "orrb_trace.h"
 
 #define SIM "orrery.core.sim"
 #define CLIENT "orrery.core.client"
 
-enum { NOTES_MAX = 1000, STATES = 1 << 14, WALK = 20000 };
-struct note {                       /* a log line, a node's life, or that replicas differ */
+enum { NOTES_MAX = 1000, GROUPS_MAX = 64, WALK = 20000 };
+struct note {                       /* a log line, a node's life, or what an oracle saw */
     struct note *next;
     orr_time at;
-    const char *node, *kind;        /* kind: a level's word; or "up", "down", "paused", "differs" */
+    const char *node, *kind;        /* kind: a level's word; or "up", "down", "paused"; "violated": node is "" */
     int code;
     char text[];
 };
-enum seen { SEEN_LEADER, SEEN_COMMIT, SEEN_APPLY, SEEN_KILL, SEEN_RESTART, SEEN_KINDS };
-static const char *const seen_names[] = { "leader", "commit", "apply", "kill", "restart", NULL };
+enum seen_kind {
+    SEEN_LEADER, SEEN_COMMIT, SEEN_APPLY, SEEN_SNAPSHOT, SEEN_UPGRADE, SEEN_KILL, SEEN_RESTART, SEEN_KINDS
+};
+static const char *const seen_names[] = { "leader", "commit", "apply", "snapshot", "upgrade", "kill", "restart",
+                                          NULL };
 
-/* What the first replica to apply an index had then: every other one must have the same, over crashes and restarts. The
- * last ones are kept; where two meet in one place, the later one counts. */
-struct state {
+struct seen {                       /* how often each happened to one group */
     uint32_t group;
-    orr_index index;
-    uint64_t digest;
-    const char *node;               /* NULL: unknown */
+    uint64_t n[SEEN_KINDS];
 };
 
 struct client;
 struct sim {
-    struct orr_sim *sim;            /* NULL: closed */
+    struct orr_lab *lab;
+    struct orr_sim *sim;            /* the laboratory's; NULL: closed */
     struct orrb_fleet fleet;
     FILE *events;
     struct note *first, *last;
     size_t n_notes;
     uint64_t seen[SEEN_KINDS];
-    struct state *states;           /* [STATES] */
-    bool differs;                   /* which is noted once */
+    struct seen groups[GROUPS_MAX]; /* later ones are counted together alone */
+    size_t n_groups;
+    struct orrb_strikes strikes;
+    bool news;                      /* for who waits outside the nodes, since the last sim:news() */
     struct client *clients;
     struct orrb_trace *trace;       /* NULL: none is kept */
 };
@@ -68,8 +75,9 @@ static struct sim *check_sim(lua_State *L) {
     return s;
 }
 
-/* 0 -> true, else nil, message, code. */
-static int answer(lua_State *L, int rc, const char *what) {
+struct orr_sim *orrb_check_sim(lua_State *L) { return check_sim(L)->sim; }
+
+int orrb_sim_answer(lua_State *L, int rc, const char *what) {
     if (rc < 0) return orrb_fail(L, rc, what);
     lua_pushboolean(L, true);
     return 1;
@@ -102,10 +110,20 @@ static void on_log(void *ud, orr_time now, const char *node, enum orr_level leve
     note(ud, now, node, words[level], 0, text, size);
 }
 
+/* News for who waits outside the nodes: sim:run returns after this event. */
+static void tell(void *ud) {
+    struct sim *s = ud;
+    s->news = true;
+    if (s->sim) orr_sim_stop(s->sim);
+}
+
 static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why) {
     static const char *const words[] = { "down", "up", "paused" };
     struct sim *s = ud;
-    if (state == ORR_SIM_DOWN) s->seen[SEEN_KILL]++;
+    if (state == ORR_SIM_DOWN) {
+        s->seen[SEEN_KILL]++;
+        tell(s);                    /* what it was asked has no answer any more */
+    }
     if (state == ORR_SIM_UP && strcmp(why, "start") == 0) s->seen[SEEN_RESTART]++;
     note(s, now, node, words[state], code, why, strlen(why));
     orrb_trace_life(s->trace, now, node, state, why);
@@ -125,19 +143,27 @@ static void on_cut(void *ud, orr_time now, const char *from, const char *to, boo
     orrb_trace_cut(((struct sim *)ud)->trace, now, from, to, on);
 }
 
-static void compare(struct sim *s, orr_time now, const char *node, uint32_t group, const struct orr_trace_apply *a) {
-    struct state *first = &s->states[(group + a->index) % STATES];
-    char text[300];
-    if (a->digest == 0 || s->differs) return;
-    if (!first->node || first->group != group || first->index != a->index) {
-        *first = (struct state){ group, a->index, a->digest, node };
-    } else if (first->digest != a->digest) {
-        int n = snprintf(text, sizeof text, "group %s: the states of %s and %s differ at index %" PRIu64 ": what they "
-                         "apply depends on more than the log, or a read changes the state", a->name, node, first->node,
-                         a->index);
-        s->differs = true;
-        note(s, now, node, "differs", 0, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+static void on_violated(void *ud, orr_time now, const char *property, const char *text) {
+    struct sim *s = ud;
+    char line[600];
+    int n = snprintf(line, sizeof line, "%s: %s", property, text);
+    note(s, now, "", "violated", 0, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+static struct seen *seen_of(struct sim *s, uint32_t group) {
+    for (size_t i = 0; i < s->n_groups; i++)
+        if (s->groups[i].group == group) return &s->groups[i];
+    return NULL;
+}
+
+static void happened(struct sim *s, uint32_t group, enum seen_kind what) {
+    struct seen *g = seen_of(s, group);
+    if (!g && s->n_groups < GROUPS_MAX) {
+        g = &s->groups[s->n_groups++];
+        *g = (struct seen){ .group = group };
     }
+    if (g) g->n[what]++;
+    s->seen[what]++;
 }
 
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
@@ -145,10 +171,16 @@ static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, u
     struct sim *s = ud;
     (void)size;
     orrb_trace_group(s->trace, now, node, group, kind, event);
-    if (kind == ORR_TRACE_APPLY || kind == ORR_TRACE_RESTORE) compare(s, now, node, group, event);
-    if (kind == ORR_TRACE_STATUS) s->seen[SEEN_LEADER] += ((const struct orr_order_status *)event)->role == ORR_LEADER;
-    if (kind == ORR_TRACE_COMMIT) s->seen[SEEN_COMMIT]++;
-    if (kind == ORR_TRACE_APPLY) s->seen[SEEN_APPLY]++;
+    bool leads = kind == ORR_TRACE_STATUS && ((const struct orr_order_status *)event)->role == ORR_LEADER;
+    if (leads) happened(s, group, SEEN_LEADER);
+    if (kind == ORR_TRACE_COMMIT) happened(s, group, SEEN_COMMIT);
+    if (kind == ORR_TRACE_APPLY) happened(s, group, SEEN_APPLY);
+    if (kind == ORR_TRACE_SNAPSHOT) happened(s, group, SEEN_SNAPSHOT);
+    if (kind == ORR_TRACE_UPGRADE) happened(s, group, SEEN_UPGRADE);
+}
+
+static void on_strike(void *ud, const struct orr_sim_strike *strike) {
+    orrb_strikes_note(&((struct sim *)ud)->strikes, strike);
 }
 
 static void on_event(void *ud, const char *line, size_t size) {
@@ -180,10 +212,26 @@ static int sim_notes(lua_State *L) {
     return 1;
 }
 
-/* sim:seen(event) -> how often it happened: "leader", "commit", "apply", "kill", "restart" */
+/* sim:seen(event, group) -> how often it happened, to that group or at all: "leader", "commit", "apply", "kill", ... */
 static int sim_seen(lua_State *L) {
     struct sim *s = check_sim(L);
-    lua_pushinteger(L, (lua_Integer)s->seen[luaL_checkoption(L, 2, NULL, seen_names)]);
+    int what = luaL_checkoption(L, 2, NULL, seen_names);
+    const char *name = luaL_optstring(L, 3, NULL);
+    const struct seen *g = name ? seen_of(s, orr_group_number(name)) : NULL;
+    bool of_group = name && what != SEEN_KILL && what != SEEN_RESTART;
+    lua_pushinteger(L, (lua_Integer)(!of_group ? s->seen[what] : g ? g->n[what] : 0));
+    return 1;
+}
+
+/* sim:strikes() -> what its chaos did, as verbs: array of { at, till, verb, fault, ... } in ns; nil, message, code */
+static int sim_strikes(lua_State *L) {
+    struct sim *s = check_sim(L);
+    return orrb_strikes_push(L, &s->strikes, s->sim);
+}
+
+/* sim:seed(use) -> a seed for that use, of the run's */
+static int sim_seed(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)orr_sim_seed(check_sim(L)->sim, luaL_checkstring(L, 2)));
     return 1;
 }
 
@@ -200,13 +248,13 @@ static void client_end(struct client *c);
 static int sim_close(lua_State *L) {
     struct sim *s = luaL_checkudata(L, 1, SIM);
     while (s->clients) client_end(s->clients);
-    orr_sim_free(s->sim);
+    orr_lab_free(s->lab);
+    s->lab = NULL;
     s->sim = NULL;
     if (s->events) fclose(s->events);
     s->events = NULL;
     while (s->first) forget_first(s);
-    free(s->states);
-    s->states = NULL;
+    orrb_strikes_free(&s->strikes);
     orrb_trace_free(s->trace);
     s->trace = NULL;
     orrb_buffer_free(L, &s->fleet.out);
@@ -220,15 +268,14 @@ static bool has_declared(const struct orrb_member *m) {
 }
 
 /* All are up when it returns: what a script declares can be seen, and its mistakes are told at once. */
-static int start_all(struct sim *s) {
-    struct orr_sim_boot boot = orrb_fleet_boot(&s->fleet);
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) rc = orr_sim_add(s->sim, s->fleet.members[i].script.id, &boot);
-    for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) rc = orr_sim_start(s->sim, s->fleet.members[i].script.id);
-    for (size_t i = 0; rc == 0 && i < s->fleet.n; i++) {
+static int start_all(struct sim *s, const struct orr_lab_config *cfg) {
+    int rc = orr_lab_new(&s->lab, cfg);
+    if (rc < 0) return rc;
+    s->sim = orr_lab_sim(s->lab);
+    for (size_t i = 0; i < s->fleet.n; i++) {
         while (!has_declared(&s->fleet.members[i]) && orr_sim_now(s->sim) < ORR_SECOND && orr_sim_step(s->sim)) {}
     }
-    return rc == 0 && s->fleet.why[0] ? ORR_EINVALID : rc;
+    return s->fleet.why[0] ? ORR_EINVALID : 0;
 }
 
 static int boot_failed(lua_State *L, struct sim *s, int rc) {
@@ -239,50 +286,129 @@ static int boot_failed(lua_State *L, struct sim *s, int rc) {
     return 3;
 }
 
-/* sim.new{ seed, path, nodes = { { id, plan }, ... }, faults, events, debug, record } -> handle; or nil, one line,
- * code */
+/* What the laboratory is told of the nodes; the userdata that holds it is pushed. */
+static void name_nodes(lua_State *L, const struct orrb_fleet *fleet, struct orr_lab_config *cfg) {
+    struct orr_lab_node *nodes = lua_newuserdatauv(L, (fleet->n + 1) * sizeof *nodes, 0);
+    for (size_t i = 0; i < fleet->n; i++)
+        nodes[i] = (struct orr_lab_node){ .id = fleet->members[i].script.id, .resp = fleet->members[i].resp };
+    cfg->nodes = nodes;
+    cfg->n_nodes = fleet->n;
+}
+
+static void read_config(lua_State *L, int arg, struct orr_lab_config *cfg) {
+    orr_lab_config_init(cfg);
+    cfg->sim.seed = (uint64_t)orrb_integer_field(L, arg, "seed", 1);
+    cfg->run = orrb_time_field(L, arg, "run", cfg->run);
+    cfg->clients = (unsigned)orrb_integer_field(L, arg, "clients", 0);
+    cfg->keys = (unsigned)orrb_integer_field(L, arg, "keys", cfg->keys);
+    cfg->flip = (uint64_t)orrb_integer_field(L, arg, "flip", 0);
+    lua_getfield(L, arg, "quiet");
+    cfg->quiet = lua_toboolean(L, -1);
+    lua_getfield(L, arg, "debug");
+    if (lua_toboolean(L, -1)) cfg->sim.log_level = ORR_LOG_DEBUG;
+    lua_pop(L, 2);
+}
+
+static void hooks(struct sim *s, struct orr_lab_config *cfg) {
+    cfg->sim.log = on_log;
+    cfg->sim.life = on_life;
+    cfg->sim.trace = on_trace;
+    cfg->sim.strike = on_strike;
+    if (s->events) cfg->sim.event = on_event;
+    if (s->trace) {
+        cfg->sim.sent = on_sent;
+        cfg->sim.arrived = on_arrived;
+        cfg->sim.lost = on_lost;
+        cfg->sim.cut = on_cut;
+    }
+    cfg->sim.ud = s;
+    cfg->violated = on_violated;
+}
+
+/* Faults strike in the safety phase, where there is one: with opts.run. Otherwise from now on, until sim:calm(). */
+static int rage(lua_State *L, struct sim *s, const struct orr_sim_faults *faults) {
+    bool phase = lua_getfield(L, 1, "run") != LUA_TNIL;
+    lua_pop(L, 1);
+    return phase ? orr_lab_chaos(s->lab) : orr_sim_chaos(s->sim, faults, 0, ORR_NEVER);
+}
+
+/* sim.new{ seed, path, nodes = { { id, plan, resp }, ... }, faults, events, debug, record, quiet, run, clients, keys,
+ * flip } -> handle, or nil, one line, code */
 static int sim_new(lua_State *L) {
-    struct orr_sim_config cfg;
+    struct orr_lab_config cfg;
     struct orr_sim_faults faults;
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     struct sim *s = lua_newuserdatauv(L, sizeof *s, 1);
     *s = (struct sim){ 0 };
     luaL_setmetatable(L, SIM);
-    s->states = calloc(STATES, sizeof *s->states);
-    if (!s->states) return luaL_error(L, "not enough memory");
-    orr_sim_config_init(&cfg);
-    cfg.seed = (uint64_t)orrb_integer_field(L, 1, "seed", 1);
+    read_config(L, 1, &cfg);
     orrb_fleet_read(L, 1, &s->fleet);
     lua_setiuservalue(L, 2, 1);
-    orrb_fleet_draw(&s->fleet, cfg.seed);
-    cfg.nodes_max = s->fleet.n > 0 ? (unsigned)s->fleet.n : 1;
+    orrb_fleet_draw(&s->fleet, cfg.sim.seed);
+    name_nodes(L, &s->fleet, &cfg);
+    cfg.boot = orrb_fleet_boot(&s->fleet);
     bool raging = orrb_faults_read(L, 1, &faults);
+    if (raging) cfg.faults = &faults;
     if (lua_getfield(L, 1, "events") == LUA_TSTRING) {
         s->events = fopen(lua_tostring(L, -1), "w");
         if (!s->events) return orrb_fail(L, -errno, lua_tostring(L, -1));
-        cfg.event = on_event;
     }
-    lua_getfield(L, 1, "debug");
-    if (lua_toboolean(L, -1)) cfg.log_level = ORR_LOG_DEBUG;
-    cfg.log = on_log;
-    cfg.life = on_life;
-    cfg.trace = on_trace;
     lua_getfield(L, 1, "record");
-    if (lua_toboolean(L, -1)) {
-        s->trace = orrb_trace_new();
-        if (!s->trace) return luaL_error(L, "not enough memory");
-        cfg.sent = on_sent;
-        cfg.arrived = on_arrived;
-        cfg.lost = on_lost;
-        cfg.cut = on_cut;
-    }
-    cfg.ud = s;
-    int rc = orr_sim_new(&s->sim, &cfg);
-    if (rc == 0) rc = start_all(s);
-    if (rc == 0 && raging) rc = orr_sim_chaos(s->sim, &faults, 0, ORR_NEVER);
+    if (lua_toboolean(L, -1) && !(s->trace = orrb_trace_new())) return luaL_error(L, "not enough memory");
+    hooks(s, &cfg);
+    int rc = start_all(s, &cfg);
+    if (rc == 0 && raging) rc = rage(L, s, &faults);
     if (rc < 0) return boot_failed(L, s, rc);
     lua_settop(L, 2);
+    return 1;
+}
+
+/* -- Judging ------------------------------------------------------------------------------------------------------ */
+/* sim:quiet(): the kv workload's clients ask nothing new, and one for each node wants an answer. */
+static int sim_quiet(lua_State *L) { return orrb_sim_answer(L, orr_lab_quiet(check_sim(L)->lab), "quiet"); }
+
+/* sim:settled() -> true; or false, who, what it owes */
+static int sim_settled(lua_State *L) {
+    const char *who = "", *owes = "";
+    bool settled = orr_lab_settled(check_sim(L)->lab, &who, &owes);
+    lua_pushboolean(L, settled);
+    if (settled) return 1;
+    lua_pushstring(L, who);
+    lua_pushstring(L, owes);
+    return 3;
+}
+
+/* sim:damaged(id): its disk was lost or damaged */
+static int sim_damaged(lua_State *L) {
+    lua_pushboolean(L, orr_sim_disk_damaged(check_sim(L)->sim, luaL_checkstring(L, 2)));
+    return 1;
+}
+
+/* sim:hangs(id): when the last of its disk's syncs that hang will be done */
+static int sim_hangs(lua_State *L) {
+    lua_pushinteger(L, orr_sim_disk_hangs(check_sim(L)->sim, luaL_checkstring(L, 2)));
+    return 1;
+}
+
+/* sim:excuse(id, yes): it owes nothing while that holds */
+static int sim_excuse(lua_State *L) {
+    struct sim *s = check_sim(L);
+    return orrb_sim_answer(L, orr_lab_excuse(s->lab, luaL_checkstring(L, 2), lua_toboolean(L, 3)), "excuse");
+}
+
+/* sim:violate(property, text): the first one counts */
+static int sim_violate(lua_State *L) {
+    orr_lab_violate(check_sim(L)->lab, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}
+
+/* sim:judge() -> { ok, property, violation, seed, events, ... }: of what happened so far */
+static int sim_judge(lua_State *L) {
+    struct orr_lab_result r;
+    int rc = orr_lab_judge(check_sim(L)->lab, &r);
+    if (rc < 0) return orrb_fail(L, rc, "judge");
+    orrb_push_lab_result(L, &r);
     return 1;
 }
 
@@ -292,10 +418,31 @@ static int sim_now(lua_State *L) {
     return 1;
 }
 
-/* sim:run(until): everything up to and at it. */
+/* sim:run(until): everything up to and at it, or up to the first news. */
 static int sim_run(lua_State *L) {
-    orr_sim_run(check_sim(L)->sim, luaL_checkinteger(L, 2));
+    struct sim *s = check_sim(L);
+    orr_time until = luaL_checkinteger(L, 2);
+    if (!s->news) orr_sim_run(s->sim, until);
     return 0;
+}
+
+/* sim:news() -> since the last time, did anything come that may end somebody's waiting outside the nodes? An answer, a
+ * client's bytes or its end, the end of a node. */
+static int sim_news(lua_State *L) {
+    struct sim *s = check_sim(L);
+    lua_pushboolean(L, s->news);
+    s->news = false;
+    return 1;
+}
+
+static int draw(lua_State *L) { return orrb_random(L, lua_touserdata(L, lua_upvalueindex(1))); }
+
+/* sim:random(use) -> as math.random, from a stream of the seed that is this use's own */
+static int sim_random(lua_State *L) {
+    uint64_t seed = orr_sim_seed(check_sim(L)->sim, luaL_checkstring(L, 2));
+    orri_rng_init(lua_newuserdatauv(L, sizeof(struct orr_rng), 0), seed);
+    lua_pushcclosure(L, draw, 1);
+    return 1;
 }
 
 /* sim:touch(until): goes on until something reached a node, or a node's life changed: true; false: nothing did, and it
@@ -378,7 +525,7 @@ static int sim_state(lua_State *L) {
 }
 
 static int sim_kill(lua_State *L) {
-    return answer(L, orr_sim_kill(check_sim(L)->sim, luaL_checkstring(L, 2)), "kill");
+    return orrb_sim_answer(L, orr_sim_kill(check_sim(L)->sim, luaL_checkstring(L, 2)), "kill");
 }
 
 /* sim:restart(id, "kept", "old" or "empty") */
@@ -386,9 +533,8 @@ static int sim_restart(lua_State *L) {
     static const char *const disks[] = { "kept", "old", "empty", NULL };
     struct sim *s = check_sim(L);
     enum orr_sim_disk disk = (enum orr_sim_disk)luaL_checkoption(L, 3, "kept", disks);
-    if (disk != ORR_SIM_KEPT) memset(s->states, 0, STATES * sizeof *s->states);    /* may begin anew, if all do */
     int rc = orr_sim_restart(s->sim, luaL_checkstring(L, 2), disk);
-    return rc < 0 ? boot_failed(L, s, rc) : answer(L, rc, "restart");
+    return rc < 0 ? boot_failed(L, s, rc) : orrb_sim_answer(L, rc, "restart");
 }
 
 /* sim:reload(id, plan) -> true, or nil, message, code: it has other scripts from now on */
@@ -401,7 +547,7 @@ static int sim_reload(lua_State *L) {
     lua_settop(L, 3);
     lua_getiuservalue(L, 1, 1);
     int rc = orrb_fleet_reload(L, &s->fleet, m, why, sizeof why);
-    if (rc == 0) return answer(L, rc, "reload");
+    if (rc == 0) return orrb_sim_answer(L, rc, "reload");
     lua_pushnil(L);
     lua_pushfstring(L, "%s: %s", m->script.id, why);
     lua_pushstring(L, orr_error_word(rc));
@@ -409,21 +555,26 @@ static int sim_reload(lua_State *L) {
 }
 
 static int sim_pause(lua_State *L) {
-    return answer(L, orr_sim_pause(check_sim(L)->sim, luaL_checkstring(L, 2)), "pause");
+    return orrb_sim_answer(L, orr_sim_pause(check_sim(L)->sim, luaL_checkstring(L, 2)), "pause");
 }
 
 static int sim_resume(lua_State *L) {
-    return answer(L, orr_sim_resume(check_sim(L)->sim, luaL_checkstring(L, 2)), "resume");
+    return orrb_sim_answer(L, orr_sim_resume(check_sim(L)->sim, luaL_checkstring(L, 2)), "resume");
 }
 
-/* sim:arm(id, fault, n): the nth next opportunity is taken; 0: none any more */
+/* sim:arm(id, fault, n [, how]): the nth next opportunity is taken; 0: none any more. how: of a crash */
 static int sim_arm(lua_State *L) {
+    static const char *const hows[] = { "power", "process", "power_silent", "process_silent", NULL };
     struct sim *s = check_sim(L);
     int kind = orr_sim_fault_by_name(luaL_checkstring(L, 3));
     lua_Integer nth = luaL_checkinteger(L, 4);
     luaL_argcheck(L, kind >= 0, 3, "not a fault");
     luaL_argcheck(L, nth >= 0, 4, "must not be negative");
-    return answer(L, orr_sim_arm(s->sim, luaL_checkstring(L, 2), (enum orr_sim_fault)kind, (uint64_t)nth), "arm");
+    const char *id = luaL_checkstring(L, 2);
+    int how = lua_isnoneornil(L, 5) ? -1 : luaL_checkoption(L, 5, NULL, hows);
+    int rc = how < 0 ? orr_sim_arm(s->sim, id, (enum orr_sim_fault)kind, (uint64_t)nth)
+                     : orr_sim_arm_crash(s->sim, id, (enum orr_sim_fault)kind, (uint64_t)nth, (unsigned)how);
+    return orrb_sim_answer(L, rc, "arm");
 }
 
 /* The node of id, if it is up; NULL where it isn't. */
@@ -471,7 +622,10 @@ static int sim_eval(lua_State *L) {
 static struct orrb_door check_door(lua_State *L, struct sim *s) {
     const struct orrb_member *m = orrb_fleet_find(&s->fleet, luaL_checkstring(L, 2));
     luaL_argcheck(L, m, 2, "no such node");
-    return orrb_fleet_door(&s->fleet, m);
+    struct orrb_door door = orrb_fleet_door(&s->fleet, m);
+    door.answered = tell;
+    door.ud = s;
+    return door;
 }
 
 /* sim:ask(id, name, T, ...) -> what waits for the answer; or nil, message, code */
@@ -495,116 +649,12 @@ static int sim_cast(lua_State *L) {
     return orrb_ask_cast(L, door, orr_id_of(door.id), 3);
 }
 
-/* -- Links. An end is an id, or "clients". ------------------------------------------------------------------------ */
-
-/* sim:link(from, to) -> { delay, jitter, bandwidth, loss, duplicate, reorder, cut } */
-static int sim_link(lua_State *L) {
-    struct orr_sim_link link;
-    bool cut = false;
-    struct sim *s = check_sim(L);
-    int rc = orr_sim_link_now(s->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), &link, &cut);
-    if (rc < 0) return orrb_fail(L, rc, "link");
-    lua_createtable(L, 0, 7);
-    lua_pushinteger(L, link.delay);
-    lua_setfield(L, -2, "delay");
-    lua_pushinteger(L, link.jitter);
-    lua_setfield(L, -2, "jitter");
-    lua_pushinteger(L, (lua_Integer)link.bandwidth);
-    lua_setfield(L, -2, "bandwidth");
-    lua_pushnumber(L, link.loss);
-    lua_setfield(L, -2, "loss");
-    lua_pushnumber(L, link.duplicate);
-    lua_setfield(L, -2, "duplicate");
-    lua_pushnumber(L, link.reorder);
-    lua_setfield(L, -2, "reorder");
-    lua_pushboolean(L, cut);
-    lua_setfield(L, -2, "cut");
-    return 1;
-}
-
-static double number_field(lua_State *L, int arg, const char *field) {
-    lua_getfield(L, arg, field);
-    double value = luaL_checknumber(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-/* sim:set_link(from, to, { ... as link gives it }): one way. Only what `cut` says differently is cut or mended. */
-static int sim_set_link(lua_State *L) {
-    struct sim *s = check_sim(L);
-    const char *from = luaL_checkstring(L, 2), *to = luaL_checkstring(L, 3);
-    luaL_checktype(L, 4, LUA_TTABLE);
-    struct orr_sim_link link = {
-        .delay = orrb_integer_field(L, 4, "delay", 0),
-        .jitter = orrb_integer_field(L, 4, "jitter", 0),
-        .bandwidth = (uint64_t)orrb_integer_field(L, 4, "bandwidth", 0),
-        .loss = number_field(L, 4, "loss"),
-        .duplicate = number_field(L, 4, "duplicate"),
-        .reorder = number_field(L, 4, "reorder"),
-    };
-    lua_getfield(L, 4, "cut");
-    int rc = orr_sim_link(s->sim, from, to, &link);
-    if (rc == 0) rc = lua_toboolean(L, -1) ? orr_sim_cut(s->sim, from, to) : orr_sim_uncut(s->sim, from, to);
-    return answer(L, rc, "link");
-}
-
-static int sim_reset(lua_State *L) {
-    return answer(L, orr_sim_reset(check_sim(L)->sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3)), "reset");
-}
-
-/* sim:calm(): ends the faults that it was made with, and all others: links, disks, clocks; what is down is started. */
-static int sim_calm(lua_State *L) {
-    orr_sim_heal(check_sim(L)->sim);
-    return 0;
-}
-
-/* -- Disks and clocks --------------------------------------------------------------------------------------------- */
-/* sim:disk_speed(id, T): every operation takes that long; without T: the default. sync: only syncs do. */
-static int sim_disk_speed(lua_State *L) {
-    struct sim *s = check_sim(L);
-    struct orr_sim_config cfg;
-    orr_sim_config_init(&cfg);
-    struct orr_sim_disk_speed speed = cfg.disk;
-    if (!lua_isnoneornil(L, 3)) {
-        speed.sync = luaL_checkinteger(L, 3);
-        if (!lua_toboolean(L, 4)) speed.read = speed.write = speed.name = speed.sync;
-    }
-    return answer(L, orr_sim_disk_speed(s->sim, luaL_checkstring(L, 2), &speed), "disk_speed");
-}
-
-/* sim:disk_room(id, bytes): so many more can be written; without: as at the beginning */
-static int sim_disk_room(lua_State *L) {
-    struct sim *s = check_sim(L);
-    const char *id = luaL_checkstring(L, 2);
-    struct orr_sim_config cfg;
-    uint64_t used = 0;
-    orr_sim_config_init(&cfg);
-    int rc = orr_sim_disk_used(s->sim, id, &used);
-    if (rc == 0 && lua_isnoneornil(L, 3)) rc = orr_sim_disk_room(s->sim, id, cfg.disk_bytes);
-    else if (rc == 0) rc = orr_sim_disk_room(s->sim, id, used + (uint64_t)luaL_checkinteger(L, 3));
-    return answer(L, rc, "disk_room");
-}
-
-/* sim:clock(id) -> what its wall clock shows, in ns since 1970; how fast its clocks run, in ppb */
-static int sim_clock(lua_State *L) {
-    orr_time wall = 0;
-    int32_t ppb = 0;
-    int rc = orr_sim_clock_now(check_sim(L)->sim, luaL_checkstring(L, 2), &wall, &ppb);
-    if (rc < 0) return orrb_fail(L, rc, "clock");
-    lua_pushinteger(L, wall);
-    lua_pushinteger(L, ppb);
-    return 2;
-}
-
-/* sim:set_clock(id, step, ppb) */
-static int sim_set_clock(lua_State *L) {
-    struct sim *s = check_sim(L);
-    int32_t ppb = (int32_t)luaL_checkinteger(L, 4);
-    return answer(L, orr_sim_clock(s->sim, luaL_checkstring(L, 2), luaL_checkinteger(L, 3), ppb), "set_clock");
-}
-
 /* -- Clients ------------------------------------------------------------------------------------------------------ */
-static void on_connected(void *ud) { ((struct client *)ud)->connected = true; }
+static void on_connected(void *ud) {
+    struct client *c = ud;
+    c->connected = true;
+    tell(c->owner);
+}
 
 static void on_data(void *ud, const void *bytes, size_t size) {
     struct client *c = ud;
@@ -617,11 +667,13 @@ static void on_data(void *ud, const void *bytes, size_t size) {
     }
     memcpy(c->bytes + c->size, bytes, size);
     c->size += size;
+    tell(c->owner);
 }
 
 static void on_closed(void *ud, int status) {
     struct client *c = ud;
     c->over = true;
+    tell(c->owner);
     c->status = status;
 }
 
@@ -670,7 +722,7 @@ static int client_send(lua_State *L) {
     struct client *c = check_client(L);
     size_t size;
     const char *bytes = luaL_checklstring(L, 2, &size);
-    return answer(L, orr_sim_client_send(c->client, bytes, size), "send");
+    return orrb_sim_answer(L, orr_sim_client_send(c->client, bytes, size), "send");
 }
 
 /* client:take() -> what came since the last time, "connecting", "open" or "closed" */
@@ -697,26 +749,27 @@ static void class(lua_State *L, const char *name, const luaL_Reg *methods, lua_C
 
 int orrb_open_sim(lua_State *L) {
     static const luaL_Reg methods[] = {
-        { "now", sim_now },         { "run", sim_run },           { "touch", sim_touch },
-        { "trace", sim_trace },     { "steps", sim_steps },       { "walk", sim_walk },
-        { "tick", sim_tick },       { "events", sim_events },     { "digest", sim_digest },
-        { "counts", sim_counts },   { "notes", sim_notes },       { "seen", sim_seen },
-        { "state", sim_state },     { "kill", sim_kill },         { "restart", sim_restart },
-        { "pause", sim_pause },     { "resume", sim_resume },     { "arm", sim_arm },
-        { "status", sim_status },   { "shown", sim_shown },       { "link", sim_link },
-        { "set_link", sim_set_link }, { "reset", sim_reset },     { "calm", sim_calm },
-        { "disk_speed", sim_disk_speed }, { "disk_room", sim_disk_room }, { "clock", sim_clock },
-        { "set_clock", sim_set_clock }, { "client", sim_client }, { "ask", sim_ask },
-        { "submit", sim_submit },   { "peek", sim_peek },
-        { "causes", sim_causes },
-        { "cast", sim_cast },       { "close", sim_close },
-        { "reload", sim_reload },   { "eval", sim_eval },         { NULL, NULL },
+        { "now", sim_now }, { "run", sim_run }, { "touch", sim_touch }, { "tick", sim_tick },
+        { "news", sim_news }, { "random", sim_random },
+        { "events", sim_events }, { "digest", sim_digest }, { "counts", sim_counts }, { "notes", sim_notes },
+        { "seen", sim_seen }, { "state", sim_state }, { "kill", sim_kill }, { "restart", sim_restart },
+        { "pause", sim_pause }, { "resume", sim_resume }, { "arm", sim_arm }, { "status", sim_status },
+        { "shown", sim_shown }, { "client", sim_client }, { "ask", sim_ask }, { "submit", sim_submit },
+        { "peek", sim_peek }, { "causes", sim_causes }, { "strikes", sim_strikes }, { "seed", sim_seed },
+        { "cast", sim_cast }, { "close", sim_close }, { "reload", sim_reload }, { "eval", sim_eval },
+        { "quiet", sim_quiet }, { "settled", sim_settled }, { "violate", sim_violate }, { "judge", sim_judge },
+        { "excuse", sim_excuse }, { "damaged", sim_damaged }, { "hangs", sim_hangs }, { "trace", sim_trace },
+        { "steps", sim_steps }, { "walk", sim_walk }, { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
         { "send", client_send }, { "take", client_take }, { "close", client_close }, { NULL, NULL },
     };
     static const luaL_Reg functions[] = { { "new", sim_new }, { NULL, NULL } };
     class(L, SIM, methods, sim_close);
+    luaL_getmetatable(L, SIM);
+    lua_getfield(L, -1, "__index");
+    luaL_setfuncs(L, orrb_sim_faults, 0);
+    lua_pop(L, 2);
     class(L, CLIENT, client_methods, client_close);
     orrb_ask_open(L);
     luaL_newlib(L, functions);

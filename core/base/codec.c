@@ -2,25 +2,29 @@
 #include "base/codec.h"
 
 size_t orri_varint_size(uint64_t v) {
-    size_t size = 1;
-    while (v >>= 7) size++;
-    return size;
+    unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
+    return (bits + 6) / 7;
 }
 
-void orri_write_varint(struct orr_writer *w, uint64_t v) {
+void orri_write_varint_long(struct orr_writer *w, uint64_t v) {
     if (!orri_write_fits(w, orri_varint_size(v))) return;
-    for (; v >= 0x80; v >>= 7) *w->at++ = (unsigned char)(v | 0x80);
-    *w->at++ = (unsigned char)v;
+    unsigned char *at = w->at;
+    for (; v >= 0x80; v >>= 7) *at++ = (unsigned char)(v | 0x80);
+    *at++ = (unsigned char)v;
+    w->at = at;
 }
 
-uint64_t orri_read_varint(struct orr_reader *r) {
+uint64_t orri_read_varint_long(struct orr_reader *r) {
     uint64_t v = 0;
-    for (unsigned shift = 0; orri_read_fits(r, 1); shift += 7) {
-        unsigned char byte = *r->at++;
+    const unsigned char *at = r->at;
+    for (unsigned shift = 0; !r->failed && at < r->end; shift += 7) {
+        unsigned char byte = *at++;
         if (shift == 63 && byte > 1) break;                 /* the tenth byte has room for one bit, and is the last */
         if (shift > 0 && byte == 0) break;                  /* padded */
         v |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) return v;
+        if (byte >= 0x80) continue;
+        r->at = at;
+        return v;
     }
     r->failed = true;
     return 0;

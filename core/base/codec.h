@@ -84,8 +84,17 @@ static inline struct orr_slice orri_read_bytes(struct orr_reader *r, size_t size
 }
 
 size_t orri_varint_size(uint64_t v);
-void orri_write_varint(struct orr_writer *w, uint64_t v);
-uint64_t orri_read_varint(struct orr_reader *r);      /* fails on more than 10 bytes, on overflow, on a padded form */
+void orri_write_varint_long(struct orr_writer *w, uint64_t v);
+uint64_t orri_read_varint_long(struct orr_reader *r);
+static inline void orri_write_varint(struct orr_writer *w, uint64_t v) {
+    if (v < 0x80) orri_write_u8(w, (uint8_t)v);         /* most of them */
+    else orri_write_varint_long(w, v);
+}
+/* Fails on more than 10 bytes, on overflow, on a padded form. */
+static inline uint64_t orri_read_varint(struct orr_reader *r) {
+    if (r->at < r->end && *r->at < 0x80 && !r->failed) return *r->at++;
+    return orri_read_varint_long(r);
+}
 /* Length as varint, then the bytes. The reader fails on a length above `max`. */
 void orri_write_blob(struct orr_writer *w, const void *at, size_t size);
 struct orr_slice orri_read_blob(struct orr_reader *r, size_t max);

@@ -1,7 +1,8 @@
 /* hash.c - XXH3 from libxxhash, and the id of a node.
  *
- * A list of slices is hashed in a state on the stack (its type is behind XXH_STATIC_LINKING_ONLY): no allocation. */
-#define XXH_STATIC_LINKING_ONLY
+ * A list of slices is hashed in a state on the stack: no allocation. The functions are compiled in here (which makes
+ * that state's type known too): most of what is hashed is a few bytes, and a call of the library costs as much. */
+#define XXH_INLINE_ALL
 #include "base/hash.h"
 
 #include <string.h>

@@ -10,49 +10,60 @@
 #include "base/assert.h"
 
 void orr_lab_config_init(struct orr_lab_config *cfg) {
-    *cfg = (struct orr_lab_config){ .size = sizeof *cfg, .seed = 1, .run = 30 * ORR_SECOND,
-                                    .liveness_bound = 10 * ORR_SECOND, .clients = 4, .keys = 3,
-                                    .think = 10 * ORR_MS, .pipeline_max = 4 };
+    *cfg = (struct orr_lab_config){ .size = sizeof *cfg, .run = 30 * ORR_SECOND, .liveness_bound = 10 * ORR_SECOND,
+                                    .clients = 4, .keys = 3, .think = 10 * ORR_MS, .pipeline_max = 4 };
+    orr_sim_config_init(&cfg->sim);
+    cfg->sim.seed = 1;
 }
 
 /* -- Shared by the other files ------------------------------------------------------------------------------------- */
-void lab_violate(struct lab *lab, const char *property, const char *format, ...) {
-    if (!lab->result->ok) return;
-    lab->result->ok = false;
-    snprintf(lab->result->property, sizeof lab->result->property, "%s", property);
-    char *at = lab->result->violation;
-    size_t size = sizeof lab->result->violation;
+/* A protocol promises nothing once a majority of the disks is gone. */
+static bool beyond_bearing(const struct orr_lab *lab) {
+    size_t gone = 0;
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++) gone += lab_exempt(lab, i);
+    return gone > 0 && 2 * gone >= lab->cfg.n_nodes;
+}
+
+void lab_violate(struct orr_lab *lab, const char *property, const char *format, ...) {
+    if (!lab->result.ok || beyond_bearing(lab)) return;
+    lab->result.ok = false;
+    snprintf(lab->result.property, sizeof lab->result.property, "%s", property);
+    char *at = lab->result.violation;
+    size_t size = sizeof lab->result.violation;
     int n = snprintf(at, size, "at %.6f s: ", (double)orr_sim_now(lab->sim) / 1e9);
     va_list args;
     va_start(args, format);
     vsnprintf(at + n, size - (size_t)n, format, args);
     va_end(args);
+    if (lab->cfg.violated) lab->cfg.violated(lab->cfg.sim.ud, orr_sim_now(lab->sim), property, at + n);
     orr_sim_stop(lab->sim);
 }
 
-int lab_node_named(const struct lab *lab, const char *name) {
-    for (size_t i = 0; i < lab->cfg->n_nodes; i++)      /* the simulator's own names, mostly */
+int lab_node_named(const struct orr_lab *lab, const char *name) {
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++)      /* the simulator's own names, mostly */
         if (lab->names[i] == name) return (int)i;
-    for (size_t i = 0; i < lab->cfg->n_nodes; i++)
-        if (strcmp(lab->cfg->nodes[i].id, name) == 0) return (int)i;
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++)
+        if (strcmp(lab->cfg.nodes[i].id, name) == 0) return (int)i;
     return -1;
 }
 
-int lab_node_of(const struct lab *lab, orr_id id) {
-    for (size_t i = 0; i < lab->cfg->n_nodes; i++)
-        if (orr_id_of(lab->cfg->nodes[i].id) == id) return (int)i;
+int lab_node_of(const struct orr_lab *lab, orr_id id) {
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++)
+        if (orr_id_of(lab->cfg.nodes[i].id) == id) return (int)i;
     return -1;
 }
 
-size_t lab_slot(struct lab *lab, uint32_t group) {
+size_t lab_slot(struct orr_lab *lab, uint32_t group) {
     for (size_t i = 0; i < lab->n_groups; i++)
         if (lab->groups[i] == group) return i;
-    if (lab->n_groups == LAB_GROUPS_MAX) return SIZE_MAX;
-    lab->groups[lab->n_groups] = group;
+    uint32_t *groups = lab_grow(lab, lab->groups, &lab->cap_groups, lab->n_groups + 1, sizeof *groups);
+    if (!groups) return SIZE_MAX;
+    lab->groups = groups;
+    groups[lab->n_groups] = group;
     return lab->n_groups++;
 }
 
-void *lab_grow(struct lab *lab, void *array, size_t *cap, size_t need, size_t each) {
+void *lab_grow(struct orr_lab *lab, void *array, size_t *cap, size_t need, size_t each) {
     if (need <= *cap) return array;
     size_t grown = *cap ? 2 * *cap : 64;
     while (grown < need) grown *= 2;
@@ -67,7 +78,7 @@ void *lab_grow(struct lab *lab, void *array, size_t *cap, size_t need, size_t ea
     return at;
 }
 
-size_t lab_begin(struct lab *lab, const struct orr_operation *op) {
+size_t lab_begin(struct orr_lab *lab, const struct orr_operation *op) {
     struct orr_operation *ops = lab_grow(lab, lab->ops, &lab->cap_ops, lab->n_ops + 1, sizeof *ops);
     if (!ops) return SIZE_MAX;
     lab->ops = ops;
@@ -75,11 +86,11 @@ size_t lab_begin(struct lab *lab, const struct orr_operation *op) {
     return lab->n_ops++;
 }
 
-bool lab_exempt(const struct lab *lab, size_t node) {
-    return orr_sim_disk_damaged(lab->sim, lab->cfg->nodes[node].id);
+bool lab_exempt(const struct orr_lab *lab, size_t node) {
+    return orr_sim_disk_damaged(lab->sim, lab->cfg.nodes[node].id);
 }
 
-/* -- Hooks of the simulation --------------------------------------------------------------------------------------- */
+/* -- What the simulation tells ------------------------------------------------------------------------------------- */
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
     (void)now;
@@ -90,75 +101,101 @@ static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state
     (void)now;
     lab_oracle_life(ud, node, state, code, why);
 }
-static void on_event(void *ud, const char *line, size_t size) {
-    struct lab *lab = ud;
-    lab->cfg->event(lab->cfg->ud, line, size);
-}
-static void on_log(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size) {
-    struct lab *lab = ud;
-    lab->cfg->log(lab->cfg->ud, now, node, level, text, size);
+
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
+static int start_nodes(struct orr_lab *lab) {
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++) {
+        int rc = orr_sim_add(lab->sim, lab->nodes[i].id, &lab->cfg.boot);
+        if (rc < 0) return rc;
+        lab->names[i] = orr_sim_node_name(lab->sim, i);
+        if ((rc = orr_sim_start(lab->sim, lab->nodes[i].id)) < 0) return rc;
+    }
+    return 0;
 }
 
-/* -- The run ------------------------------------------------------------------------------------------------------- */
-static int build(struct lab *lab) {
-    const struct orr_lab_config *cfg = lab->cfg;
-    struct orr_sim_config sim;
-    orr_sim_config_init(&sim);
-    sim.seed = cfg->seed;
-    sim.trace = on_trace;
-    sim.life = on_life;
-    if (cfg->event) sim.event = on_event;
-    if (cfg->log) sim.log = on_log;
-    sim.ud = lab;
-    if (sim.nodes_max < cfg->n_nodes) sim.nodes_max = (unsigned)cfg->n_nodes;
+static int build(struct orr_lab *lab) {
+    struct orr_sim_config sim = lab->cfg.sim;
+    sim.judge = (struct orr_sim_judge){ on_trace, on_life, lab };
+    if (sim.nodes_max < lab->cfg.n_nodes) sim.nodes_max = (unsigned)lab->cfg.n_nodes;
+    size_t cap = 0;
+    lab->nodes = lab_grow(lab, NULL, &cap, lab->cfg.n_nodes, sizeof *lab->nodes);
+    lab->cap_nodes = cap;
+    if (!lab->nodes) return -ENOMEM;
+    memcpy(lab->nodes, lab->cfg.nodes, lab->cfg.n_nodes * sizeof *lab->nodes);
+    lab->cfg.nodes = lab->nodes;
+    lab_slot(lab, 0);
     int rc = orr_sim_new(&lab->sim, &sim);
     if (rc < 0) return rc;
-    if (cfg->flip) orr_sim_flip(lab->sim, cfg->flip - 1);
+    if (lab->cfg.flip) orr_sim_flip(lab->sim, lab->cfg.flip - 1);
     if ((rc = lab_oracle_new(lab)) < 0 || (rc = lab_shadow_new(lab)) < 0 || (rc = lab_disks_new(lab)) < 0) return rc;
-    for (size_t i = 0; i < cfg->n_nodes; i++) {
-        if ((rc = orr_sim_add(lab->sim, cfg->nodes[i].id, &cfg->boot)) < 0) return rc;
-        lab->names[i] = orr_sim_node_name(lab->sim, i);
-        if ((rc = orr_sim_start(lab->sim, cfg->nodes[i].id)) < 0) return rc;
-    }
+    if ((rc = start_nodes(lab)) < 0) return rc;
     return lab_clients_new(lab);
 }
 
-/* Everything through `until`, or to the first violation. */
-static bool go_on(struct lab *lab, orr_time until) {
-    orr_sim_run(lab->sim, until);
-    return lab->result->ok && !lab->out_of_memory;
+void orr_lab_free(struct orr_lab *lab) {
+    if (!lab) return;
+    lab_clients_free(lab);
+    if (lab->sim) orr_sim_free(lab->sim);
+    lab_oracle_free(lab);
+    lab_shadow_free(lab);
+    lab_disks_free(lab);
+    struct orr_alloc alloc = lab->alloc;
+    if (lab->ops) alloc.fn(alloc.ud, lab->ops, lab->cap_ops * sizeof *lab->ops, 0);
+    if (lab->groups) alloc.fn(alloc.ud, lab->groups, lab->cap_groups * sizeof *lab->groups, 0);
+    if (lab->nodes) alloc.fn(alloc.ud, lab->nodes, lab->cap_nodes * sizeof *lab->nodes, 0);
+    alloc.fn(alloc.ud, lab, sizeof *lab, 0);
 }
 
-static bool safety_phase(struct lab *lab) {
-    const struct orr_lab_config *cfg = lab->cfg;
-    if (cfg->faults) {
-        orr_time calm = cfg->run > 4 * ORR_SECOND ? ORR_SECOND : cfg->run / 4;   /* a first leader, something to lose */
-        int rc = orr_sim_chaos(lab->sim, cfg->faults, calm, cfg->run);
-        if (rc < 0) lab->out_of_memory = true;
+int orr_lab_new(struct orr_lab **out, const struct orr_lab_config *cfg) {
+    *out = NULL;
+    if (cfg->n_nodes == 0 || cfg->n_nodes > LAB_NODES_MAX || cfg->run <= 0) return ORR_EINVALID;
+    struct orr_alloc alloc = cfg->sim.alloc ? *cfg->sim.alloc : orr_alloc_libc;
+    struct orr_lab *lab = alloc.fn(alloc.ud, NULL, 0, sizeof *lab);
+    if (!lab) return -ENOMEM;
+    *lab = (struct orr_lab){ .cfg = *cfg, .result = { .ok = true, .seed = cfg->sim.seed }, .alloc = alloc };
+    int rc = build(lab);
+    if (rc < 0) {
+        orr_lab_free(lab);
+        return rc;
     }
-    return go_on(lab, cfg->run);
+    *out = lab;
+    return 0;
 }
 
-static bool liveness_phase(struct lab *lab) {
-    orr_time bound = lab->cfg->run + lab->cfg->liveness_bound;
+struct orr_sim *orr_lab_sim(struct orr_lab *lab) { return lab->sim; }
+
+/* -- Phases -------------------------------------------------------------------------------------------------------- */
+int orr_lab_chaos(struct orr_lab *lab) {
+    const struct orr_lab_config *cfg = &lab->cfg;
+    if (!cfg->faults) return 0;
+    orr_time calm = cfg->run > 4 * ORR_SECOND ? ORR_SECOND : cfg->run / 4;       /* a first leader, something to lose */
+    return orr_sim_chaos(lab->sim, cfg->faults, calm, cfg->run);
+}
+
+int orr_lab_quiet(struct orr_lab *lab) {
     lab_clients_quiet(lab);
-    if (lab->cfg->clients == 0) return true;
-    if (lab_probes_start(lab) < 0) return false;
-    const char *who = NULL;
-    for (orr_time at = lab->cfg->run; at < bound;) {
-        at += 50 * ORR_MS;
-        if (!go_on(lab, at)) return false;
-        if (lab_probes_done(lab, &who) && lab_oracle_converged(lab, &who)) return true;
-    }
-    bool answered = lab_probes_done(lab, &who);
-    if (answered) lab_oracle_converged(lab, &who);
-    lab_violate(lab, "liveness", "%s %s, %.1f s after the last fault", who,
-                answered ? "has not applied all that was committed" : "has not answered a write and a read",
-                (double)lab->cfg->liveness_bound / 1e9);
-    return false;
+    return lab->cfg.clients > 0 && !lab->probes ? lab_probes_start(lab) : 0;
 }
 
-static void judge_history(struct lab *lab) {
+bool orr_lab_settled(const struct orr_lab *lab, const char **who, const char **owes) {
+    *owes = "has not answered a write and a read";
+    if (lab->probes && !lab_probes_done(lab, who)) return false;
+    *owes = "has not applied all that was committed";
+    return lab_oracle_converged(lab, who);
+}
+
+int orr_lab_excuse(struct orr_lab *lab, const char *name, bool excused) {
+    int node = lab_node_named(lab, name);
+    if (node < 0) return -ENOENT;
+    lab->excused[node] = excused;
+    return 0;
+}
+
+void orr_lab_violate(struct orr_lab *lab, const char *property, const char *text) {
+    lab_violate(lab, property, "%s", text);
+}
+
+static void judge_history(struct orr_lab *lab) {
     bool witness = lab_shadow_witness(lab);
     struct orr_verdict v;
     struct orr_check_config cfg = { .alloc = &lab->alloc, .witness = witness };
@@ -166,8 +203,8 @@ static void judge_history(struct lab *lab) {
         lab->out_of_memory = true;
         return;
     }
-    lab->result->reads = v.reads;
-    lab->result->overlapping_reads = v.overlapping_reads;
+    lab->result.reads = v.reads;
+    lab->result.overlapping_reads = v.overlapping_reads;
     if (v.result == ORR_VERDICT_OK) return;
     char line[200];
     orr_operation_show(&lab->ops[v.operation], line, sizeof line);
@@ -175,56 +212,88 @@ static void judge_history(struct lab *lab) {
                 v.value);
 }
 
-static void count_operations(struct lab *lab) {
+static void count_operations(struct orr_lab *lab) {
+    struct orr_lab_result *r = &lab->result;
+    r->operations = r->unknown = r->failed = 0;
     for (size_t i = 0; i < lab->n_ops; i++) {
-        if (lab->ops[i].outcome == ORR_OUTCOME_OK) lab->result->operations++;
-        else if (lab->ops[i].outcome == ORR_OUTCOME_INFO) lab->result->unknown++;
-        else lab->result->failed++;
+        if (lab->ops[i].outcome == ORR_OUTCOME_OK) r->operations++;
+        else if (lab->ops[i].outcome == ORR_OUTCOME_INFO) r->unknown++;
+        else r->failed++;
     }
 }
 
-static void judge_floor(struct lab *lab) {
-    const struct orr_lab_config *cfg = lab->cfg;
-    if (cfg->clients == 0) return;
+static void judge_floor(struct orr_lab *lab) {
+    const struct orr_lab_config *cfg = &lab->cfg;
     uint64_t floor = cfg->operations_floor;
     if (floor == 0) floor = cfg->clients * (uint64_t)(cfg->run / (cfg->think > 0 ? cfg->think : ORR_MS)) / 20;
-    if (lab->result->operations < floor)
+    if (lab->result.operations < floor)
         lab_violate(lab, "floor",
                     "%" PRIu64 " operations were done, and %" PRIu64 " are the least that proves anything",
-                    lab->result->operations, floor);
+                    lab->result.operations, floor);
 }
 
-static void account(struct lab *lab) {
-    struct orr_lab_result *r = lab->result;
+static void account_rares(const struct orr_lab *lab, struct orr_lab_result *r) {
+    const char *name;
+    uint64_t asked, taken;
+    r->n_rares = 0;
+    for (size_t i = 0; r->n_rares < ORR_LAB_RARES_MAX && orr_sim_rare(lab->sim, i, &name, &asked, &taken); i++) {
+        struct orr_lab_rare *rare = &r->rares[r->n_rares++];
+        snprintf(rare->name, sizeof rare->name, "%s", name);
+        rare->asked = asked;
+        rare->taken = taken;
+    }
+}
+
+static void account(struct orr_lab *lab) {
+    struct orr_lab_result *r = &lab->result;
     r->events = orr_sim_events(lab->sim);
     r->digest = orr_sim_digest(lab->sim);
     r->virtual_time = orr_sim_now(lab->sim);
     memcpy(r->faults, orr_sim_counts(lab->sim), sizeof r->faults);
+    account_rares(lab, r);
     count_operations(lab);
     lab_oracle_account(lab);
 }
 
-static void clear(struct lab *lab) {
-    lab_clients_free(lab);
-    orr_sim_free(lab->sim);
-    lab_oracle_free(lab);
-    lab_shadow_free(lab);
-    lab_disks_free(lab);
-    if (lab->ops) lab->alloc.fn(lab->alloc.ud, lab->ops, lab->cap_ops * sizeof *lab->ops, 0);
+int orr_lab_judge(struct orr_lab *lab, struct orr_lab_result *out) {
+    account(lab);
+    if (lab->cfg.clients > 0 && !lab->out_of_memory) judge_history(lab);
+    if (lab->cfg.clients > 0) judge_floor(lab);
+    *out = lab->result;
+    return lab->out_of_memory ? -ENOMEM : 0;
+}
+
+/* -- A whole run --------------------------------------------------------------------------------------------------- */
+/* Everything through `until`, or to the first violation. */
+static bool go_on(struct orr_lab *lab, orr_time until) {
+    orr_sim_run(lab->sim, until);
+    return lab->result.ok && !lab->out_of_memory;
+}
+
+static void liveness_phase(struct orr_lab *lab) {
+    orr_time bound = lab->cfg.run + lab->cfg.liveness_bound;
+    const char *who = NULL, *owes = NULL;
+    for (orr_time at = lab->cfg.run; at < bound;) {
+        at += 50 * ORR_MS;
+        if (!go_on(lab, at) || orr_lab_settled(lab, &who, &owes)) return;
+    }
+    lab_violate(lab, "liveness", "%s %s, %.1f s after the last fault", who, owes,
+                (double)lab->cfg.liveness_bound / 1e9);
 }
 
 int orr_lab_run(const struct orr_lab_config *cfg, struct orr_lab_result *out) {
-    *out = (struct orr_lab_result){ .ok = true, .seed = cfg->seed };
-    if (cfg->n_nodes == 0 || cfg->n_nodes > LAB_NODES_MAX || cfg->run <= 0) return ORR_EINVALID;
-    struct lab lab = { .cfg = cfg, .result = out, .alloc = orr_alloc_libc, .n_groups = 1 };
-    int rc = build(&lab);
-    if (rc == 0) {
-        if (safety_phase(&lab)) liveness_phase(&lab);
-        account(&lab);
-        if (!lab.out_of_memory) judge_history(&lab);
-        judge_floor(&lab);
-        if (lab.out_of_memory) rc = -ENOMEM;
+    struct orr_lab *lab;
+    struct orr_lab_config whole = *cfg;
+    whole.quiet = !cfg->faults;
+    int rc = orr_lab_new(&lab, &whole);
+    if (rc < 0) return rc;
+    rc = orr_lab_chaos(lab);
+    if (cfg->plan) cfg->plan(cfg->sim.ud, lab->sim);
+    if (rc == 0 && go_on(lab, cfg->run)) {
+        rc = orr_lab_quiet(lab);
+        if (rc == 0 && cfg->clients > 0) liveness_phase(lab);
     }
-    clear(&lab);
+    if (rc == 0) rc = orr_lab_judge(lab, out);
+    orr_lab_free(lab);
     return rc;
 }

@@ -8,73 +8,79 @@
 
 #include "base/rng.h"
 
-enum { LAB_NODES_MAX = 64, LAB_GROUPS_MAX = 8 };
+enum { LAB_NODES_MAX = 64 };
 
-struct lab;
+struct orr_lab;
 struct lab_client;
 struct lab_oracle;
 struct lab_shadow;
 struct lab_disks;
 
 /* One run. */
-struct lab {
-    const struct orr_lab_config *cfg;
+struct orr_lab {
+    struct orr_lab_config cfg;      /* with the caller's hooks in cfg.sim */
+    struct orr_lab_node *nodes;     /* cfg.nodes: a copy */
+    size_t cap_nodes;
     struct orr_sim *sim;
-    struct orr_lab_result *result;
+    struct orr_lab_result result;
     struct orr_alloc alloc;
     struct orr_operation *ops;      /* the history */
     size_t n_ops, cap_ops;
     const char *names[LAB_NODES_MAX];   /* of the nodes, as the simulator keeps them: quick to compare */
+    bool excused[LAB_NODES_MAX];    /* kept down: it owes nothing */
     struct lab_client *clients, *probes;
     struct lab_oracle *oracle;
     struct lab_shadow *shadow;
     struct lab_disks *disks;
-    uint32_t groups[LAB_GROUPS_MAX];    /* their numbers, in order of appearance; slot 0 is the node itself */
-    size_t n_groups;
+    uint32_t *groups;               /* their numbers, in order of appearance; slot 0 is the node itself */
+    size_t n_groups, cap_groups;
     bool out_of_memory;
 };
 
-/* Notes the first violation, with the virtual time, and stops the run. Later ones are consequences. */
-void lab_violate(struct lab *lab, const char *property, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Notes the first violation, with the virtual time, and stops the run. Later ones are consequences; and where more
+ * disks were lost or damaged than a cluster can bear, nothing is. */
+void lab_violate(struct orr_lab *lab, const char *property, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Position of a node in the config, or -1. */
-int lab_node_named(const struct lab *lab, const char *name);
-int lab_node_of(const struct lab *lab, orr_id id);
-/* Where the oracles keep a group, by its number (the hash of its name); SIZE_MAX when there are too many. */
-size_t lab_slot(struct lab *lab, uint32_t group);
+int lab_node_named(const struct orr_lab *lab, const char *name);
+int lab_node_of(const struct orr_lab *lab, orr_id id);
+/* Where the oracles keep a group, by its number (the hash of its name); SIZE_MAX when memory is out. */
+size_t lab_slot(struct orr_lab *lab, uint32_t group);
 /* A new operation in the history, by index; SIZE_MAX when memory is out (the run then ends with -ENOMEM). */
-size_t lab_begin(struct lab *lab, const struct orr_operation *op);
-void *lab_grow(struct lab *lab, void *array, size_t *cap, size_t need, size_t each);
+size_t lab_begin(struct orr_lab *lab, const struct orr_operation *op);
+void *lab_grow(struct orr_lab *lab, void *array, size_t *cap, size_t need, size_t each);
 
 /* -- workload.c: clients that read, write and compare-and-set ------------------------------------------------------ */
-int lab_clients_new(struct lab *lab);
-void lab_clients_free(struct lab *lab);
-void lab_clients_quiet(struct lab *lab);        /* no new operations from now on */
-int lab_probes_start(struct lab *lab);          /* one for each node: a write and a read must be answered */
-bool lab_probes_done(const struct lab *lab, const char **waiting_for);
+int lab_clients_new(struct orr_lab *lab);
+void lab_clients_free(struct orr_lab *lab);
+void lab_clients_quiet(struct orr_lab *lab);        /* no new operations from now on */
+int lab_probes_start(struct orr_lab *lab);          /* one for each node: a write and a read must be answered */
+bool lab_probes_done(const struct orr_lab *lab, const char **waiting_for);
 
 /* -- oracle.c: what nodes say of themselves ------------------------------------------------------------------------ */
-int lab_oracle_new(struct lab *lab);
-void lab_oracle_free(struct lab *lab);
-void lab_oracle_trace(struct lab *lab, const char *node, uint32_t group, unsigned kind, const void *event);
-void lab_oracle_life(struct lab *lab, const char *node, enum orr_sim_state state, int code, const char *why);
+int lab_oracle_new(struct orr_lab *lab);
+void lab_oracle_free(struct orr_lab *lab);
+void lab_oracle_trace(struct orr_lab *lab, const char *node, uint32_t group, unsigned kind, const void *event);
+void lab_oracle_life(struct orr_lab *lab, const char *node, enum orr_sim_state state, int code, const char *why);
 /* Have all nodes but the exempt applied everything that was committed? Otherwise *behind is one that hasn't. */
-bool lab_oracle_converged(const struct lab *lab, const char **behind);
-void lab_oracle_account(struct lab *lab);       /* fills the result's counts */
-bool lab_exempt(const struct lab *lab, size_t node);     /* its disk was lost or damaged: it owes nothing */
+bool lab_oracle_converged(const struct orr_lab *lab, const char **behind);
+void lab_oracle_account(struct orr_lab *lab);       /* fills the result's counts */
+bool lab_exempt(const struct orr_lab *lab, size_t node);     /* its disk was lost or damaged: it owes nothing */
 
 /* -- shadow.c: an independent reading of the committed log: the order of the writes -------------------------------- */
-int lab_shadow_new(struct lab *lab);
-void lab_shadow_free(struct lab *lab);
-void lab_shadow_commit(struct lab *lab, const struct orr_trace_commit *c);       /* each index once, in order */
+int lab_shadow_new(struct orr_lab *lab);
+void lab_shadow_free(struct orr_lab *lab);
+void lab_shadow_commit(struct orr_lab *lab, const struct orr_trace_commit *c);       /* each index once, in order */
 /* Writes `order` into the history; false: the log has no set of the kv machine, so there is none. */
-bool lab_shadow_witness(struct lab *lab);
+bool lab_shadow_witness(struct orr_lab *lab);
 
 /* -- disks.c: claims of messages against durable disk images ------------------------------------------------------- */
-int lab_disks_new(struct lab *lab);
-void lab_disks_free(struct lab *lab);
-void lab_disks_start(struct lab *lab, size_t node);      /* it (re)starts: read its disk anew */
-void lab_disks_claim(struct lab *lab, size_t node, size_t slot, const struct orr_claims *claims);
-/* An entry is handed out as committed for the first time: do a majority of the disks have it? */
-void lab_disks_committed(struct lab *lab, size_t slot, orr_index index, orr_term term);
+int lab_disks_new(struct orr_lab *lab);
+void lab_disks_free(struct orr_lab *lab);
+void lab_disks_start(struct orr_lab *lab, size_t node);      /* it (re)starts: read its disk anew */
+void lab_disks_claim(struct orr_lab *lab, size_t node, size_t slot, const struct orr_claims *claims);
+/* An entry is handed out as committed for the first time: do a majority of the disks of those that bear the group have
+ * it? */
+void lab_disks_committed(struct orr_lab *lab, size_t slot, orr_index index, orr_term term, const bool *bears);
 
 #endif

@@ -17,6 +17,7 @@ struct entry {
     uint64_t hash, digest;
     uint32_t kind;
     bool known, has_digest;
+    uint8_t digester;               /* whose digest it is */
 };
 struct leadership {
     orr_term term;
@@ -28,7 +29,7 @@ struct member {                     /* a node as it showed itself in one group *
     enum orr_role role;
 };
 struct ledger {                     /* one group */
-    bool used;
+    bool used, seen[LAB_NODES_MAX]; /* seen: the nodes that bear a replica */
     struct entry *entries;          /* [index] */
     size_t cap;
     orr_index committed;            /* highest that anybody handed out */
@@ -37,41 +38,53 @@ struct ledger {                     /* one group */
     struct member members[LAB_NODES_MAX];
 };
 struct lab_oracle {
-    struct ledger groups[LAB_GROUPS_MAX];
+    struct ledger *groups;          /* [slot] */
+    size_t n_groups, cap_groups;
     uint64_t starts, elections, claims;
 };
 
-int lab_oracle_new(struct lab *lab) {
+int lab_oracle_new(struct orr_lab *lab) {
     lab->oracle = lab->alloc.fn(lab->alloc.ud, NULL, 0, sizeof *lab->oracle);
     if (!lab->oracle) return -ENOMEM;
     memset(lab->oracle, 0, sizeof *lab->oracle);
     return 0;
 }
-void lab_oracle_free(struct lab *lab) {
+void lab_oracle_free(struct orr_lab *lab) {
     if (!lab->oracle) return;
-    for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
-        struct ledger *l = &lab->oracle->groups[g];
+    struct lab_oracle *o = lab->oracle;
+    for (size_t g = 0; g < o->n_groups; g++) {
+        struct ledger *l = &o->groups[g];
         if (l->entries) lab->alloc.fn(lab->alloc.ud, l->entries, l->cap * sizeof *l->entries, 0);
         if (l->leaders) lab->alloc.fn(lab->alloc.ud, l->leaders, l->cap_leaders * sizeof *l->leaders, 0);
     }
+    if (o->groups) lab->alloc.fn(lab->alloc.ud, o->groups, o->cap_groups * sizeof *o->groups, 0);
     lab->alloc.fn(lab->alloc.ud, lab->oracle, sizeof *lab->oracle, 0);
 }
 
-static struct entry *entry_at(struct lab *lab, struct ledger *l, orr_index index) {
+static struct entry *entry_at(struct orr_lab *lab, struct ledger *l, orr_index index) {
     struct entry *entries = lab_grow(lab, l->entries, &l->cap, index + 1, sizeof *entries);
     if (!entries) return NULL;
     l->entries = entries;
     return &entries[index];
 }
 
+static struct ledger *ledger_of(struct orr_lab *lab, size_t slot) {
+    struct lab_oracle *o = lab->oracle;
+    struct ledger *groups = lab_grow(lab, o->groups, &o->cap_groups, slot + 1, sizeof *groups);
+    if (!groups) return NULL;
+    o->groups = groups;
+    if (o->n_groups <= slot) o->n_groups = slot + 1;
+    return &groups[slot];
+}
+
 /* -- Elections ----------------------------------------------------------------------------------------------------- */
-static void leads(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
+static void leads(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
     for (size_t i = l->n_leaders; i-- > 0;) {
         if (l->leaders[i].term != s->term) continue;
         int other = lab_node_of(lab, l->leaders[i].leader);
         if (l->leaders[i].leader != s->id)
-            lab_violate(lab, "one_leader", "%s and %s both lead term %" PRIu64, lab->cfg->nodes[node].id,
-                        other < 0 ? "?" : lab->cfg->nodes[other].id, s->term);
+            lab_violate(lab, "one_leader", "%s and %s both lead term %" PRIu64, lab->cfg.nodes[node].id,
+                        other < 0 ? "?" : lab->cfg.nodes[other].id, s->term);
         return;
     }
     struct leadership *leaders = lab_grow(lab, l->leaders, &l->cap_leaders, l->n_leaders + 1, sizeof *leaders);
@@ -80,15 +93,15 @@ static void leads(struct lab *lab, struct ledger *l, size_t node, const struct o
     leaders[l->n_leaders++] = (struct leadership){ s->term, s->id };
     if (s->last < l->committed)
         lab_violate(lab, "leader_completeness", "%s leads term %" PRIu64 " with a log that ends at %" PRIu64
-                    ", but %" PRIu64 " was committed", lab->cfg->nodes[node].id, s->term, s->last, l->committed);
-    if (!lab->cfg->faults && l->n_leaders > 1)
+                    ", but %" PRIu64 " was committed", lab->cfg.nodes[node].id, s->term, s->last, l->committed);
+    if (lab->cfg.quiet && l->n_leaders > 1)
         lab_violate(lab, "quiet", "%s was elected in term %" PRIu64 " although nothing had happened",
-                    lab->cfg->nodes[node].id, s->term);
+                    lab->cfg.nodes[node].id, s->term);
 }
 
-static void on_status(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
+static void on_status(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
     struct member *m = &l->members[node];
-    const char *id = lab->cfg->nodes[node].id;
+    const char *id = lab->cfg.nodes[node].id;
     if (s->term < m->term)
         lab_violate(lab, "monotone", "%s went from term %" PRIu64 " back to %" PRIu64, id, m->term, s->term);
     if (s->commit < m->commit)
@@ -101,18 +114,19 @@ static void on_status(struct lab *lab, struct ledger *l, size_t node, const stru
 }
 
 /* What a node found on its disk: at least the term that it told others of, unless the disk was taken from it. */
-static void on_recovered(struct lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
+static void on_recovered(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
     struct member *m = &l->members[node];
     if (s->term < m->claimed && !lab_exempt(lab, node))
         lab_violate(lab, "monotone", "%s came back with term %" PRIu64 " after it had claimed %" PRIu64,
-                    lab->cfg->nodes[node].id, s->term, m->claimed);
+                    lab->cfg.nodes[node].id, s->term, m->claimed);
     *m = (struct member){ .term = s->term, .claimed = s->term, .role = ORR_FOLLOWER };
 }
 
 /* -- The log ------------------------------------------------------------------------------------------------------- */
-static void on_commit(struct lab *lab, struct ledger *l, size_t slot, size_t node, const struct orr_trace_commit *c) {
+static void on_commit(struct orr_lab *lab, struct ledger *l, size_t slot, size_t node,
+                      const struct orr_trace_commit *c) {
     struct member *m = &l->members[node];
-    const char *id = lab->cfg->nodes[node].id;
+    const char *id = lab->cfg.nodes[node].id;
     struct entry *e = entry_at(lab, l, c->index);
     if (!e) return;
     if (c->index <= m->commit && m->commit != 0 && c->index <= m->applied)
@@ -136,12 +150,13 @@ static void on_commit(struct lab *lab, struct ledger *l, size_t slot, size_t nod
     l->committed = c->index;
     lab_shadow_commit(lab, c);
     /* The founding configuration is everybody's. */
-    if (c->index > 1) lab_disks_committed(lab, slot, c->index, c->term);
+    if (c->index > 1) lab_disks_committed(lab, slot, c->index, c->term, l->seen);
 }
 
-static void on_apply(struct lab *lab, struct ledger *l, size_t node, const struct orr_trace_apply *a, bool restored) {
+static void on_apply(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_trace_apply *a,
+                     bool restored) {
     struct member *m = &l->members[node];
-    const char *id = lab->cfg->nodes[node].id;
+    const char *id = lab->cfg.nodes[node].id;
     struct entry *e = entry_at(lab, l, a->index);
     if (!e) return;
     if (!restored && m->applied != 0 && a->index != m->applied + 1)
@@ -154,30 +169,33 @@ static void on_apply(struct lab *lab, struct ledger *l, size_t node, const struc
     m->applied = a->index;
     if (a->digest == 0) return;     /* a machine whose digest is costly: not at every index */
     if (e->has_digest && e->digest != a->digest)
-        lab_violate(lab, "digest", "%s has state %016" PRIx64 " at index %" PRIu64 ", others had %016" PRIx64, id,
-                    a->digest, a->index, e->digest);
+        lab_violate(lab, "digest", "group %s: the states of %s and %s differ at index %" PRIu64 ": what they apply "
+                    "depends on more than the log, or a read changes the state", a->name, id,
+                    lab->cfg.nodes[e->digester].id, a->index);
+    if (!e->has_digest) e->digester = (uint8_t)node;
     e->has_digest = true;
     e->digest = a->digest;
 }
 
-static void on_ack(struct lab *lab, struct ledger *l, size_t node, const struct orr_trace_ack *a) {
+static void on_ack(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_trace_ack *a) {
     if (a->index > l->committed || a->index == 0)
         lab_violate(lab, "acknowledged_lost", "%s acknowledged a write at index %" PRIu64 ", but %" PRIu64
-                    " was the last committed", lab->cfg->nodes[node].id, a->index, l->committed);
+                    " was the last committed", lab->cfg.nodes[node].id, a->index, l->committed);
 }
 
-static void on_read(struct lab *lab, size_t node, const struct orr_trace_read *r) {
+static void on_read(struct orr_lab *lab, size_t node, const struct orr_trace_read *r) {
     if (r->index < r->read_index)
         lab_violate(lab, "linearizable", "%s served a read at index %" PRIu64 " that wanted %" PRIu64,
-                    lab->cfg->nodes[node].id, r->index, r->read_index);
+                    lab->cfg.nodes[node].id, r->index, r->read_index);
 }
 
-void lab_oracle_trace(struct lab *lab, const char *name, uint32_t group, unsigned kind, const void *event) {
+void lab_oracle_trace(struct orr_lab *lab, const char *name, uint32_t group, unsigned kind, const void *event) {
     int node = lab_node_named(lab, name);
     size_t slot = lab_slot(lab, group);
     if (node < 0 || slot == SIZE_MAX) return;
-    struct ledger *l = &lab->oracle->groups[slot];
-    l->used = true;
+    struct ledger *l = ledger_of(lab, slot);
+    if (!l) return;
+    l->used = l->seen[node] = true;
     switch (kind) {
     case ORR_TRACE_STATUS: on_status(lab, l, (size_t)node, event); break;
     case ORR_TRACE_RECOVERED: on_recovered(lab, l, (size_t)node, event); break;
@@ -199,7 +217,7 @@ void lab_oracle_trace(struct lab *lab, const char *name, uint32_t group, unsigne
 
 /* -- Lives --------------------------------------------------------------------------------------------------------- */
 /* Which faults so far explain that a node ends by itself with this code. */
-static bool explained(const struct lab *lab, size_t node, int code) {
+static bool explained(const struct orr_lab *lab, size_t node, int code) {
     const uint64_t *n = orr_sim_counts(lab->sim);
     bool disk = n[ORR_SIM_SYNC_ERROR] || n[ORR_SIM_WRITE_ERROR] || n[ORR_SIM_READ_ERROR] || n[ORR_SIM_DISK_FULL];
     bool memory = n[ORR_SIM_ALLOC] != 0;
@@ -207,39 +225,41 @@ static bool explained(const struct lab *lab, size_t node, int code) {
     if (lab_exempt(lab, node)) return true;
     return memory || (code == 4 && disk);
 }
-void lab_oracle_life(struct lab *lab, const char *name, enum orr_sim_state state, int code, const char *why) {
+void lab_oracle_life(struct orr_lab *lab, const char *name, enum orr_sim_state state, int code, const char *why) {
     int node = lab_node_named(lab, name);
     if (node < 0) return;
     if (state == ORR_SIM_UP) {
         lab->oracle->starts++;
         lab_disks_start(lab, (size_t)node);
-        for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
+        for (size_t g = 0; g < lab->oracle->n_groups; g++) {
             struct member *m = &lab->oracle->groups[g].members[node];
             *m = (struct member){ .claimed = m->claimed };
         }
     } else if (state == ORR_SIM_DOWN && code != 0 && !explained(lab, (size_t)node, code)) {
-        lab_violate(lab, "crash", "%s ended by itself with %d: %s", name, code, why ? why : "no reason given");
+        lab_violate(lab, "crash", "node %s ended: %s", name, why ? why : "no reason given");
     }
 }
 
-bool lab_oracle_converged(const struct lab *lab, const char **behind) {
-    for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
+bool lab_oracle_converged(const struct orr_lab *lab, const char **behind) {
+    for (size_t g = 0; g < lab->oracle->n_groups; g++) {
         const struct ledger *l = &lab->oracle->groups[g];
-        for (size_t i = 0; l->used && i < lab->cfg->n_nodes; i++) {
-            if (l->members[i].applied == l->committed || lab_exempt(lab, i)) continue;
-            *behind = lab->cfg->nodes[i].id;
+        for (size_t i = 0; l->used && i < lab->cfg.n_nodes; i++) {
+            if (!l->seen[i] || l->members[i].applied == l->committed) continue;
+            if (lab->excused[i] || lab_exempt(lab, i)) continue;
+            *behind = lab->cfg.nodes[i].id;
             return false;
         }
     }
     return true;
 }
 
-void lab_oracle_account(struct lab *lab) {
-    struct orr_lab_result *r = lab->result;
+void lab_oracle_account(struct orr_lab *lab) {
+    struct orr_lab_result *r = &lab->result;
+    r->committed = r->leaders = 0;
     r->elections = lab->oracle->elections;
     r->claims = lab->oracle->claims;
-    r->restarts = lab->oracle->starts - lab->cfg->n_nodes;
-    for (size_t g = 0; g < LAB_GROUPS_MAX; g++) {
+    r->restarts = lab->oracle->starts - lab->cfg.n_nodes;
+    for (size_t g = 0; g < lab->oracle->n_groups; g++) {
         r->committed += lab->oracle->groups[g].committed;
         r->leaders += lab->oracle->groups[g].n_leaders;
     }

@@ -27,11 +27,11 @@ struct lab_shadow {
     uint64_t *value, *writes;       /* by key: what is there; how many writes it had */
 };
 
-int lab_shadow_new(struct lab *lab) {
+int lab_shadow_new(struct orr_lab *lab) {
     struct lab_shadow *s = lab->shadow = lab->alloc.fn(lab->alloc.ud, NULL, 0, sizeof *s);
     if (!s) return -ENOMEM;
     memset(s, 0, sizeof *s);
-    size_t size = (lab->cfg->keys + 1) * sizeof *s->value;
+    size_t size = (lab->cfg.keys + 1) * sizeof *s->value;
     s->value = lab->alloc.fn(lab->alloc.ud, NULL, 0, size);
     s->writes = lab->alloc.fn(lab->alloc.ud, NULL, 0, size);
     if (!s->value || !s->writes) return -ENOMEM;
@@ -39,10 +39,10 @@ int lab_shadow_new(struct lab *lab) {
     memset(s->writes, 0, size);
     return 0;
 }
-void lab_shadow_free(struct lab *lab) {
+void lab_shadow_free(struct orr_lab *lab) {
     struct lab_shadow *s = lab->shadow;
     if (!s) return;
-    size_t size = (lab->cfg->keys + 1) * sizeof *s->value;
+    size_t size = (lab->cfg.keys + 1) * sizeof *s->value;
     if (s->value) lab->alloc.fn(lab->alloc.ud, s->value, size, 0);
     if (s->writes) lab->alloc.fn(lab->alloc.ud, s->writes, size, 0);
     if (s->origins) lab->alloc.fn(lab->alloc.ud, s->origins, s->cap_origins * sizeof *s->origins, 0);
@@ -51,7 +51,7 @@ void lab_shadow_free(struct lab *lab) {
 }
 
 /* Does the batch count? By the origin tag alone, without regard to how filter.c does it. */
-static bool counts(struct lab *lab, const struct orri_origin_tag *tag) {
+static bool counts(struct orr_lab *lab, const struct orri_origin_tag *tag) {
     struct lab_shadow *s = lab->shadow;
     if (tag->sequence == 0) return true;
     for (size_t i = 0; i < s->n_origins; i++) {
@@ -95,7 +95,7 @@ static bool read_set(struct orr_slice command, uint64_t *key, uint64_t *value, u
     return true;
 }
 
-static void write_took_effect(struct lab *lab, uint64_t key, uint64_t value) {
+static void write_took_effect(struct orr_lab *lab, uint64_t key, uint64_t value) {
     struct lab_shadow *s = lab->shadow;
     uint64_t *order = lab_grow(lab, s->order, &s->cap_order, value, sizeof *order);
     if (!order) return;
@@ -106,9 +106,9 @@ static void write_took_effect(struct lab *lab, uint64_t key, uint64_t value) {
     s->value[key] = value;
 }
 
-void lab_shadow_commit(struct lab *lab, const struct orr_trace_commit *c) {
+void lab_shadow_commit(struct orr_lab *lab, const struct orr_trace_commit *c) {
     struct orri_batch_head head;
-    if (c->kind != ORR_ENTRY_DATA || lab->cfg->clients == 0) return;
+    if (c->kind != ORR_ENTRY_DATA || lab->cfg.clients == 0) return;
     if (orri_batch_open(c->data, &head) < 0 || !counts(lab, &head.origin)) return;
     size_t at = ORRI_BATCH_HEAD;
     for (uint32_t i = 0; i < head.count; i++) {
@@ -116,7 +116,7 @@ void lab_shadow_commit(struct lab *lab, const struct orr_trace_commit *c) {
         bool conditional;
         struct orr_slice command = orri_batch_next(c->data, &at);
         if (!read_set(command, &key, &value, &expected, &conditional)) continue;
-        if (key >= lab->cfg->keys || value == 0 || value > lab->n_ops) {
+        if (key >= lab->cfg.keys || value == 0 || value > lab->n_ops) {
             lab_violate(lab, "linearizable", "index %" PRIu64 " sets k%" PRIu64 " to %" PRIu64 ", which nobody wrote",
                         c->index, key, value);
             return;
@@ -125,7 +125,7 @@ void lab_shadow_commit(struct lab *lab, const struct orr_trace_commit *c) {
     }
 }
 
-bool lab_shadow_witness(struct lab *lab) {
+bool lab_shadow_witness(struct orr_lab *lab) {
     const struct lab_shadow *s = lab->shadow;
     if (s->cap_order == 0) return false;            /* another machine than kv is behind RESP */
     for (size_t i = 0; i < lab->n_ops; i++) {

@@ -20,7 +20,7 @@ enum { PACKET_MAX = 16, REPLY_MAX = 512 };
 #define PATIENCE (5 * ORR_SECOND)   /* a client that hears nothing for so long hangs up */
 
 struct lab_client {
-    struct lab *lab;
+    struct orr_lab *lab;
     struct orr_sim_client *end;
     uint32_t number;
     struct orr_rng rng;
@@ -45,7 +45,7 @@ static void tick_in(struct lab_client *c, orr_time delay) {
     if (!c->ticking) c->lab->out_of_memory = true;
 }
 static orr_time pause_of(struct lab_client *c) {
-    orr_time think = c->lab->cfg->think;
+    orr_time think = c->lab->cfg.think;
     return think / 2 + (think > 0 ? (orr_time)orri_rng_below(&c->rng, (uint64_t)think) : 0);
 }
 
@@ -53,7 +53,7 @@ static orr_time pause_of(struct lab_client *c) {
 static struct orr_operation choose(struct lab_client *c) {
     struct orr_operation op = { .process = c->number, .invoked = orr_sim_now(c->lab->sim), .returned = ORR_NEVER,
                                 .outcome = ORR_OUTCOME_INFO };
-    op.key = orri_rng_below(&c->rng, c->lab->cfg->keys);
+    op.key = orri_rng_below(&c->rng, c->lab->cfg.keys);
     uint64_t luck = orri_rng_below(&c->rng, 10);
     op.call = luck < 5 ? ORR_CALL_GET : luck < 8 ? ORR_CALL_SET : ORR_CALL_CAS;
     if (op.call == ORR_CALL_CAS && c->seen[op.key] == 0) op.call = ORR_CALL_SET;
@@ -62,24 +62,42 @@ static struct orr_operation choose(struct lab_client *c) {
     return op;
 }
 
-static int encode(const struct orr_operation *op, char *out, size_t size) {
-    char key[24], value[24], expected[24];
-    int k = snprintf(key, sizeof key, "k%" PRIu64, op->key);
-    int v = snprintf(value, sizeof value, "%" PRIu64, op->value);
-    int e = snprintf(expected, sizeof expected, "%" PRIu64, op->expected);
-    switch (op->call) {
-    case ORR_CALL_GET: return snprintf(out, size, "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n", k, key);
-    case ORR_CALL_SET: return snprintf(out, size, "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", k, key, v, value);
-    default:
-        return snprintf(out, size, "*5\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n$4\r\nIFEQ\r\n$%d\r\n%s\r\n", k, key,
-                        v, value, e, expected);
-    }
+/* RESP: each argument is a bulk string. They return where they ended. */
+static char *put_bulk(char *at, const char *text, size_t size) {
+    *at++ = '$';
+    if (size > 9) *at++ = (char)('0' + size / 10);
+    *at++ = (char)('0' + size % 10);
+    memcpy(at, "\r\n", 2);
+    memcpy(at + 2, text, size);
+    memcpy(at + 2 + size, "\r\n", 2);
+    return at + size + 4;
+}
+static char *put_number(char *at, const char *letter, uint64_t number) {
+    char text[24];
+    size_t from = sizeof text;
+    do text[--from] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    if (letter[0]) text[--from] = letter[0];
+    return put_bulk(at, text + from, sizeof text - from);
+}
+
+static int encode(const struct orr_operation *op, char *out) {
+    char *at = out;
+    *at++ = '*';
+    *at++ = op->call == ORR_CALL_GET ? '2' : op->call == ORR_CALL_SET ? '3' : '5';
+    *at++ = '\r';
+    *at++ = '\n';
+    at = put_bulk(at, op->call == ORR_CALL_GET ? "GET" : "SET", 3);
+    at = put_number(at, "k", op->key);
+    if (op->call != ORR_CALL_GET) at = put_number(at, "", op->value);
+    if (op->call == ORR_CALL_CAS) at = put_number(put_bulk(at, "IFEQ", 4), "", op->expected);
+    return (int)(at - out);
 }
 
 static void send_packet(struct lab_client *c) {
     char packet[PACKET_MAX * 160];
     int size = 0;
-    unsigned most = c->probe || c->lab->cfg->pipeline_max < 1 ? 1 : c->lab->cfg->pipeline_max;
+    unsigned most = c->probe || c->lab->cfg.pipeline_max < 1 ? 1 : c->lab->cfg.pipeline_max;
     if (most > PACKET_MAX) most = PACKET_MAX;
     unsigned n = 1 + (unsigned)orri_rng_below(&c->rng, most);
     c->n_waiting = c->n_answered = 0;
@@ -91,7 +109,7 @@ static void send_packet(struct lab_client *c) {
         size_t at = lab_begin(c->lab, &op);
         if (at == SIZE_MAX) return;
         c->waiting[c->n_waiting++] = at;
-        size += encode(&op, packet + size, sizeof packet - (size_t)size);
+        size += encode(&op, packet + size);
     }
     c->state = BUSY;
     c->since = orr_sim_now(c->lab->sim);
@@ -174,7 +192,7 @@ static void on_connected(void *ud) {
 }
 static void on_closed(void *ud, int status) {
     struct lab_client *c = ud;
-    if (c->ended && !c->lab->cfg->faults && (c->n_answered < c->n_waiting || status != 0))
+    if (c->ended && c->lab->cfg.quiet && (c->n_answered < c->n_waiting || status != 0))
         lab_violate(c->lab, "liveness", "client %u had its end answered by %d after %u of %u replies", c->number,
                     status, c->n_answered, c->n_waiting);
     for (; c->n_answered < c->n_waiting; c->n_answered++) {
@@ -189,7 +207,7 @@ static void on_closed(void *ud, int status) {
 static const struct orr_sim_client_ops client_ops = { on_connected, on_data, on_closed };
 
 static void go(struct lab_client *c) {
-    const struct orr_lab_config *cfg = c->lab->cfg;
+    const struct orr_lab_config *cfg = &c->lab->cfg;
     if (!c->probe) c->node = (size_t)orri_rng_below(&c->rng, cfg->n_nodes);
     if (!cfg->nodes[c->node].resp) return;
     if (orr_sim_client_connect(c->end, cfg->nodes[c->node].resp) < 0) return;
@@ -220,27 +238,27 @@ static void tick(void *ud) {
 }
 
 /* -- Life ---------------------------------------------------------------------------------------------------------- */
-static int client_init(struct lab *lab, struct lab_client *c, uint32_t number, const char *sort) {
+static int client_init(struct orr_lab *lab, struct lab_client *c, uint32_t number, const char *sort) {
     char name[32];
     snprintf(name, sizeof name, "%s%u", sort, number);
     *c = (struct lab_client){ .lab = lab, .number = number };
     orri_rng_init(&c->rng, orr_sim_seed(lab->sim, name));
-    c->seen = lab->alloc.fn(lab->alloc.ud, NULL, 0, lab->cfg->keys * sizeof *c->seen);
+    c->seen = lab->alloc.fn(lab->alloc.ud, NULL, 0, lab->cfg.keys * sizeof *c->seen);
     if (!c->seen) return -ENOMEM;
-    memset(c->seen, 0, lab->cfg->keys * sizeof *c->seen);
+    memset(c->seen, 0, lab->cfg.keys * sizeof *c->seen);
     return orr_sim_client_new(lab->sim, &c->end, name, &client_ops, c);
 }
 
-static struct lab_client *make(struct lab *lab, size_t n) {
+static struct lab_client *make(struct orr_lab *lab, size_t n) {
     struct lab_client *c = lab->alloc.fn(lab->alloc.ud, NULL, 0, n * sizeof *c);
     if (c) memset(c, 0, n * sizeof *c);
     return c;
 }
 
-int lab_clients_new(struct lab *lab) {
-    unsigned n = lab->cfg->clients;
+int lab_clients_new(struct orr_lab *lab) {
+    unsigned n = lab->cfg.clients;
     if (n == 0) return 0;
-    if (lab->cfg->keys == 0) return ORR_EINVALID;
+    if (lab->cfg.keys == 0) return ORR_EINVALID;
     lab->clients = make(lab, n);
     if (!lab->clients) return -ENOMEM;
     for (unsigned i = 0; i < n; i++) {
@@ -251,16 +269,16 @@ int lab_clients_new(struct lab *lab) {
     return 0;
 }
 
-void lab_clients_quiet(struct lab *lab) {
-    for (unsigned i = 0; lab->clients && i < lab->cfg->clients; i++) lab->clients[i].quiet = true;
+void lab_clients_quiet(struct orr_lab *lab) {
+    for (unsigned i = 0; lab->clients && i < lab->cfg.clients; i++) lab->clients[i].quiet = true;
 }
 
-int lab_probes_start(struct lab *lab) {
-    lab->probes = make(lab, lab->cfg->n_nodes);
+int lab_probes_start(struct orr_lab *lab) {
+    lab->probes = make(lab, lab->cfg.n_nodes);
     if (!lab->probes) return -ENOMEM;
-    for (size_t i = 0; i < lab->cfg->n_nodes; i++) {
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++) {
         struct lab_client *c = &lab->probes[i];
-        int rc = client_init(lab, c, lab->cfg->clients + (uint32_t)i, "probe");
+        int rc = client_init(lab, c, lab->cfg.clients + (uint32_t)i, "probe");
         if (rc < 0) return rc;
         c->probe = true;
         c->node = i;
@@ -269,24 +287,24 @@ int lab_probes_start(struct lab *lab) {
     return 0;
 }
 
-bool lab_probes_done(const struct lab *lab, const char **waiting_for) {
-    for (size_t i = 0; i < lab->cfg->n_nodes; i++) {
-        if (lab->probes[i].done || !lab->cfg->nodes[i].resp || lab_exempt(lab, i)) continue;
-        *waiting_for = lab->cfg->nodes[i].id;
+bool lab_probes_done(const struct orr_lab *lab, const char **waiting_for) {
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++) {
+        if (lab->probes[i].done || !lab->cfg.nodes[i].resp || lab->excused[i] || lab_exempt(lab, i)) continue;
+        *waiting_for = lab->cfg.nodes[i].id;
         return false;
     }
     return true;
 }
 
-static void free_all(struct lab *lab, struct lab_client *clients, size_t n) {
+static void free_all(struct orr_lab *lab, struct lab_client *clients, size_t n) {
     if (!clients) return;
     for (size_t i = 0; i < n; i++) {
         if (clients[i].end) orr_sim_client_free(clients[i].end);
-        if (clients[i].seen) lab->alloc.fn(lab->alloc.ud, clients[i].seen, lab->cfg->keys * sizeof *clients[i].seen, 0);
+        if (clients[i].seen) lab->alloc.fn(lab->alloc.ud, clients[i].seen, lab->cfg.keys * sizeof *clients[i].seen, 0);
     }
     lab->alloc.fn(lab->alloc.ud, clients, n * sizeof *clients, 0);
 }
-void lab_clients_free(struct lab *lab) {
-    free_all(lab, lab->clients, lab->cfg->clients);
-    free_all(lab, lab->probes, lab->cfg->n_nodes);
+void lab_clients_free(struct orr_lab *lab) {
+    free_all(lab, lab->clients, lab->cfg.clients);
+    free_all(lab, lab->probes, lab->cfg.n_nodes);
 }

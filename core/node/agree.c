@@ -237,7 +237,8 @@ void orri_agree_turn(struct orr_group *g) {
         answer(g, i);
     }
     if (g->agree.open.index) settle(g);
-    if (!g->machine_broken && g->at.index != g->agree.told && g->node->now >= g->agree.beat) beat(g);
+    if (g->machine_broken || g->at.index == g->agree.told) return;
+    if (g->node->now >= g->agree.beat || ORR_RARE(g->node->w, "agree.early_beat")) beat(g);
 }
 
 orr_time orri_agree_deadline(const struct orr_group *g) {

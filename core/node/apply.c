@@ -158,7 +158,7 @@ bool orri_apply_some(struct orr_group *g) {
     bool any = false;
     orr_time until = g->queue.n > 1 ? applying_ends(g) : 0;
     while (g->queue.n && !g->restoring.on && ops < OPS_A_TURN && bytes < BYTES_A_TURN) {
-        if (any && w->ops->fresh(w) >= until) break;
+        if (any && (w->ops->fresh(w) >= until || ORR_RARE(w, "apply.one_entry"))) break;
         struct orr_entry e = pull(&g->queue);
         bytes += e.data.size;
         ops++;

@@ -18,13 +18,23 @@ enum { ROUNDS_MAX = 4 };
 /* -- Life ---------------------------------------------------------------------------------------------------------- */
 static void wake_up(struct orri_alarm *alarm) { (void)alarm; }         /* the turn itself does what is due */
 
+static bool take_rare(void *ud, const char *name) { return ORR_RARE((struct orr_world *)ud, name); }
+
+static struct orr_rare rare_of(const struct orr_node *n) { return (struct orr_rare){ take_rare, n->w }; }
+
+int orri_group_new_machine(struct orr_group *g) {
+    struct orr_node *n = g->node;
+    struct orr_machine_config cfg = { n->w->ops->seed(n->w, g->name), n->alloc, n->w->chunks, g->machine_ud,
+                                      rare_of(n) };
+    return g->machine_ops->create(&g->machine, &cfg);
+}
+
 int orri_group_start(struct orr_group *g) {
     struct orr_node *n = g->node;
     struct orr_boot boot;
     g->alarm.fire = wake_up;
     if (!g->here) return 0;
-    struct orr_machine_config cfg = { n->w->ops->seed(n->w, g->name), n->alloc, n->w->chunks, g->machine_ud };
-    int rc = g->machine_ops->create(&g->machine, &cfg);
+    int rc = orri_group_new_machine(g);
     if (rc < 0) return rc;
     orri_storage_boot(n->storage, g->number, &boot);
     if (boot.snapshot.index) orri_snapshot_restore(g, &boot.snapshot);
@@ -81,6 +91,7 @@ static int create_order(struct orr_group *g, const struct orr_boot *boot) {
     if (cfg.queue_bytes > n->cfg.memory_bytes_max) cfg.queue_bytes = n->cfg.memory_bytes_max;
     cfg.alloc = n->alloc;
     cfg.chunks = n->w->chunks;
+    if (n->w->ops->rare) cfg.rare = rare_of(n);
     return g->order->create(&g->x, &cfg, boot, n->now);
 }
 
@@ -175,8 +186,12 @@ static void send_one(struct orr_group *g, const struct orr_out *m) {
     if (!p) return;
     if (orri_traced(g)) trace_send(g, m);
     struct orri_frame f = { .kind = ORRI_FRAME_ORDER, .channel = m->cls, .group = g->number };
-    int rc = orri_peer_send(p, &f, m->head, m->body, m->n_body);
     size_t voter = voter_of(g, m->to);
+    bool leads = g->status.role == ORR_LEADER;      /* without a leader, what is lost is waited for much longer */
+    bool dropped = leads && ORR_RARE(g->node->w, "group.drops_message");
+    int rc = dropped ? ORR_EOVERLOADED : orri_peer_send(p, &f, m->head, m->body, m->n_body);
+    if (rc == 0 && ORR_RARE(g->node->w, "group.sends_twice"))
+        (void)orri_peer_send(p, &f, m->head, m->body, m->n_body);
     if (rc < 0 && rc != ORR_EUNAVAILABLE && voter < g->n_voters) g->dropped[voter] = true;
 }
 
@@ -207,8 +222,10 @@ static void commit_one(struct orr_group *g, const struct orr_entry *e) {
 
 static void carry_out(struct orr_group *g, const struct orr_ready *rd) {
     struct orr_node *n = g->node;
+    bool stores_first = rd->n_stores && ORR_RARE(n->w, "group.stores_first");
+    for (size_t i = 0; stores_first && i < rd->n_stores; i++) store_one(g, &rd->stores[i]);
     for (size_t i = 0; i < rd->n_msgs; i++) send_one(g, &rd->msgs[i]);
-    for (size_t i = 0; i < rd->n_stores; i++) store_one(g, &rd->stores[i]);
+    for (size_t i = 0; !stores_first && i < rd->n_stores; i++) store_one(g, &rd->stores[i]);
     for (size_t i = 0; i < rd->n_parts; i++) {
         int rc = orri_storage_part(n->storage, g->number, &rd->parts[i]);
         if (rc < 0) refused_by_storage(g, ORR_TAKE_PART, rd->parts[i].id, rc);
@@ -278,6 +295,10 @@ static bool pull(struct orr_group *g) {
         if (rd->status_changed) {
             status_changed(g);
             changed = true;
+        }
+        if (ORR_RARE(g->node->w, "group.pulls_one")) {
+            g->node->again = true;
+            break;
         }
     }
     report_refused(g);
@@ -383,6 +404,8 @@ void orri_group_turn(struct orr_group *g) {
     if (g->order->deadline(g->x) <= n->now) (void)g->order->tick(g->x, n->now);
     orri_origin_tick(&g->origin, n->now, late(g));
     orri_reads_tick(&g->reads, n->now, late(g));
+    if (g->origin.head && ORR_RARE(n->w, "origin.sends_again")) orri_origin_again(&g->origin);
+    if (g->reads.head && ORR_RARE(n->w, "reads.asks_again")) orri_reads_again(&g->reads);
     nudge(g);
     bool unfinished = work(g);
     while (!orri_node_dead(n) && orri_apply_some(g)) {
@@ -554,6 +577,7 @@ unsigned char *orri_group_room(struct orr_group *g, size_t max, int *status) {
     if (*status == 0 && max > g->node->cfg.op_bytes_max) *status = ORR_EINVALID;
     /* Whoever leads: this node would never apply it, so not learn its result. */
     if (*status == 0 && g->node->disk_full) *status = ORR_EFULL;
+    if (*status == 0 && ORR_RARE(g->node->w, "origin.closes_batch")) orri_origin_close(&g->origin);
     return *status == 0 ? orri_origin_room(&g->origin, g->node->now, max, status) : NULL;
 }
 

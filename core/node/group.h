@@ -46,6 +46,10 @@ void orri_group_here(const struct orr_group *g, struct orr_at *at);
 /* Ends all interest of a waiter: its tags are told nothing any more; what was proposed stays proposed. */
 void orri_group_forget(struct orr_group *g, struct orri_waiter *w);
 
+/* ORR_RARE of its node's world. */
+struct orr_conn;
+bool orri_conn_rare(const struct orr_conn *c, const char *name);
+
 struct orr_node *orri_group_node(const struct orr_group *g);
 const struct orr_machine_ops *orri_group_machine(const struct orr_group *g);
 void orri_group_machine_stats(const struct orr_group *g, struct orr_machine_stats *out);

@@ -106,7 +106,7 @@ bool orri_host_turn(struct orr_node *n) {
 bool orri_host_due(const struct orr_node *n) {
     const struct orri_host *h = &n->host;
     if (h->told || h->soon || h->bundle_changed || wants_peers(h)) return true;
-    if (orri_names_peer((struct orr_node *)n, n->id)->out.head) return true;
+    if (n->me->out.head) return true;
     for (size_t i = 0; i < n->n_groups && wants_events(h); i++) {
         if (n->groups[i]->events) return true;
     }

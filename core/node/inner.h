@@ -230,6 +230,7 @@ struct orr_node {
     struct orr_rng rng;             /* jitter */
     struct orri_slots slots;
     struct orri_peer *peers, **by_id;       /* in the file's order; and sorted, to be found */
+    struct orri_peer *me;                   /* among them */
     size_t n_peers;
     struct orri_link *links;
     size_t n_strangers;
@@ -323,6 +324,7 @@ size_t orri_visitor_payload_max(const struct orr_node *n);  /* of a frame from o
 size_t orri_visitor_bytes_max(const struct orr_node *n);    /* that wait to be sent to one */
 void orri_visitors_free(struct orr_node *n);
 /* group.c */
+int orri_group_new_machine(struct orr_group *g);            /* in g->machine */
 int orri_group_start(struct orr_group *g);                  /* the disk is open: loads what is there */
 void orri_group_begin(struct orr_group *g, const struct orr_snapshot *loaded); /* NULL: none. Creates the protocol */
 void orri_group_turn(struct orr_group *g);

@@ -183,7 +183,7 @@ static void on_hello(struct orri_link *l, struct orr_slice payload) {
     } else if (verdict != ORRI_WELCOME) {
         orri_link_refuse(l, verdict, "%s has no room now", n->name);
     } else {
-        if (changed) orri_node_save(n);
+        if (changed || ORR_RARE(n->w, "link.saves_again")) orri_node_save(n);
         l->state = ORRI_LINK_PIN;
         l->pin = n->saves;
         if (n->saved >= l->pin) orri_link_pinned(l);
@@ -356,6 +356,10 @@ static void on_alarm(struct orri_alarm *alarm) {
         orri_link_close(l, false);
         return;
     }
-    if (n->now - l->said >= ping) (void)send_bytes(l, ORRI_FRAME_PING, NULL, 0);
+    if (ORR_RARE(n->w, "link.closes")) {
+        orri_link_close(l, false);
+        return;
+    }
+    if (n->now - l->said >= ping || ORR_RARE(n->w, "link.early_ping")) (void)send_bytes(l, ORRI_FRAME_PING, NULL, 0);
     orri_node_alarm(n, &l->alarm, l->said + ping > n->now ? l->said + ping : n->now + ping);
 }

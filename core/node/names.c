@@ -73,7 +73,10 @@ static int by_id(const void *a, const void *b) {
 static int index_peers(struct orr_node *n) {
     n->by_id = orri_node_resize(n, NULL, 0, n->cfg.n_nodes * sizeof *n->by_id);
     if (!n->by_id) return -ENOMEM;
-    for (size_t i = 0; i < n->n_peers; i++) n->by_id[i] = &n->peers[i];
+    for (size_t i = 0; i < n->n_peers; i++) {
+        n->by_id[i] = &n->peers[i];
+        if (n->peers[i].id == n->id) n->me = &n->peers[i];
+    }
     qsort(n->by_id, n->n_peers, sizeof *n->by_id, by_id);
     for (size_t i = 1; i < n->n_peers; i++) {
         if (n->by_id[i]->id == n->by_id[i - 1]->id) return ORR_EINVALID;
@@ -182,9 +185,13 @@ static int add_voters(struct orr_group *g, const struct orr_group_spec *spec) {
     return 0;
 }
 
-static uint32_t number_of(const char *name) {
+uint32_t orr_group_number(const char *name) {
     uint32_t h = (uint32_t)orri_hash64(name, strlen(name), 0);
     return h ? h : 1;
+}
+
+void orr_group_trace(const struct orr_group *g, enum orr_trace_kind kind, const void *event, size_t size) {
+    orri_trace(g, kind, event, size);
 }
 
 int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_group_spec *spec,
@@ -192,12 +199,12 @@ int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_gr
     if (!orri_node_open(n) || !name_fits(name) || !spec->order || !spec->machine) return ORR_EINVALID;
     if (n->n_groups == ORRI_GROUPS_MAX) return ORR_EOVERLOADED;
     for (size_t i = 0; i < n->n_groups; i++) {
-        if (n->groups[i]->number == number_of(name)) return ORR_ECONFLICT;
+        if (n->groups[i]->number == orr_group_number(name)) return ORR_ECONFLICT;
     }
     struct orr_group *g = orri_node_resize(n, NULL, 0, sizeof *g);
     if (!g) return -ENOMEM;
-    *g = (struct orr_group){ .node = n, .number = number_of(name), .order = spec->order, .machine_ops = spec->machine,
-                             .machine_ud = spec->machine_ud,
+    *g = (struct orr_group){ .node = n, .number = orr_group_number(name), .order = spec->order,
+                             .machine_ops = spec->machine, .machine_ud = spec->machine_ud,
                              .election = spec->election ? spec->election : n->cfg.election,
                              .heartbeat = spec->heartbeat ? spec->heartbeat : n->cfg.heartbeat };
     orri_filter_init(&g->filter, n->alloc);

@@ -352,19 +352,22 @@ static void inputs(struct orr_node *n) {
     while (n->storage && !orri_node_dead(n) && orri_storage_take(n->storage, &done)) storage_done(n, &done);
     if (n->storage && orri_storage_deadline(n->storage) <= n->now) orri_storage_tick(n->storage, n->now);
     struct orr_timer *t;
-    for (int i = 0; i < TIMERS_A_TURN && !orri_node_dead(n) && (t = orri_heap_due(&n->heap, n->now)); i++) {
+    int timers = ORR_RARE(n->w, "node.one_timer") ? 1 : TIMERS_A_TURN;
+    for (int i = 0; i < timers && !orri_node_dead(n) && (t = orri_heap_due(&n->heap, n->now)); i++) {
         struct orri_alarm *a = (struct orri_alarm *)(void *)t;
         a->fire(a);
     }
 }
 
 static void work(struct orr_node *n) {
-    for (int pass = 0; pass < PASSES_MAX; pass++) {
+    int passes = ORR_RARE(n->w, "node.one_pass") ? 1 : PASSES_MAX;
+    for (int pass = 0; pass < passes; pass++) {
         bool any = orri_services_turn(n);
         any = orri_host_turn(n) || any;
         if (!any && pass > 0) break;
         for (size_t i = 0; i < n->n_groups; i++) orri_group_turn(n->groups[i]);
     }
+    if (passes == 1) n->again = true;
     orri_services_flush(n);
     orri_outs_flush(n);
     if (orri_host_due(n)) n->again = true;

@@ -57,7 +57,7 @@ void orri_origin_clear(struct orri_origin *o) {
 }
 
 /* -- Filling the open batch ---------------------------------------------------------------------------------------- */
-static void close_open(struct orri_origin *o) {
+void orri_origin_close(struct orri_origin *o) {
     struct orri_pending *p = o->open;
     if (!p || p->count == 0) return;
     o->open = NULL;
@@ -121,7 +121,7 @@ unsigned char *orri_origin_room(struct orri_origin *o, orr_time now, size_t max,
     size_t need = ORRI_COMMAND_HEAD + max;
     *status = ORR_EOVERLOADED;
     if (o->bytes + need + ORRI_BATCH_HEAD > o->cfg.bytes_max) return NULL;
-    if (o->open && o->open->size + need > BATCH_BYTES) close_open(o);
+    if (o->open && o->open->size + need > BATCH_BYTES) orri_origin_close(o);
     *status = -ENOMEM;
     struct orri_pending *p = o->open ? o->open : open_new(o, need);
     if (!p) return NULL;
@@ -200,7 +200,7 @@ bool orri_origin_withdraw(struct orri_origin *o, struct orri_waiter *w, uint64_t
 }
 
 void orri_origin_abandon(struct orri_origin *o, int status) {
-    close_open(o);
+    orri_origin_close(o);
     withdraw(o, ORR_NEVER, status);
     for (struct orri_pending *p = o->head; p; p = p->next) tell(o, p, ORR_EUNKNOWN);
 }
@@ -345,7 +345,7 @@ static bool forward_one(struct orri_origin *o, orr_time now) {
 }
 
 void orri_origin_push(struct orri_origin *o, orr_time now) {
-    close_open(o);
+    orri_origin_close(o);
     if (!o->cursor || now < o->not_before) return;
     if (o->target == ORRI_TO_SELF) {
         while (propose_some(o, now)) {}

@@ -90,6 +90,7 @@ void orri_origin_pop(struct orri_origin *o, orr_time now);
 void orri_origin_settle(struct orri_origin *o, orr_time now, uint64_t last);
 /* A batch of ours was dropped for a gap before it: once more from the first. */
 void orri_origin_again(struct orri_origin *o);
+void orri_origin_close(struct orri_origin *o);      /* what comes next is of another batch */
 /* Tells all: `status` to those surely not done, which are withdrawn; ORR_EUNKNOWN to the others. */
 void orri_origin_abandon(struct orri_origin *o, int status);
 orr_time orri_origin_deadline(const struct orri_origin *o);

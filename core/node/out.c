@@ -200,7 +200,7 @@ static bool joined(struct orr_node *n, struct orri_packet *k, struct orr_slice *
 }
 
 bool orri_outs_own(struct orr_node *n) {
-    struct orri_peer *me = orri_names_peer(n, n->id);
+    struct orri_peer *me = n->me;
     struct orri_packet *end = me->out.tail, *k = NULL;
     struct orr_slice payload;
     if (!end) return false;

@@ -41,7 +41,8 @@ void orri_peers_start(struct orr_node *n) {
         if (!p->linked) continue;
         p->redial.fire = dial;
         p->backoff = BACKOFF_MIN;
-        orri_node_alarm(n, &p->redial, n->id < p->id ? n->now : n->now + SECOND_DIAL);
+        bool at_once = n->id < p->id || ORR_RARE(n->w, "peer.dials_at_once");
+        orri_node_alarm(n, &p->redial, at_once ? n->now : n->now + SECOND_DIAL);
     }
 }
 

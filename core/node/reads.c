@@ -163,7 +163,10 @@ orr_time orri_reads_deadline(const struct orri_reads *r) {
 
 void orri_reads_tick(struct orri_reads *r, orr_time now, int status) {
     expire(r, now, status);
-    if (!r->head || now < r->asked + r->cfg.again) return;
+    if (r->head && now >= r->asked + r->cfg.again) orri_reads_again(r);
+}
+
+void orri_reads_again(struct orri_reads *r) {
     for (struct orri_read *p = r->head; p; p = p->next) {
         if (!p->question || p->answered) continue;
         p->question = 0;

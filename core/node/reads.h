@@ -45,6 +45,7 @@ struct orri_read *orri_reads_due(struct orri_reads *r, orr_index applied);
 void orri_reads_give_back(struct orri_reads *r, struct orri_read *read);
 void orri_reads_abandon(struct orri_reads *r, int status);
 orr_time orri_reads_deadline(const struct orri_reads *r);
+void orri_reads_again(struct orri_reads *r);        /* what is in question is asked anew */
 void orri_reads_tick(struct orri_reads *r, orr_time now, int status);       /* status: for those whose time is up */
 
 #endif

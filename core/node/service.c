@@ -302,6 +302,7 @@ static void keep(struct orr_conn *c, struct orr_slice rest, struct orr_slice mor
     }
     size_t cap = more.size || c->want > size ? 2 * size : size;
     if (c->want >= size && cap > c->want) cap = c->want;
+    if (orri_conn_rare(c, "service.tight_input")) cap = size;
     if (cap > c->listener->client_bytes_max) cap = c->listener->client_bytes_max;
     shed(c->listener, c, cap);
     if (c->closing) return;
@@ -333,8 +334,12 @@ static void offer_kept(struct orr_conn *c) {
 static void on_data(struct orr_conn *c, struct orr_slice data) {
     if (c->closing) return;
     if (!c->in) {
-        offer(c, &data);
-        keep(c, data, (struct orr_slice){ 0 });
+        bool halved = data.size > 1 && orri_conn_rare(c, "service.halves_input");
+        size_t first = halved ? data.size / 2 : data.size;
+        struct orr_slice now = orr_part_of(data, 0, first), later = orr_part_of(data, first, data.size - first);
+        offer(c, &now);
+        keep(c, now, later);
+        if (halved) offer_kept(c);
         return;
     }
     if (c->in_size + data.size <= c->in->cap) {     /* behind what somebody may hold a slice of, never over it */
@@ -385,7 +390,11 @@ static void on_event(struct orri_endpoint *end, const struct orr_stream_event *e
 }
 
 /* -- Out ----------------------------------------------------------------------------------------------------------- */
-bool orr_conn_crowded(const struct orr_conn *c) { return c->blocked || written(c) >= OUT_TURN; }
+bool orri_conn_rare(const struct orr_conn *c, const char *name) { return ORR_RARE(c->listener->node->w, name); }
+
+bool orr_conn_crowded(const struct orr_conn *c) {
+    return c->blocked || written(c) >= OUT_TURN || orri_conn_rare(c, "service.crowded");
+}
 
 static bool may_hold(struct orr_conn *c, size_t more) {
     if (written(c) + c->kept + more <= c->listener->client_bytes_max) return true;
@@ -426,9 +435,11 @@ static int seal(struct orr_conn *c) {
 unsigned char *orr_conn_room(struct orr_conn *c, size_t size) {
     struct orr_chunks *chunks = c->listener->node->w->chunks;
     if (c->closing) return NULL;
+    if (c->out && orri_conn_rare(c, "service.seals_early") && seal(c) < 0) return NULL;
     if (c->out && c->out_to + size <= c->out->cap) return c->out->at + c->out_to;
     if (!may_hold(c, size)) return NULL;
     size_t cap = c->out || c->n_parts ? OUT_NEXT : OUT_FIRST;
+    if (orri_conn_rare(c, "service.small_block")) cap = 1;
     if (seal(c) < 0) return NULL;
     c->out = chunks->get(chunks, size < cap ? cap : size);
     if (!c->out) {

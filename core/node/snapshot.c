@@ -93,8 +93,9 @@ static bool holds_too_much(const struct orr_group *g) {
 }
 
 static bool has_grown(const struct orr_group *g) {
-    return g->node->now >= g->taking.not_before &&
-           (orri_storage_log_bytes(g->node->storage, g->number) >= g->node->cfg.snapshot_bytes || holds_too_much(g));
+    uint64_t bytes = orri_storage_log_bytes(g->node->storage, g->number), max = g->node->cfg.snapshot_bytes;
+    bool early = bytes >= max / 16 && ORR_RARE(g->node->w, "snapshot.early");
+    return g->node->now >= g->taking.not_before && (bytes >= max || early || holds_too_much(g));
 }
 
 static bool due(struct orr_group *g) {
@@ -155,6 +156,7 @@ static int write_prefix(struct orr_group *g) {
 /* One more piece of the machine's image. 1: there is more. */
 static int write_piece(struct orr_group *g, size_t room) {
     struct orr_slice s = { 0 };
+    if (ORR_RARE(g->node->w, "snapshot.small_piece")) room = 1;
     int more = g->machine_ops->next(g->machine, room < PIECE ? room : PIECE, &s);
     if (more < 0) return more;
     int rc = s.size ? orri_storage_snapshot_write(g->node->storage, g->number, s) : 0;
@@ -165,13 +167,15 @@ static int write_piece(struct orr_group *g, size_t room) {
 /* A snapshot of a state that has come apart from the others' would keep it so over a new start: it gets its name when a
  * majority is known to have the same. Where the others are silent, or room is short, it can't wait for that. */
 static bool may_name(const struct orr_group *g) {
-    return orri_agree_holds(g, g->taking.snapshot.index) || g->node->disk_full || g->node->now >= g->taking.held_until;
+    return orri_agree_holds(g, g->taking.snapshot.index) || g->node->disk_full ||
+           g->node->now >= g->taking.held_until || ORR_RARE(g->node->w, "snapshot.unheld");
 }
 
 void orri_snapshot_step(struct orr_group *g) {
     int rc = 0;
     if (g->restoring.on || g->machine_broken) return;
     if (due(g)) begin(g);
+    if (g->taking.state == ORRI_TAKING_PIECES && ORR_RARE(g->node->w, "snapshot.abandoned")) orri_snapshot_abort(g);
     if (g->taking.state == ORRI_TAKING_PREFIX) {
         rc = write_prefix(g);
         if (rc == 0) g->taking.state = ORRI_TAKING_PIECES;
@@ -213,10 +217,12 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
     }
     struct orr_snapshot newest, older = { 0 };
     orri_storage_snapshots(n->storage, g->number, &newest, &older);
-    orr_index keep_after = n->disk_full || holds_too_much(g) ? newest.index : older.index;
+    bool short_log = n->disk_full || holds_too_much(g) || ORR_RARE(n->w, "snapshot.keeps_no_log");
+    orr_index keep_after = short_log ? newest.index : older.index;
     orri_node_log(n, ORR_LOG_INFO, "group %s: snapshot at %llu, %llu bytes; the log is kept after %llu", g->name,
              (unsigned long long)newest.index, (unsigned long long)newest.size, (unsigned long long)keep_after);
     orri_host_event(g, ORR_GROUP_SNAPSHOT);
+    orri_trace(g, ORR_TRACE_SNAPSHOT, &newest.index, sizeof newest.index);
     compact(g, &newest, keep_after);
     (void)is_asked_for(g);
 }
@@ -226,6 +232,7 @@ static void fetch_next(struct orr_group *g) {
     struct orri_restoring *r = &g->restoring;
     struct orr_fetch f = { .id = ORRI_FETCH_OURS | r->offset, .kind = ORR_FETCH_SNAPSHOT, .from = r->snapshot.index,
                            .term = r->snapshot.term, .offset = r->offset, .bytes_max = FETCH };
+    if (ORR_RARE(g->node->w, "snapshot.small_fetch")) f.bytes_max = 1000;
     int rc = orri_storage_fetch(g->node->storage, g->number, &f);
     if (rc < 0) orri_node_fail(g->node, 4, "group %s: its snapshot can't be read: %s", g->name, orr_strerror(rc));
 }
@@ -293,6 +300,10 @@ static int take_part(struct orr_group *g, struct orr_slice data) {
     struct orri_restoring *r = &g->restoring;
     r->offset += data.size;
     int rc = r->prefix_done ? 0 : take_prefix(g, &data);
+    if (rc == 0 && data.size > 1 && ORR_RARE(g->node->w, "snapshot.splits_part")) {
+        rc = g->machine_ops->restore_part(g->machine, data.at, 1);
+        data = orr_part_of(data, 1, data.size - 1);
+    }
     if (rc == 0 && data.size) rc = g->machine_ops->restore_part(g->machine, data.at, data.size);
     if (rc == 0 && r->offset >= r->snapshot.size)
         rc = r->prefix_done ? g->machine_ops->restore_end(g->machine) : ORR_ECORRUPT;
@@ -302,13 +313,12 @@ static int take_part(struct orr_group *g, struct orr_slice data) {
 /* All of the log is there: no snapshot is needed. */
 static void begin_without(struct orr_group *g) {
     struct orr_node *n = g->node;
-    struct orr_machine_config cfg = { n->w->ops->seed(n->w, g->name), n->alloc, n->w->chunks, g->machine_ud };
     g->machine_ops->destroy(g->machine);
     g->machine = NULL;
     prefix_drop(g);
     orri_filter_clear(&g->filter);
     g->config_size = 0;
-    int rc = g->machine_ops->create(&g->machine, &cfg);
+    int rc = orri_group_new_machine(g);
     if (rc < 0) orri_node_fail(n, 4, "group %s: %s", g->name, orr_strerror(rc));
     else orri_group_begin(g, NULL);
 }

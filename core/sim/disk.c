@@ -190,8 +190,9 @@ size_t orri_inode_read(const struct orri_inode *inode, uint64_t at, void *out, s
     return size;
 }
 
-void orri_inode_tell(const struct orri_inode *inode, uint64_t at, size_t size) {
-    const struct orri_disk *disk = inode->disk;
+void orri_inode_tell(struct orri_inode *inode, uint64_t at, size_t size) {
+    struct orri_disk *disk = inode->disk;
+    inode->changed = ++disk->changes;
     const struct orr_sim_config *config = &disk->sim->config;
     if (!config->durable) return;
     const char *node = disk->locked_by ? disk->locked_by->name : disk->dir;
@@ -263,6 +264,7 @@ void orri_names_set(struct orri_disk *disk, struct orri_names *names, const char
     size_t i = names_place(names, path);
     bool there = names_has(names, i, path);
     struct orri_inode *old = there ? names->at[i].inode : NULL;
+    if (names == &disk->durable) disk->names_changed = ++disk->changes;
     if (inode) {
         inode->refs++;
         if (!there) names_insert(disk, names, i, path);
@@ -349,6 +351,7 @@ struct orri_disk *orri_disk_of(struct orr_sim *sim, const char *dir) {
     disk->dir = orri_sim_text(sim, dir);
     disk->room = sim->config.disk_bytes;
     disk->speed = sim->config.disk;
+    disk->slower = 1;
     orri_sim_rng(sim, &disk->rng, "power", dir);
     return *at = disk;
 }
@@ -420,7 +423,11 @@ bool orri_disk_poisoned(const struct orri_node *node) {
 /* -- For oracles and harness ------------------------------------------------------------------------------------- */
 static struct orri_inode *durable_inode(const struct orr_sim *sim, const char *node, const char *path) {
     const struct orri_node *n = orri_node_find(sim, node);
-    return n ? orri_names_find(&n->disk->durable, path) : NULL;
+    if (!n) return NULL;
+    const struct orri_names *names = &n->disk->durable;
+    size_t i = n->disk->asked;
+    if (!names_has(names, i, path)) n->disk->asked = i = names_place(names, path);
+    return names_has(names, i, path) ? names->at[i].inode : NULL;
 }
 
 int orr_sim_disk_durable(const struct orr_sim *sim, const char *node, const char *path, uint64_t at, void *buf,
@@ -445,6 +452,24 @@ const char *orr_sim_disk_durable_name(const struct orr_sim *sim, const char *nod
     return n && i < n->disk->durable.n ? n->disk->durable.at[i].path : NULL;
 }
 
+uint64_t orr_sim_disk_changes(const struct orr_sim *sim, const char *node) {
+    const struct orri_node *n = orri_node_find(sim, node);
+    return n ? n->disk->changes : 0;
+}
+
+uint64_t orr_sim_disk_changed_beside(const struct orr_sim *sim, const char *node, const char *path) {
+    const struct orri_node *n = orri_node_find(sim, node);
+    if (!n) return 0;
+    const struct orri_names *names = &n->disk->durable;
+    const struct orri_inode *but = durable_inode(sim, node, path);
+    uint64_t last = n->disk->names_changed;
+    for (size_t i = 0; i < names->n; i++) {
+        const struct orri_inode *inode = names->at[i].inode;
+        if (inode != but && inode->changed > last) last = inode->changed;
+    }
+    return last;
+}
+
 int orr_sim_disk_room(struct orr_sim *sim, const char *node, uint64_t bytes) {
     struct orri_node *n = orri_node_find(sim, node);
     if (!n) return -ENOENT;
@@ -459,6 +484,11 @@ int orr_sim_disk_used(const struct orr_sim *sim, const char *node, uint64_t *byt
     return 0;
 }
 
+orr_time orr_sim_disk_hangs(const struct orr_sim *sim, const char *node) {
+    const struct orri_node *n = orri_node_find(sim, node);
+    return n && n->state != ORR_SIM_DOWN ? n->disk->hangs_until : 0;
+}
+
 int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, uint64_t at) {
     struct orri_inode *inode = durable_inode(sim, node, path);
     unsigned char byte;
@@ -466,6 +496,7 @@ int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, ui
     orri_image_read(&inode->durable, at, &byte, 1);
     byte ^= (unsigned char)(1u << orri_rng_below(&inode->disk->rng, 8));
     orri_image_write(sim, &inode->durable, at, &byte, 1);
+    inode->changed = ++inode->disk->changes;
     inode->disk->damaged = true;
     orri_sim_count(sim, ORR_SIM_ROT);
     return 0;
@@ -475,6 +506,14 @@ int orr_sim_disk_speed(struct orr_sim *sim, const char *node, const struct orr_s
     struct orri_node *n = orri_node_find(sim, node);
     if (!n) return -ENOENT;
     n->disk->speed = *speed;
+    return 0;
+}
+
+int orr_sim_disk_slower(struct orr_sim *sim, const char *node, double times) {
+    struct orri_node *n = orri_node_find(sim, node);
+    if (!n) return -ENOENT;
+    if (!(times >= 1)) return ORR_EINVALID;
+    n->disk->slower = times;
     return 0;
 }
 

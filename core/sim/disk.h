@@ -38,6 +38,7 @@ struct orri_inode {
     struct orri_change *first, *last;
     uint64_t size;                  /* as readers see it */
     bool poisoned;                  /* a sync failed; until the node restarts */
+    uint64_t changed;               /* number of the last change of its durable image */
 };
 
 struct orri_name {
@@ -66,12 +67,17 @@ struct orri_disk {
     struct orri_node *locked_by;
     struct orri_inode *inodes;
     struct orri_names now, durable;
+    size_t asked;                   /* place of the durable name that was asked for last */
+    uint64_t changes;               /* of durable images and names, so far */
+    uint64_t names_changed;         /* number of the last one of the durable names */
     struct orri_name_change *first, *last;
     struct orri_saved *saved;
     size_t n_saved;
     uint64_t room, used;
     bool damaged;
+    orr_time hangs_until;           /* of syncs that hang, while the node is up */
     struct orr_sim_disk_speed speed;
+    double slower;                  /* chaos's: so many times the latencies */
     struct orr_rng rng;
 };
 
@@ -94,7 +100,7 @@ size_t orri_inode_read(const struct orri_inode *inode, uint64_t at, void *out, s
 void orri_inode_sync(struct orri_inode *inode);
 void orri_inode_forget(struct orri_inode *inode);    /* drops all changes */
 void orri_inode_crash(struct orri_inode *inode, struct orr_rng *rng);        /* keeps any part of them */
-void orri_inode_tell(const struct orri_inode *inode, uint64_t at, size_t size);      /* the hook: durable now */
+void orri_inode_tell(struct orri_inode *inode, uint64_t at, size_t size);    /* the durable image changed there */
 
 /* Names. */
 struct orri_inode *orri_names_find(const struct orri_names *names, const char *path);

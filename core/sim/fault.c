@@ -35,6 +35,7 @@ void orr_sim_faults_init(struct orr_sim_faults *faults) {
     faults->down_mean = ORR_SECOND;
     faults->pause_mean = 500 * ORR_MS;
     faults->cut_mean = ORR_SECOND;
+    faults->slower = 1;
     faults->rate[ORR_SIM_TURN_CUT] = 0.02;
     faults->rate[ORR_SIM_SHORT_READ] = 0.02;
     faults->rate[ORR_SIM_RARE] = 0.001;
@@ -70,19 +71,57 @@ static double rate_of(const struct orri_node *node, enum orr_sim_fault kind) {
     return strcmp(units[kind], "OP") == 0 && kind != ORR_SIM_RARE ? node->sim->rates.rate[kind] : 0;
 }
 
+static void draw(struct orri_node *node, enum orr_sim_fault kind) {
+    struct orri_aim *aim = &node->aims[kind];
+    aim->rate = rate_of(node, kind);
+    aim->left = draw_gap(&aim->rng, aim->rate);
+}
+
+/* What has kept its rate keeps its next strike: so a run with chaos differs from one without by chaos's strikes alone,
+ * and they can be played again. */
 void orri_aims_draw(struct orri_node *node) {
     for (unsigned i = 0; i < ORR_SIM_KINDS; i++) {
         struct orri_aim *aim = &node->aims[i];
-        if (!aim->seeded) orri_sim_rng(node->sim, &aim->rng, names[i], node->name);
+        bool fresh = !aim->seeded;
+        if (fresh) orri_sim_rng(node->sim, &aim->rng, names[i], node->name);
         aim->seeded = true;
-        if (!aim->armed) aim->left = draw_gap(&aim->rng, rate_of(node, (enum orr_sim_fault)i));
+        double rate = rate_of(node, (enum orr_sim_fault)i);
+        if (!aim->armed && (fresh || rate < aim->rate || rate > aim->rate)) draw(node, (enum orr_sim_fault)i);
     }
 }
 
-bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind) {
+/* The next one armed, or else the next one drawn. */
+static void aim_next(struct orri_node *node, enum orr_sim_fault kind) {
     struct orri_aim *aim = &node->aims[kind];
-    aim->armed = false;
-    aim->left = draw_gap(&aim->rng, rate_of(node, kind));
+    aim->by_chaos = false;
+    if (aim->n_more == 0) {
+        aim->armed = false;
+        draw(node, kind);
+        return;
+    }
+    aim->left = aim->more[0];
+    aim->n_more--;
+    memmove(aim->more, aim->more + 1, aim->n_more * sizeof aim->more[0]);
+}
+
+static bool is_crash(enum orr_sim_fault kind) { return kind >= ORR_SIM_CRASH && kind <= ORR_SIM_CRASH_SYNCED; }
+
+/* A crash is told when the node is up again; what the config's own rates do comes again without being told. */
+static void tell_strike(struct orri_node *node, enum orr_sim_fault kind, bool by_chaos) {
+    struct orr_sim *sim = node->sim;
+    struct orr_sim_strike strike = { .from = sim->now, .till = sim->now, .kind = kind, .node = node->name,
+                                     .amount = (int64_t)node->aims[kind].nth };
+    if (is_crash(kind)) {
+        if (by_chaos) node->crash = strike;
+        return;
+    }
+    double rate = sim->rates.rate[kind], own = sim->config.faults.rate[kind];
+    if (!node->aims[kind].armed && (rate < own || rate > own)) orri_sim_told(sim, &strike);
+}
+
+bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind) {
+    tell_strike(node, kind, node->aims[kind].by_chaos);
+    aim_next(node, kind);
     orri_sim_count(node->sim, kind);
     if (kind != ORR_SIM_TURN_CUT && kind != ORR_SIM_SHORT_READ)
         ORRI_SAY(node->sim, node->name, "FAULT %s", names[kind]);
@@ -98,12 +137,62 @@ bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind) {
     return damaged < (sim->rates.budget == ORR_SIM_MINORITY ? minority : sim->rates.budget);
 }
 
+/* -- By hand ----------------------------------------------------------------------------------------------------- */
+static void disarm(struct orri_node *node, enum orr_sim_fault kind) {
+    struct orri_aim *aim = &node->aims[kind];
+    aim->n_more = 0;
+    if (aim->armed) aim_next(node, kind);
+}
+
+void orri_aims_disarm(struct orri_node *node) {
+    for (unsigned i = 0; i < ORR_SIM_KINDS; i++) disarm(node, (enum orr_sim_fault)i);
+    node->next_crash = -1;
+}
+
+/* Between those that are armed already: `left` leads to the first, more[] from each to the next. */
+static int insert(struct orri_aim *aim, uint64_t nth) {
+    uint64_t first = aim->left;
+    uint64_t gap = nth > first ? nth - first : first - nth;  /* from the one before it, or to the one that was first */
+    unsigned at = 0;
+    while (nth > first && at < aim->n_more && gap > aim->more[at]) gap -= aim->more[at++];
+    if (gap == 0 || (nth > first && at < aim->n_more && gap == aim->more[at])) return 0;
+    if (aim->n_more == ORRI_ARMED_MAX - 1) return ORR_EFULL;
+    if (nth < first) aim->left = nth;
+    else if (at < aim->n_more) aim->more[at] -= gap;
+    memmove(aim->more + at + 1, aim->more + at, (aim->n_more - at) * sizeof aim->more[0]);
+    aim->more[at] = gap;
+    aim->n_more++;
+    return 0;
+}
+
+void orri_aim_crash(struct orri_node *node, enum orr_sim_fault kind, uint64_t nth) {
+    struct orri_aim *aim = &node->aims[kind];
+    aim->n_more = 0;
+    aim->left = nth;
+    aim->armed = aim->by_chaos = true;
+}
+
 int orr_sim_arm(struct orr_sim *sim, const char *name, enum orr_sim_fault kind, uint64_t nth) {
     struct orri_node *node = orri_node_find(sim, name);
     if (!node) return -ENOENT;
-    bool aims = strcmp(units[kind], "OP") == 0 || (kind >= ORR_SIM_CRASH && kind <= ORR_SIM_CRASH_SYNCED);
-    if (!aims) return ORR_EINVALID;
-    node->aims[kind].left = nth;
-    node->aims[kind].armed = nth > 0;
+    if (!is_crash(kind) && (kind == ORR_SIM_RARE || strcmp(units[kind], "OP") != 0)) return ORR_EINVALID;
+    struct orri_aim *aim = &node->aims[kind];
+    if (nth == 0) {
+        disarm(node, kind);
+    } else if (aim->armed && !aim->by_chaos) {
+        return insert(aim, nth);
+    } else {
+        aim->left = nth;
+        aim->armed = true;
+        aim->by_chaos = false;
+    }
     return 0;
+}
+
+int orr_sim_arm_crash(struct orr_sim *sim, const char *name, enum orr_sim_fault kind, uint64_t nth, unsigned how) {
+    struct orri_node *node = orri_node_find(sim, name);
+    if (!node) return -ENOENT;
+    if (!is_crash(kind)) return ORR_EINVALID;
+    node->next_crash = (int)how;
+    return orr_sim_arm(sim, name, kind, nth);
 }

@@ -313,6 +313,11 @@ static void file_free(struct orr_file *file) {
 
 static orr_time tail(struct orri_node *node, orr_time base) { return base + orri_expo(&node->disks, base / 10) + 1; }
 
+/* What the disk takes for an operation of that latency. */
+static orr_time work(struct orri_node *node, orr_time base) {
+    return tail(node, node->disk->slower == 1 ? base : (orr_time)((double)base * node->disk->slower));
+}
+
 static orr_time moving(const struct orri_disk *disk, uint64_t size, bool bulk) {
     if (disk->speed.bandwidth == 0) return 0;
     double seconds = (double)size / (double)disk->speed.bandwidth * (bulk ? 2 : 1);
@@ -324,17 +329,17 @@ static orr_time latency(const struct orr_file *file, const struct orri_io *io) {
     const struct orri_disk *disk = node->disk;
     const struct orr_file_op *op = (const struct orr_file_op *)(const void *)io->req;
     switch (io->req->op) {
-    case ORR_OP_WRITE: return tail(node, disk->speed.write);
+    case ORR_OP_WRITE: return work(node, disk->speed.write);
     case ORR_OP_READ:
-        return tail(node, disk->speed.read) +
+        return work(node, disk->speed.read) +
                moving(disk, ((const struct orr_read *)(const void *)io->req)->size, false);
     case ORR_OP_PREPARE: {
         uint64_t size = op->at > file->inode->size ? op->at - file->inode->size : 0;
-        return tail(node, disk->speed.write) + moving(disk, size, op->flags & ORR_W_BULK);
+        return work(node, disk->speed.write) + moving(disk, size, op->flags & ORR_W_BULK);
     }
-    case ORR_OP_TRUNCATE: return tail(node, disk->speed.write);
+    case ORR_OP_TRUNCATE: return work(node, disk->speed.write);
     case ORR_OP_SYNC: case ORR_OP_SYNC_DIR: case ORR_OP_CLOSE: return 1;
-    default: return tail(node, disk->speed.name);
+    default: return work(node, disk->speed.name);
     }
 }
 
@@ -417,8 +422,11 @@ static void sync_now(struct orr_file *file) {
 
 static void sync_begin(struct orr_file *file) {
     struct orri_node *node = file->node;
-    orr_time takes = tail(node, node->disk->speed.sync);
-    if (orri_strike(node, ORR_SIM_SYNC_HANG)) takes += orri_rng_between(&node->disks, ORR_SECOND, 10 * ORR_SECOND);
+    orr_time takes = work(node, node->disk->speed.sync);
+    if (orri_strike(node, ORR_SIM_SYNC_HANG)) {
+        takes += orri_rng_between(&node->disks, ORR_SECOND, 10 * ORR_SECOND);
+        if (node->sim->now + takes > node->disk->hangs_until) node->disk->hangs_until = node->sim->now + takes;
+    }
     file->syncing = true;
     orri_sim_set(node->sim, &file->tick, node->sim->now + takes);
 }
@@ -505,7 +513,7 @@ int orri_world_open(struct orr_world *w, struct orr_open *r) {
     if (!path_fits(r->path)) return ORR_EINVALID;
     struct orri_io *io = io_new(node, &r->req, ORR_OP_OPEN);
     io->tick.fire = solo_fire;
-    solo(io, tail(node, node->disk->speed.name));
+    solo(io, work(node, node->disk->speed.name));
     return 0;
 }
 
@@ -628,6 +636,7 @@ static void forget_request(struct orri_io *io) {
 }
 
 void orri_files_end(struct orri_node *node, enum orri_end_how how) {
+    node->disk->hangs_until = 0;
     node->touched_files = NULL;
     orri_sim_unset(node->sim, &node->names.tick);
     while (node->ios) forget_request(node->ios);

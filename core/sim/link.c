@@ -26,21 +26,26 @@ void orri_links_init(struct orr_sim *sim) {
     }
 }
 
+static bool is_cut(const struct orri_link *link) { return link->cut || link->cuts > 0; }
+
 orr_time orri_link_arrival(struct orr_sim *sim, unsigned from, unsigned to, size_t size) {
     struct orri_link *link = orri_link_of(sim, from, to);
     orr_time start = sim->now;
-    if (link->p.bandwidth > 0) {
+    uint64_t bandwidth = orri_link_bandwidth(link);
+    if (bandwidth > 0) {
         if (link->busy_until > start) start = link->busy_until;
-        start += (orr_time)((double)size / (double)link->p.bandwidth * (double)ORR_SECOND);
+        start += (orr_time)((double)size / (double)bandwidth * (double)ORR_SECOND);
         link->busy_until = start;
     }
-    return start + link->p.delay + orri_expo(&link->rng, link->p.jitter) + 1;
+    orr_time jitter = link->p.jitter + link->more_jitter;
+    if (link->slow > 0) jitter = jitter * 4 + ORR_MS;
+    return start + link->p.delay + link->more_delay + orri_expo(&link->rng, jitter) + 1;
 }
 
 bool orri_link_passes(const struct orr_sim *sim, unsigned from, unsigned to, orr_time *again) {
     const struct orri_link *link = orri_link_of(sim, from, to);
     *again = link->stalled_until > sim->now ? link->stalled_until : ORR_NEVER;
-    if (link->cut || link->stalled_until > sim->now) return false;
+    if (is_cut(link) || link->stalled_until > sim->now) return false;
     return to == ORRI_SITE_CLIENTS || to > sim->n_nodes || !sim->nodes[to - 1]->silent;
 }
 
@@ -156,18 +161,34 @@ struct order {
     const struct orr_sim_link *link;
     int cut;                        /* 1, 0; -1: as it is */
     orr_time stalled_until;         /* 0: as it is */
+    const uint64_t *slow;
 };
+
+static void say_cut(struct orr_sim *sim, unsigned from, unsigned to, bool was) {
+    bool is = is_cut(orri_link_of(sim, from, to));
+    if (is == was) return;
+    const struct orr_sim_config *c = &sim->config;
+    ORRI_SAY(sim, orri_site_name(sim, from), "%s %s", is ? "CUT" : "UNCUT", orri_site_name(sim, to));
+    if (c->cut) c->cut(c->ud, sim->now, orri_site_name(sim, from), orri_site_name(sim, to), is);
+    if (!is) orri_wire_rearm(sim, from, to);
+}
+
+void orri_link_cut(struct orr_sim *sim, const struct orri_node *from, const struct orri_node *to, bool on) {
+    struct orri_link *link = orri_link_of(sim, from->site, to->site);
+    bool was = is_cut(link);
+    if (on) link->cuts++;
+    else if (link->cuts > 0) link->cuts--;
+    say_cut(sim, from->site, to->site, was);
+}
 
 static void obey(struct orr_sim *sim, unsigned from, unsigned to, const struct order *order) {
     struct orri_link *link = orri_link_of(sim, from, to);
     if (order->link) link->p = *order->link;
     if (order->stalled_until) link->stalled_until = order->stalled_until;
-    if (order->cut < 0 || link->cut == (order->cut == 1)) return;
-    link->cut = order->cut == 1;
-    ORRI_SAY(sim, orri_site_name(sim, from), "%s %s", link->cut ? "CUT" : "UNCUT", orri_site_name(sim, to));
-    const struct orr_sim_config *c = &sim->config;
-    if (c->cut) c->cut(c->ud, sim->now, orri_site_name(sim, from), orri_site_name(sim, to), link->cut);
-    if (!link->cut) orri_wire_rearm(sim, from, to);
+    if (order->slow) link->slow = *order->slow;
+    bool was = is_cut(link);
+    if (order->cut >= 0) link->cut = order->cut == 1;
+    say_cut(sim, from, to, was);
 }
 
 static int command(struct orr_sim *sim, const char *from, const char *to, const struct order *order) {
@@ -195,7 +216,7 @@ int orr_sim_link_now(const struct orr_sim *sim, const char *from, const char *to
     if (a < 0 || b < 0) return -ENOENT;
     const struct orri_link *link = orri_link_of(sim, (unsigned)a, (unsigned)b);
     *out = link->p;
-    if (cut) *cut = link->cut;
+    if (cut) *cut = is_cut(link);
     return 0;
 }
 int orr_sim_cut(struct orr_sim *sim, const char *from, const char *to) {
@@ -203,6 +224,9 @@ int orr_sim_cut(struct orr_sim *sim, const char *from, const char *to) {
 }
 int orr_sim_uncut(struct orr_sim *sim, const char *from, const char *to) {
     return command(sim, from, to, &(struct order){ .cut = 0 });
+}
+int orr_sim_slow(struct orr_sim *sim, const char *from, const char *to, uint64_t bandwidth) {
+    return command(sim, from, to, &(struct order){ .cut = -1, .slow = &bandwidth });
 }
 int orr_sim_stall(struct orr_sim *sim, const char *from, const char *to, orr_time until) {
     return command(sim, from, to, &(struct order){ .cut = -1, .stalled_until = until });
@@ -237,6 +261,14 @@ int orr_sim_reset(struct orr_sim *sim, const char *a, const char *b) {
 }
 
 void orr_sim_heal_links(struct orr_sim *sim) {
-    struct order order = { .link = &sim->config.link, .cut = 0, .stalled_until = sim->now > 0 ? sim->now : 1 };
+    uint64_t none = 0;
+    struct order order = { .link = &sim->config.link, .cut = 0, .stalled_until = sim->now > 0 ? sim->now : 1,
+                           .slow = &none };
+    for (unsigned i = 0; i < sim->sites * sim->sites; i++) {
+        struct orri_link *link = &sim->links[i];
+        link->more_delay = link->more_jitter = 0;
+        if (link->cuts > 0) link->cut = true;       /* the order mends it, and tells */
+        link->cuts = 0;
+    }
     (void)command(sim, NULL, NULL, &order);
 }

@@ -121,7 +121,7 @@ static void turn_begin(struct orri_node *node) {
 
 /* The process died in the middle of its turn: of what it submitted, some had already gone out. */
 static void die_in_turn(struct orri_node *node) {
-    if (orri_rng_chance(&node->turns, 0.5)) orri_ends_begin(node);
+    if (orri_rng_chance(&node->turns, 0.5)) (void)orri_ends_begin(node);
     if (orri_rng_chance(&node->turns, 0.5)) orri_files_begin(node);
     orri_node_crash(node, "crash");
 }
@@ -133,7 +133,10 @@ static void turn_end(struct orri_node *node) {
         die_in_turn(node);
         return;
     }
-    orri_ends_begin(node);
+    if (!orri_ends_begin(node)) {
+        orri_node_crash(node, "crash_send");
+        return;
+    }
     orri_files_begin(node);
     if (node->stopping) {
         orri_node_end(node, ORRI_STOPPED, false, node->stop_code, node->stop_why);
@@ -199,6 +202,8 @@ static void world_log(struct orr_world *w, enum orr_level level, const char *tex
 static void world_trace(struct orr_world *w, uint32_t group, unsigned kind, const void *event, size_t size) {
     struct orri_node *node = orri_node_of(w);
     const struct orr_sim_config *c = &node->sim->config;
+    const struct orr_sim_judge *j = &c->judge;
+    if (j->trace) j->trace(j->ud, node->sim->now, node->name, group, kind, event, size);
     if (c->trace) c->trace(c->ud, node->sim->now, node->name, group, kind, event, size);
 }
 
@@ -233,10 +238,20 @@ static struct orri_rare *rare_new(struct orri_node *node, const char *name) {
     return rare;
 }
 
-static bool world_rare(struct orr_world *w, const char *name) {
-    struct orri_node *node = orri_node_of(w);
+/* A name is asked for again and again from one place, whose literal it is: where that lies decides nothing but how soon
+ * it is found. */
+static struct orri_rare *rare_of(struct orri_node *node, const char *name) {
+    struct orri_rare_seen *seen = &node->rares_seen[(uintptr_t)name / 8 % ORRI_RARES_SEEN];
+    if (seen->name == name) return seen->rare;
     struct orri_rare *rare = orri_map_get(&node->rares, name, strlen(name));
     if (!rare) rare = rare_new(node, name);
+    *seen = (struct orri_rare_seen){ name, rare };
+    return rare;
+}
+
+static bool world_rare(struct orr_world *w, const char *name) {
+    struct orri_node *node = orri_node_of(w);
+    struct orri_rare *rare = rare_of(node, name);
     rare->count->asked++;
     if (!orri_rng_chance(&rare->rng, rare->factor * node->sim->rates.rate[ORR_SIM_RARE])) return false;
     rare->count->taken++;
@@ -260,6 +275,8 @@ static void tell_life(struct orri_node *node, int code, const char *why) {
     static const char *const words[] = { "DOWN", "UP", "PAUSED" };
     const struct orr_sim_config *c = &node->sim->config;
     ORRI_SAY(node->sim, node->name, "%s %d %s", words[node->state], code, why);
+    const struct orr_sim_judge *j = &c->judge;
+    if (j->life) j->life(j->ud, node->sim->now, node->name, node->state, code, why);
     if (c->life) c->life(c->ud, node->sim->now, node->name, node->state, code, why);
 }
 
@@ -344,6 +361,7 @@ void orri_node_end(struct orri_node *node, enum orri_end_how how, bool silent, i
     orri_memory_clear(node);
     tell_life(node, code, reason);
     orri_chaos_down(node, how == ORRI_STOPPED);
+    node->crash = (struct orr_sim_strike){ 0 };
 }
 
 void orri_node_crash(struct orri_node *node, const char *why) {
@@ -351,6 +369,12 @@ void orri_node_crash(struct orri_node *node, const char *why) {
     const double *rate = node->sim->rates.rate;
     bool process = orri_rng_chance(rng, rate[ORR_SIM_CRASH_PROCESS]);
     bool silent = orri_rng_chance(rng, rate[ORR_SIM_CRASH_SILENT]);
+    if (node->next_crash >= 0) {
+        process = node->next_crash & ORR_SIM_PROCESS;
+        silent = node->next_crash & ORR_SIM_SILENT;
+        node->next_crash = -1;
+    }
+    node->crash.how = (process ? ORR_SIM_PROCESS : 0u) | (silent ? ORR_SIM_SILENT : 0u);
     if (process) orri_sim_count(node->sim, ORR_SIM_CRASH_PROCESS);
     if (silent) orri_sim_count(node->sim, ORR_SIM_CRASH_SILENT);
     orri_node_end(node, process ? ORRI_PROCESS : ORRI_POWER, silent, 0, why);
@@ -383,8 +407,11 @@ void orri_node_resume(struct orri_node *node) {
 
 /* -- Public ------------------------------------------------------------------------------------------------------ */
 struct orri_node *orri_node_find(const struct orr_sim *sim, const char *name) {
+    for (unsigned i = 0; i < sim->n_nodes; i++) {       /* the simulator's own names, mostly */
+        if (sim->nodes[i]->name == name) return sim->nodes[i];
+    }
     for (unsigned i = 0; name && i < sim->n_nodes; i++) {
-        if (sim->nodes[i]->name == name || strcmp(sim->nodes[i]->name, name) == 0) return sim->nodes[i];
+        if (strcmp(sim->nodes[i]->name, name) == 0) return sim->nodes[i];
     }
     return NULL;
 }
@@ -409,6 +436,7 @@ int orr_sim_add(struct orr_sim *sim, const char *name, const struct orr_sim_boot
     node->boot.dir = orri_sim_text(sim, boot->dir ? boot->dir : name);
     node->disk = orri_disk_of(sim, node->boot.dir);
     node->alarm.fire = alarm_fire;
+    node->next_crash = -1;
     orri_sim_rng(sim, &node->turns, "turns", name);
     orri_sim_rng(sim, &node->disks, "disk", name);
     orri_sim_rng(sim, &node->ends_rng, "streams", name);

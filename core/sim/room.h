@@ -75,13 +75,22 @@ char *orri_sim_text(struct orr_sim *sim, const char *text);          /* give bac
 void orri_sim_put_text(struct orr_sim *sim, char *text);
 
 /* -- Faults ------------------------------------------------------------------------------------------------------ */
+enum { ORRI_ARMED_MAX = 8 };
 struct orri_aim {                   /* one OP fault at one node */
     uint64_t left;                  /* opportunities up to the next strike; 0: none will come */
-    bool armed, seeded;             /* armed: by orr_sim_arm */
+    orr_time instant;               /* of the last opportunity, */
+    uint64_t nth;                   /* and which one of that instant it was */
+    bool armed, seeded, by_chaos;   /* armed: the next strike is by orr_sim_arm, not by the rate; or by chaos */
+    unsigned n_more;
+    uint64_t more[ORRI_ARMED_MAX - 1];       /* armed too: opportunities from each one to the next */
+    double rate;                    /* that the next strike was drawn by */
     struct orr_rng rng;
 };
 bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind);
-void orri_aims_draw(struct orri_node *node);         /* anew, after the rates changed */
+void orri_aims_draw(struct orri_node *node);         /* anew where the rate has changed */
+void orri_aims_disarm(struct orri_node *node);
+/* The next of that kind, in place of all that are armed: by chaos. */
+void orri_aim_crash(struct orri_node *node, enum orr_sim_fault kind, uint64_t nth);
 /* May this node's disk be damaged (by chance: within the budget; armed: always)? */
 bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind);
 
@@ -195,16 +204,24 @@ struct orri_gram {
 
 struct orri_link {
     struct orr_sim_link p;
+    orr_time more_delay, more_jitter;        /* chaos's, on top */
+    uint64_t slow;                  /* bytes a second; 0: not slow */
     bool cut;
+    unsigned cuts;                  /* chaos's, which add up */
     orr_time stalled_until, busy_until;
     struct orr_rng rng;
 };
 
 /* -- Nodes ------------------------------------------------------------------------------------------------------- */
+enum { ORRI_RARES_SEEN = 128 };
 struct orri_rare {
     struct orr_rng rng;
     double factor;
     struct orri_rare_count *count;
+};
+struct orri_rare_seen {
+    const char *name;               /* the asker's literal */
+    struct orri_rare *rare;
 };
 struct orri_rare_count {
     struct orri_rare_count *next;
@@ -251,20 +268,17 @@ struct orri_node {
     bool lent;
     int stop_code;
     char stop_why[160];
+    int next_crash;                 /* how: flags; -1: it is drawn */
+    struct orr_sim_strike crash;    /* what chaos has just struck it down by; node NULL: nothing */
 
     struct orri_aim aims[ORR_SIM_KINDS];
     struct orr_rng turns, disks, ends_rng, secrets;
     struct orr_map rares;
+    struct orri_rare_seen rares_seen[ORRI_RARES_SEEN];
 };
 
 static inline struct orri_node *orri_node_of(struct orr_world *w) { return (struct orri_node *)(void *)w; }
 
-static inline bool orri_strike(struct orri_node *node, enum orr_sim_fault kind) {
-    uint64_t left = node->aims[kind].left;
-    if (__builtin_expect(left == 0, 1)) return false;
-    if ((node->aims[kind].left = left - 1) > 0) return false;
-    return orri_strike_now(node, kind);
-}
 
 enum orri_end_how { ORRI_STOPPED, ORRI_PROCESS, ORRI_POWER };
 struct orri_node *orri_node_find(const struct orr_sim *sim, const char *name);
@@ -301,7 +315,7 @@ int orri_world_send(struct orr_world *w, struct orr_stream *s, unsigned cls, con
 size_t orri_world_queued(struct orr_world *w, const struct orr_stream *s);
 void orri_world_read_pause(struct orr_world *w, struct orr_stream *s, bool on);
 void orri_world_close(struct orr_world *w, struct orr_stream *s, bool flush);
-void orri_ends_begin(struct orri_node *node);
+bool orri_ends_begin(struct orri_node *node);        /* false: a crash is due, in the middle of it */
 struct orr_req *orri_end_take(struct orri_end *end); /* NULL: it had no news after all */
 void orri_ends_end(struct orri_node *node, enum orri_end_how how, bool silent);
 struct orri_listener *orri_listener_find(const struct orr_sim *sim, const char *address);
@@ -338,6 +352,11 @@ bool orri_link_passes(const struct orr_sim *sim, unsigned from, unsigned to, orr
 struct orr_req *orri_gram_take(struct orri_gram *gram);
 void orri_gram_free(struct orr_sim *sim, struct orri_gram *gram);
 void orri_links_init(struct orr_sim *sim);
+static inline uint64_t orri_link_bandwidth(const struct orri_link *link) {
+    bool slower = link->slow > 0 && (link->p.bandwidth == 0 || link->slow < link->p.bandwidth);
+    return slower ? link->slow : link->p.bandwidth;
+}
+void orri_link_cut(struct orr_sim *sim, const struct orri_node *from, const struct orri_node *to, bool on);
 /* disk.c: images. See there. */
 struct orri_disk *orri_disk_of(struct orr_sim *sim, const char *dir);        /* found or made */
 void orri_disk_free(struct orri_disk *disk);
@@ -390,6 +409,21 @@ void orri_sim_deliver(struct orr_sim *sim, unsigned node, unsigned kind, int sta
 void orri_sim_carried(struct orr_sim *sim, void *at, size_t size);
 void orri_sim_count(struct orr_sim *sim, enum orr_sim_fault kind);
 __attribute__((format(printf, 3, 4))) void orri_sim_say(struct orr_sim *sim, const char *node, const char *format, ...);
+static inline bool orri_strike(struct orri_node *node, enum orr_sim_fault kind) {
+    struct orri_aim *aim = &node->aims[kind];
+    if (__builtin_expect(aim->left == 0, 1)) return false;
+    if (aim->instant != node->sim->now) {
+        aim->instant = node->sim->now;
+        aim->nth = 0;
+    }
+    aim->nth++;
+    if (--aim->left > 0) return false;
+    return orri_strike_now(node, kind);
+}
+/* The hook: something that chaos did. */
+static inline void orri_sim_told(const struct orr_sim *sim, const struct orr_sim_strike *strike) {
+    if (sim->config.strike) sim->config.strike(sim->config.ud, strike);
+}
 #define ORRI_SAY(sim, ...) ((sim)->config.event ? orri_sim_say(sim, __VA_ARGS__) : (void)0)
 
 /* -ln(u) * mean, in integers: the same on every machine. */

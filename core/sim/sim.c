@@ -91,6 +91,7 @@ void orr_sim_free(struct orr_sim *sim) {
     if (!sim) return;
     orri_chaos_free(sim);
     sim->config.life = NULL;
+    sim->config.judge.life = NULL;
     sim->config.lost = NULL;
     while (sim->clients) orr_sim_client_free(sim->clients);
     for (unsigned i = 0; i < sim->n_nodes; i++) {

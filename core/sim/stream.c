@@ -208,9 +208,10 @@ static void close_unopened(struct orri_end *end) {
     orri_end_news(end);
 }
 
-void orri_ends_begin(struct orri_node *node) {
+bool orri_ends_begin(struct orri_node *node) {
     while (node->touched_ends) {
         struct orri_end *end = node->touched_ends;
+        if (!end->closing && orri_strike(node, ORR_SIM_CRASH_SEND)) return false;
         node->touched_ends = end->touched_next;
         end->touched = false;
         if (end->closing && end->over) {
@@ -221,6 +222,7 @@ void orri_ends_begin(struct orri_node *node) {
             orri_wire_pump(end);
         }
     }
+    return true;
 }
 
 /* -- The end ----------------------------------------------------------------------------------------------------- */

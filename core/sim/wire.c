@@ -209,7 +209,7 @@ static bool window_open(struct orri_end *end) {
 void orri_wire_pump(struct orri_end *end) {
     if (end->over || end->finished || !end->opened) return;
     orr_time at = 0;
-    bool slow = orri_link_of(end->conn->sim, end->site, orri_end_other(end)->site)->p.bandwidth > 0;
+    bool slow = orri_link_bandwidth(orri_link_of(end->conn->sim, end->site, orri_end_other(end)->site)) > 0;
     while (queued(end) > 0 && window_open(end)) {
         struct orri_piece *piece = orri_pieces_pop(&end->queue[end->queue[0].first ? 0 : 1]);
         if (at == 0 || slow) at = arrival(end, piece->size);

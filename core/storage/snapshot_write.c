@@ -290,7 +290,7 @@ size_t orri_storage_snapshot_room(const struct orr_storage *s, uint32_t group) {
     struct orri_writer *w = own(s, group);
     size_t room = !w ? 0 : w->queued < QUEUED_MAX ? QUEUED_MAX - w->queued : 0;
     if (w && room == 0) w->room_missed = true;
-    return room;
+    return room > 64 && ORR_RARE(s->w, "storage.small_room") ? 64 : room;
 }
 
 int orri_storage_snapshot_write(struct orr_storage *s, uint32_t group, struct orr_slice bytes) {

@@ -72,6 +72,7 @@ int orri_wal_fetch(struct orr_storage *s, uint32_t group, const struct orr_fetch
     orr_index through = g && fetch->through > g->stored ? g->stored : fetch->through;
     bool there = g && !g->reset && fetch->from >= g->first && fetch->from <= through && fetch->from > g->release;
     size_t n = there ? stretch(g, fetch->from, through, fetch->bytes_max) : 0;
+    if (n > 1 && ORR_RARE(s->w, "storage.fetches_one")) n = 1;
     size_t size = sizeof(struct fetch) + n * (sizeof(struct orr_entry) + sizeof(struct orri_place));
     struct fetch *f = orri_fetch_new(
         s, size, (struct orri_storage_done){ .kind = ORR_TAKE_FETCHED, .group = group, .id = fetch->id });

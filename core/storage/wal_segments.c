@@ -111,7 +111,8 @@ static void recycle(struct orr_storage *s) {
     while (all->used.n > 1) {
         struct orri_segment *first = all->used.at[0];
         if (first->sequence >= all->oldest_stated || first->live > 0 || first->readers > 0) return;
-        bool keep = first->size == s->cfg.segment_bytes && all->spare.n <= s->cfg.segments_ahead;
+        bool keep = first->size == s->cfg.segment_bytes && all->spare.n <= s->cfg.segments_ahead &&
+                    !ORR_RARE(s->w, "storage.drops_segment");
         if (orri_row_reserve(s, keep ? &all->spare : &all->trash, 1) < 0) return;
         orri_row_cut(&all->used, 0);
         first->sequence = 0;
@@ -193,8 +194,12 @@ static void opened(struct orri_errand *e, int status) {
         prepare_failed(e->s, status);
         return;
     }
-    e->s->segments.preparing->file = e->r.open.file;
-    fill(e);
+    struct orr_storage *s = e->s;
+    s->segments.preparing->file = e->r.open.file;
+    /* A log's first segment has nothing to fall back on. */
+    bool no_room = s->segments.used.n > 0 && ORR_RARE(s->w, "storage.no_room");
+    if (no_room) orri_errand_file(e, ORR_OP_TRUNCATE, s->segments.preparing->file, 0, 0, given_back);
+    else fill(e);
 }
 
 static void begin_prepare(struct orr_storage *s) {
@@ -232,6 +237,10 @@ static void prepare(struct orr_storage *s) {
     }
     if (s->w->ops->now(s->w) < all->retry && all->retry != ORR_NEVER) return;
     all->retry = ORR_NEVER;                     /* while a try is under way nothing is due */
+    if (all->used.n > 0 && ORR_RARE(s->w, "storage.prepares_later")) {
+        all->retry = s->w->ops->now(s->w) + RETRY;
+        return;
+    }
     all->prepare.s = s;
     if (all->no_room) orri_errand_name(&all->prepare, ORR_OP_SPACE, NULL, NULL, spaced);
     else begin_prepare(s);

@@ -523,6 +523,13 @@ static void write_mark(struct orr_storage *s) {
     else s->segments.want = want;
 }
 
+/* One that says nothing, where it fits. */
+static bool needless(const struct orr_storage *s, const struct plan *plan) {
+    const struct orri_segment *last = orri_segment_last(s);
+    bool fits = last && ORRI_WAL_HEAD + plan->body <= last->size - last->used;
+    return fits && ORR_RARE(s->w, "storage.needless_batch");
+}
+
 static void write_next(struct orr_storage *s) {
     struct plan plan;
     for (;;) {
@@ -531,7 +538,7 @@ static void write_next(struct orr_storage *s) {
             tell_refused(s);
             plan.n = 0;
         }
-        if (plan.accepted == 0 && !wants_mark(s)) return;
+        if (plan.accepted == 0 && !wants_mark(s) && !needless(s, &plan)) return;
         struct orri_segment *last = orri_segment_last(s);
         uint64_t need = ORRI_WAL_HEAD + plan.body;
         bool early = last && s->segments.spare.n > 1 && ORR_RARE(s->w, "storage.early_segment");
@@ -553,6 +560,10 @@ void orri_wal_flush(struct orr_storage *s) {
     bool due = s->w->ops->now(s->w) >= wal->retry;
     if (wal->retry != ORR_NEVER && !due) return;
     wal->retry = ORR_NEVER;
+    if (wal->waiting.head && ORR_RARE(s->w, "storage.flushes_later")) {
+        wal->retry = s->w->ops->now(s->w) + ORR_MS;
+        return;
+    }
     if (wal->batch.again) {
         int rc = submit(s);
         if (rc == -ENOMEM) wal->retry = s->w->ops->now(s->w) + NO_MEMORY;

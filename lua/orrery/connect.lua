@@ -12,6 +12,7 @@ local handle = require "orrery.handle"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local reach = require "orrery.reach"
+local subscription = require "orrery.subscription"
 
 local connect = {}
 local methods = {}
@@ -23,18 +24,12 @@ local function closed(self)
   if self.closed then return ("%s: the handle is closed"):format(self.id), "closed" end
 end
 
-local function tell(self, event, ...)
-  for _, s in ipairs(table.move(self.subscriptions, 1, #self.subscriptions, 1, {})) do
-    if s.event == event and not s.closed then s.f(...) end
-  end
-end
-
 local function turn(self, T)
   self.core:step(T)
   local state, why = self.core:status()
   if self.up and state ~= "open" then
     self.up = false
-    tell(self, "close", why)
+    subscription.tell(self.subscriptions, "close", why)
   end
   return state
 end
@@ -146,26 +141,9 @@ function methods:status()
 end
 
 -- -- Events, turns, the end -----------------------------------------------------------------------------------------
-local Subscription = { __name = "orrery.subscription", __metatable = false }
-Subscription.__index = Subscription
-function Subscription:close()
-  self.closed = true
-  for i, s in ipairs(self.all) do if s == self then return table.remove(self.all, i) and nil end end
-end
-Subscription.__close = Subscription.close
-function Subscription:__tostring() return ("orrery.subscription(%s)"):format(self.event) end
-
 -- f(why) when the connection was lost, or the node has closed it; told while something waits, or in step().
 function methods:on(event, f)
-  if event ~= "close" then
-    error(("node:on: 'event' must be \"close\" (got %s%s)"):format(options.got(event),
-      options.hint(event, { "close" })), 2)
-  elseif type(f) ~= "function" then
-    error(("node:on %s: a function is expected (got %s)"):format(event, options.got(f)), 2)
-  end
-  local s = setmetatable({ event = event, f = f, all = self.subscriptions, closed = false }, Subscription)
-  self.subscriptions[#self.subscriptions + 1] = s
-  return s
+  return subscription.new(self.subscriptions, { "close" }, event, f)
 end
 
 -- One turn of the connection's loop, after at most T: is there a connection?

@@ -12,6 +12,7 @@ return later.guard("orrery", {
   sim = require "orrery.sim".new,
   start = require "orrery.start".new,
   connect = require "orrery.connect".new,
+  workload = require "orrery.workload".new,
   show = require "orrery.show".show,
   pack = core.value.pack,
   unpack = core.value.unpack,

@@ -11,10 +11,9 @@ local function set_of(text)
 end
 
 later.orrery = set_of [[paxos ring clock hlc job lines array records placement jump
-  recipes bench workload]]
+  recipes bench]]
 later.node = set_of [[members clock time secret shard register ring transaction lock singleton]]
-later.sim = set_of [[when mutate replay rot misdirect freeze_clock
-  history assert_linearizable]]
+later.sim = set_of [[mutate replay rot misdirect freeze_clock assert_linearizable]]
 later.handle = set_of [[on close why]]
 later.started = set_of [[why]]
 later.connected = set_of [[why]]

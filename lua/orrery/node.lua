@@ -191,6 +191,7 @@ local function new_environment(self)
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,
     connect = function() error("orrery.connect is for programs outside the nodes", 2) end,
+    workload = function() error("orrery.workload is for workload files and programs outside the nodes", 2) end,
     pack = core.value.pack, unpack = core.value.unpack, hash = core.hash.word, map = core.map.new,
   }, later.orrery)
   env.node = new_node(self)

@@ -18,6 +18,7 @@ local interrupt = require "orrery.interrupt"
 local judge = require "orrery.look.judge"
 local later = require "orrery.later"
 local options = require "orrery.options"
+local outside = require "orrery.outside"
 local plan = require "orrery.plan"
 local plot = require "orrery.look.plot"
 local reach = require "orrery.reach"
@@ -76,10 +77,10 @@ function private:violated(property, why, over)
   travel.record(self, set_violation, text .. self.replay, over)
 end
 
-local function died(self, note)
-  self.deaths[note.node] = { at = note.at, code = note.code, why = note.text }
-  if note.code ~= 2 and note.code >= 0 then return end      -- asked to, or an answer to a fault
-  self:violated("crash", ("node %s ended: %s"):format(note.node, note.text))
+-- What an oracle saw, as `property: why`.
+local function saw(self, note)
+  local property, why = note.text:match "^([%w_]+): (.*)$"
+  self:violated(property, why)
 end
 
 function private:take_notes()
@@ -88,13 +89,25 @@ function private:take_notes()
     local lines = self.lines
     lines[#lines + 1] = { node = note.node, text = ("%s %s %s %s"):format(at, note.node, note.kind, note.text) }
     if #lines > 2 * lines_max then self.lines = table.move(lines, lines_max + 1, #lines, 1, {}) end
-    if note.kind == "down" then died(self, note) elseif note.kind == "up" then self.deaths[note.node] = nil end
-    if note.kind == "differs" then self:violated("digest", note.text) end
+    if self.verbose then self.verbose(note) end
+    if note.kind == "down" then
+      self.deaths[note.node] = { at = note.at, code = note.code, why = note.text }
+    elseif note.kind == "up" then
+      self.deaths[note.node] = nil
+    elseif note.kind == "violated" then
+      saw(self, note)
+    end
   end
 end
 
 local take_notes = private.take_notes
 local lines_meta = { __tostring = function(self) return table.concat(self, "\n") end }
+
+-- To be judged as what oracles saw is: the first one counts.
+function private:violate(property, why)
+  self:tell_core("violate", property, why)
+  take_notes(self)
+end
 
 -- The last lines that nodes logged, and their lives: all, or one node's.
 function methods:log(id)
@@ -114,11 +127,28 @@ function methods:now()
   return self.core:now() / ns
 end
 
--- f(at) at that time (ns), before what comes later; those of one time in the order of planning.
-function private:plan(at, f)
+-- f(at) at that time (ns), before what comes later; those of one time in the order of planning. By its tag it can be
+-- cancelled.
+function private:plan(at, f, tag)
   local agenda, i = self.agenda, #self.agenda
   while i > 0 and agenda[i].at > at do i = i - 1 end
-  table.insert(agenda, i + 1, { at = at, f = f })
+  table.insert(agenda, i + 1, { at = at, f = f, tag = tag })
+end
+
+-- f() after the next such event, of that group where one is named.
+function private:await(event, group, f, tag)
+  group = group or nil
+  self.awaited[#self.awaited + 1] = { event = event, group = group, f = f, tag = tag,
+    before = self.core:seen(event, group) }
+end
+
+-- All that was planned under that tag.
+function private:cancel(tag)
+  for _, name in ipairs { "agenda", "awaited" } do
+    local kept = {}
+    for _, item in ipairs(self[name]) do if item.tag ~= tag then kept[#kept + 1] = item end end
+    self[name] = kept
+  end
 end
 
 local function do_first(self)
@@ -127,9 +157,30 @@ local function do_first(self)
 end
 
 local function do_planned(self)
-  local agenda, now = self.agenda, self.core:now()
-  while agenda[1] and agenda[1].at <= now do
+  local now = self.core:now()
+  while self.agenda[1] and self.agenda[1].at <= now do
     travel.perform(self, do_first)
+    take_notes(self)
+  end
+end
+
+local function has_come(self)
+  for _, item in ipairs(self.awaited) do
+    if self.core:seen(item.event, item.group) > item.before then return true end
+  end
+  return false
+end
+
+-- What waited for an event that has come; in the order in which it was planned.
+local function do_awaited(self)
+  local come, waiting = {}, {}
+  for _, item in ipairs(self.awaited) do
+    local list = self.core:seen(item.event, item.group) > item.before and come or waiting
+    list[#list + 1] = item
+  end
+  self.awaited = waiting
+  for _, item in ipairs(come) do
+    item.f()
     take_notes(self)
   end
 end
@@ -143,27 +194,36 @@ local function check_always(self)
   end
 end
 
--- Up to `limit`, in steps as large as the watchers allow. True: done() says so.
+-- Up to `limit`, or to the first news for tasks outside the nodes, in steps as large as the watchers allow. True:
+-- done() says so.
 local function go(self, limit, done, by)
-  if not done and #self.properties + #self.watches == 0 then
+  if not done and #self.properties + #self.awaited + #self.watches == 0 then
     repeat
       self.core:run(math.min(limit, self.core:now() + slice))
-    until self.core:now() >= limit or interrupt.pending()
-    take_notes(self)
+      self.news = self.core:news() and self.outside:any()
+      take_notes(self)
+    until self.news or self.core:now() >= limit or self.fresh or interrupt.pending()
     return false
   end
   local events = self.core:events()
   repeat
     local more = self.core[by](self.core, limit)
     take_notes(self)
+    if has_come(self) then travel.perform(self, do_awaited) end
     if self.core:events() ~= events then
       events = self.core:events()
       watch.check(self)
       check_always(self)
     end
     if done and done() then return true end
-  until not more or self.fresh or interrupt.pending()
+    self.news = self.core:news() and self.outside:any()
+  until not more or self.fresh or self.news or interrupt.pending()
   return false
+end
+
+-- When something is planned next, or a task outside the nodes has waited enough.
+local function next_moment(self)
+  return math.min(self.agenda[1] and self.agenda[1].at or for_ever, self.outside:deadline())
 end
 
 -- Goes on until done() says so (then true), something is violated, or it is `until_ns`, doing on the way what is
@@ -175,12 +235,11 @@ local function advance(self, what, until_ns, done, by)
   local _ <close> = setmetatable({}, { __close = function() self.running = false end })
   while true do
     do_planned(self)
-    local planned = self.agenda[1] and self.agenda[1].at or for_ever
-    local limit = math.min(until_ns, planned)
+    if self.outside:turn() and done and done() then return true end
+    local limit = math.min(until_ns, next_moment(self))
     if go(self, limit, done, by) then return true end
-    if self.fresh or limit == for_ever or interrupt.pending() then return false end
-    planned = self.agenda[1] and self.agenda[1].at or for_ever
-    if self.core:now() >= until_ns and planned > until_ns then return false end
+    if self.fresh or limit == for_ever and not self.news or interrupt.pending() then return false end
+    if not self.news and self.core:now() >= until_ns and next_moment(self) > until_ns then return false end
   end
 end
 
@@ -208,18 +267,23 @@ function methods:step(n)
   return told(self)
 end
 
-local events = { leader = true, commit = true, apply = true, kill = true, restart = true }
-local events_later = { config = true, snapshot = true, upgrade = true, join = true, suspect = true, alive = true,
+local events = { leader = true, commit = true, apply = true, snapshot = true, upgrade = true, kill = true,
+  restart = true }
+local events_later = { config = true, join = true, suspect = true, alive = true,
   fail = true, leave = true, step = true, overload = true }
 
-local function event_condition(self, event)
+local function check_event(what, expected, event, level)
   if events_later[event] then
-    error(("sim:run_until: the event %s is not available in this version of Orrery (%s)"):format(event, later.version),
-      3)
+    error(("%s: the event %s is not available in this version of Orrery (%s)"):format(what, event, later.version),
+      level + 1)
   elseif not events[event] then
-    error(("sim:run_until: 'event' must be a function or an event (got %s%s)"):format(options.got(event),
-      options.hint(event, options.keys(events))), 3)
+    error(("%s: 'event' must be %s (got %s%s)"):format(what, expected, options.got(event),
+      options.hint(event, options.keys(events))), level + 1)
   end
+end
+
+local function event_condition(self, event)
+  check_event("sim:run_until", "a function or an event", event, 3)
   local before = self.core:seen(event)
   return function() return self.core:seen(event) > before end
 end
@@ -407,11 +471,20 @@ function methods:every(T)
   error("sim:every: 'T' must be a number of seconds above 0 (got 0)", 2)
 end
 
+-- The next such event; of that group, where one is named.
+function methods:when(event, group)
+  opened(self, "when")
+  check_event("sim:when", "an event", event, 2)
+  if group ~= nil then check("sim:when", "group", { "string", expected = "a group's name" }, group, 2) end
+  return faults.moment_of_event(self, event, group)
+end
+
 for name in pairs(faults.verbs) do methods[name] = faults.now(name) end
+for name, f in pairs(faults.selectors) do methods[name] = f end
 
 -- -- Looking --------------------------------------------------------------------------------------------------------
 -- The id of the node that leads the group, as the newest leader that is up says; nil: none. One group needs no name.
-function methods:leader(group)
+local function leader_of(self, group)
   opened(self, "leader")
   local leader, term, known = nil, -1, {}
   for _, id in ipairs(self.ids) do
@@ -429,6 +502,7 @@ function methods:leader(group)
   end
   return leader
 end
+methods.leader = faults.selector(leader_of)
 
 -- Whom each node's messages reach: o yes, x the link is cut that way, - one of the two is down, blank: no link.
 function methods:matrix()
@@ -485,6 +559,13 @@ function methods:client(opts)
   return client.new(self, checked.to, address, checked.timeout)
 end
 
+-- What the clients of its workload did and saw so far, in order.
+function methods:history()
+  opened(self, "history")
+  if self.runner then return self.runner.history end
+  error("sim:history: no workload is attached to this simulation", 2)
+end
+
 -- -- Judging --------------------------------------------------------------------------------------------------------
 local function check_name(what, name)
   check(what, "name", { "string", expected = "a sentence that names what must hold" }, name, 3)
@@ -532,11 +613,12 @@ end
 -- -- Life -----------------------------------------------------------------------------------------------------------
 function methods:close()
   self.closed = true
+  self.outside:close()
   self.core:close()
 end
 
 sim.meta = {
-  __name = "orrery.sim",
+  __name = "orrery.sim", methods = methods,
   __index = function(_, key)
     if methods[key] or private[key] then return methods[key] or private[key] end
     later.refuse("sim:", key, later.sim, options.keys(methods), 2)
@@ -550,9 +632,17 @@ sim.meta = {
   end,
 }
 
+local drawn = { "none", "default", "swarm" }
+
+local function faults_option(v)
+  if type(v) == "string" and v:find "%.lua$" then return v end
+  for _, word in ipairs(drawn) do if v == word then return v end end
+  return nil, '"none", "default", "swarm" or the path of a fault file (FILE.lua)'
+end
+
 local spec = {
   seed = { "integer", min = 0, default = 1 },
-  faults = { "choice", of = { "none", "default" }, default = "none" },
+  faults = { faults_option, default = "none" },
   trace = { "string", expected = "the path of a file for the event log" },
 }
 
@@ -584,22 +674,28 @@ end
 
 -- What a run has besides its core: empty, as at the beginning.
 local function begin(self)
-  self.agenda, self.held, self.figures, self.properties = {}, {}, {}, {}
+  self.agenda, self.awaited, self.held, self.figures, self.properties = {}, {}, {}, {}, {}
   self.lines, self.deaths, self.shown, self.calls = {}, {}, {}, {}
-  self.asks, self.n_asks, self.n_clients, self.raging = {}, 0, 0, self.made.faults ~= nil
+  self.asks, self.n_asks, self.n_clients, self.raging = {}, 0, 0, self.rages
+  self.planning, self.drawn, self.outside = false, false, outside.new(self.core)
   for _, other in ipairs(self.clients) do other.core = false end
   -- What isn't set is nil, not unknown: __index is for users.
-  self.fresh, self.violation, self.running, self.closed = false, false, false, false
+  self.fresh, self.violation, self.running, self.closed, self.news = false, false, false, false, false
   set_figures(self)
   self:take_notes()
 end
 
--- made: what its core was made from, and can be made from again.
-local function build(value, given, made, opened_core, seed, replay)
+-- made: what core.sim.new is given: the core is made from it, and can be again. opts: given (what a reload without a
+-- path reads), rages (faults strike that heal() ends), replay (how a violation's text ends), verbose (a function that
+-- gets each note), travels (whether it may go back: the way is kept). The simulation, or nil and one line.
+function sim.assemble(value, made, opts)
+  local opened_core, message = core.sim.new(made)
+  if not opened_core then return nil, message end
   local self = {
-    core = opened_core, cluster = value, name = value.name, seed = seed, replay = replay, made = made, given = given,
-    ids = cluster.ids(value), ends = cluster.ids(value), index = {}, nodes = {}, clients = {},
-    tape = travel.new_tape(), facts = false, watches = {},
+    core = opened_core, cluster = value, name = value.name, seed = made.seed, replay = opts.replay, made = made,
+    given = opts.given, rages = opts.rages, verbose = opts.verbose or false, ids = cluster.ids(value),
+    ends = cluster.ids(value), index = {}, nodes = {}, clients = {}, watches = {}, facts = false,
+    tape = travel.new_tape(opts.travels), runner = false,
     tell = function(text) io.stderr:write(text, "\n") end, say = function(text) io.stdout:write(text, "\n") end,
   }
   self.ends[#self.ends + 1] = "clients"
@@ -628,13 +724,19 @@ function sim.new(given, opts)
   local checked = options.check(opts == nil and {} or opts, spec, "orrery.sim", 2)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
+  local is_file = checked.faults:find "%.lua$"
   local made = {
     seed = checked.seed, path = package.path, nodes = nodes, events = checked.trace, record = true,
-    faults = checked.faults == "default" and { default = true } or nil,
+    faults = not is_file and checked.faults ~= "none" and { [checked.faults] = true } or nil,
   }
-  local opened_core, message = core.sim.new(made)
-  if not opened_core then error(message, 0) end
-  return build(value, given, made, opened_core, checked.seed, replay_of(given, checked, 2))
+  local self, message = sim.assemble(value, made, { given = given, rages = checked.faults ~= "none", travels = true,
+    replay = replay_of(given, checked, 2) })
+  if not self then error(message, 0) end
+  if not is_file then return self end
+  local ok, why = faults.file(self, checked.faults)
+  if ok then return self end
+  self:close()
+  error(why, 0)
 end
 
 -- -- Time travel ----------------------------------------------------------------------------------------------------
@@ -648,8 +750,15 @@ local function interrupted(self, what)
   return nil, ("%s: interrupted; it is %.3f now"):format(what, self:now()), "cancelled"
 end
 
+-- Clients of a workload are coroutines: they can't be led to an instant of the past.
+local function check_travel(self, what)
+  if not self.runner then return end
+  error(("%s: a workload is at work in this simulation, and its clients can't go back: run it anew"):format(what), 3)
+end
+
 local function seek(self, what, at)
   if self.running then error(("%s: can't be called from what the simulation itself calls"):format(what), 3) end
+  if at < self.core:now() then check_travel(self, what) end
   local there = travel.seek(self, at, renew)
   watch.again(self)
   if not there then return interrupted(self, what) end
@@ -678,11 +787,12 @@ end
 function methods:branch()
   opened(self, "branch")
   if self.running then error("sim:branch: can't be called from what the simulation itself calls", 2) end
+  check_travel(self, "sim:branch")
   local made = {}
   for key, v in pairs(self.made) do if key ~= "events" then made[key] = v end end
-  local opened_core, message = core.sim.new(made)
-  if not opened_core then error(message, 0) end
-  local other = build(self.cluster, self.given, made, opened_core, self.seed, self.replay)
+  local other, message = sim.assemble(self.cluster, made, { given = self.given, rages = self.rages,
+    replay = self.replay, travels = true })
+  if not other then error(message, 0) end
   other.tell = self.tell
   if travel.follow(self, other) then return other end
   other:close()

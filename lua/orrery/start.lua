@@ -13,6 +13,7 @@ local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local reach = require "orrery.reach"
+local subscription = require "orrery.subscription"
 
 local start = {}
 local methods, remote = {}, {}      -- of the node; of another one, seen by it
@@ -25,12 +26,6 @@ local function ended(self)
   if self.closed then return ("%s: the node is closed"):format(self.id), "closed" end
   local why = self.core:reason()
   if why then return ("%s: the node has stopped: %s"):format(self.id, why), "closed" end
-end
-
-local function tell(self, event, ...)
-  for _, s in ipairs(table.move(self.subscriptions, 1, #self.subscriptions, 1, {})) do
-    if s.event == event and not s.closed then s.f(...) end
-  end
 end
 
 -- Is there nothing to be told any more? A node with a thread may have stopped a while before.
@@ -46,10 +41,10 @@ local function turn(self, T)
   local alive = not why
   if alive and untold_ready(self) then
     self.ready = true
-    tell(self, "ready")
+    subscription.tell(self.subscriptions, "ready")
   elseif not alive and not self.told then
     self.told = true
-    tell(self, "stop", why)
+    subscription.tell(self.subscriptions, "stop", why)
   end
   return alive and not self.closed                    -- whoever was told may have closed it
 end
@@ -155,29 +150,11 @@ function methods:reload(path)
 end
 
 -- -- Events ---------------------------------------------------------------------------------------------------------
-local Subscription = { __name = "orrery.subscription", __metatable = false }
-Subscription.__index = Subscription
-function Subscription:close()
-  self.closed = true
-  for i, s in ipairs(self.all) do if s == self then return table.remove(self.all, i) and nil end end
-end
-Subscription.__close = Subscription.close
-function Subscription:__tostring() return ("orrery.subscription(%s)"):format(self.event) end
-
 local events = { "ready", "stop" }
 
 -- f() once the cluster answers ("ready"); f(why) when the node has stopped by itself ("stop").
 function methods:on(event, f)
-  local known = event == "ready" or event == "stop"
-  if not known then
-    error(("node:on: 'event' must be %s (got %s%s)"):format(options.either(events), options.got(event),
-      options.hint(event, events)), 2)
-  elseif type(f) ~= "function" then
-    error(("node:on %s: a function is expected (got %s)"):format(event, options.got(f)), 2)
-  end
-  local s = setmetatable({ event = event, f = f, all = self.subscriptions, closed = false }, Subscription)
-  self.subscriptions[#self.subscriptions + 1] = s
-  return s
+  return subscription.new(self.subscriptions, events, event, f)
 end
 
 -- Ends the node at once, as a crash would: what it had acknowledged is on its disk.

@@ -17,7 +17,8 @@ local ns = 1000000000
 local slice = ns // 10                                  -- virtual time between two looks at Ctrl-C
 local patience = 3                                      -- wall seconds until it says how far it is
 
-function travel.new_tape() return { played = 0, reach = 0 } end
+-- travels: nil or false keeps nothing, for runs that nobody looks back in.
+function travel.new_tape(travels) return { played = 0, reach = 0, travels = travels or false } end
 
 -- Arguments stay what they were, whatever becomes of the caller's tables. Objects and functions are themselves.
 local function copied(v)
@@ -50,7 +51,7 @@ local function keep(sim, entry, f, ...)
   tape[tape.played] = entry
 end
 
-local function is_off(tape) return tape.replaying or tape.inside end
+local function is_off(tape) return tape.replaying or tape.inside or not tape.travels end
 
 -- For what has been done already, here.
 function travel.record(sim, f, ...)

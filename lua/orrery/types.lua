@@ -401,11 +401,14 @@ function Raft:close() end
 -- -- Simulations -----------------------------------------------------------------------------------------------------
 ---@class orrery.SimOptions
 ---@field seed? integer                 1 by default: the same seed and calls are the same run, to the last byte
----@field faults? "none"|"default"      "none" by default; "default": every kind that must hurt nobody, until sim:heal()
+---@field faults? "none"|"default"|"swarm"|string  "none" by default; "default": every kind that must hurt nobody, until
+---                                     sim:heal(); "swarm": a random half of them, at random strengths, by the seed;
+---                                     the path of a fault file, FILE.lua: verbs with the moments as globals
 ---@field trace? string                 the path of a file that the event log goes to
 
----Whom a verb is about: an id, an array of ids, or what a function of the simulation gives when the moment comes.
----@alias orrery.Who string|string[]|fun(sim: orrery.Sim): string|string[]
+---Whom a verb is about: an id, an array of ids, or what a function of the simulation gives when the moment comes; nil:
+---nobody. sim.leader, sim.all, sim.any(2), sim.follower and sim.role "store" are such functions.
+---@alias orrery.Who string|string[]|fun(sim: orrery.Sim): string|string[]|nil
 
 ---@class orrery.StartOptions
 ---@field id string                     which node of the file this is
@@ -824,12 +827,50 @@ function Sim:between(from, till) end
 ---@return orrery.Moment moment
 function Sim:every(T) end
 
----The id of the node that leads, as the newest one that is up says; nil: none. One group needs no name.
+---The next such event, of that group where one is named: leader, commit, apply, snapshot, upgrade, kill, restart.
+---
+---    sim:when("leader", "kv"):kill(sim.leader "kv")
+---@param event string
+---@param group? string
+---@return orrery.Moment moment
+function Sim:when(event, group) end
+
+---The id of the node that leads, as the newest one that is up says; nil: none. One group needs no name. sim.leader, and
+---sim.leader(group), is whoever leads when a moment comes.
 ---
 ---    sim:kill(sim:leader "kv")
+---    sim:at(3):kill(sim.leader)
 ---@param group? string
 ---@return string? id
 function Sim:leader(group) end
+
+---The ids of all nodes; sim.all is whom a verb is about then.
+---
+---    sim:at(3):kill(sim.all)
+---@return string[] ids
+function Sim:all() end
+
+---k nodes, drawn by the seed; sim.any(k): drawn when the moment comes.
+---
+---    sim:every(2):restart(sim.any(1))
+---@param k? integer            1 by default
+---@return string[] ids
+function Sim:any(k) end
+
+---A node of the group that is up and doesn't lead it, drawn by the seed; {}: there is none. sim.follower, and
+---sim.follower(group), is drawn when the moment comes.
+---
+---    sim:at(3):pause(sim.follower)
+---@param group? string
+---@return string[] ids
+function Sim:follower(group) end
+
+---The nodes that bear the role; sim.role(name) when the moment comes.
+---
+---    sim:kill(sim:role "store")
+---@param name string
+---@return string[] ids
+function Sim:role(name) end
 
 ---Whom each node's messages reach: o yes, x that way is cut, - one of the two is down, blank: they have no link.
 ---
@@ -916,6 +957,12 @@ function Sim:log(id) end
 ---@param opts { to: string, listener?: string, timeout?: seconds }
 ---@return orrery.Client client
 function Sim:client(opts) end
+
+---What the clients of its workload did and saw so far, in order (orrery.workload).
+---
+---    sim:history():write("history.jsonl")
+---@return orrery.History history
+function Sim:history() end
 
 ---f(sim) must be true after each event that touches a node; false and why: violated.
 ---
@@ -1098,6 +1145,40 @@ function Sim:reorder(from, to, amount) end
 ---@return string? code
 function Sim:reset(a, b) end
 
+---What is on its way waits for so long, and then goes on.
+---
+---    sim:stall("a", "b", 0.3)
+---@param from orrery.Who
+---@param to orrery.Who
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:stall(from, to, T) end
+
+---A congested way: at most so many bytes a second, and four times the jitter.
+---
+---    sim:between(3, 4):slow("a", "b", 20000)
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount integer
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:slow(from, to, amount) end
+
+---Both figures of a way at once.
+---
+---    sim:far("a", "b", 0.05, 0.01)
+---@param from orrery.Who
+---@param to orrery.Who
+---@param delay seconds
+---@param jitter seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:far(from, to, delay, jitter) end
+
 ---Power loss: what was not synced goes, or stays in part.
 ---
 ---    sim:kill "a"
@@ -1117,6 +1198,16 @@ function Sim:kill(node) end
 ---@return string? code
 function Sim:restart(node, disk) end
 
+---Starts it if it is down.
+---
+---    sim:start "a"
+---@param node orrery.Who
+---@param disk? "kept"|"old"|"empty"
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:start(node, disk) end
+
 ---As SIGSTOP.
 ---
 ---    sim:pause "a"
@@ -1135,16 +1226,32 @@ function Sim:pause(node) end
 ---@return string? code
 function Sim:resume(node) end
 
----Power loss at the k-th next event, or when its k-th next write was submitted, written, or synced.
+---It crashes at its k-th next event, as it is about to send for the k-th time, or when its k-th next write was
+---submitted, written, or synced. Of a moment that lasts: it is started at the end, with that disk.
 ---
 ---    sim:crash_at("a", "written", 3)
+---    sim:between(5, 6):crash_at("a", "send", 1, "process")
 ---@param node orrery.Who
----@param effect "event"|"submitted"|"written"|"synced"
+---@param effect "event"|"send"|"submitted"|"written"|"synced"
+---@param k? integer            1 by default
+---@param how? "power"|"process"|"power_silent"|"process_silent"   a process's page cache stays; silent: no peer hears
+---@param disk? "kept"|"old"|"empty"
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:crash_at(node, effect, k, how, disk) end
+
+---The k-th next opportunity for a fault is taken: delay, loss, duplicate, reorder, write_error, read_error, sync_error,
+---sync_hang, misdirected, stale, alloc, turn_cut, short_read.
+---
+---    sim:strike("a", "sync_hang")
+---@param node orrery.Who
+---@param fault string
 ---@param k? integer            1 by default
 ---@return true? ok
 ---@return string? message
 ---@return string? code
-function Sim:crash_at(node, effect, k) end
+function Sim:strike(node, fault, k) end
 
 ---The k-th next allocation fails.
 ---
@@ -1165,6 +1272,27 @@ function Sim:fail_alloc(node, k) end
 ---@return string? message
 ---@return string? code
 function Sim:slow_disk(node, T) end
+
+---Its disk takes so many times as long for everything.
+---
+---    sim:wear_disk("b", 3)
+---@param node orrery.Who
+---@param times number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:wear_disk(node, times) end
+
+---Flips a bit of that byte of a file, as it is on the disk; where there is none, nothing.
+---
+---    sim:flip_bit("b", "node", 10)
+---@param node orrery.Who
+---@param path string
+---@param at integer
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:flip_bit(node, path, at) end
 
 ---Its disk's syncs don't come to an end.
 ---
@@ -1328,6 +1456,144 @@ function Client:call(...) end
 ---
 ---    c:close()
 function Client:close() end
+
+-- -- Workloads -------------------------------------------------------------------------------------------------------
+---An operation of a client.
+---@class orrery.Op
+---@field f string                      what is done: "get", "set", ...
+---@field key? any                      operations on different keys have nothing to do with each other
+---@field value? any
+
+---What a workload is. generate says what a client does next (nil: nothing now), by chance of `random`, which is as
+---math.random, of the client's own stream of the seed. invoke does it: what came; or nil, message, code: "unknown" and
+---"failed" leave open whether it was done ("info" in the history), with any other code it surely wasn't ("fail"); then
+---the client goes to another node. Both may wait. All that a run remembers is in client.state and client.shared, so one
+---workload serves many runs.
+---@class orrery.WorkloadOptions
+---@field clients? integer              4
+---@field rate? number                  operations that begin in a second, over all clients: 50
+---@field generate fun(client: orrery.WorkloadClient, random: fun(low?: integer, high?: integer): number): orrery.Op?
+---@field invoke fun(client: orrery.WorkloadClient, op: orrery.Op): any, string?, string?
+---@field final? fun(client: orrery.WorkloadClient): orrery.Op what each node is asked at the end, until it answers
+---@field settle? seconds               that much time between the last operation and `final`: 15
+---@field timeout? seconds              what a call or command may take; the cluster's timing.call by default
+---@field model? string|table           judges the history: a name of orrery.check's, or { init, step }
+---@field check? fun(history: orrery.History, sim: orrery.Sim): boolean?, string?    likewise: false and what is wrong
+---@field floor? integer                fewer operations that were done prove nothing: 100
+---@field most? integer                 that many in a run: 100,000
+---@class orrery.Workload
+---@field name string
+
+---Clients that do operations on a cluster in a simulation, and how to tell whether what they saw was right. Workload
+---files return one; `require "orrery.workload"` has load(name or path) and attach(simulation, workload).
+---
+---    return orrery.workload {
+---      generate = function(client) return { f = "echo", value = client:unique() } end,
+---      invoke = function(client, op) return client:call("echo", op.value) end,
+---      check = function(history)
+---        for call, done in history:operations() do
+---          if done and done.type == "ok" and done.value ~= call.value then return false, "not what was said" end
+---        end
+---        return true
+---      end,
+---    }
+---@param options orrery.WorkloadOptions
+---@return orrery.Workload workload
+function orrery.workload(options) end
+
+---What a workload's functions have of the world: a client outside the nodes. What waits lets the other clients and the
+---cluster go on.
+---@class orrery.WorkloadClient
+---@field id integer            1 and up
+---@field node string           the node it talks to now; another one after each operation that wasn't done
+---@field nodes string[]        all
+---@field state table           its own, empty at first
+---@field shared table          of all clients of the run, empty at first
+WorkloadClient = {}
+
+---Waits. What the handler of client.node returns.
+---
+---    local n, message, code = client:call("add", 5)
+---@param name string
+---@param ... any
+---@return any ...
+function WorkloadClient:call(name, ...) end
+
+---Waits. A Redis command to client.node's listener resp: the reply. The code is "unknown" where none came, or one that
+---says so; "refused" where an error came, "unavailable" where no connection did: surely not done.
+---
+---    local value, message, code = client:redis("GET", "k")
+---@param ... string|integer
+---@return string|integer|table|nil reply
+---@return string? message
+---@return string? code
+function WorkloadClient:redis(...) end
+
+---Waits for T seconds.
+---
+---    client:sleep(random() * 5)
+---@param T seconds
+function WorkloadClient:sleep(T) end
+
+---Seconds of virtual time.
+---
+---    client:now()                                       --> 1.5
+---@return seconds now
+function WorkloadClient:now() end
+
+---An integer that nobody else in the run is given: 1, 2, ...
+---
+---    return { f = "set", key = "k", value = client:unique() }
+---@return integer n
+function WorkloadClient:unique() end
+
+---Talks to that node from now on; without one, to another one, by chance.
+---
+---    client:move "b"
+---@param node? string
+function WorkloadClient:move(node) end
+
+---Hangs up; the next command connects anew.
+---
+---    client:close()
+function WorkloadClient:close() end
+
+---What was done and seen, in order: "invoke", then "ok", "fail" or "info" (of unknown fate) for the same process. An
+---end bears what came as value, the node that was asked, and the code of a failure as error; times are ns.
+---@class orrery.HistoryEntry
+---@field process integer
+---@field type "invoke"|"ok"|"fail"|"info"
+---@field f string
+---@field key any
+---@field value any
+---@field time integer
+---@field node? string
+---@field error? string
+---@field final? true                   a final read
+---@class orrery.History
+---@field [integer] orrery.HistoryEntry
+History = {}
+
+---An iterator over operations, in the order of their beginning: how each began, and how it ended (nil: it didn't).
+---
+---    for call, done in history:operations() do print(call.f, done and done.type) end
+---@return fun(): orrery.HistoryEntry?, orrery.HistoryEntry? next
+function History:operations() end
+
+---Writes it, a line of JSON for each entry.
+---
+---    history:write("history.jsonl")
+---@param path string
+---@return true? ok
+---@return string? message
+function History:write(path) end
+
+---The i-th entry as a line of JSON.
+---
+---    print(history:line(1))
+---@param i integer
+---@return string line
+function History:line(i) end
 
 -- -- The prompt ------------------------------------------------------------------------------------------------------
 ---At the prompt only: prints what there is to know of a topic; without one, what topics there are.

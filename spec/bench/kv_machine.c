@@ -172,7 +172,8 @@ static void widest(const char *what, unsigned code, uint64_t keys) {
 
 int main(int argc, char **argv) {
     uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000000;
-    struct orr_machine_config cfg = { 7, &orr_alloc_libc, orr_chunks_new(&orr_alloc_libc), NULL };
+    struct orr_machine_config cfg = { 7, &orr_alloc_libc, orr_chunks_new(&orr_alloc_libc), NULL,
+                                      { NULL, NULL } };
     struct orr_machine_stats stats;
     orri_rng_init(&rng, 1);
     if (keys < SMALL || kv->create(&machine, &cfg) < 0) return 2;

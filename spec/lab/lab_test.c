@@ -5,53 +5,22 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <orrery/lab.h>
-#include <orrery/node.h>
 #include <stdio.h>
-#include <string.h>
 
-static const struct orr_node_member members[] = {
-    { "a", "127.0.0.1:7401", true }, { "b", "127.0.0.1:7402", true }, { "c", "127.0.0.1:7403", true },
-    { "d", "127.0.0.1:7404", true }, { "e", "127.0.0.1:7405", true },
-};
-static const struct orr_lab_node places[] = {
-    { "a", "127.0.0.1:7501" }, { "b", "127.0.0.1:7502" }, { "c", "127.0.0.1:7503" },
-    { "d", "127.0.0.1:7504" }, { "e", "127.0.0.1:7505" },
-};
+#include "kv_cluster.h"
+
 static size_t n_nodes = 3;
-
-static int start(void *ud, struct orr_world *w, const char *name) {
-    (void)ud;
-    struct orr_node_config cfg;
-    struct orr_node *node;
-    struct orr_group *group;
-    const char *why = "";
-    orr_node_config_init(&cfg);
-    cfg.cluster = "kv";
-    cfg.id = name;
-    cfg.nodes = members;
-    cfg.n_nodes = n_nodes;
-    cfg.segment_bytes = 1 << 20;    /* so that segments are recycled and snapshots taken */
-    cfg.snapshot_bytes = 64 << 10;
-    int rc = orr_node_new(&node, w, &cfg, &why);
-    if (rc < 0) return rc;
-    rc = orr_node_replicate(node, "kv",
-                            &(struct orr_group_spec){ .order = &orr_raft_order, .machine = &orr_kv_machine }, &group);
-    for (size_t i = 0; rc == 0 && i < n_nodes; i++)
-        if (strcmp(places[i].id, name) == 0)
-            rc = orr_node_listen(node, "resp", places[i].resp, &orr_resp_service, group);
-    return rc < 0 ? rc : orr_node_start(node);
-}
 
 static struct orr_lab_result run(uint64_t seed, const struct orr_sim_faults *faults, orr_time length, unsigned clients,
                                  uint64_t flip) {
+    struct kv_cluster cluster = KV_CLUSTER(n_nodes);
     struct orr_lab_config cfg;
     struct orr_lab_result r;
     orr_lab_config_init(&cfg);
-    cfg.seed = seed;
-    cfg.nodes = places;
-    cfg.n_nodes = n_nodes;
-    cfg.boot.start = start;
+    cfg.sim.seed = seed;
+    cfg.nodes = kv_places;
+    cfg.n_nodes = cluster.n;
+    cfg.boot = (struct orr_sim_boot){ .start = kv_start, .ud = &cluster };
     cfg.faults = faults;
     cfg.run = length;
     cfg.clients = clients;

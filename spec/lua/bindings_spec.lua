@@ -1,6 +1,7 @@
 -- bindings_spec.lua - orrery.core: children and their ends, handles that close once, a live node, a simulated run.
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
+local lab = require "orrery.lab"
 local plan = require "orrery.plan"
 
 local folder = dofile "spec/lua/folder.lua"()
@@ -141,12 +142,11 @@ describe("a live node", function()
 end)
 
 describe("a simulated run", function()
-  local function run(opts)
-    opts.path, opts.run = package.path, 2
-    opts.nodes = opts.nodes or { { id = "a", resp = "127.0.0.1:1", plan = lonely() } }
-    return core.lab.run(opts)
-  end
   local value = assert(cluster.load "examples/kv/cluster.lua")
+  local function run(opts)
+    opts.value, opts.seconds, opts.clients = opts.value or value, 2, 4
+    return lab.run(opts)
+  end
   local bundle = assert(plan.bundle(value))
   local kv = {}
   for i, member in ipairs(value.nodes) do
@@ -176,11 +176,14 @@ describe("a simulated run", function()
     end
     assert.is_true(#texts[1] > 10000)
     assert.is_true(texts[1] == texts[2])
-    assert.has_error(function() run { seed = 7, nodes = kv, events = folder.path .. "/no/such/folder" } end)
+    local result, message = run { seed = 7, nodes = kv, events = folder.path .. "/no/such/folder" }
+    assert.is_nil(result)
+    assert.matches("/no/such/folder: no such file or directory", message:lower())
   end)
 
   it("tells why a node can't start", function()
-    local result, message = run { seed = 1, nodes = { { id = "a", resp = "127.0.0.1:1", plan = lonely "error 'oh'" } } }
+    local one = orrery.cluster { name = "one", node = "n.lua", nodes = { { id = "a", at = "127.0.0.1:1" } } }
+    local result, message = run { seed = 1, value = one, nodes = { { id = "a", plan = lonely "error 'oh'" } } }
     assert.is_nil(result)
     assert.matches("n.lua:1: oh$", message)
   end)

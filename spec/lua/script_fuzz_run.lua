@@ -83,7 +83,8 @@ local function run(seed)
   for _, id in ipairs(ids) do transcript[#transcript + 1] = packed(views[id].digest, views[id].state) end
   local _, violated = sim:check()
   if violated then
-    local caught = violated:find "ended: g: " or made.plants and violated:find "digest: group g: "
+    local said = violated:find "ended: g: " or violated:find "could not apply entry %d+: Cannot allocate memory"
+    local caught = said or made.plants and violated:find "digest: group g: "
     verdict, why = caught and "caught" or violated:find "digest: " and "differ" or "raised", violated
   end
   if escaped then verdict, why = "escaped", escaped end

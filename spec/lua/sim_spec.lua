@@ -355,6 +355,27 @@ describe("what is always to hold", function()
   end)
 end)
 
+describe("faults = swarm", function()
+  it("differ from seed to seed, and are the seed's", function()
+    local function struck(seed)
+      local sim <close> = orrery.sim(kv, { seed = seed, faults = "swarm" })
+      sim:run(10)
+      return assert(sim:check()).faults, sim:digest()
+    end
+    local kinds, digests = {}, {}
+    for seed = 1, 6 do
+      local faults, digest = struck(seed)
+      digests[seed] = digest
+      for kind in pairs(faults) do kinds[kind] = (kinds[kind] or 0) + 1 end
+    end
+    assert.equal(digests[2], select(2, struck(2)))
+    local some = 0
+    for _, n in pairs(kinds) do if n < 6 then some = some + 1 end end
+    assert.is_true(some >= 10)
+    assert.is_nil(kinds.rot or kinds.restart_empty)
+  end)
+end)
+
 describe("faults = default", function()
   it("strike until heal", function()
     local sim <close> = orrery.sim(kv, { seed = 3, faults = "default" })
@@ -387,15 +408,15 @@ local mistakes = {
   { "sim:at(2):kill 'd'", [[sim:kill: 'node' must be a node of the cluster (got "d")]] },
   { "sim:between(3, 2)", "sim:between: 'till' must be after 'from' (got 3, 2)" },
   { "sim:every(0)", "sim:every: 'T' must be a number of seconds above 0 (got 0)" },
-  { "sim:fly()", "sim:fly is unknown (nearest: 'why')" },
+  { "sim:levitate()", "sim:levitate is unknown" },
   { "sim.run(5)", "sim.run must be called as a method: sim:run(...)" },
   { "sim.kill('a')", "sim.kill must be called as a method: sim:kill(...)" },
   { "sim:partion()", "sim:partion is unknown (nearest: 'partition')" },
   { "sim:history()", "sim:history is not available in this version of Orrery (0.1.0)" },
   { "sim:run_until('leder')",
     [[sim:run_until: 'event' must be a function or an event (got "leder" (nearest: 'leader'))]] },
-  { "sim:run_until('snapshot')",
-    "sim:run_until: the event snapshot is not available in this version of Orrery (0.1.0)" },
+  { "sim:run_until('suspect')",
+    "sim:run_until: the event suspect is not available in this version of Orrery (0.1.0)" },
   { "sim:always('x')", "sim:always: 'f' must be a function (got nothing)" },
   { "sim:leader('kw')", [[sim:leader: no node that is up has a group "kw" (nearest: 'kv')]] },
   { "sim:client { to = 'q' }", [[sim:client: 'node' must be a node of the cluster (got "q")]] },
@@ -410,7 +431,8 @@ local mistakes = {
   { "sim.nodes.a:group 'kw'", [[node a has no replica of a group "kw" (nearest: 'kv')]] },
   { "orrery.sim()", "orrery.sim: a cluster or the path of one is expected (got nothing)" },
   { "orrery.sim(kv, { sed = 1 })", "orrery.sim: 'sed' is unknown (nearest: 'seed')" },
-  { "orrery.sim(kv, { faults = 'some' })", [[orrery.sim: 'faults' must be "none" or "default" (got "some")]] },
+  { "orrery.sim(kv, { faults = 'some' })",
+    [[orrery.sim: 'faults' must be "none", "default", "swarm" or the path of a fault file (FILE.lua) (got "some")]] },
   { "orrery.sim(kv, { workload = 1 })", "orrery.sim: 'workload' is not available in this version of Orrery (0.1.0)" },
 }
 
@@ -458,6 +480,46 @@ describe("a mistake", function()
     assert.has_error(function() sim:run(1) end, "sim:run: the simulation is closed")
     assert.has_error(function() client:call "PING" end)
     client:close()
+  end)
+end)
+
+-- The oracles of the laboratory (lab.h) look on whatever runs; spec/mutants plants the bugs that they see in the core.
+describe("oracles", function()
+  it("tell the first thing that they saw, once, and it stays", function()
+    local sim <close> = orrery.sim(kv, { seed = 3 })
+    assert.is_true(sim:run(1))
+    sim:violate("liveness", "b owes an answer")
+    sim:violate("digest", "a consequence")
+    assert.is_true(sim:run(1))
+    assert.matches("kv, seed 3, at 1.000: liveness: b owes an answer; again: ", (select(2, sim:check())), 1, true)
+  end)
+
+  it("judge no more once a majority's disks are gone, and a minority's all the same", function()
+    local function with(emptied)
+      local sim <close> = orrery.sim(kv, { seed = 4 })
+      sim:run(1)
+      for _, id in ipairs(emptied) do sim:restart(id, "empty") end
+      sim:run(1)
+      sim:violate("liveness", "seen")
+      return (sim:check() == nil)
+    end
+    assert.is_true(with { "a" })
+    assert.is_false(with { "a", "b" })
+  end)
+
+  it("know whether all has been answered and applied", function()
+    local sim <close> = orrery.sim(kv, { seed = 5 })
+    sim:run(1)
+    assert.is_true((sim.core:settled()))
+    sim:cut("c", { "a", "b" })
+    local client <close> = sim:client { to = "a" }
+    client:call("SET", "k", "v")
+    sim:run(1)
+    local settled, who, owes = sim.core:settled()
+    assert.same({ false, "c", "has not applied all that was committed" }, { settled, who, owes })
+    sim:heal()
+    sim:run(2)
+    assert.is_true((sim.core:settled()))
   end)
 end)
 

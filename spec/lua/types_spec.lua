@@ -13,7 +13,7 @@ local function annotated()
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology,\n" ..
     "Raft = Raft, Map = Map, Sim = Sim, Handle = Handle, Client = Client,\n" ..
-    "Started = Started, Connected = Connected }"
+    "Started = Started, Connected = Connected, WorkloadClient = WorkloadClient, History = History }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
 end
@@ -95,6 +95,12 @@ describe("types.lua", function()
       if name and not name:find "^[GLTRM]" then assert.is_truthy(before, name .. " has no example") end
       before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
     end
+  end)
+
+  it("has every method of a workload's client and history", function()
+    local history = getmetatable(require "orrery.history".new()).__index
+    assert.same(functions_of(require "orrery.workload_client".methods), functions_of(types.WorkloadClient))
+    assert.same(functions_of(history), functions_of(types.History))
   end)
 
   it("has every field of node", function()

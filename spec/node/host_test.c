@@ -171,13 +171,13 @@ static void and_where_none_is(void **state) {
     assert_true(orr_group_here(host(0)->group, &at));
     for (size_t i = 0; i < 20; i++) {
         struct asked *a = propose(3 + i % 2, 100 + i);
-        rig_run(&r, 20 * ORR_MS);
+        rig_run(&r, 200 * ORR_MS);
         assert_int_equal(a->status, 0);
         assert_int_equal(a->told, 1);
         assert_int_equal(a->value, 1);
         assert_true(a->w.at.index > 0);
         struct asked *q = read_at(4 - i % 2, 100 + i, true);
-        rig_run(&r, 20 * ORR_MS);
+        rig_run(&r, 200 * ORR_MS);
         assert_int_equal(q->status, 0);
         assert_int_equal(q->value, 1);
     }

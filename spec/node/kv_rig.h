@@ -58,7 +58,7 @@ static inline int rig_init_with(struct rig *r, const struct orr_alloc *alloc, ui
     r->chunks = orr_chunks_new(&r->alloc);
     if (!r->chunks) return -1;
     r->at = (struct orr_at){ 0, 1, 1000 * ORR_SECOND };
-    struct orr_machine_config cfg = { seed, &r->alloc, r->chunks, NULL };
+    struct orr_machine_config cfg = { seed, &r->alloc, r->chunks, NULL, { NULL, NULL } };
     return orr_kv_machine.create(&r->m, &cfg);
 }
 static inline void rig_init(struct rig *r) {

@@ -56,7 +56,7 @@ static inline void fake_init_with(struct fake *g, struct orr_alloc alloc) {
     g->node.alloc = &g->alloc;
     g->node.cfg.op_bytes_max = (8 << 20) + (64 << 10);
     g->chunks = orr_chunks_new(&g->alloc);
-    struct orr_machine_config cfg = { 7, &g->alloc, g->chunks, NULL };
+    struct orr_machine_config cfg = { 7, &g->alloc, g->chunks, NULL, { NULL, NULL } };
     g->at = (struct orr_at){ 1, 1, 1700000000 * ORR_SECOND };
     g->machine = NULL;
     if (g->chunks && orr_kv_machine.create(&g->machine, &cfg) < 0) g->machine = NULL;
@@ -254,6 +254,7 @@ unsigned char *orr_conn_room(struct orr_conn *conn, size_t size) {
 }
 void orr_conn_wrote(struct orr_conn *c, size_t size) { fake_of(c)->n_out += size; }
 bool orr_conn_crowded(const struct orr_conn *c) { return fake_of(c)->crowded; }
+bool orri_conn_rare(const struct orr_conn *c, const char *name) { (void)c, (void)name; return false; }
 void orr_conn_pause(struct orr_conn *c, bool on) { fake_of(c)->paused = on; }
 void orr_conn_soon(struct orr_conn *c) { fake_of(c)->soon = true; }
 void orr_conn_alarm(struct orr_conn *c, orr_time at) { fake_of(c)->alarm = at; }

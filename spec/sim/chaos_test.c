@@ -137,6 +137,8 @@ static void everything(struct orr_sim_faults *rates) {
         if (strcmp(unit, "SHARE") == 0) rates->rate[i] = 0.2;
         if (strcmp(unit, "OP") == 0 && rates->rate[i] < 0.01) rates->rate[i] = 0.01;
     }
+    rates->delay = rates->jitter = ORR_MS;
+    rates->slower = 3;
 }
 
 /* -- The specs --------------------------------------------------------------------------------------------------- */
@@ -238,6 +240,102 @@ static void one_kind_s_rate_moves_no_other_kind(void **state) {
     assert_string_equal(cuts[0], cuts[1]);
 }
 
+/* -- Strikes are told -------------------------------------------------------------------------------------------- */
+struct told {
+    const struct orr_sim *sim;
+    uint64_t n[ORR_SIM_KINDS];
+    unsigned wrong;
+};
+
+static void on_strike(void *ud, const struct orr_sim_strike *s) {
+    struct told *told = ud;
+    bool crash = s->kind >= ORR_SIM_CRASH && s->kind <= ORR_SIM_CRASH_SYNCED;
+    bool armed = crash || strcmp(orr_sim_fault_unit(s->kind), "OP") == 0;
+    told->n[s->kind]++;
+    told->wrong += s->till < s->from || s->from != orr_sim_now(told->sim);
+    told->wrong += (s->kind == ORR_SIM_PARTITION) != (s->node == NULL);
+    told->wrong += armed && s->amount < 1;
+    told->wrong += s->kind == ORR_SIM_ROT && !s->path;
+    told->wrong += s->kind == ORR_SIM_PARTITION && (s->side == 0 || s->side >= (1 << N) - 1);
+}
+
+static bool is_told(int kind) {
+    const char *unit = orr_sim_fault_unit((enum orr_sim_fault)kind);
+    bool of_config = kind == ORR_SIM_TURN_CUT || kind == ORR_SIM_SHORT_READ || kind == ORR_SIM_RARE;
+    if (kind == ORR_SIM_FAR || kind == ORR_SIM_WORN || kind == ORR_SIM_START) return true;
+    return !of_config && (strcmp(unit, "OP") == 0 || strcmp(unit, "TIMED") == 0);
+}
+
+static struct cluster *cluster_that_tells(uint64_t seed, struct told *told) {
+    struct cluster *c = calloc(1, sizeof *c);
+    struct orr_sim_config cfg;
+    assert_non_null(c);
+    orr_sim_config_init(&cfg);
+    cfg.seed = seed;
+    cfg.strike = on_strike;
+    cfg.ud = told;
+    assert_int_equal(orr_sim_new(&c->sim, &cfg), 0);
+    told->sim = c->sim;
+    for (unsigned i = 0; i < N; i++) {
+        c->p[i] = (struct probe){ .on_event = event, .on_turn = turn, .on_start = begin, .ud = c };
+        assert_int_equal(probe_add(c->sim, &c->p[i], names[i], addresses[i]), 0);
+    }
+    return c;
+}
+
+/* As often as it was counted: only a start with another disk is told, besides, of a node that had crashed. */
+static void each_strike_is_told_once(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct told told = { 0 };
+        struct cluster *c = cluster_that_tells(seed, &told);
+        struct orr_sim_faults rates;
+        everything(&rates);
+        rates.rate[ORR_SIM_TURN_CUT] = rates.rate[ORR_SIM_SHORT_READ] = 0.02;    /* as the config has them */
+        rates.rate[ORR_SIM_RESTART_EMPTY] = rates.rate[ORR_SIM_RESTART_OLD] = 0;
+        assert_int_equal(orr_sim_chaos(c->sim, &rates, ORR_SECOND, 15 * ORR_SECOND), 0);
+        orr_sim_run(c->sim, 14 * ORR_SECOND);
+        const uint64_t *counts = orr_sim_counts(c->sim);
+        for (int i = 0; i < ORR_SIM_KINDS; i++) {
+            if (told.n[i] != (is_told(i) ? counts[i] : 0))
+                print_message("seed %d: %s\n", (int)seed, orr_sim_fault_name((enum orr_sim_fault)i));
+            assert_int_equal(told.n[i], is_told(i) ? counts[i] : 0);
+        }
+        assert_true(told.n[ORR_SIM_CRASH_SEND] + told.n[ORR_SIM_DELAY] > 0);
+        assert_int_equal(told.wrong, 0);
+        cluster_free(c);
+    }
+}
+
+/* What the harness sets stays: chaos's cuts are beside its own, and add up among themselves. */
+static void a_cut_of_the_harness_outlives_chaos_s(void **state) {
+    (void)state;
+    struct orr_sim *sim = probe_sim(1);
+    struct probe p[3] = { 0 };
+    struct orr_sim_faults rates;
+    struct orr_sim_link link;
+    bool cut = false;
+    unsigned whole = 0;
+    for (unsigned i = 0; i < 3; i++) assert_int_equal(probe_add(sim, &p[i], names[i], addresses[i]), 0);
+    assert_int_equal(orr_sim_cut(sim, "n1", "n2"), 0);
+    orr_sim_faults_init(&rates);
+    rates.rate[ORR_SIM_CUT] = rates.rate[ORR_SIM_PARTITION] = 3;
+    rates.cut_mean = 100 * ORR_MS;
+    assert_int_equal(orr_sim_chaos(sim, &rates, 0, 20 * ORR_SECOND), 0);
+    for (orr_time t = 0; t < 20 * ORR_SECOND; t += 10 * ORR_MS) {
+        orr_sim_run(sim, t);
+        assert_int_equal(orr_sim_link_now(sim, "n1", "n2", &link, &cut), 0);
+        assert_true(cut);
+        assert_int_equal(orr_sim_link_now(sim, "n2", "n1", &link, &cut), 0);
+        whole += !cut;
+    }
+    assert_in_range(whole, 200, 1990);
+    orr_sim_run(sim, 21 * ORR_SECOND);
+    assert_int_equal(orr_sim_link_now(sim, "n1", "n2", &link, &cut), 0);
+    assert_false(cut);
+    orr_sim_free(sim);
+}
+
 static void kinds_have_names_that_lead_back(void **state) {
     (void)state;
     for (int i = 0; i < ORR_SIM_KINDS; i++)
@@ -252,6 +350,8 @@ int main(void) {
         cmocka_unit_test(a_budget_of_none_leaves_all_disks_whole),
         cmocka_unit_test(chaos_is_its_seed_too),
         cmocka_unit_test(one_kind_s_rate_moves_no_other_kind),
+        cmocka_unit_test(each_strike_is_told_once),
+        cmocka_unit_test(a_cut_of_the_harness_outlives_chaos_s),
         cmocka_unit_test(kinds_have_names_that_lead_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@ if [ "${ORR_LONG:-}" ]; then runs=2000000; else runs=20000; fi
 decoders() {
     case $1 in
     batch) echo node/batch.c:97 node/filter.c:90 ;;
+    code) echo ../bindings/orrb_code.c:84 ;;
     frame) echo node/frame.c:97 ;;
     handshake) echo node/handshake.c:95 node/identity.c:97 node/forward.c:95 ;;
     kv_op) echo node/kv/call.c:97 node/kv/ops.c:96 node/kv/query.c:90 ;;
@@ -41,6 +42,7 @@ forgotten() {
 # What a target needs beyond the core.
 beyond() {
     case $1 in
+    code) echo bindings/orrb_code.c; beyond value ;;
     value)
         echo bindings/orrb_pack.c bindings/orrb_unpack.c bindings/orrb_why.c bindings/orrb_map.c -Ibindings
         pkg-config --cflags --libs lua5.4

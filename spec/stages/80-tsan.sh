@@ -2,6 +2,7 @@
 # 80-tsan.sh - under ThreadSanitizer: the C tests, the Lua specs with the live world inside, a cluster under kill -9.
 #
 # Left out is what has one thread: tests of the simulator that would take minutes, the Lua specs without a live node.
+# connect_spec visits nodes; legacy_spec has three with threads, which get other scripts while they run.
 set -u
 . spec/stages/common.sh
 live torture badinput posix
@@ -21,7 +22,8 @@ tests() {
 }
 specs() {
     timeout -k 5 600 build/tsan/orrery /usr/bin/busted --output=spec/lines.lua --pattern=bindings_spec \
-        --pattern=start_spec spec/lua >build/spec/lua-tsan.log 2>&1 && return
+        --pattern=start_spec --pattern=connect_spec --pattern=legacy_spec spec/lua \
+        >build/spec/lua-tsan.log 2>&1 && return
     tail -n 30 build/spec/lua-tsan.log
     return 1
 }

@@ -61,6 +61,7 @@ orr_term orri_raft_log_last_term(const struct orri_raft_log *log);
 const struct orr_entry *orri_raft_log_at(const struct orri_raft_log *log, orr_index index);   /* in the window */
 /* Room for one more entry of `size` bytes, at the expense of old ones up to `evict_through`. */
 bool orri_raft_log_room(struct orri_raft_log *log, size_t size, orr_index evict_through);
+void orri_raft_log_evict(struct orri_raft_log *log, orr_index through);   /* from memory; the disk has them */
 int orri_raft_log_reserve(struct orri_raft_log *log, size_t runs);
 void orri_raft_log_append(struct orri_raft_log *log, const struct orr_entry *entry);          /* data: moved */
 void orri_raft_log_truncate(struct orri_raft_log *log, orr_index from);
@@ -214,6 +215,7 @@ struct orr_raft {
 
     /* what is handed out */
     struct orr_raft_ready ready;
+    bool ready_out;                 /* it has been lent, and not come back */
     struct orr_raft_msg *msgs;
     struct orr_store out_stores[ORRI_RAFT_STORES_MAX];
     struct orr_answer *answers;

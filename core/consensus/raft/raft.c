@@ -350,12 +350,14 @@ uint64_t orri_raft_fetch(struct orr_raft *r, const struct orr_fetch *fetch) {
 /* -- Inputs ------------------------------------------------------------------------------------------------------ */
 /* What ready() lent. */
 static void take_back(struct orr_raft *r) {
+    if (!r->ready_out && r->n_lent == 0) return;
     for (size_t i = 0; i < r->ready.n_msgs; i++) drop_msg(&r->msgs[i]);
     for (size_t i = 0; i < r->n_lent; i++) orri_raft_batch_free(r, r->lent[i]);
     r->n_lent = 0;
     if (r->ready.io.n_parts) orr_drop(r->part.data);
     if (r->ready.io.restore) orri_raft_drop_snapshot(&r->restore);
     r->ready = (struct orr_raft_ready){ 0 };
+    r->ready_out = false;
 }
 
 void orri_raft_begin(struct orr_raft *r, orr_time now) {
@@ -567,6 +569,7 @@ const struct orr_raft_ready *orr_raft_ready(struct orr_raft *r) {
     const struct orr_ready *io = &r->ready.io;
     bool anything = r->ready.n_msgs || io->n_stores || io->n_parts || io->n_commits || io->n_answers || io->n_fetches ||
                     io->restore || io->status_changed;
+    r->ready_out = anything;
     orri_raft_end(r, 0);
     return anything ? &r->ready : NULL;
 }

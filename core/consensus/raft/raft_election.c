@@ -21,6 +21,7 @@ bool orri_raft_is_voter(const struct orr_raft *r) {
 static void draw_timeout(struct orr_raft *r) {
     r->heard = r->now;
     r->timeout = orri_rng_between(&r->rng, r->cfg.order.election, 2 * r->cfg.order.election);
+    if (orr_rare(&r->cfg.order.rare, "raft.short_timeout")) r->timeout = r->cfg.order.election;
 }
 
 orr_time orri_raft_election_at(const struct orr_raft *r) {

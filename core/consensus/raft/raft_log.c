@@ -119,6 +119,8 @@ bool orri_raft_log_room(struct orri_raft_log *log, size_t size, orr_index evict_
     }
 }
 
+void orri_raft_log_evict(struct orri_raft_log *log, orr_index through) { forget(log, orri_min(through, log->last)); }
+
 int orri_raft_log_reserve(struct orri_raft_log *log, size_t runs) {
     if (log->n_runs + runs <= log->cap_runs) return 0;
     size_t cap = log->cap_runs * 2 > log->n_runs + runs ? log->cap_runs * 2 : log->n_runs + runs;

@@ -88,7 +88,8 @@ static void start_round(struct orr_raft *r) {
 
 static void lead_reads(struct orr_raft *r) {
     if (r->commit < r->term_start || r->n_reads == 0) return;
-    if (read_at(r, r->n_reads - 1)->round == 0) start_round(r);
+    bool again = orr_rare(&r->cfg.order.rare, "raft.needless_round");
+    if (read_at(r, r->n_reads - 1)->round == 0 || again) start_round(r);
     uint64_t confirmed = orri_raft_reached(r, round_of);
     for (; r->n_reads && read_at(r, 0)->round <= confirmed; pop(r)) answer(r, read_at(r, 0), 0);
 }

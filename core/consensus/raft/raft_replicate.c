@@ -93,6 +93,7 @@ static uint64_t heard_from(const struct orr_raft *r, const struct orri_raft_peer
 
 /* Only entries of the own term are committed by counting (paper 5.4.2, figure 8); earlier ones with them. */
 void orri_raft_advance(struct orr_raft *r) {
+    if (r->commit == r->log.last) return;
     orr_index reached = orri_raft_reached(r, match_of);
     orr_term term;
     if (reached > r->commit && orri_raft_log_term(&r->log, reached, &term) && term == r->term)
@@ -118,6 +119,7 @@ void orri_raft_probe(struct orri_raft_peer *p, orr_index next) {
 
 static bool window_open(const struct orr_raft *r, const struct orri_raft_peer *p) {
     if (p->progress == ORRI_PROBE) return !p->probing;
+    if (p->n_sent > 0 && orr_rare(&r->cfg.order.rare, "raft.narrow_window")) return false;
     return p->n_sent < r->cfg.order.inflight_messages && p->sent_bytes < r->cfg.order.inflight_bytes;
 }
 
@@ -131,7 +133,7 @@ static void send_append(struct orr_raft *r, struct orri_raft_peer *p, orr_index 
     m->n_entries = n;
     m->leader_commit = p->commit_sent = r->commit;
     m->round = r->round;
-    m->want_reply = p->poke || p->progress == ORRI_PROBE;
+    m->want_reply = p->poke || p->progress == ORRI_PROBE || orr_rare(&r->cfg.order.rare, "raft.wants_reply");
     m->time = orri_raft_time_stamp(&r->time, r->now);
     p->poke = false;
     p->sent_at = r->now;
@@ -184,6 +186,7 @@ static bool send_entries(struct orr_raft *r, struct orri_raft_peer *p) {
     else
         n = from_disk(r, p, &entries);
     if (n == 0) return false;
+    if (n > 1 && orr_rare(&r->cfg.order.rare, "raft.sends_one")) n = 1;
     send_append(r, p, p->next - 1, entries, n);
     count_sent(r, p, entries, n);
     return true;
@@ -247,6 +250,8 @@ int orri_raft_on_append_reply(struct orr_raft *r, struct orri_raft_peer *p, cons
     if (m->round > p->round) p->round = m->round;
     if (m->success) orri_raft_matched(r, p, m->match_index, m->prev_log_index);
     else refused(r, p, m);
+    if (p->progress == ORRI_REPLICATE && orr_rare(&r->cfg.order.rare, "raft.probes_again"))
+        orri_raft_probe(p, p->match + 1);
     return 0;
 }
 

@@ -33,12 +33,13 @@ void orri_raft_snapshot_end(struct orri_raft_peer *p) {
 
 void orri_raft_snapshot_send(struct orr_raft *r, struct orri_raft_peer *p) {
     if (p->waiting || p->fetch) return;
+    bool small = orr_rare(&r->cfg.order.rare, "raft.small_part");
     p->fetch = orri_raft_fetch(r, &(struct orr_fetch){ .kind = ORR_FETCH_SNAPSHOT,
                                                        .from = p->snapshot.index,
                                                        .through = p->snapshot.index,
                                                        .term = p->snapshot.term,
                                                        .offset = p->offset,
-                                                       .bytes_max = r->cfg.order.part_bytes });
+                                                       .bytes_max = small ? 100 : r->cfg.order.part_bytes });
 }
 
 static int send_part(struct orr_raft *r, struct orri_raft_peer *p, struct orr_slice data) {

@@ -42,7 +42,8 @@ static void make_store(struct orr_raft *r) {
     struct orr_store *out = &r->out_stores[r->ready.io.n_stores++];
     *out = (struct orr_store){ .id = ++r->last_store, .urgent = r->vote != r->vote_stored };
     if (may_store_entries(r)) {
-        out->n_entries = orri_raft_log_span(&r->log, r->submitted + 1, r->log.last, SIZE_MAX, SIZE_MAX, &out->entries);
+        size_t n_max = orr_rare(&r->cfg.order.rare, "raft.stores_one") ? 1 : SIZE_MAX;
+        out->n_entries = orri_raft_log_span(&r->log, r->submitted + 1, r->log.last, n_max, SIZE_MAX, &out->entries);
         out->truncate = r->cut;
         out->urgent = true;
         r->cut = false;
@@ -115,6 +116,7 @@ int orr_raft_stored(struct orr_raft *r, orr_time now, uint64_t store_id, int sta
     r->n_stores--;
     if (status == 0) done(r, &s);
     else roll_back(r);
+    if (orr_rare(&r->cfg.order.rare, "raft.forgets_cache")) orri_raft_log_evict(&r->log, orri_raft_evict_through(r));
     return orri_raft_end(r, 0);
 }
 
@@ -144,6 +146,7 @@ void orri_raft_make_commits(struct orr_raft *r) {
     size_t ahead = (size_t)(r->handed - r->applied);
     if (r->restoring || r->handed >= through || ahead >= ORR_RAFT_ENTRIES_MAX) return;
     size_t n = 0, n_max = ORR_RAFT_ENTRIES_MAX - ahead;
+    if (orr_rare(&r->cfg.order.rare, "raft.commits_one")) n_max = 1;
     if (r->handed + 1 >= r->log.window)
         n = orri_raft_log_span(&r->log, r->handed + 1, through, n_max, SIZE_MAX, &r->ready.io.commits);
     else if (r->apply_batch)

@@ -91,6 +91,13 @@ struct orr_chunk {
     unsigned char *at;
     struct orr_chunks *home;        /* where it goes when nobody holds it */
 };
+/* ORR_RARE (orrery/world.h) of what has no world: who makes it passes it on. take NULL: never. */
+struct orr_rare {
+    bool (*take)(void *ud, const char *name);
+    void *ud;
+};
+static inline bool orr_rare(const struct orr_rare *r, const char *name) { return r->take && r->take(r->ud, name); }
+
 /* A maker of chunks: a world's, or orr_chunks_new's. get: a chunk of at least `cap` bytes with one reference, which is
  * the caller's; NULL when memory is out.                                                                             */
 struct orr_chunks {

@@ -18,12 +18,17 @@
  *   crash                 a node ended by itself without a fault that explains it
  *   floor                 the run did too little work to prove anything
  *
+ * A cluster that lost, or has damaged, a majority of its disks is promised nothing, and judged no more.
+ *
  *     struct orr_lab_config cfg;
  *     orr_lab_config_init(&cfg);
- *     cfg.seed = 7; cfg.nodes = nodes; cfg.n_nodes = 3; cfg.boot = boot; cfg.faults = &rates;
+ *     cfg.sim.seed = 7; cfg.nodes = nodes; cfg.n_nodes = 3; cfg.boot = boot; cfg.faults = &rates;
  *     struct orr_lab_result r;
  *     orr_lab_run(&cfg, &r);
- *     if (!r.ok) printf("%s: %s\n", r.property, r.violation); */
+ *     if (!r.ok) printf("%s: %s\n", r.property, r.violation);
+ *
+ * Who wants to strike by himself, or to bring clients of his own, makes the laboratory with orr_lab_new, runs its
+ * simulation as he likes (orr_lab_sim), and lets the oracles look on. */
 #ifndef ORR_LAB_H
 #define ORR_LAB_H
 
@@ -38,29 +43,37 @@ struct orr_lab_node {
     const char *resp;               /* address of its RESP listener, as its boot makes it listen; NULL:
                                      * clients pass it by */
 };
+struct orr_lab;
 struct orr_lab_config {
     size_t size;                    /* set by init */
-    uint64_t seed;
-    const struct orr_lab_node *nodes;
-    size_t n_nodes;
+    struct orr_sim_config sim;      /* seed, speeds, hooks; `judge` is the laboratory's */
+    const struct orr_lab_node *nodes;   /* copied; their texts are borrowed for as long as the laboratory lives */
+    size_t n_nodes;                 /* 64 at the most */
     struct orr_sim_boot boot;       /* of every node; start() gets its name */
-    const struct orr_sim_faults *faults;    /* NULL: none */
+    const struct orr_sim_faults *faults;    /* NULL: none. Borrowed until orr_lab_chaos */
     orr_time run;                   /* of the safety phase; 30 s */
     orr_time liveness_bound;        /* 10 s: by then every node has answered a write and a read */
+    bool quiet;                     /* nothing is going to strike, so nothing may happen; orr_lab_run sets it itself */
     /* The kv workload. */
     unsigned clients, keys;         /* 4, 3; clients 0: an idle cluster */
     orr_time think;                 /* mean pause of a client between two packets; 10 ms */
     unsigned pipeline_max;          /* commands in a packet: 1 to this many; 4 */
     uint64_t operations_floor;      /* fewer done is a failure; 0: a twentieth of what a quiet run would do */
-    /* Hooks, may be NULL. */
-    void (*event)(void *ud, const char *line, size_t size);
-    void (*log)(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size);
-    void *ud;
+    /* The first violation, as it is seen; the simulation stops behind it (as by orr_sim_stop). ud: sim's; or NULL */
+    void (*violated)(void *ud, orr_time now, const char *property, const char *text);
+    /* Of orr_lab_run, before the run begins: for faults and clients of one's own (orr_sim_at, _arm, ...), besides those
+     * of `faults`, whose chaos heals all of them when the run is over. ud: sim's; or NULL */
+    void (*plan)(void *ud, struct orr_sim *sim);
     uint64_t flip;                  /* for a spec of the digest: flips a bit of the nth
                                      * delivered byte, from 1; 0: none */
 };
 ORR_API void orr_lab_config_init(struct orr_lab_config *cfg);
 
+enum { ORR_LAB_RARES_MAX = 96 };
+struct orr_lab_rare {               /* a branch of ORR_RARE, over all nodes */
+    char name[32];
+    uint64_t asked, taken;
+};
 struct orr_lab_result {
     bool ok;
     char property[32];              /* not ok: which of the above; "" otherwise */
@@ -72,10 +85,33 @@ struct orr_lab_result {
     orr_time virtual_time;
     uint64_t faults[ORR_SIM_KINDS]; /* how often each struck */
     uint64_t claims;                /* in messages, compared with the disk image */
+    struct orr_lab_rare rares[ORR_LAB_RARES_MAX];   /* in the order of their first use */
+    size_t n_rares;
 };
-/* 0 with a result; -ENOMEM or ORR_EINVALID when the run could not be made. One thread;
- * many runs may follow each other. */
+/* A whole run: both phases, judged. 0 with a result; -ENOMEM or ORR_EINVALID when the run could not be made. One
+ * thread; many runs may follow each other. */
 ORR_API int orr_lab_run(const struct orr_lab_config *cfg, struct orr_lab_result *out);
+
+/* -- In steps ------------------------------------------------------------------------------------------------------ */
+/* Nodes are started, clients made, oracles on; it is virtual time 0. -ENOMEM, ORR_EINVALID, or what a node's start
+ * said. Freed by orr_lab_free; `config` is copied. */
+ORR_API int orr_lab_new(struct orr_lab **lab, const struct orr_lab_config *config);
+ORR_API void orr_lab_free(struct orr_lab *lab);          /* NULL is fine */
+ORR_API struct orr_sim *orr_lab_sim(struct orr_lab *lab);    /* to be run by the caller; freed with the laboratory */
+/* The safety phase: cfg.faults strike from a second after now (a quarter of a short run) until cfg.run. */
+ORR_API int orr_lab_chaos(struct orr_lab *lab);
+/* The liveness phase begins: clients of the kv workload, if there are any, ask nothing new; one more for each node
+ * wants a write and a read answered. */
+ORR_API int orr_lab_quiet(struct orr_lab *lab);
+/* Has every node answered, and applied all that was committed? Otherwise who owes what. Nodes whose disks were lost or
+ * damaged owe nothing. */
+ORR_API bool orr_lab_settled(const struct orr_lab *lab, const char **who, const char **owes);
+/* A node that is kept down in the liveness phase owes nothing, until it is excused no more. -ENOENT. */
+ORR_API int orr_lab_excuse(struct orr_lab *lab, const char *node, bool excused);
+/* What the caller found to be wrong; the first violation counts. text: one line, without the time. */
+ORR_API void orr_lab_violate(struct orr_lab *lab, const char *property, const char *text);
+/* Judges the history so far, counts, and gives the result. -ENOMEM. */
+ORR_API int orr_lab_judge(struct orr_lab *lab, struct orr_lab_result *out);
 
 #ifdef __cplusplus
 }

@@ -44,6 +44,7 @@ struct orr_machine_config {
     const struct orr_alloc *alloc;
     struct orr_chunks *chunks;
     void *ud;                       /* of the group's spec */
+    struct orr_rare rare;           /* never for what another replica could see */
 };
 struct orr_machine_stats {
     uint64_t keys, bytes;           /* alive; memory */

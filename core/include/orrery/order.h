@@ -195,6 +195,7 @@ struct orr_order_config {
     size_t part_bytes;                       /* of a snapshot in one message */
     const struct orr_alloc *alloc;
     struct orr_chunks *chunks;
+    struct orr_rare rare;
 };
 
 /* -- The table. All calls are from one thread and never re-entered; `x` is the protocol's object. ------------------ */

@@ -48,11 +48,13 @@ struct orr_sim_client;
     X(ORR_SIM_RESET, "reset", TIMED)                  /* the streams between two ends break, bytes in flight lost */   \
     X(ORR_SIM_STALL, "stall", TIMED)                  /* a link delivers nothing for a while, then goes on */          \
     X(ORR_SIM_SLOW, "slow", TIMED)                    /* a link has a bandwidth of 20 kB/s to 2 MB/s for a while */    \
+    X(ORR_SIM_FAR, "far", COUNT)                      /* a link is longer as long as chaos reigns */                   \
     X(ORR_SIM_CUT, "cut", TIMED)                      /* two nodes do not hear each other */                           \
     X(ORR_SIM_CUT_ONE_WAY, "cut_one_way", TIMED)      /* one hears the other, which hears nothing */                   \
     X(ORR_SIM_PARTITION, "partition", TIMED)          /* two sets of nodes, cut both ways */                           \
     /* processes */                                                                                                    \
     X(ORR_SIM_CRASH, "crash", TIMED)                  /* at some event within the next few */                          \
+    X(ORR_SIM_CRASH_SEND, "crash_send", TIMED)        /* bytes are going out: some peers get theirs */                 \
     X(ORR_SIM_CRASH_SUBMITTED, "crash_submitted", TIMED)   /* a write was submitted, not executed */                   \
     X(ORR_SIM_CRASH_WRITTEN, "crash_written", TIMED)       /* written, not synced */                                   \
     X(ORR_SIM_CRASH_SYNCED, "crash_synced", TIMED)         /* synced, the completion not delivered */                  \
@@ -60,12 +62,14 @@ struct orr_sim_client;
     X(ORR_SIM_CRASH_SILENT, "crash_silent", SHARE)    /* of crashes: no peer hears of it, streams are half-open */     \
     X(ORR_SIM_RESTART_EMPTY, "restart_empty", SHARE)  /* of restarts: with an empty disk */                            \
     X(ORR_SIM_RESTART_OLD, "restart_old", SHARE)      /* of restarts: with the disk as it was at the last start */     \
+    X(ORR_SIM_START, "start", COUNT)                  /* chaos started one again that had ended by itself */           \
     X(ORR_SIM_PAUSE, "pause", TIMED)                  /* SIGSTOP for a while */                                        \
     /* disks */                                                                                                        \
     X(ORR_SIM_WRITE_ERROR, "write_error", OP)         /* -EIO, any part of it written */                               \
     X(ORR_SIM_READ_ERROR, "read_error", OP)           /* -EIO */                                                       \
     X(ORR_SIM_SYNC_ERROR, "sync_error", OP)           /* the file is poisoned */                                       \
     X(ORR_SIM_SYNC_HANG, "sync_hang", OP)             /* a sync takes 1 to 10 seconds */                               \
+    X(ORR_SIM_WORN, "worn", COUNT)                    /* a disk is slower as long as chaos reigns */                   \
     X(ORR_SIM_DISK_FULL, "disk_full", TIMED)          /* no room for a while */                                        \
     X(ORR_SIM_ROT, "rot", TIMED)                      /* a bit of a synced byte flips: damage */                       \
     X(ORR_SIM_MISDIRECTED, "misdirected", OP)         /* a write lands elsewhere in its file: damage */                \
@@ -96,16 +100,24 @@ struct orr_sim_faults {
     double rate[ORR_SIM_KINDS];
     unsigned budget;                /* nodes whose disk may be damaged or lost at once, by chance: ORR_SIM_MINORITY */
     orr_time down_mean, pause_mean, cut_mean;  /* how long a crashed node stays down, a paused one paused, a link cut */
+    /* While chaos reigns each link is longer by up to this, and each disk up to so many times as slow, drawn for each;
+     * 0, 0 and 1: as they were. */
+    orr_time delay, jitter;
+    double slower;
 };
 /* Zero rates but turn_cut, short_read and rare, which are no faults: what any world may do. */
 ORR_API void orr_sim_faults_init(struct orr_sim_faults *faults);
 /* Moderate rates for every kind that no node may be hurt by beyond what world.h says: no rot, misdirected, stale. */
 ORR_API void orr_sim_faults_default(struct orr_sim_faults *faults);
+/* Swarm: a random half of those kinds, each at a random strength, with random means, links and disks, all drawn from
+ * the seed. Whatever is drawn, a cluster is whole, or short of a minority, most of the time. */
+ORR_API void orr_sim_faults_swarm(struct orr_sim_faults *faults, uint64_t seed);
 ORR_API const char *orr_sim_fault_name(enum orr_sim_fault kind);        /* "crash_written"; NULL past the end */
 ORR_API const char *orr_sim_fault_unit(enum orr_sim_fault kind);        /* "OP", "TIMED", "SHARE", "COUNT" */
 ORR_API int orr_sim_fault_by_name(const char *name);                    /* the kind, or -ENOENT */
 
 /* -- The simulation ---------------------------------------------------------------------------------------------- */
+struct orr_sim_strike;
 enum orr_sim_state { ORR_SIM_DOWN, ORR_SIM_UP, ORR_SIM_PAUSED };
 enum orr_sim_disk { ORR_SIM_KEPT, ORR_SIM_OLD, ORR_SIM_EMPTY };         /* with what disk a node comes back */
 
@@ -120,6 +132,13 @@ struct orr_sim_link {
 struct orr_sim_disk_speed {
     orr_time read, write, sync, name;
     uint64_t bandwidth;
+};
+/* A second listener: the laboratory's oracles, where the hooks are somebody else's. Each may be NULL. */
+struct orr_sim_judge {
+    void (*trace)(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
+                  size_t size);
+    void (*life)(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why);
+    void *ud;
 };
 struct orr_sim_config {
     size_t size;                    /* of this struct: set by _init */
@@ -146,6 +165,8 @@ struct orr_sim_config {
     void (*durable)(void *ud, orr_time now, const char *node, const char *path, uint64_t at, size_t size);
     /* A node's state changed. code and why are stop()'s, or the start's error; 0 and what struck it otherwise. */
     void (*life)(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why);
+    /* Chaos has struck: what would do the same in a run of this seed without it. */
+    void (*strike)(void *ud, const struct orr_sim_strike *strike);
     /* For viewers: what the ends of streams say to each other, a call for each send. Names are nodes', or
      * ORR_SIM_CLIENTS. `sent` gives it a token above 0, and later ones are greater; 0: it is of no interest. What is on
      * its way together, tokens `first` to `last`, has been sent with `with` == first but for the first (0); others may
@@ -157,6 +178,7 @@ struct orr_sim_config {
     /* The way from one to the other was cut, or is whole again. */
     void (*cut)(void *ud, orr_time now, const char *from, const char *to, bool on);
     void *ud;
+    struct orr_sim_judge judge;     /* told the same, before the hooks */
 };
 ORR_API void orr_sim_config_init(struct orr_sim_config *config);
 /* -ENOMEM, ORR_EINVALID. config: copied */
@@ -246,6 +268,7 @@ ORR_API int orr_sim_cut(struct orr_sim *sim, const char *from, const char *to); 
 ORR_API int orr_sim_uncut(struct orr_sim *sim, const char *from, const char *to);
 /* Cuts both ways between the nodes of the bitmap (bit i: orr_sim_node_name(i)) and the others. Clients reach all. */
 ORR_API void orr_sim_partition(struct orr_sim *sim, uint64_t side);
+ORR_API int orr_sim_slow(struct orr_sim *sim, const char *from, const char *to, uint64_t bandwidth);  /* 0: no more */
 ORR_API int orr_sim_stall(struct orr_sim *sim, const char *from, const char *to, orr_time until);
 ORR_API int orr_sim_reset(struct orr_sim *sim, const char *a, const char *b);  /* breaks every stream between them */
 ORR_API void orr_sim_heal_links(struct orr_sim *sim);  /* no cut, no stall, config's delay and bandwidth */
@@ -257,13 +280,20 @@ ORR_API int orr_sim_disk_durable(const struct orr_sim *sim, const char *node, co
 ORR_API int orr_sim_disk_durable_size(const struct orr_sim *sim, const char *node, const char *path, uint64_t *size);
 /* i-th durable name in bytewise order; NULL past the end. Borrowed until the simulation goes on. */
 ORR_API const char *orr_sim_disk_durable_name(const struct orr_sim *sim, const char *node, size_t i);
+/* How often the durable images or names of the disk have changed: who has read them need not do so again until then. */
+ORR_API uint64_t orr_sim_disk_changes(const struct orr_sim *sim, const char *node);
+/* The number, counted so, of the last change that was not of path's image. */
+ORR_API uint64_t orr_sim_disk_changed_beside(const struct orr_sim *sim, const char *node, const char *path);
 /* the disk has this many bytes now */
 ORR_API int orr_sim_disk_room(struct orr_sim *sim, const char *node, uint64_t bytes);
 /* how many bytes are taken */
 ORR_API int orr_sim_disk_used(const struct orr_sim *sim, const char *node, uint64_t *bytes);
+/* when the last of its syncs that hang will be done; past, or 0: none does. The end of faults ends no hang. */
+ORR_API orr_time orr_sim_disk_hangs(const struct orr_sim *sim, const char *node);
 /* flips a bit there */
 ORR_API int orr_sim_disk_rot(struct orr_sim *sim, const char *node, const char *path, uint64_t at);
 ORR_API int orr_sim_disk_speed(struct orr_sim *sim, const char *node, const struct orr_sim_disk_speed *speed);
+ORR_API int orr_sim_disk_slower(struct orr_sim *sim, const char *node, double times);    /* latencies: 1 and more */
 /* Has the disk been damaged (rot, misdirected, stale) or lost (empty, old)? The harness clears it when the node is
  * whole again. */
 ORR_API bool orr_sim_disk_damaged(const struct orr_sim *sim, const char *node);
@@ -275,8 +305,12 @@ ORR_API int orr_sim_clock(struct orr_sim *sim, const char *node, orr_time step, 
 /* what the node's wall clock shows now, ns since 1970, and how fast its clocks run */
 ORR_API int orr_sim_clock_now(const struct orr_sim *sim, const char *node, orr_time *wall, int32_t *drift_ppb);
 /* The nth next opportunity (1: the next) for this OP fault or effect crash at this node is taken. ORR_SIM_CRASH counts
- * deliveries. 0 takes it back. One for each kind and node. */
+ * deliveries. Several may be armed, each counted from when it was; 0 takes them all back. ORR_EFULL: too many. */
 ORR_API int orr_sim_arm(struct orr_sim *sim, const char *node, enum orr_sim_fault kind, uint64_t nth);
+/* An effect crash, and how the node's next crash shall be, which is drawn otherwise. */
+enum { ORR_SIM_POWER = 0, ORR_SIM_PROCESS = 1, ORR_SIM_SILENT = 2 };
+ORR_API int orr_sim_arm_crash(struct orr_sim *sim, const char *node, enum orr_sim_fault kind, uint64_t nth,
+                              unsigned how);
 /* Flips a bit of the nth byte (from 0, over all streams and datagrams) that is delivered: what a digest must show. */
 ORR_API void orr_sim_flip(struct orr_sim *sim, uint64_t nth);
 
@@ -285,6 +319,21 @@ ORR_API void orr_sim_flip(struct orr_sim *sim, uint64_t nth);
  * goes down, also by its own stop(), comes back after a while. At `until` everything is healed: links, clocks' drift,
  * room on the disks, OP rates back to the config's; what is down, paused, or has a poisoned file is (re)started.
  * Damaged disks stay. What stops itself later is started again too: an answer to an old fault may come late. */
+/* A strike, told when it comes; names are the simulation's own, and live as long. */
+struct orr_sim_strike {
+    orr_time from, till;            /* till: `from` where nothing lasts; ORR_NEVER: until all is healed */
+    enum orr_sim_fault kind;
+    const char *node, *other;       /* links: the way from node to other; else NULL. partition: both NULL */
+    uint64_t side;                  /* partition: as of orr_sim_partition */
+    /* OP kinds and effect crashes: which opportunity of the instant `from` it was, so orr_sim_arm a ns before does it
+     * again. slow: bytes a second; disk_full: bytes that were left; clock_step: ns; clock_drift: ppb; stall: ns; rot:
+     * the place; far: delay; worn: how many times as slow, in millionths. */
+    int64_t amount;
+    orr_time jitter;                /* far */
+    const char *path;               /* rot; borrowed during the call */
+    unsigned how;                   /* effect crashes: flags as of orr_sim_arm_crash */
+    enum orr_sim_disk disk;         /* start: with which one; told too where a node that crashed has another one then */
+};
 ORR_API int orr_sim_chaos(struct orr_sim *sim, const struct orr_sim_faults *rates, orr_time from, orr_time until);
 ORR_API void orr_sim_heal(struct orr_sim *sim);          /* the same, now */
 

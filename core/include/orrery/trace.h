@@ -20,6 +20,8 @@ struct orr_claims {
     orr_index commit;               /* it says that this is committed (claims nothing of its disk) */
 };
 
+ORR_API uint32_t orr_group_number(const char *name);     /* what the trace calls a group of that name */
+
 enum orr_trace_kind {
     ORR_TRACE_SEND = 1,             /* struct orr_trace_send: a protocol frame goes out */
     ORR_TRACE_STATUS,               /* struct orr_order_status: role, term, leader changed */
@@ -31,8 +33,10 @@ enum orr_trace_kind {
                                      * result of a linearizable read */
     ORR_TRACE_STORED,               /* struct orr_trace_stored: the storage reported something durable */
     ORR_TRACE_RECOVERED,            /* struct orr_order_status: what a node found on its disk at start */
-    ORR_TRACE_TAKEN                 /* struct orr_trace_ack: the leader put a batch of ours into
+    ORR_TRACE_TAKEN,                /* struct orr_trace_ack: the leader put a batch of ours into
                                      * the log (or we re-sent it) */
+    ORR_TRACE_SNAPSHOT,             /* orr_index: a snapshot was taken through here */
+    ORR_TRACE_UPGRADE               /* orr_index: from the next entry on the group's machine runs other code */
 };
 struct orr_trace_send {
     orr_id to;
@@ -69,6 +73,9 @@ struct orr_trace_stored {
     int status;
 };
 
+struct orr_group;
+/* A machine tells the trace something of its group. */
+ORR_API void orr_group_trace(const struct orr_group *g, enum orr_trace_kind kind, const void *event, size_t size);
 /* What one node sends another, by its first bytes: for viewers. */
 struct orr_glance {
     const char *kind;               /* "append", "heartbeat", "vote_reply", "call", "ping", ... */

@@ -198,7 +198,8 @@ struct orr_world_ops {
     int (*datagram)(struct orr_world *w, orr_id to, struct orr_slice data);    /* may vanish; <= 1200 bytes */
     int (*job)(struct orr_world *w, struct orr_job *r);
     void (*log)(struct orr_world *w, enum orr_level level, const char *text, size_t size);
-    bool (*rare)(struct orr_world *w, const char *name);                       /* ORR_RARE: live is always false */
+    bool (*rare)(struct orr_world *w, const char *name);                       /* ORR_RARE: live is always false. `name`
+                                                                                * is a literal: it stays as it is */
     /* What the oracles see: the driver reports each input, ready item, stored, applied and answered thing as a value
      * (orrery/trace.h). Live: NULL, one test a call. A checker reads no core's memory.                               */
     void (*trace)(struct orr_world *w, uint32_t group, unsigned kind, const void *event, size_t size);

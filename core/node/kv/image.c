@@ -51,7 +51,8 @@ static void drop_first(struct orri_kv *m) {
 /* Room for a record in one piece: a new chunk where the last one is too full, so a failure leaves no half of one. */
 static unsigned char *room(struct orri_kv *m, size_t size) {
     struct orri_kv_chunk *c = m->image.last;
-    if (!c || c->chunk->cap - c->used < size) c = add_chunk(m, size > CHUNK ? size : CHUNK);
+    bool own = orr_rare(&m->rare, "kv.image_own_chunk");
+    if (!c || c->chunk->cap - c->used < size || own) c = add_chunk(m, size > CHUNK || own ? size : CHUNK);
     return c ? c->chunk->at + c->used : NULL;
 }
 
@@ -121,7 +122,8 @@ void orri_kv_unfreeze(struct orri_kv *m) {
 /* Whole buckets, until `bytes` are ready or enough were looked into. */
 static int advance(struct orri_kv *m, size_t bytes) {
     struct orri_kv_image *image = &m->image;
-    for (unsigned looked = 0; image->of && image->queued < bytes && looked < WALK_MAX; looked++) {
+    unsigned walk = orr_rare(&m->rare, "kv.image_short_walk") ? 1 : WALK_MAX;
+    for (unsigned looked = 0; image->of && image->queued < bytes && looked < walk; looked++) {
         uint64_t next;
         struct orri_kv_entry *e = orri_kv_bucket(image->of, image->position, &next);
         for (; e; e = e->next, looked++) {

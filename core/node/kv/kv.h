@@ -54,6 +54,7 @@ struct orri_kv_restore {
 struct orri_kv {
     struct orr_alloc alloc;
     struct orr_chunks *chunks;
+    struct orr_rare rare;
     struct orri_kv_table *live, *dead;
     uint64_t seed;                  /* 0: none yet, and then no key either */
     uint64_t sum;                   /* of the digests of keys and slots */

@@ -22,6 +22,7 @@ static int kv_create(void **out, const struct orr_machine_config *cfg) {
     memset(m, 0, sizeof *m);
     m->alloc = *cfg->alloc;
     m->chunks = cfg->chunks;
+    m->rare = cfg->rare;
     m->secret = orri_mix64(cfg->seed, 1);
     orri_rng_init(&m->rng, orri_mix64(cfg->seed, 2));
     if (orri_kv_table_new(&m->live, &m->alloc) < 0) {
@@ -61,12 +62,19 @@ static void remove_due(struct orri_kv *m, const struct orr_at *at, unsigned max)
     }
 }
 
+/* How the table lies in memory is nothing that another replica sees. */
+static void reshape(struct orri_kv *m) {
+    if (orr_rare(&m->rare, "kv.splits_bucket")) orri_kv_table_split(m->live);
+    if (orr_rare(&m->rare, "kv.joins_buckets")) orri_kv_table_join(m->live);
+}
+
 static int kv_apply(void *x, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink) {
     struct orri_kv *m = x;
     struct orri_kv_args args;
     if (orri_kv_decode(&args, op) < 0 || args.code >= 64) return orri_kv_error(sink, ORR_EINVALID, "ERR not an op");
     if (!m->seed) m->seed = first_seed(at, op);
     if (m->dead) orri_kv_reap(m, REAP_OP);
+    reshape(m);
     int rc = orri_kv_apply(m, at, &args, sink);
     if (rc == 0) remove_due(m, at, DUE_OP);
     return rc;

@@ -35,6 +35,7 @@ static bool make_room(struct orri_resp_conn *c, size_t size) {
     }
     size_t cap = q->cap ? q->cap : QUEUE_FIRST;
     while (cap - q->to < size) cap *= 2;
+    if (orri_conn_rare(c->conn, "resp.tight_queue")) cap = q->to + size;
     return cap == q->cap || resize(c, cap);
 }
 

@@ -162,7 +162,7 @@ const struct orri_waiter_ops orri_resp_waiter_ops = { on_begin, on_end, on_serve
 /* Reads of a turn that has a write hang on that. */
 void orri_resp_reads_turn(struct orri_resp_conn *c) {
     struct orri_resp_kv *kv = orri_resp_kv_of(c);
-    bool ask = kv->last_read && !kv->last_write;
+    bool ask = kv->last_read && (!kv->last_write || orri_conn_rare(c->conn, "resp.asks_anyway"));
     uint64_t tag = kv->ask_again ? c->tag : kv->last_read;
     if (kv->ask_again) ask = !orri_resp_idle(c);
     kv->last_read = kv->last_write = 0;

@@ -1,6 +1,10 @@
 -- sim.lua - orrery sim: a cluster file's nodes in the simulator, under faults, judged; one run for each seed.
 local core = require "orrery.core"
+local faults = require "orrery.faults"
+local lab = require "orrery.lab"
 local prepare = require "orrery.cli.prepare"
+local shrink = require "orrery.shrink"
+local workload = require "orrery.workload"
 
 -- -- Options --------------------------------------------------------------------------------------------------------
 local function range(text)
@@ -10,33 +14,44 @@ local function range(text)
   return nil, "A:B with A <= B"
 end
 
-local function not_yet(what)
-  return nil, ("%s is not available in this version (%s)"):format(what, core.version)
-end
-
--- What orr_lab_run is to be given for --faults, or nil and what is wrong.
+-- What lab.run is to be given for --faults, or nil and what is wrong.
 local function faults_of(name)
   if name == nil or name == "none" then return false end
   if name == "default" then return { default = true } end
-  if name == "swarm" or name:find "%.lua$" then return not_yet("--faults " .. name) end
-  return nil, ("--faults must be none or default (got '%s')"):format(name)
+  if name == "swarm" then return { swarm = true } end
+  if not name:find "%.lua$" then
+    return nil, ("--faults must be none, default, swarm or FILE.lua (got '%s')"):format(name)
+  end
+  local file, message = io.open(name)
+  if not file then return nil, message end
+  file:close()
+  return { file = name }
+end
+
+-- How many clients of the kv workload, in C, and which other workload; or nil and what is wrong.
+local function workload_of(opts)
+  local name = opts.workload or "kv"
+  if name == "none" then return 0 end
+  if name == "kv" then return opts.clients or 4 end
+  local value, message = workload.load(name)
+  if not value then return nil, message end
+  value.clients = opts.clients or value.clients
+  return 0, value
 end
 
 local function check(opts)
   if opts.seed and opts.seeds then return nil, "--seed and --seeds exclude each other" end
-  if opts.workload and opts.workload:find "%.lua$" then return not_yet("--workload FILE.lua") end
-  if opts.workload and opts.workload ~= "kv" and opts.workload ~= "none" then
-    return nil, ("--workload must be kv or none (got '%s')"):format(opts.workload)
-  end
-  if opts.shrink then return not_yet "--shrink" end
   if opts.events and opts.seeds then return nil, "--events is of one seed: --seed N" end
-  local faults, wrong = faults_of(opts.faults)
-  if faults == nil then return nil, wrong end
+  local which, wrong = faults_of(opts.faults)
+  if which == nil then return nil, wrong end
+  if opts.shrink and not which then return nil, "--shrink needs faults that strike: --faults default or swarm" end
+  if opts.shrink and which.file then return nil, "--shrink is of faults that a seed draws: --faults default, swarm" end
+  local clients, value = workload_of(opts)
+  if not clients then return nil, value end
   return {
     first = opts.seed or opts.seeds and opts.seeds[1] or 1,
     last = opts.seed or opts.seeds and opts.seeds[2] or 1,
-    faults = faults or nil,
-    clients = opts.workload == "none" and 0 or nil,
+    faults = which, seconds = opts["for"] or 30, clients = clients, workload = value,
   }
 end
 
@@ -48,7 +63,8 @@ end
 local function json(r)
   local parts = {
     ('"seed":%d,"ok":%s,"events":%d,"operations":%d'):format(r.seed, r.ok, r.events, r.operations),
-    ('"virtual_s":%.6f,"wall_s":%.6f,"digest":"%s"'):format(r.virtual_s, r.wall_s, r.digest),
+    ('"virtual_s":%.6f,"wall_s":%.6f,"cpu_s":%.6f'):format(r.virtual_s, r.wall_s, r.cpu_s),
+    ('"digest":"%s"'):format(r.digest),
     ('"unknown":%d,"failed":%d'):format(r.unknown, r.failed),
     ('"reads":%d,"overlapping_reads":%d'):format(r.reads, r.overlapping_reads),
     ('"elections":%d,"restarts":%d,"claims":%d'):format(r.elections, r.restarts, r.claims),
@@ -70,8 +86,8 @@ end
 -- The command that plays a seed again.
 local function replay(path, opts, seed)
   local words = { "orrery sim", quoted(path), "--seed", seed }
-  for _, name in ipairs { "for", "faults", "workload" } do
-    if opts[name] then words[#words + 1] = ("--%s %s"):format(name, opts[name]) end
+  for _, name in ipairs { "for", "faults", "workload", "clients" } do
+    if opts[name] then words[#words + 1] = ("--%s %s"):format(name, quoted(tostring(opts[name]))) end
   end
   for _, set in ipairs(opts.set or {}) do words[#words + 1] = "--set " .. quoted(set.name .. "=" .. set.value) end
   return table.concat(words, " ")
@@ -149,6 +165,70 @@ local function tell(r, opts, path)
   io.stdout:flush()
 end
 
+-- -- Shrinking ------------------------------------------------------------------------------------------------------
+local function copy(run, fields)
+  local out = {}
+  for name, v in pairs(run) do out[name] = v end
+  for name, v in pairs(fields or {}) do out[name] = v end
+  return out
+end
+
+-- The run with those faults alone; its result where it fails in the same way.
+local function fails_alike(run, property, fields)
+  local r = lab.run(copy(run, fields))
+  return r and not r.ok and r.property == property and r or nil
+end
+
+-- The run, if it fails as well when it ends after so many seconds.
+local function shorter(run, property, seconds)
+  seconds = math.ceil(seconds)
+  if seconds < run.seconds and fails_alike(run, property, { seconds = seconds }) then run.seconds = seconds end
+end
+
+-- The time of the last strike's end, in seconds.
+local function last_of(strikes)
+  local last = 0
+  for _, strike in ipairs(strikes) do last = math.max(last, strike.till or strike.at) end
+  return last / 1e9
+end
+
+-- Writes the fewest strikes of chaos with which the run fails as it did. True, or nil and why not.
+local function shrink_to(file, run, r, path, opts)
+  local played = lab.run(copy(run, { record = true }))
+  local strikes = played.strikes
+  run = copy(run, { faults = { text = faults.write(strikes) } })
+  if not fails_alike(run, r.property) then
+    return nil, ("its %d strikes, played from a file, don't make it fail"):format(#strikes)
+  end
+  shorter(run, r.property, r.virtual_s + 0.001)
+  local least, asked = shrink.strikes(strikes, function(list)
+    local fails = fails_alike(run, r.property, { faults = { text = faults.write(list) } })
+    if fails then io.stderr:write(("\r%d strikes   "):format(#list)) end
+    return fails
+  end)
+  run.faults = { text = faults.write(least) }
+  shorter(run, r.property, last_of(least) + 1)
+  if run.clients > 0 then
+    run.clients = shrink.number(1, run.clients, function(n) return fails_alike(run, r.property, { clients = n }) end)
+  end
+  local last = lab.run(run)
+  io.stderr:write(("\r%d of %d strikes, in %d runs\n"):format(#least, #strikes, asked))
+  local again = copy(opts, { faults = file, clients = run.clients > 0 and run.clients or nil, ["for"] = run.seconds })
+  local out, message = io.open(file, "w")
+  if not out then return nil, message end
+  out:write(("-- %s: %s\n-- again: %s\n%s"):format(last.property, last.violation, replay(path, again, run.seed),
+    run.faults.text))
+  return out:close()
+end
+
+-- -- Running --------------------------------------------------------------------------------------------------------
+local function one_run(what, ready, nodes, seed, opts)
+  return {
+    value = ready.value, nodes = nodes, seed = seed, seconds = what.seconds, faults = what.faults,
+    clients = what.clients, workload = what.workload, events = opts.events, verbose = opts.verbose,
+  }
+end
+
 local function run(opts, arguments, context)
   local path = arguments[1]
   local what, wrong = check(opts)
@@ -161,15 +241,19 @@ local function run(opts, arguments, context)
   end
   local total = { runs = 0, failed_runs = 0, faults = {} }
   for seed = what.first, what.last do
-    local began = core.process.clock()
-    local r, why = core.lab.run {
-      seed = seed, nodes = nodes, path = package.path, faults = what.faults, run = opts["for"], clients = what.clients,
-      events = opts.events, verbose = opts.verbose,
-    }
+    local began, cpu = core.process.clock(), os.clock()
+    local this = one_run(what, ready, nodes, seed, opts)
+    local r, why = lab.run(this)
     if not r then return context.wrong(("sim: seed %d: %s"):format(seed, why)) end
-    r.wall_s = core.process.clock() - began
+    r.wall_s, r.cpu_s = core.process.clock() - began, os.clock() - cpu
     add(total, r)
     tell(r, opts, path)
+    if not r.ok and opts.shrink then
+      local ok
+      ok, why = shrink_to(opts.shrink, this, r, path, opts)
+      print(ok and "  shrunk to " .. opts.shrink or "  not shrunk: " .. why)
+      break
+    end
     if not r.ok and opts.stop_on_first then break end
   end
   if not opts.json then print(summary(total)) end
@@ -177,7 +261,7 @@ local function run(opts, arguments, context)
 end
 
 return {
-  usage = "orrery sim CLUSTER.lua [--seed N | --seeds A:B] [--for SECONDS] [--faults none|default] [OPTION]...",
+  usage = "orrery sim CLUSTER.lua [--seed N | --seeds A:B] [--for SECONDS] [--faults WHICH] [OPTION]...",
   about = "runs the nodes of a cluster file in the simulator, under faults, and judges what clients saw",
   notes = [[
 A run is its seed: the same seed gives the same run, and the same digest. While faults strike nothing wrong may be seen;
@@ -188,12 +272,13 @@ again. Exit status: 0 all held, 1 something was violated, 2 wrong use.]],
     { "--seed", "N", "one run (default: 1)", kind = "integer" },
     { "--seeds", "A:B", "a run for each seed from A to B", kind = range },
     { "--for", "SECONDS", "how long faults strike, in virtual seconds (default: 30)", kind = "seconds" },
-    { "--faults", "WHICH", "none, or default: every kind that must hurt nobody (default: none)" },
-    { "--workload", "NAME", "kv (default): clients read, write and compare-and-set few keys; none: no clients" },
+    { "--faults", "WHICH", "none; default: every kind that must hurt nobody; swarm: some of them (default: none)" },
+    { "--workload", "WHICH", "what clients do: kv (default), none, another that comes along, or FILE.lua" },
+    { "--clients", "N", "so many clients (default: 4, or as the workload says)", kind = "integer" },
     { "--stop-on-first", nil, "ends at the first seed that violates something" },
     { "--events", "FILE", "writes the event log of the seed" },
     { "--json", nil, "a line of JSON for each seed" },
-    { "--shrink", "FILE", "not in this version", hidden = true },
+    { "--shrink", "FILE", "of the first seed that violates something: writes the fewest faults that do" },
     { "--verbose", nil, "the nodes' logs on stderr, in virtual time" },
     prepare.set_option,
   },

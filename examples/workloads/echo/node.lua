@@ -1,0 +1,2 @@
+-- Says what it is told.
+node:on("echo", function(text) return text end)

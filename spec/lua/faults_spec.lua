@@ -1,0 +1,256 @@
+-- faults_spec.lua - fault files, written and played; who is found when a moment comes; moments of events.
+local faults = require "orrery.faults"
+local orrery = require "orrery"
+
+local folder = dofile "spec/lua/folder.lua"()
+teardown(function() folder:remove() end)
+local kv = "examples/kv/cluster.lua"
+
+local function state(sim, id) return sim.nodes[id]:status().state end
+
+-- A cluster of five with roles, whose script does nothing.
+local function five()
+  folder:write("n.lua", 'node:replicate("g", { machine = "kv" }) node:replicate("h", { machine = "kv" })')
+  local nodes = {}
+  for i, id in ipairs { "a", "b", "c", "d", "e" } do
+    nodes[i] = ('{ id = "%s", at = "127.0.0.1:%d", roles = { "%s" } }'):format(id, i, i <= 2 and "store" or "page")
+  end
+  return folder:write("c.lua", ('return orrery.cluster { name = "five", node = "n.lua", nodes = { %s } }'):format(
+    table.concat(nodes, ", ")))
+end
+
+describe("a fault file", function()
+  it("is verbs with moments; what is done at once comes first", function()
+    local sim <close> = orrery.sim(kv)
+    assert.is_true(faults.file(sim, [[
+      cut("a", "b")
+      at(0):delay(0.001)
+      between(1, 2):pause "c"
+      for i, id in ipairs { "a", "b" } do at(3 + i):kill(id) end
+      every(1.5):reset()]]))
+    assert.is_truthy(sim:matrix():find "x")
+    assert.is_true(sim:run(1.5))
+    assert.equal(1000000, sim.core:link("a", "c").delay)
+    assert.equal("paused", state(sim, "c"))
+    sim:run(1)
+    assert.equal("up", state(sim, "c"))
+    sim:run(1.7)
+    assert.equal("down", state(sim, "a"))
+    assert.equal("up", state(sim, "b"))
+    assert.is_true(sim:check().faults == nil or sim.core:now() > 0)
+  end)
+
+  it("can be the option", function()
+    local path = folder:write("f.lua", 'at(1):kill "a"\n')
+    local sim <close> = orrery.sim(kv, { faults = path })
+    sim:run(1.2)
+    assert.equal("down", state(sim, "a"))
+    sim:heal()
+    assert.equal("up", state(sim, "a"))
+  end)
+
+  it("ends with heal(), what it has planned too, and no other plan", function()
+    local path = folder:write("g.lua", [[
+      between(1, 9):slow_disk("a", 0.1):cut("a", "b"):pause "c"
+      at(5):kill "b"
+      when("kill"):kill "c"]])
+    local sim <close> = orrery.sim(kv, { faults = path })
+    sim:at(5):kill "a"
+    sim:run(2)
+    assert.equal("paused", state(sim, "c"))
+    sim:heal()
+    assert.is_nil(sim:matrix():find "x")
+    assert.equal("up", state(sim, "c"))
+    sim:run(6)
+    assert.equal("down", state(sim, "a"))
+    assert.equal("up", state(sim, "b"))
+    assert.equal("up", state(sim, "c"))
+  end)
+
+  local wrong = {
+    { 'cut("a")', "f:1: cut: 'b' must be an id or an array of ids (got none)" },
+    { '\nkil "a"', "f:2: kil is unknown (nearest: 'kill')" },
+    { 'at(3):kil "a"', "f:1: moment:kil is unknown (nearest: 'kill')" },
+    { 'at(3):kill "z"', [[f:1: kill: 'node' must be a node of the cluster (got "z")]] },
+    { 'at "x"', [[f:1: at: 'T' must be a number from 0 to 1000000000.0 (got "x")]] },
+    { "between(5, 3)", "f:1: between: 'till' must be after 'from' (got 5, 3)" },
+    { 'when "leder"', [[f:1: when: 'event' must be an event (got "leder" (nearest: 'leader'))]] },
+    { "at(", "f:1: unexpected symbol near <eof>" },
+    { "print(1)", "f:1: print is unknown (nearest: 'drift')" },
+    { "local x = math.random()", "f:1: attempt to call a nil value (field 'random')" },
+  }
+  for i, case in ipairs(wrong) do
+    it("is told what is wrong at its line: " .. case[1]:gsub("\n", " "), function()
+      local sim <close> = orrery.sim(kv)
+      local path = folder:write("f" .. i .. ".lua", case[1])
+      local ok, message = faults.file(sim, path)
+      assert.is_nil(ok)
+      assert.equal(case[2]:gsub("^f", (path:gsub("%%", "%%%%"))), message)
+      assert.same({ false, message }, { pcall(orrery.sim, kv, { faults = path }) })
+    end)
+  end
+
+  it("that isn't there is told", function()
+    local sim <close> = orrery.sim(kv)
+    assert.same({ nil, "none.lua: No such file or directory" }, { faults.file(sim, "none.lua") })
+  end)
+end)
+
+-- -- Writing --------------------------------------------------------------------------------------------------------
+describe("strikes", function()
+  it("are written a line each, in order", function()
+    assert.equal([[
+at(0.5):reset("a", "b")
+between(1, 2.000000001):partition({ "a" }, { "b", "c" })
+between(3.2, 4.1):crash_at("a", "written", 3, "power")
+at(4):step_clock("b", -1.5)
+at(4):drift("b", 123.456)
+]], faults.write {
+      { at = 3200000000, till = 4100000000, verb = "crash_at", "a", "written", 3, "power" },
+      { at = 4000000000, verb = "step_clock", "b", -1.5 },
+      { at = 1000000000, till = 2000000001, verb = "partition", { "a" }, { "b", "c" } },
+      { at = 4000000000, verb = "drift", "b", 123.456 },
+      { at = 500000000, verb = "reset", "a", "b" },
+    })
+  end)
+
+  -- Digests, each second.
+  local function run(seed, which, text)
+    local sim <close> = orrery.sim(kv, { seed = seed, faults = which })
+    if text then assert(faults.file(sim, text)) end
+    local digests = {}
+    for i = 1, 12 do
+      sim:run(1)
+      digests[i] = sim:digest()
+    end
+    return table.concat(digests, " "), assert(sim.core:strikes()), sim:check().faults
+  end
+
+  it("played again without chaos are the same run, to the byte", function()
+    local verbs, same = {}, 0
+    for seed = 1, 10 do
+      local first, strikes = run(seed, seed % 3 == 0 and "default" or "swarm")
+      assert.is_true(#strikes > 3)
+      for _, strike in ipairs(strikes) do verbs[strike.verb] = true end
+      local again, none = run(seed, "none", faults.write(strikes))
+      assert.same({}, none)
+      if again == first then same = same + 1 end
+    end
+    assert.is_true(same >= 9)
+    for _, verb in ipairs { "cut", "cut_way", "partition", "reset", "stall", "slow", "far", "crash_at", "pause",
+      "wear_disk", "step_clock", "drift", "strike" } do
+      assert.is_true(verbs[verb], verb .. " never struck")
+    end
+  end)
+
+  it("of a part of them are another run, in which the others don't strike", function()
+    local _, strikes, counts = run(4, "swarm")
+    local crashes = {}
+    for _, strike in ipairs(strikes) do
+      if strike.verb == "crash_at" then crashes[#crashes + 1] = strike end
+    end
+    local _, _, few = run(4, "none", faults.write(crashes))
+    assert.is_true((counts.crash or 0) + (counts.crash_written or 0) + (counts.crash_synced or 0) > 0)
+    for _, kind in ipairs { "cut", "partition", "reset", "delay", "pause" } do assert.is_nil(few[kind]) end
+  end)
+end)
+
+-- -- Who ------------------------------------------------------------------------------------------------------------
+describe("who", function()
+  it("is found when the moment comes", function()
+    local sim <close> = orrery.sim(kv)
+    sim:at(1):kill(sim.leader)
+    sim:at(2):pause(sim.follower "kv")
+    sim:run(0.9)
+    local leader = sim:leader()
+    sim:run(0.2)
+    assert.equal("down", state(sim, leader))
+    sim:run(1)
+    local states = {}
+    for _, id in ipairs(sim:all()) do states[state(sim, id)] = id end
+    assert.is_truthy(states.paused)
+    assert.not_equal(leader, states.paused)
+    assert.not_equal(sim:leader(), states.paused)
+  end)
+
+  it("may be nobody", function()
+    local sim <close> = orrery.sim(kv)
+    assert.is_nil(sim:leader())
+    assert.is_true(sim:kill(sim.leader))
+    assert.is_true(sim:cut(function() return {} end, "a"))
+    assert.equal("up", state(sim, "a"))
+  end)
+
+  it("is all, some by the seed, those of a role", function()
+    local path = five()
+    local function drawn(seed)
+      local sim <close> = orrery.sim(path, { seed = seed })
+      local list = {}
+      for i = 1, 8 do list[i] = table.concat(sim:any(2), "") end
+      assert.same({ "a", "b", "c", "d", "e" }, sim:all())
+      assert.same({ "a", "b", "c", "d", "e" }, sim:any(9))
+      assert.same({ "a", "b" }, sim:role "store")
+      assert.has_error(function() sim:role "stor" end, [[role: no node of the cluster has the role "stor"]] ..
+        " (nearest: 'store')")
+      assert.has_error(function() sim:any(0) end, "any: 'k' must be an integer of at least 1 (got 0)")
+      sim:at(1):kill(sim.role "page")
+      sim:run(1.1)
+      assert.equal("down", state(sim, "e"))
+      assert.equal("up", state(sim, "b"))
+      return table.concat(list, " ")
+    end
+    assert.equal(drawn(1), drawn(1))
+    assert.not_equal(drawn(1), drawn(2))
+  end)
+end)
+
+-- -- Events ---------------------------------------------------------------------------------------------------------
+describe("when", function()
+  it("is the next such event", function()
+    local sim <close> = orrery.sim(kv)
+    sim:when("leader", "kv"):kill(sim.leader)
+    sim:when("kill"):cut("a", "b")
+    sim:run(3)
+    local down = 0
+    for _, id in ipairs(sim:all()) do if state(sim, id) == "down" then down = down + 1 end end
+    assert.equal(1, down)
+    assert.is_truthy(sim:leader())
+    assert.is_truthy(sim:matrix():find "[x-]")
+    assert.equal("orrery.moment(when commit)", tostring(sim:when "commit"))
+  end)
+
+  it("is of that group alone", function()
+    local sim <close> = orrery.sim(five())
+    local led = {}
+    for _, group in ipairs { "g", "h" } do
+      sim:when("leader", group):pause(function(s)
+        led[group] = s:leader(group)
+        return {}
+      end)
+    end
+    sim:when("leader", "none"):kill "a"
+    sim:run(2)
+    assert.equal("up", state(sim, "a"))
+    assert.is_truthy(led.g)
+    assert.is_truthy(led.h)
+  end)
+
+  it("knows snapshots and new code", function()
+    local sim <close> = orrery.sim "examples/counter/cluster.lua"
+    sim:run(1)
+    local seen = {}
+    for _, event in ipairs { "snapshot", "upgrade", "commit" } do
+      sim:when(event):kill(function()
+        seen[event] = true
+        return {}
+      end)
+    end
+    sim.nodes.a:group("counter"):propose { by = 1 }
+    assert.is_true(seen.commit)
+    assert.is_nil(seen.snapshot)
+    sim.nodes.a:group("counter"):snapshot()
+    sim:run(1)
+    assert.is_true(seen.snapshot)
+    assert.is_nil(seen.upgrade)
+  end)
+end)
