@@ -25,6 +25,7 @@ int orrb_open_pure(lua_State *L);
 int orrb_open_process(lua_State *L);
 int orrb_open_live(lua_State *L);
 int orrb_open_thread(lua_State *L);
+int orrb_open_check(lua_State *L);
 int orrb_open_lab(lua_State *L);
 int orrb_open_memory(lua_State *L);
 int orrb_open_raft(lua_State *L);

@@ -65,6 +65,7 @@ int luaopen_orrery_core(lua_State *L) {
         { "process", orrb_open_process },
         { "live", orrb_open_live },
         { "thread", orrb_open_thread },
+        { "check", orrb_open_check },
         { "lab", orrb_open_lab },
         { "memory", orrb_open_memory },
         { "raft", orrb_open_raft },

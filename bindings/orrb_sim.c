@@ -418,11 +418,12 @@ static int sim_now(lua_State *L) {
     return 1;
 }
 
-/* sim:run(until): everything up to and at it, or up to the first news. */
+/* sim:run(until): everything up to and at it, or up to the first news from now on. */
 static int sim_run(lua_State *L) {
     struct sim *s = check_sim(L);
     orr_time until = luaL_checkinteger(L, 2);
-    if (!s->news) orr_sim_run(s->sim, until);
+    s->news = false;
+    orr_sim_run(s->sim, until);
     return 0;
 }
 

@@ -5,6 +5,7 @@ local later = require "orrery.later"
 
 return later.guard("orrery", {
   version = later.version,
+  check = require "orrery.check".history,
   cluster = cluster.new,
   topology = require "orrery.topology",
   raft = require "orrery.raft".new,

@@ -188,6 +188,7 @@ local function new_environment(self)
   env.orrery = later.guard("orrery", environment.of_orrery {
     version = later.version, cluster = cluster.new, topology = topology, show = show,
     raft = raft.new, resp = resp.open(),
+    check = function() error("orrery.check is for programs outside the nodes", 2) end,
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,
     connect = function() error("orrery.connect is for programs outside the nodes", 2) end,

@@ -51,25 +51,22 @@ local function resume(self, i)
   return i + 1
 end
 
--- Once through all of them: did any go on?
-local function round(self)
-  local ran, i, now = false, 1, self.core:now()
-  while i <= #self.tasks do
-    local task = self.tasks[i]
-    if task.deadline <= now or task.done() then
-      ran, i = true, resume(self, i)
-    else
-      i = i + 1
-    end
-  end
-  return ran
+local function is_ready(task, now) return task.deadline <= now or task.done() end
+
+-- Is anybody's waiting over?
+function methods:ready()
+  local now = self.core:now()
+  for _, task in ipairs(self.tasks) do if is_ready(task, now) then return true end end
+  return false
 end
 
--- Lets those go on whose waiting is over, until there is none. Did any?
+-- Lets those go on whose waiting is over, until there is none.
 function methods:turn()
-  local ran = false
-  while round(self) do ran = true end
-  return ran
+  local now = self.core:now()
+  while self:ready() do
+    local i = 1
+    while i <= #self.tasks do i = is_ready(self.tasks[i], now) and resume(self, i) or i + 1 end
+  end
 end
 
 function methods:close()

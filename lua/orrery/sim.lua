@@ -73,8 +73,8 @@ function private:violated(property, why, over)
   local text = ("%s, seed %d, at %.3f: %s%s"):format(self.name, self.seed, self:now(), property,
     why and ": " .. tostring(why) or "")
   self.fresh = text
-  set_violation(self, text .. self.replay, over)
-  travel.record(self, set_violation, text .. self.replay, over)
+  set_violation(self, text .. self.again, over)
+  travel.record(self, set_violation, text .. self.again, over)
 end
 
 -- What an oracle saw, as `property: why`.
@@ -221,6 +221,16 @@ local function go(self, limit, done, by)
   return false
 end
 
+local function turn(self) self.outside:turn() end
+
+-- Tasks outside the nodes whose waiting is over go on. Did any?
+local function turn_outside(self)
+  if not self.outside:ready() then return false end
+  travel.perform(self, turn)
+  take_notes(self)
+  return true
+end
+
 -- When something is planned next, or a task outside the nodes has waited enough.
 local function next_moment(self)
   return math.min(self.agenda[1] and self.agenda[1].at or for_ever, self.outside:deadline())
@@ -235,7 +245,7 @@ local function advance(self, what, until_ns, done, by)
   local _ <close> = setmetatable({}, { __close = function() self.running = false end })
   while true do
     do_planned(self)
-    if self.outside:turn() and done and done() then return true end
+    if turn_outside(self) and done and done() then return true end
     local limit = math.min(until_ns, next_moment(self))
     if go(self, limit, done, by) then return true end
     if self.fresh or limit == for_ever and not self.news or interrupt.pending() then return false end
@@ -531,7 +541,8 @@ end
 methods.timeline, methods.why = timeline.timeline, timeline.why
 methods.watch, methods.unwatch = watch.watch, watch.unwatch
 methods.diagram, methods.plot = diagram.diagram, plot.plot
-methods.assert_converges, methods.rto = judge.assert_converges, judge.rto
+methods.assert_linearizable, methods.assert_converges = judge.assert_linearizable, judge.assert_converges
+methods.rto = judge.rto
 
 -- 16 hexadecimal digits over every byte that was delivered so far.
 function methods:digest()
@@ -677,7 +688,7 @@ local function begin(self)
   self.agenda, self.awaited, self.held, self.figures, self.properties = {}, {}, {}, {}, {}
   self.lines, self.deaths, self.shown, self.calls = {}, {}, {}, {}
   self.asks, self.n_asks, self.n_clients, self.raging = {}, 0, 0, self.rages
-  self.planning, self.drawn, self.outside = false, false, outside.new(self.core)
+  self.planning, self.drawn, self.outside, self.runner = false, false, outside.new(self.core), false
   for _, other in ipairs(self.clients) do other.core = false end
   -- What isn't set is nil, not unknown: __index is for users.
   self.fresh, self.violation, self.running, self.closed, self.news = false, false, false, false, false
@@ -686,16 +697,16 @@ local function begin(self)
 end
 
 -- made: what core.sim.new is given: the core is made from it, and can be again. opts: given (what a reload without a
--- path reads), rages (faults strike that heal() ends), replay (how a violation's text ends), verbose (a function that
+-- path reads), rages (faults strike that heal() ends), again (how a violation's text ends), verbose (a function that
 -- gets each note), travels (whether it may go back: the way is kept). The simulation, or nil and one line.
 function sim.assemble(value, made, opts)
   local opened_core, message = core.sim.new(made)
   if not opened_core then return nil, message end
   local self = {
-    core = opened_core, cluster = value, name = value.name, seed = made.seed, replay = opts.replay, made = made,
+    core = opened_core, cluster = value, name = value.name, seed = made.seed, again = opts.again, made = made,
     given = opts.given, rages = opts.rages, verbose = opts.verbose or false, ids = cluster.ids(value),
     ends = cluster.ids(value), index = {}, nodes = {}, clients = {}, watches = {}, facts = false,
-    tape = travel.new_tape(opts.travels), runner = false,
+    tape = travel.new_tape(opts.travels),
     tell = function(text) io.stderr:write(text, "\n") end, say = function(text) io.stdout:write(text, "\n") end,
   }
   self.ends[#self.ends + 1] = "clients"
@@ -730,7 +741,7 @@ function sim.new(given, opts)
     faults = not is_file and checked.faults ~= "none" and { [checked.faults] = true } or nil,
   }
   local self, message = sim.assemble(value, made, { given = given, rages = checked.faults ~= "none", travels = true,
-    replay = replay_of(given, checked, 2) })
+    again = replay_of(given, checked, 2) })
   if not self then error(message, 0) end
   if not is_file then return self end
   local ok, why = faults.file(self, checked.faults)
@@ -741,6 +752,7 @@ end
 
 -- -- Time travel ----------------------------------------------------------------------------------------------------
 local function renew(self)
+  self.outside:close()
   self.core:close()
   self.core = assert(core.sim.new(self.made))
   begin(self)
@@ -750,15 +762,8 @@ local function interrupted(self, what)
   return nil, ("%s: interrupted; it is %.3f now"):format(what, self:now()), "cancelled"
 end
 
--- Clients of a workload are coroutines: they can't be led to an instant of the past.
-local function check_travel(self, what)
-  if not self.runner then return end
-  error(("%s: a workload is at work in this simulation, and its clients can't go back: run it anew"):format(what), 3)
-end
-
 local function seek(self, what, at)
   if self.running then error(("%s: can't be called from what the simulation itself calls"):format(what), 3) end
-  if at < self.core:now() then check_travel(self, what) end
   local there = travel.seek(self, at, renew)
   watch.again(self)
   if not there then return interrupted(self, what) end
@@ -787,11 +792,10 @@ end
 function methods:branch()
   opened(self, "branch")
   if self.running then error("sim:branch: can't be called from what the simulation itself calls", 2) end
-  check_travel(self, "sim:branch")
   local made = {}
   for key, v in pairs(self.made) do if key ~= "events" then made[key] = v end end
   local other, message = sim.assemble(self.cluster, made, { given = self.given, rages = self.rages,
-    replay = self.replay, travels = true })
+    again = self.again, travels = true })
   if not other then error(message, 0) end
   other.tell = self.tell
   if travel.follow(self, other) then return other end

@@ -124,6 +124,45 @@ function orrery.resp.serve(commands, options) end
 ---@return integer n
 function orrery.resp.integer(text) end
 
+---What orrery.check found.
+---@class orrery.Report
+---@field result string                 "ok", "violated", or "undecided": the budget was out, or there was no last read
+---@field text? string                  why it isn't "ok": the fewest calls that contradict each other, drawn, and why
+---@field property? string              what was violated: "linearizable", "sequential", "lost", "G-single", ...
+---@field lines integer[]               of the calls in text: the entries that invoke them
+---@field model string                  that it was judged by
+---@field operations integer            calls in the history
+---@field keys integer                  keys that were judged, each alone where that is enough
+---@field reads integer                 reads, and those whose time overlaps that of a write of their key: how hard
+---@field overlapping_reads integer     the history was
+---@field witnessed boolean             it followed the order that the history bears, and did not search
+---@field steps integer                 work done
+
+---Judges a history: could a service that is what it claims to be have answered so? A history is an array of entries, or
+---the path of a file with one as JSON on each line; each call is an entry that invokes it, and one that ends it: "ok"
+---with its result as value, "fail" (surely not done), "info" (may have been, now or ever). Their order is what counts.
+---`order` of an ending entry is its place in the system's own order, if that is known: then no order is searched for.
+---A model is a name (see orrery check --help), or one of your own: `step` says whether a call may happen in a state,
+---and the state after it (none: unchanged); `op` has f, key, value, result, process, unknown. nil, message, code: the
+---history can't be read, or isn't one of that model.
+---
+---    orrery.check({
+---      { process = 1, type = "invoke", f = "set", key = "x", value = 1 },
+---      { process = 1, type = "ok", f = "set", key = "x" },
+---      { process = 2, type = "invoke", f = "get", key = "x" },
+---      { process = 2, type = "ok", f = "get", key = "x", value = 1 },
+---    }, { model = "kv" }).result                        --> "ok"
+---    orrery.check("history.jsonl", { model = { init = 0, reads = { "top" }, step = function(top, op)
+---      if op.f == "raise" then return true, math.max(top, op.value) end
+---      return op.result == top
+---    end } })
+---@param history table[]|string
+---@param opts? { model?: string|table, witness?: boolean, budget?: integer, sequential?: boolean, strict?: boolean }
+---@return orrery.Report? report
+---@return string? message
+---@return string? code                 "invalid": line or entry so and so is wrong
+function orrery.check(history, opts) end
+
 ---A hash of bytes, 64 bits (XXH3), the same everywhere; of any value: orrery.hash(orrery.pack(v)).
 ---
 ---    orrery.hash "key" % 16                             --> 3
@@ -990,6 +1029,14 @@ function Sim:eventually(name, T, f) end
 ---@return string? code
 function Sim:check() end
 
+---Judges what the clients of the workload saw so far, by the workload's model or by another one (orrery.check). Raises
+---the calls that contradict each other; then sim:check() says so, too.
+---
+---    sim:assert_linearizable()
+---@param model? string|table
+---@return orrery.Report report
+function Sim:assert_linearizable(model) end
+
 ---Goes on until every replica that is up has applied all that was committed anywhere when this was called, at most T.
 ---Raises who is behind; then sim:check() says so, too.
 ---
@@ -1135,6 +1182,34 @@ function Sim:duplicate(from, to, amount) end
 ---@return string? code
 function Sim:reorder(from, to, amount) end
 
+---The share of datagrams and pieces of streams of which bits flip; with the amount alone: between all nodes. A node
+---drops the connection by which they come.
+---
+---    sim:mutate(0.001)
+---    sim:mutate("a", "b", 0.01)
+---@overload fun(self: orrery.Sim, amount: number): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:mutate(from, to, amount) end
+
+---The share of datagrams and pieces of streams (whole frames) that come once more, later; with the amount alone:
+---between all nodes. Only for protocols that bear it.
+---
+---    sim:replay(0.001)
+---    sim:replay("a", "b", 0.01)
+---@overload fun(self: orrery.Sim, amount: number): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:replay(from, to, amount) end
+
 ---Breaks the streams between them, or all.
 ---
 ---    sim:reset("a", "b")
@@ -1241,8 +1316,8 @@ function Sim:resume(node) end
 ---@return string? code
 function Sim:crash_at(node, effect, k, how, disk) end
 
----The k-th next opportunity for a fault is taken: delay, loss, duplicate, reorder, write_error, read_error, sync_error,
----sync_hang, misdirected, stale, alloc, turn_cut, short_read.
+---The k-th next opportunity for a fault is taken: delay, mutate, replay, loss, duplicate, reorder, write_error,
+---read_error, sync_error, sync_hang, misdirected, stale, alloc, turn_cut, short_read.
 ---
 ---    sim:strike("a", "sync_hang")
 ---@param node orrery.Who
@@ -1294,6 +1369,47 @@ function Sim:wear_disk(node, times) end
 ---@return string? code
 function Sim:flip_bit(node, path, at) end
 
+---The chance of a fault at each opportunity, at this node alone: delay, loss, write_error, ... as strike has them.
+---
+---    sim:between(2, 5):rate("a", "read_error", 0.01)
+---@param node orrery.Who
+---@param fault string
+---@param rate number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:rate(node, fault, rate) end
+
+---Bits of what is on its disk flip, so many a second, wherever. What the budget of `faults` says is not asked.
+---
+---    sim:between(2, 5):rot("b", 0.5)
+---@param node orrery.Who
+---@param rate number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:rot(node, rate) end
+
+---The share of its writes that land elsewhere in their file.
+---
+---    sim:misdirect("b", 0.001)
+---@param node orrery.Who
+---@param rate number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:misdirect(node, rate) end
+
+---The share of its writes that never land, though they are reported: what is read afterwards is stale.
+---
+---    sim:stale("b", 0.001)
+---@param node orrery.Who
+---@param rate number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:stale(node, rate) end
+
 ---Its disk's syncs don't come to an end.
 ---
 ---    sim:between(2, 5):hang_disk "b"
@@ -1343,6 +1459,15 @@ function Sim:set_clock(node, T) end
 ---@return string? message
 ---@return string? code
 function Sim:step_clock(node, T) end
+
+---Its wall clock stands, and goes on from there: it is late then.
+---
+---    sim:between(2, 5):freeze_clock "b"
+---@param node orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:freeze_clock(node) end
 
 ---Its clocks run so many millionths too fast.
 ---

@@ -10,12 +10,14 @@
 --
 -- A workload is its functions; all that a run needs to remember is in the run's own tables (client.state and
 -- client.shared), so one workload serves any number of runs. The ones that come with Orrery are in workloads/.
+local check = require "orrery.check"
 local environment = require "orrery.environment"
 local history = require "orrery.history"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local reach = require "orrery.reach"
 local show = require "orrery.show"
+local travel = require "orrery.travel"
 local workload_client = require "orrery.workload_client"
 
 local workload = {}
@@ -31,13 +33,12 @@ local function a_function(v)
   return nil, "a function"
 end
 
-local models = { "counter", "kv", "lock", "queue", "register" }
-
 local function a_model(v)
+  local names = check.models()
   local known = type(v) == "table" and type(v.step) == "function"
-  for _, name in ipairs(models) do known = known or v == name end
+  for _, name in ipairs(names) do known = known or v == name end
   if known then return v end
-  return nil, options.either(models) .. ", or { init, step }"
+  return nil, options.either(names) .. ", or { init, step }"
 end
 
 local spec = {
@@ -116,8 +117,8 @@ function workload.load(what)
 end
 
 -- -- A run ----------------------------------------------------------------------------------------------------------
-local methods = {}
-local runner_meta = { __index = methods, __name = "orrery.workload.runner" }
+-- sim.runner is what the run has now: begun anew on the way back, as all that a simulation has besides its core. What
+-- users have (below) looks it up.
 
 local function record(self, entry)
   self.history[#self.history + 1] = entry
@@ -226,30 +227,30 @@ local function finish(self)
   self.over = true
 end
 
--- No new operations from now on: those under way end, and the final reads are made. To be called once the cluster is
--- left alone (sim:heal), and followed by virtual time until settled().
-function methods:quiet()
-  if self.stopped then return end
+local function set_to_work(sim, value)
+  local self = {
+    sim = sim, workload = value, history = history.new(), totals = { ok = 0, fail = 0, info = 0 }, by_f = {},
+    common = { unique = 0, shared = {} }, clients = 0, processes = 0, active = 0,
+    stopped = false, over = false, silent = nil, report = nil,
+  }
+  sim.runner = self
+  for _ = 1, value.clients do begin(self, work) end
+end
+
+local function stop(sim)
+  local self = sim.runner
   self.stopped = true
-  self.sim.outside:spawn(function() finish(self) end)
+  sim.outside:spawn(function() finish(self) end)
 end
 
--- Has all ended that quiet() lets end?
-function methods:settled() return self.over end
-
--- { operations, ok, fail, info, by = { [f] = how many were ok } }: those that ended.
-function methods:counts()
-  local totals, by = self.totals, {}
-  for f, n in pairs(self.by_f) do by[f] = n end
-  return { operations = totals.ok + totals.fail + totals.info, ok = totals.ok, fail = totals.fail, info = totals.info,
-    by = by }
-end
-
+-- -- Judging --------------------------------------------------------------------------------------------------------
 local function judge_model(self)
-  if not self.workload.model then return true end
-  local report = require "orrery.check".history(self.history, { model = self.workload.model })
+  local model = self.workload.model
+  if not model then return true end
+  local report, message = check.history(self.history, { model = model })
+  if not report then error(("workload %s: %s"):format(self.workload.name, message), 0) end
   self.report = report
-  if report.result == "violated" then return nil, "linearizable", report.text end
+  if report.result == "violated" then return nil, report.property, report.text end
   return true
 end
 
@@ -263,26 +264,63 @@ end
 local function judge_rest(self)
   if self.silent then return nil, "liveness", "a final read has no answer: " .. self.silent end
   if self.report and self.report.result == "undecided" then
-    return nil, "undecided", ("%d operations are too many for the search"):format(self.totals.ok)
+    return nil, "undecided", self.report.text
   end
   if self.totals.ok >= self.workload.floor then return true end
   return nil, "floor", ("only %d operations were done, at least %d prove something"):format(self.totals.ok,
     self.workload.floor)
 end
 
--- true; or nil, which property was violated, and how: "linearizable" (the model), the workload's name (its check),
--- "liveness", "undecided", "floor".
+-- -- What users have ------------------------------------------------------------------------------------------------
+local methods = {}
+local meta_of_runner = { __name = "orrery.workload_runner" }
+
+local function now(self)
+  return self.sim.runner or error("the workload is not at work at this time of the run", 3)
+end
+
+-- No new operations from now on: those under way end, and the final reads are made. To be called once the cluster is
+-- left alone (sim:heal), and followed by virtual time until settled().
+function methods:quiet()
+  if not now(self).stopped then travel.perform(self.sim, stop) end
+end
+
+-- Has all ended that quiet() lets end?
+function methods:settled() return now(self).over end
+
+-- { operations, ok, fail, info, by = { [f] = how many were ok } }: those that ended.
+function methods:counts()
+  local run, by = now(self), {}
+  local totals = run.totals
+  for f, n in pairs(run.by_f) do by[f] = n end
+  return { operations = totals.ok + totals.fail + totals.info, ok = totals.ok, fail = totals.fail, info = totals.info,
+    by = by }
+end
+
+-- true; or nil, which property was violated, and how: "linearizable" or what else the model claims; the workload's name
+-- (its check); "liveness"; "undecided"; "floor".
 function methods:judge()
+  local run = now(self)
   for _, judge in ipairs { judge_model, judge_check, judge_rest } do
-    local ok, property, message = judge(self)
+    local ok, property, message = judge(run)
     if not ok then return nil, property, message end
   end
   return true
 end
 
-function runner_meta:__tostring()
+function meta_of_runner:__index(key)
+  if methods[key] then return methods[key] end
+  if key == "history" or key == "workload" or key == "report" then return now(self)[key] end
+end
+
+function meta_of_runner:__tostring()
   local c = self:counts()
-  return ("orrery.workload.runner(%s: %d ok, %d failed, %d unknown)"):format(self.workload.name, c.ok, c.fail, c.info)
+  return ("orrery.workload_runner(%s: %d ok, %d failed, %d unknown)"):format(self.workload.name, c.ok, c.fail, c.info)
+end
+
+-- The runner of the workload that is attached to the simulation (of a branch, say); nil: none is.
+function workload.of(sim)
+  return sim.runner and setmetatable({ sim = sim }, meta_of_runner) or nil
 end
 
 -- The workload's clients are at work in this simulation from now on: its runner.
@@ -292,14 +330,8 @@ function workload.attach(sim, value)
   elseif sim.runner then
     error("workload.attach: the simulation has a workload already: " .. sim.runner.workload.name, 2)
   end
-  local self = setmetatable({
-    sim = sim, workload = value, history = history.new(), totals = { ok = 0, fail = 0, info = 0 }, by_f = {},
-    common = { unique = 0, shared = {} }, clients = 0, processes = 0, active = 0,
-    stopped = false, over = false, silent = nil, report = nil,
-  }, runner_meta)
-  for _ = 1, value.clients do begin(self, work) end
-  sim.runner = self
-  return self
+  travel.perform(sim, set_to_work, value)
+  return workload.of(sim)
 end
 
 return workload

@@ -29,7 +29,7 @@ function methods:call(name, ...)
   reach.check_name(name, "client:call", 3)
   local host = { wait = function(done, T) wait(self, done, T) end }
   local T, sim = self.timeout, self.sim
-  return reach.settle(host, ("%s: %s"):format(self.node, name), T, sim.core:ask(self.node, name, reach.in_ns(T), ...))
+  return reach.settle(host, ("%s: %s"):format(self.node, name), T, sim:ask("ask", self.node, name, reach.in_ns(T), ...))
 end
 
 local function hang_up(self)
@@ -42,9 +42,7 @@ local function connect(self)
   local sim, node = self.sim, self.node
   local address = cluster.node(sim.cluster, node).listen.resp
   if not address then error(("client:redis: node %s has no listener resp in the cluster file"):format(node), 3) end
-  local name = "workload client " .. self.id
-  local connection = client.new({ wait = function(_, done, T) return wait(self, done, T) end },
-    assert(sim.core:client(name, address)), name, node, self.timeout)
+  local connection = client.new(sim, node, address, self.timeout)
   local state
   wait(self, function()
     _, state = connection.core:take()
@@ -65,7 +63,13 @@ function methods:redis(...)
     if not opened then return nil, message, code end
     self.connection = opened
   end
-  local value, message, code = self.connection:call(...)
+  local connection = self.connection
+  local value, message, code
+  value, message, code = connection:start(...)
+  if value then
+    wait(self, function() return connection:over() end, self.timeout)
+    value, message, code = connection:finish()
+  end
   if code == "unknown" then hang_up(self) end         -- a late reply would be taken for the next one's
   if code == "failed" then code = message:find "^UNKNOWN" and "unknown" or "refused" end
   return value, message, code

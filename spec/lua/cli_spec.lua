@@ -48,7 +48,7 @@ describe("the program", function()
     local code, out = orrery "--version"
     assert.equal(0, code)
     assert.matches("^orrery %d+%.%d+%.%d+ %(.+%)\n$", out)
-    for _, command in ipairs { "up", "run", "sim", "repl", "lint", "bench" } do
+    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench" } do
       assert.equal(out, select(2, orrery(command .. " --version")))
     end
   end)
@@ -56,7 +56,7 @@ describe("the program", function()
   it("helps, and each command does", function()
     local code, out = orrery "--help"
     assert.equal(0, code)
-    for _, command in ipairs { "up", "run", "sim", "repl", "lint", "bench" } do
+    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench" } do
       assert.matches("\n  " .. command .. " +%l", out)
       local status, text = orrery(command .. " --help")
       assert.equal(0, status)
@@ -81,7 +81,7 @@ describe("wrong use", function()
     { "transmogrify", "unknown command 'transmogrify'; orrery --help lists them" },
     { "--hlep", "unknown option '--hlep' (nearest: '--help')" },
     { "repl c.lua d.lua", "repl: 'd.lua' is one argument too many; orrery repl --help lists them" },
-    { "check h.jsonl", "check is not available in this version (0.1.0)" },
+    { "check none.jsonl", "check: none.jsonl: No such file or directory" },
     { "ntp 127.0.0.1", "ntp is not available in this version (0.1.0)" },
     { "clock replay x", "clock is not available in this version (0.1.0)" },
     { "none.lua", "cannot read none.lua: No such file or directory" },
@@ -103,7 +103,8 @@ describe("wrong use", function()
     { "sim c.lua --seed 1 --seeds 1:2", "sim: --seed and --seeds exclude each other" },
     { "sim c.lua --faults some", "sim: --faults must be none, default, swarm or FILE.lua (got 'some')" },
     { "sim c.lua --faults f.lua", "sim: f.lua: No such file or directory" },
-    { "sim c.lua --workload x", "sim: --workload must be kv or none (got 'x')" },
+    { "sim c.lua --workload x", 'sim: there is no workload "x"; there are broadcast, counter, echo, g-set, kv, ' ..
+      "lock, log, pn-counter, queue, register, unique-ids, and your own files (FILE.lua)" },
     { "sim c.lua --shrink f.lua", "sim: --shrink needs faults that strike: --faults default or swarm" },
     { "sim c.lua --faults c.lua --shrink f", "sim: --shrink is of faults that a seed draws: --faults default, swarm" },
     { "sim c.lua --seeds 1:2 --events e", "sim: --events is of one seed: --seed N" },

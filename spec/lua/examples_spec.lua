@@ -64,6 +64,18 @@ it("examples/partial-partition shows the picture that its session draws", functi
   assert.equal(text, folder:read "partial-partition/cut.svg")
 end)
 
+for _, wrong in ipairs {
+  { "lost-update", "^linearizable\tthese %d+ calls fit into no order:\n" },
+  { "unfenced-lock", "^lock\tnode %l took a write to l%d with token %d+, though one with token %d+ was taken before" },
+} do
+  local name, verdict = table.unpack(wrong)
+  it("examples/" .. name .. " is found to be wrong by its sim.lua", function()
+    os.execute(("cp -r 'examples/%s' '%s'"):format(name, folder.path))
+    os.execute(("cd '%s/%s' && '%s' sim.lua >../out 2>&1"):format(folder.path, name, program))
+    assert.matches(verdict, folder:read "out")
+  end)
+end
+
 it("examples/gossip has a spec that holds", function()
   local run = "'%s' /usr/bin/busted --output=spec/lines.lua --filter='seed 2' examples/gossip/spec.lua >'%s/out' 2>&1"
   os.execute(run:format(program, folder.path))

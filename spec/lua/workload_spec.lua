@@ -47,7 +47,7 @@ describe("a workload's definition", function()
     assert.equal("orrery.workload: 'rate' must be a number above 0 and at most 1000000.0 (got 0)", with("rate", 0))
     assert.equal("orrery.workload: 'clients' must be an integer from 1 to 1000 (got 1.5)", with("clients", 1.5))
     assert.equal("orrery.workload: 'invoke' must be a function (got a table)", with("invoke", {}))
-    assert.matches("^orrery.workload: 'model' must be \"counter\", .*, or { init, step } %(got \"kvv\"%)$",
+    assert.matches("^orrery.workload: 'model' must be \"kv\", .*, or { init, step } %(got \"kvv\"%)$",
       with("model", "kvv"))
     assert.equal("orrery.workload: 'model' or 'check' is missing: nothing would be judged",
       (complaint { generate = yes, invoke = yes }))
@@ -240,6 +240,122 @@ describe("clients", function()
   it("stop at the most operations that a run may have", function()
     local runner = run(counter, made { most = 30 }, 5)
     assert.is_true(runner:counts().operations >= 30 and runner:counts().operations < 34)
+  end)
+end)
+
+describe("sim:assert_linearizable", function()
+  local incr = { generate = function(_, random) return { f = "incr", value = random(9) } end,
+    invoke = function(client, op) return client:call("add", op.value) end }
+
+  it("judges the history so far by the workload's model, or another", function()
+    local sim <close> = orrery.sim(counter)
+    incr.model = "pn-counter"
+    workload.attach(sim, made(incr))
+    sim:run(3)
+    assert.error_matches(function() sim:assert_linearizable() end,
+      "sim:assert_linearizable: undecided: there is no last read")
+    local report = sim:assert_linearizable "counter"
+    assert.same({ "ok", "counter" }, { report.result, report.model })
+    assert.is_true(report.operations > 100)
+    assert.is_table(sim:check())
+  end)
+
+  it("raises what contradicts it, and sim:check() tells it too", function()
+    local sim <close> = orrery.sim "examples/lost-update/cluster.lua"
+    incr.model = "counter"
+    workload.attach(sim, made(incr))
+    sim:run(5)
+    assert.error_matches(function() sim:assert_linearizable() end,
+      "sim:assert_linearizable: violated: these 2 calls fit into no order:")
+    assert.matches("lost%-update, seed 1, at 5%.%d+: linearizable: these 2 calls", select(2, sim:check()))
+  end)
+
+  it("takes a model of one's own", function()
+    local sim <close> = orrery.sim(counter)
+    incr.model = { init = 0, step = function(sum, op)
+      return op.unknown or op.result == sum + op.value, sum + op.value
+    end }
+    workload.attach(sim, made(incr))
+    sim:run(2)
+    assert.equal("ok", sim:assert_linearizable().result)
+  end)
+
+  it("needs a workload, and a history of that model", function()
+    local sim <close> = orrery.sim(counter)
+    assert.error_matches(function() sim:assert_linearizable() end,
+      "sim:assert_linearizable: no workload is attached to this simulation$")
+    workload.attach(sim, made {})
+    sim:run(1)
+    assert.error_matches(function() sim:assert_linearizable "queue" end, "sim:assert_linearizable: ")
+  end)
+end)
+
+describe("on the way back", function()
+  local function lines(history)
+    local all = {}
+    for i = 1, #history do all[i] = history:line(i) end
+    return all
+  end
+
+  -- The same run of a workload over both kinds of connections, with what travels in between.
+  local function there(between)
+    local sim = orrery.sim(kv, { seed = 4, faults = "default" })
+    finally(function() sim:close() end)
+    local runner = workload.attach(sim, made { final = function() return { f = "get", value = "k" } end, settle = 1,
+      generate = function(client) return { f = "set", value = client:unique() } end,
+      invoke = function(client, op)
+        if op.f == "get" then return client:redis("GET", "k") or false end
+        return client:redis("SET", "k", op.value)
+      end })
+    sim:run(3)
+    sim:heal()
+    runner:quiet()
+    sim:run(2)
+    if between then between(sim, runner) end
+    assert(sim:run_until(function() return runner:settled() end, 60))
+    return lines(runner.history), sim:digest()
+  end
+
+  it("clients do again what they did", function()
+    local first, digest = there()
+    assert.is_true(#first > 200)
+    local before
+    local again, same = there(function(sim, runner)
+      before = lines(runner.history)
+      assert(sim:back(3))
+      assert.is_true(#runner.history < #before)
+      assert(sim:seek(sim:now() + 3))
+      assert.same(before, lines(runner.history))
+    end)
+    assert.same(first, again)
+    assert.equal(digest, same)
+  end)
+
+  it("a branch has clients of its own", function()
+    local first = there(function(sim, runner)
+      assert(sim:back(3.5))
+      local n = #runner.history
+      local other <close> = sim:branch()
+      assert.same(lines(runner.history), lines(other:history()))
+      other:kill "a"
+      other:run(1)
+      assert.equal(n, #runner.history)
+      assert.is_true(#workload.of(other).history > n)
+      assert(sim:seek(sim:now() + 3.5))
+    end)
+    assert.same(first, (there()))
+  end)
+
+  it("before they began there are none", function()
+    local sim <close> = orrery.sim(counter)
+    sim:run(1)
+    local runner = workload.attach(sim, made {})
+    sim:run(1)
+    assert(sim:back(1.5))
+    assert.is_nil(workload.of(sim))
+    assert.error_matches(function() runner:counts() end, "the workload is not at work at this time of the run$")
+    assert(sim:seek(sim:now() + 1.5))
+    assert.is_true(runner:counts().ok > 10)
   end)
 end)
 

@@ -1,9 +1,24 @@
--- judge.lua - what a run is measured by: sim:assert_converges(T), sim:rto(verb).
+-- judge.lua - what a run is measured by: sim:assert_linearizable(model), sim:assert_converges(T), sim:rto(verb).
+local check = require "orrery.check"
 local cluster = require "orrery.cluster"
 local faults = require "orrery.faults"
 local options = require "orrery.options"
 
 local judge = {}
+
+-- -- What clients saw ----------------------------------------------------------------------------------------------
+-- sim:assert_linearizable(model): the history of the simulation's workload so far is one of that model, the workload's
+-- own unless another is named: the checker's report. Or it raises the calls that contradict each other, and check()
+-- says so too.
+function judge.assert_linearizable(sim, model)
+  faults.opened(sim, "assert_linearizable")
+  if not sim.runner then error("sim:assert_linearizable: no workload is attached to this simulation", 2) end
+  local report, message = check.history(sim.runner.history, { model = model or sim.runner.workload.model })
+  if not report then error("sim:assert_linearizable: " .. message, 2) end
+  if report.result == "ok" then return report end
+  if report.result == "violated" then sim:violated(report.property, report.text) end
+  error(("sim:assert_linearizable: %s: %s"):format(report.result, report.text), 2)
+end
 
 -- -- Converging -----------------------------------------------------------------------------------------------------
 -- f(id, name, status) for each replica that is up, by id and group.
