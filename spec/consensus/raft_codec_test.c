@@ -254,11 +254,49 @@ static void any_bytes_into_a_core(void **state) {
     orr_chunks_free(chunks);
 }
 
+/* What viewers see of a message is what it says; of a cut one that, or nothing. */
+static void a_glance_at_the_head(void **state) {
+    (void)state;
+    struct orr_rng rng;
+    orri_rng_init(&rng, 4);
+    for (unsigned n = 0; n < 20000; n++) {
+        struct sample s;
+        struct orr_glance seen = { 0 };
+        unsigned char head[2048];
+        draw(&s, &rng);
+        size_t size = orri_raft_encode(&s.m, head, sizeof head);
+        assert_int_equal(orr_raft_order.glance(orr_borrow(head, size), &seen), 0);
+        assert_non_null(seen.kind);
+        assert_true(seen.term == s.m.term);
+        if (s.m.type == ORR_RAFT_APPEND) {
+            assert_string_equal(seen.kind, s.m.n_entries ? "append" : "heartbeat");
+            assert_true(seen.count == s.m.n_entries && seen.index == s.m.prev_log_index + s.m.n_entries);
+        } else if (s.m.type == ORR_RAFT_APPEND_REPLY) {
+            assert_true(seen.index == s.m.match_index && seen.refused == !s.m.success);
+        } else if (s.m.type == ORR_RAFT_VOTE_REPLY || s.m.type == ORR_RAFT_PREVOTE_REPLY) {
+            assert_true(seen.refused == !s.m.granted);
+        }
+        size_t cut = orri_rng_below(&rng, size);
+        unsigned char *less = malloc(cut + 1);
+        assert_non_null(less);
+        memcpy(less, head, cut);
+        struct orr_glance part = { 0 };
+        if (orr_raft_order.glance(orr_borrow(less, cut), &part) == 0) assert_string_equal(part.kind, seen.kind);
+        free(less);
+        less = malloc(cut + 1);
+        assert_non_null(less);
+        orri_rng_fill(&rng, less, cut);
+        (void)orr_raft_order.glance(orr_borrow(less, cut), &part);
+        free(less);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(truncated),
         cmocka_unit_test(any_bytes_into_a_core),
+        cmocka_unit_test(a_glance_at_the_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,6 +162,12 @@ describe("sim:why", function()
     assert.matches(("^  3.000  %s  is asked add: answered after 0%%.%%d+ s\n"):format(id), text)
     assert.matches("nobody leads counter until 3%.%d+", text)
     assert.matches("the longest wait", text, 1, true)
+    local cut <close>, leader, other = cut_run()
+    assert.is_nil((cut:call(other, "add", 1)))
+    text = tostring(cut:why "call")
+    assert.matches(("is asked add: no_leader after 1%%.%%d+ s\n    1.000  the link a%%-b is cut, still\n" ..
+      "    1%%.%%d+  %s  asks whether it may stand; its term is 2\n" ..
+      "      1%%.%%d+  %s  heard nothing from its leader %s"):format(other, other, leader), text)
     assert.same({ nil, "sim:why: there is no event snapshot", "unavailable" }, { sim:why "snapshot" })
     assert.has_error(function() sim:why "ledaer" end,
       "sim:why: 'event' must be an event of sim:timeline or its kind (got \"ledaer\" (nearest: 'leader'))")

@@ -429,21 +429,29 @@ local function explain_steps(sim, reasons, depth, since, till)
   end
 end
 
+-- Why the node that was asked knew no leader then, where it didn't.
+local function explain_lost(sim, reasons, group, node, till)
+  local own = role_event(sim, group, node, till)
+  if own and own.what ~= "leader" and not own.leader then explain_role(sim, reasons, 1, own) end
+end
+
+-- Who led at last, and why, where nobody did for a time.
+local function explain_gap(sim, reasons, group, gap)
+  add(reasons, 1, seconds(gap.at), nil, ("nobody leads %s until %.3f"):format(group, seconds(gap.till)))
+  for _, id in ipairs(sim.ids) do
+    local next_leader = role_event(sim, group, id, gap.till, "leader")
+    if next_leader and next_leader.ns >= gap.at then explain_role(sim, reasons, 2, next_leader) end
+  end
+end
+
 local function explain_call(sim, reasons, e)
   local since, till = e.ns, e.till and math.floor(e.till * ns + 0.5) or sim.core:now()
   add(reasons, 0, e.at, e.node, e.text)
   for _, c in ipairs(circumstances(sim, since, till)) do add(reasons, 1, c.at, nil, c.text) end
   for _, group in ipairs(options.keys(sim.facts.roles)) do
-    for _, gap in ipairs(leaderless(sim, group, since, till)) do
-      add(reasons, 1, seconds(gap.at), nil, ("nobody leads %s until %.3f"):format(group, seconds(gap.till)))
-      for _, other in ipairs((sim.core:trace(gap.at, gap.till, { status = true }))) do
-        if other.what == "leader" and other.at >= gap.at then
-          other.ns, other.text = other.at, texts.status(sim, other)
-          other.at = seconds(other.ns)
-          explain_role(sim, reasons, 2, other)
-        end
-      end
-    end
+    local gaps = leaderless(sim, group, since, till)
+    for _, gap in ipairs(gaps) do explain_gap(sim, reasons, group, gap) end
+    if #gaps == 0 then explain_lost(sim, reasons, group, e.node, till) end
   end
   explain_steps(sim, reasons, 1, since, till)
 end
