@@ -48,7 +48,8 @@ end
 local function json(r)
   local parts = {
     ('"seed":%d,"ok":%s,"events":%d,"operations":%d'):format(r.seed, r.ok, r.events, r.operations),
-    ('"virtual_s":%.6f,"wall_s":%.6f,"digest":"%s"'):format(r.virtual_s, r.wall_s, r.digest),
+    ('"virtual_s":%.6f,"wall_s":%.6f,"cpu_s":%.6f'):format(r.virtual_s, r.wall_s, r.cpu_s),
+    ('"digest":"%s"'):format(r.digest),
     ('"unknown":%d,"failed":%d'):format(r.unknown, r.failed),
     ('"reads":%d,"overlapping_reads":%d'):format(r.reads, r.overlapping_reads),
     ('"elections":%d,"restarts":%d,"claims":%d'):format(r.elections, r.restarts, r.claims),
@@ -161,13 +162,13 @@ local function run(opts, arguments, context)
   end
   local total = { runs = 0, failed_runs = 0, faults = {} }
   for seed = what.first, what.last do
-    local began = core.process.clock()
+    local began, cpu = core.process.clock(), os.clock()
     local r, why = core.lab.run {
       seed = seed, nodes = nodes, path = package.path, faults = what.faults, run = opts["for"], clients = what.clients,
       events = opts.events, verbose = opts.verbose,
     }
     if not r then return context.wrong(("sim: seed %d: %s"):format(seed, why)) end
-    r.wall_s = core.process.clock() - began
+    r.wall_s, r.cpu_s = core.process.clock() - began, os.clock() - cpu
     add(total, r)
     tell(r, opts, path)
     if not r.ok and opts.stop_on_first then break end
