@@ -235,10 +235,12 @@ static struct orri_rare *rare_new(struct orri_node *node, const char *name) {
 
 static bool world_rare(struct orr_world *w, const char *name) {
     struct orri_node *node = orri_node_of(w);
-    struct orri_rare *rare = node->rare_last;           /* the same place mostly asks again */
-    if (!rare || strcmp(rare->count->name, name) != 0) rare = orri_map_get(&node->rares, name, strlen(name));
+    size_t size = strlen(name);
+    struct orri_rare **last = &node->rare_last[size ? (unsigned char)name[size - 1] % ORRI_RARE_LAST : 0];
+    struct orri_rare *rare = *last;                     /* the same places mostly ask again */
+    if (!rare || strcmp(rare->count->name, name) != 0) rare = orri_map_get(&node->rares, name, size);
     if (!rare) rare = rare_new(node, name);
-    node->rare_last = rare;
+    *last = rare;
     rare->count->asked++;
     if (!orri_rng_chance(&rare->rng, rare->factor * node->sim->rates.rate[ORR_SIM_RARE])) return false;
     rare->count->taken++;

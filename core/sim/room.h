@@ -205,6 +205,7 @@ struct orri_rare {
     double factor;
     struct orri_rare_count *count;
 };
+enum { ORRI_RARE_LAST = 8 };
 struct orri_rare_count {
     struct orri_rare_count *next;
     char *name;
@@ -254,7 +255,7 @@ struct orri_node {
     struct orri_aim aims[ORR_SIM_KINDS];
     struct orr_rng turns, disks, ends_rng, secrets;
     struct orr_map rares;
-    struct orri_rare *rare_last;    /* asked for last */
+    struct orri_rare *rare_last[ORRI_RARE_LAST];    /* asked for last, by the name's last letter */
 };
 
 static inline struct orri_node *orri_node_of(struct orr_world *w) { return (struct orri_node *)(void *)w; }
