@@ -460,7 +460,7 @@ static int boot(lua_State *L) {
     lua_getglobal(L, "package");
     lua_pushstring(L, n->script->path);
     lua_setfield(L, -2, "path");
-    orrb_chunks_install(L, n->script->chunks);
+    orrb_chunks_install(L, n->script);
     require_field(L, "orrery.environment", "install");
     lua_call(L, 0, 0);
     require_field(L, "orrery.node", "boot");
