@@ -300,9 +300,9 @@ static void memory_that_runs_out_is_an_error_and_nothing_leaks(void **state) {
     struct orr_alloc alloc = { failing, NULL };
     for (int i = 0; i < 2 * N_MODELS + 2; i++) {
         struct history h = { 0 };
-        struct shape shape = { .model = (enum model)(i % N_MODELS), .n = 60, .processes = 4, .keys = 2, .values = 3,
+        struct shape shape = { .model = (enum model)(i % N_MODELS), .n = 24, .processes = 4, .keys = 2, .values = 3,
                                .reads = 0.5, .unknown = 0.05 };
-        struct orr_judge asked = { .sequential = i >= N_MODELS };
+        struct orr_judge asked = { .sequential = i >= N_MODELS, .steps_max = 2000 };
         const char *text = i == 2 * N_MODELS ? txns : log;
         if (i < 2 * N_MODELS) {
             struct orr_rng rng;
