@@ -9,7 +9,8 @@
  *   G1b                            a read that ends between two appends of one transaction
  *   internal                       a transaction that does not see what it did itself
  *   incompatible order             two reads of which neither begins with the other
- *   lost append                    one that was acknowledged, and is not in a read marked final
+ *   lost append                    one that was acknowledged, and is not in a read marked final; or a part of a
+ *                                  transaction without what came before it
  * A transaction of unknown fate counts when somebody read what it appended. */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +23,7 @@
 struct append {
     orri_id key, value;
     uint32_t call, place;           /* place: of the micro-operation */
+    orri_id before;                 /* what its transaction appended to the key just before; itself: nothing */
     bool last;                      /* of its transaction to this key */
     bool seen;                      /* in the longest list */
 };
@@ -37,6 +39,7 @@ struct txns {
     size_t n_appends, appends_cap, n_reads, reads_cap;
     struct orri_graph graph;        /* a node for each call */
     uint32_t *times;                /* by value: how often it is in the list that is looked at */
+    bool *done;                     /* by call: acknowledged, or somebody read something of it */
 };
 
 static const struct orri_value *at(const struct txns *t, orri_id id) { return orri_at(&t->h->values, id); }
@@ -92,12 +95,13 @@ static struct append *find(const struct txns *t, orri_id key, orri_id value) {
     return found ? &t->appends[low] : NULL;
 }
 
-/* A micro-operation: [f, key, value]. */
+/* A micro-operation: [f, key, value]; a read that has seen nothing yet may be without the value. */
 static bool micro(const struct txns *t, orri_id txn, uint32_t i, orri_id out[3], bool *append) {
     const struct orri_value *v = at(t, element(t, txn, i));
-    if (v->kind != ORRI_IS_ARRAY || v->n != 3) return false;
-    memcpy(out, v->items, 3 * sizeof *out);
-    *append = orri_is(t->h, out[0], "append");
+    if (v->kind != ORRI_IS_ARRAY || v->n < 2 || v->n > 3) return false;
+    out[2] = ORRI_NULL;
+    memcpy(out, v->items, v->n * sizeof *out);
+    *append = orri_is(t->h, out[0], "append") && v->n == 3;
     return *append || orri_is(t->h, out[0], "r") || orri_is(t->h, out[0], "read");
 }
 
@@ -111,9 +115,13 @@ static int add_micro(struct txns *t, uint32_t call, orri_id txn, uint32_t i) {
     if (append) {
         if (orri_array_grow(t->h->alloc, (void **)&t->appends, t->n_appends, &t->appends_cap, sizeof *t->appends) < 0)
             return -ENOMEM;
-        t->appends[t->n_appends++] = (struct append){ m[1], m[2], call, i, true, false };
-        for (size_t k = t->n_appends - 1; k > 0 && t->appends[k - 1].call == call; k--)
-            if (t->appends[k - 1].key == m[1]) t->appends[k - 1].last = false;
+        struct append *a = &t->appends[t->n_appends++];
+        *a = (struct append){ m[1], m[2], call, i, m[2], true, false };
+        for (struct append *b = a; b > t->appends && b[-1].call == call; b--) {
+            if (b[-1].key != m[1] || !b[-1].last) continue;
+            b[-1].last = false;
+            a->before = b[-1].value;
+        }
         return 0;
     }
     if (!done) return 0;
@@ -159,13 +167,41 @@ static void say_read(struct txns *t, const struct read *r) {
     place(t, r->call);
 }
 
+/* An element is there once, and behind what its transaction appended before it. */
+static int check_order_within(struct txns *t, const struct read *r, uint32_t i) {
+    orri_id value = element(t, r->list, i);
+    const struct append *a = find(t, r->key, value);
+    bool twice = t->times[value]++ > 0;
+    t->done[a->call] = true;
+    if (!twice && (a->before == value || t->times[a->before] > 0)) return 0;
+    say_read(t, r);
+    say(t, ", and ");
+    show(t, value);
+    if (twice) {
+        say(t, " is there twice");
+    } else {
+        say(t, " is there without the ");
+        show(t, a->before);
+        say(t, " that was appended before it");
+        place(t, a->call);
+    }
+    return violate(t, twice ? "duplicate append" : "lost append", r->call, a->call);
+}
+
 static int check_elements(struct txns *t, const struct read *r) {
     for (uint32_t i = 0; i < length(t, r->list); i++) {
         orri_id value = element(t, r->list, i);
         const struct append *a = find(t, r->key, value);
         bool failed = a && t->h->calls[a->call].outcome == ORR_OUTCOME_FAIL;
-        if (a && !failed) continue;
+        bool ahead = a && a->call == r->call && a->place > r->place;
+        if (a && !failed && !ahead) continue;
         say_read(t, r);
+        if (ahead) {
+            say(t, ", and appended ");
+            show(t, value);
+            say(t, " only after that");
+            return violate(t, "internal", r->call, r->call);
+        }
         say(t, ", and ");
         show(t, value);
         if (failed) say(t, " had failed to be appended"), place(t, a->call);
@@ -173,15 +209,7 @@ static int check_elements(struct txns *t, const struct read *r) {
         return violate(t, failed ? "G1a" : "made up", r->call, failed ? a->call : r->call);
     }
     int rc = 0;
-    for (uint32_t i = 0; i < length(t, r->list); i++) {
-        orri_id value = element(t, r->list, i);
-        if (t->times[value]++ == 0 || rc != 0 || t->j->report->result != ORR_VERDICT_OK) continue;
-        say_read(t, r);
-        say(t, ", and ");
-        show(t, value);
-        say(t, " is there twice");
-        rc = violate(t, "duplicate append", r->call, find(t, r->key, value)->call);
-    }
+    for (uint32_t i = 0; goes_on(t, rc) && i < length(t, r->list); i++) rc = check_order_within(t, r, i);
     for (uint32_t i = 0; i < length(t, r->list); i++) t->times[element(t, r->list, i)] = 0;
     return rc;
 }
@@ -242,7 +270,7 @@ static int check_orders(struct txns *t, size_t from, size_t to, orri_id *longest
 }
 
 /* -- Dependencies -------------------------------------------------------------------------------------------------- */
-/* Those whose append to the key nobody saw, though it was acknowledged: they come after all that was seen. Whoever saw
+/* Those whose append to the key nobody saw, though it was done: they come after all that was seen. Whoever saw
  * the end points to all of them but itself: by helper nodes, up[i] for those up to i, down[i] for those from i on. */
 struct unseen {
     const struct append **appends;
@@ -302,7 +330,7 @@ static int find_unseen(struct txns *t, orri_id key, orri_id longest, struct unse
     *u = (struct unseen){ .appends = orri_take(t->j->arena, n + 1, sizeof *u->appends) };
     if (!u->appends) return -ENOMEM;
     for (size_t i = from; i < to; i++)
-        if (!t->appends[i].seen && t->h->calls[t->appends[i].call].outcome == ORR_OUTCOME_OK)
+        if (!t->appends[i].seen && t->done[t->appends[i].call])
             u->appends[u->n++] = &t->appends[i];
     if (u->n > 1) qsort(u->appends, u->n, sizeof *u->appends, by_call);
     return help(t, u);
@@ -349,7 +377,8 @@ static int add_key(struct txns *t, size_t from, size_t to) {
     for (size_t i = from; rc == 0 && i < to; i++) {
         if (!t->h->calls[t->reads[i].call].final) continue;
         for (uint32_t k = 0; k < u.n; k++) {
-            if (t->h->calls[u.appends[k]->call].returned > t->h->calls[t->reads[i].call].invoked) continue;
+            const struct orri_call *by = &t->h->calls[u.appends[k]->call];
+            if (by->outcome != ORR_OUTCOME_OK || by->returned > t->h->calls[t->reads[i].call].invoked) continue;
             show(t, u.appends[k]->value);
             say(t, " was appended to ");
             show(t, key);
@@ -445,7 +474,9 @@ static int tell_cycle(struct txns *t, const struct orri_cycle *c) {
 static int judge(struct txns *t) {
     int rc = read_in(t);
     t->times = orri_take_zeroed(t->j->arena, t->h->values.n, sizeof *t->times);
-    if (rc == 0 && !t->times) rc = -ENOMEM;
+    t->done = orri_take(t->j->arena, t->h->n + 1, sizeof *t->done);
+    if (rc == 0 && (!t->times || !t->done)) rc = -ENOMEM;
+    for (size_t i = 0; rc == 0 && i < t->h->n; i++) t->done[i] = t->h->calls[i].outcome == ORR_OUTCOME_OK;
     for (size_t i = 0; goes_on(t, rc) && i < t->n_reads; i++) rc = check_elements(t, &t->reads[i]);
     for (size_t i = 0; goes_on(t, rc) && i < t->n_reads; i++)
         rc = check_own(t, &t->reads[i], i > 0 ? &t->reads[i - 1] : NULL);

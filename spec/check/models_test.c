@@ -264,6 +264,67 @@ static void a_planted_anomaly_is_found_with_and_without_the_witness(void **state
     }
 }
 
+/* -- Memory -------------------------------------------------------------------------------------------------------- */
+static int countdown;
+static void *failing(void *ud, void *ptr, size_t old_size, size_t new_size) {
+    (void)ud, (void)old_size;
+    if (new_size == 0) return free(ptr), NULL;
+    return countdown-- > 0 ? realloc(ptr, new_size) : NULL;
+}
+
+static int judge_in(const struct orr_alloc *alloc, const char *text, const struct orr_judge *asked) {
+    struct orr_history *h;
+    struct orr_report report;
+    int rc = orr_history_new(&h, alloc);
+    if (rc < 0) return rc;
+    for (size_t i = 0, size = strlen(text); rc == 0 && i < size; i += 50)
+        rc = orr_history_read(h, text + i, size - i < 50 ? size - i : 50);
+    if (rc == 0) rc = orr_history_end(h);
+    if (rc == 0) rc = orr_history_judge(h, asked, &report);
+    orr_history_free(h);
+    return rc;
+}
+
+static void memory_that_runs_out_is_an_error_and_nothing_leaks(void **state) {
+    (void)state;
+    static const char txns[] =
+        "{\"process\":1,\"type\":\"invoke\",\"f\":\"txn\",\"value\":[[\"append\",1,1],[\"r\",2,null]]}\n"
+        "{\"process\":2,\"type\":\"invoke\",\"f\":\"txn\",\"value\":[[\"append\",2,1],[\"r\",1,null]]}\n"
+        "{\"process\":1,\"type\":\"ok\",\"f\":\"txn\",\"value\":[[\"append\",1,1],[\"r\",2,[]]]}\n"
+        "{\"process\":2,\"type\":\"ok\",\"f\":\"txn\",\"value\":[[\"append\",2,1],[\"r\",1,[]]]}\n";
+    static const char log[] =
+        "{\"process\":1,\"type\":\"invoke\",\"f\":\"send\",\"key\":1,\"value\":\"a\\n\"}\n"
+        "{\"process\":1,\"type\":\"ok\",\"f\":\"send\",\"key\":1,\"value\":0}\n"
+        "{\"process\":1,\"type\":\"invoke\",\"f\":\"poll\"}\n"
+        "{\"process\":1,\"type\":\"ok\",\"f\":\"poll\",\"value\":{\"1\":[[0,1.5]]}}\n";
+    struct orr_alloc alloc = { failing, NULL };
+    for (int i = 0; i < 2 * N_MODELS + 2; i++) {
+        struct history h = { 0 };
+        struct shape shape = { .model = (enum model)(i % N_MODELS), .n = 24, .processes = 4, .keys = 2, .values = 3,
+                               .reads = 0.5, .unknown = 0.05 };
+        struct orr_judge asked = { .sequential = i >= N_MODELS, .steps_max = 2000 };
+        const char *text = i == 2 * N_MODELS ? txns : log;
+        if (i < 2 * N_MODELS) {
+            struct orr_rng rng;
+            simulate(&h, &shape, 3);
+            orri_rng_init(&rng, 5);
+            spoil(&h, &rng);
+            asked.model = model_names[shape.model];
+            text = h.lines;
+        } else {
+            asked = (struct orr_judge){ .strict = i == 2 * N_MODELS };
+        }
+        int k = 0, rc = -1;
+        for (; rc != 0 && k < 2000; k++) {
+            countdown = k;
+            rc = judge_in(&alloc, text, &asked);
+            if (rc != 0) assert_int_equal(rc, -12);
+        }
+        assert_in_range(k, 10, 1000);
+        history_free(&h);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiny_histories_are_judged_as_all_orders_say),
@@ -271,6 +332,7 @@ int main(void) {
         cmocka_unit_test(a_counter_example_is_wrong_by_itself_and_has_nothing_to_spare),
         cmocka_unit_test(simulated_histories_pass_with_and_without_the_witness),
         cmocka_unit_test(a_planted_anomaly_is_found_with_and_without_the_witness),
+        cmocka_unit_test(memory_that_runs_out_is_an_error_and_nothing_leaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
