@@ -67,11 +67,19 @@ end
 
 -- -- Cuts of one instant are one event ------------------------------------------------------------------------------
 local function pairs_text(ways)
-  local parts = {}
+  local parts, links = {}, {}
   for _, way in ipairs(ways) do
-    local back = way.to .. " " .. way.from
-    if not ways[back] then parts[#parts + 1] = ("%s to %s"):format(way.from, way.to)
-    elseif way.from < way.to then parts[#parts + 1] = ("%s-%s"):format(way.from, way.to) end
+    local both = ways[way.to .. " " .. way.from]
+    if not both then parts[#parts + 1] = ("%s to %s"):format(way.from, way.to)
+    elseif way.from < way.to then links[#links + 1] = way end
+  end
+  table.sort(links, function(a, b) return a.from < b.from or a.from == b.from and a.to < b.to end)
+  local side, other = nil, nil
+  if #links > 1 then side, other = facts.sides(links) end
+  if side then
+    table.insert(parts, 1, ("%s from %s"):format(table.concat(side, ", "), table.concat(other, ", ")))
+  else
+    for i, way in ipairs(links) do table.insert(parts, i, ("%s-%s"):format(way.from, way.to)) end
   end
   return table.concat(parts, ", ")
 end
