@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <orrery/host.h>
+
 struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *id) {
     for (size_t i = 0; i < fleet->n; i++) {
         if (strcmp(fleet->members[i].script.id, id) == 0) return &fleet->members[i];
@@ -93,6 +95,33 @@ void orrb_fleet_draw(struct orrb_fleet *fleet, uint64_t seed) {
     }
 }
 
+/* Bit i: the simulation's i-th node. */
+static uint64_t member_bit(const struct orr_sim *sim, const char *name) {
+    const char *known;
+    for (size_t i = 0; i < 64 && (known = orr_sim_node_name(sim, i)); i++)
+        if (strcmp(known, name) == 0) return (uint64_t)1 << i;
+    return 0;
+}
+
+static int quorum_of(const struct orr_group *g, struct orr_sim *sim) {
+    const char *names[64];
+    uint64_t members = 0;
+    size_t n = orr_group_voters(g, names, 64);
+    for (size_t i = 0; i < n && i < 64; i++) members |= member_bit(sim, names[i]);
+    return orr_sim_quorum(sim, members);
+}
+
+int orrb_fleet_quorums(const struct orrb_fleet *fleet, struct orr_sim *sim) {
+    const char *name;
+    int rc = 0;
+    for (size_t i = 0; i < fleet->n; i++) {
+        struct orr_node *node = fleet->members[i].node ? orrb_node_of(fleet->members[i].node) : NULL;
+        for (size_t k = 0; rc == 0 && node && orr_node_group_at(node, k, &name); k++)
+            rc = quorum_of(orr_node_group(node, name), sim);
+    }
+    return rc;
+}
+
 bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults) {
     int type = lua_getfield(L, arg, "faults");
     if (type == LUA_TNIL) {
@@ -106,6 +135,9 @@ bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults) {
     else if (lua_toboolean(L, -2)) orr_sim_faults_default(faults);
     else orr_sim_faults_init(faults);
     lua_pop(L, 2);
+    lua_getfield(L, -1, "damage");
+    if (lua_toboolean(L, -1)) orr_sim_faults_damage(faults, (uint64_t)orrb_integer_field(L, arg, "seed", 1));
+    lua_pop(L, 1);
     for (int kind = 0; kind < ORR_SIM_KINDS; kind++) {
         lua_getfield(L, -1, orr_sim_fault_name((enum orr_sim_fault)kind));
         if (!lua_isnil(L, -1)) faults->rate[kind] = luaL_checknumber(L, -1);

@@ -34,7 +34,11 @@ struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *
 /* To ask it by. */
 struct orrb_door orrb_fleet_door(struct orrb_fleet *fleet, const struct orrb_member *m);
 
-/* Of the table at arg: faults = nil (false), or { NAME = rate, default = true or swarm = true, of its seed }. */
+/* Tells the simulation who votes together, as the nodes that are up have declared it. */
+int orrb_fleet_quorums(const struct orrb_fleet *fleet, struct orr_sim *sim);
+
+/* Of the table at arg: faults = nil (false), or { NAME = rate, default = true or swarm = true, of its seed; and
+ * damage = true: see orr_sim_faults_damage }. */
 bool orrb_faults_read(lua_State *L, int arg, struct orr_sim_faults *faults);
 
 #endif

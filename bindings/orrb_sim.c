@@ -358,6 +358,7 @@ static int sim_new(lua_State *L) {
     if (lua_toboolean(L, -1) && !(s->trace = orrb_trace_new())) return luaL_error(L, "not enough memory");
     hooks(s, &cfg);
     int rc = start_all(s, &cfg);
+    if (rc == 0) rc = orrb_fleet_quorums(&s->fleet, s->sim);
     if (rc == 0 && raging) rc = rage(L, s, &faults);
     if (rc < 0) return boot_failed(L, s, rc);
     lua_settop(L, 2);

@@ -190,6 +190,11 @@ uint32_t orr_group_number(const char *name) {
     return h ? h : 1;
 }
 
+size_t orr_group_voters(const struct orr_group *g, const char **names, size_t max) {
+    for (size_t i = 0; i < g->n_voters && i < max; i++) names[i] = g->voters[i].name;
+    return g->n_voters;
+}
+
 void orr_group_trace(const struct orr_group *g, enum orr_trace_kind kind, const void *event, size_t size) {
     orri_trace(g, kind, event, size);
 }

@@ -130,14 +130,39 @@ bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind) {
     return true;
 }
 
+/* May one more node of the set be damaged? */
+static bool bears(const struct orr_sim *sim, uint64_t set) {
+    unsigned members = 0, damaged = 0;
+    for (unsigned i = 0; i < sim->n_nodes; i++) {
+        if (set != UINT64_MAX && (i >= 64 || !(set >> i & 1))) continue;
+        members++;
+        damaged += sim->nodes[i]->disk->damaged;
+    }
+    return members > 0 && damaged < (members - 1) / 2;
+}
+
 bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind) {
     const struct orr_sim *sim = node->sim;
     bool by_hand = kind < ORR_SIM_KINDS && (node->aims[kind].armed || node->aims[kind].own >= 0);
     if (node->disk->damaged || by_hand) return true;
-    unsigned damaged = 0;
+    unsigned budget = sim->rates.budget, damaged = 0;
     for (unsigned i = 0; i < sim->n_nodes; i++) damaged += sim->nodes[i]->disk->damaged;
-    unsigned minority = sim->n_nodes ? (sim->n_nodes - 1) / 2 : 0;
-    return damaged < (sim->rates.budget == ORR_SIM_MINORITY ? minority : sim->rates.budget);
+    if (budget != ORR_SIM_MINORITY && damaged >= budget) return false;
+    if (budget == ORR_SIM_MINORITY && sim->n_quorums == 0 && !bears(sim, UINT64_MAX)) return false;
+    for (unsigned i = 0; i < sim->n_quorums; i++) {
+        bool of_it = node->index < 64 && sim->quorums[i] >> node->index & 1;
+        if (of_it && !bears(sim, sim->quorums[i])) return false;
+    }
+    return true;
+}
+
+int orr_sim_quorum(struct orr_sim *sim, uint64_t members) {
+    for (unsigned i = 0; i < sim->n_quorums; i++) {
+        if (sim->quorums[i] == members) return 0;
+    }
+    if (sim->n_quorums == ORRI_QUORUMS_MAX) return ORR_EFULL;
+    sim->quorums[sim->n_quorums++] = members;
+    return 0;
 }
 
 /* -- By hand ----------------------------------------------------------------------------------------------------- */

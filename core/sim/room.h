@@ -382,7 +382,7 @@ void orri_chaos_free(struct orr_sim *sim);
 void orri_chaos_down(struct orri_node *node, bool by_itself);        /* it comes back, if chaos reigns */
 
 /* -- The simulation ---------------------------------------------------------------------------------------------- */
-enum { ORRI_PIECE_CLASSES = 3, ORRI_GRAVES = 32 };
+enum { ORRI_PIECE_CLASSES = 3, ORRI_GRAVES = 32, ORRI_QUORUMS_MAX = 64 };
 struct orri_call {
     struct orri_tick tick;
     struct orr_sim *sim;
@@ -409,6 +409,8 @@ struct orr_sim {
     struct orri_gram *grams;
     struct orri_rare_count *rares;
     struct orri_chaos *chaos;
+    uint64_t quorums[ORRI_QUORUMS_MAX];
+    unsigned n_quorums;
     struct orr_sim_faults rates;    /* as they are now */
     uint64_t counts[ORR_SIM_KINDS];
     uint64_t bytes, flip;           /* delivered; which of them to flip */

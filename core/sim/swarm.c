@@ -4,9 +4,9 @@
  * So each seed has some kinds and lacks others (Groce et al., "Swarm Testing"), and strengths vary over nearly two
  * orders of magnitude. Every kind draws from a stream of its own: a new kind moves no other.
  *
- * The rules: no kind by which a node may lose what it acknowledged (rot, misdirected, stale, restarts with another
- * disk), and none that only some protocols bear; and in the mean no more than TROUBLE_MAX disturbances at a time, so
- * that a run does work whatever is drawn. Strengths are built of powers of two: the same on every machine. */
+ * The rules of the swarm: no kind by which a node may lose what it acknowledged (rot, misdirected, stale, restarts with
+ * another disk), and none that only some protocols bear; and in the mean no more than TROUBLE_MAX disturbances at a
+ * time, so that a run does work whatever is drawn. Strengths are built of powers of two: the same on every machine. */
 #include <string.h>
 
 #include "base/hash.h"
@@ -87,4 +87,16 @@ void orr_sim_faults_swarm(struct orr_sim_faults *faults, uint64_t seed) {
     if (orri_rng_chance(&rng, ON)) faults->jitter = vary(&rng, ORR_MS);
     if (orri_rng_chance(&rng, ON)) faults->slower = 1 + 2 * within_octaves(&rng);
     spare(faults);
+}
+
+void orr_sim_faults_damage(struct orr_sim_faults *faults, uint64_t seed) {
+    static const struct { enum orr_sim_fault kind; double rate;
+    } damages[] = { { ORR_SIM_ROT, 0.05 }, { ORR_SIM_RESTART_EMPTY, 0.05 }, { ORR_SIM_RESTART_OLD, 0.05 } };
+    struct orr_rng rng;
+    own_stream(&rng, seed, "damage");
+    bool on = orri_rng_chance(&rng, ON);
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        faults->rate[damages[i].kind] = on ? damages[i].rate : 0;
+        choose(faults, damages[i].kind, seed);
+    }
 }

@@ -114,16 +114,20 @@ at(4):drift("b", 123.456)
     })
   end)
 
-  -- Digests, each second.
+  -- Digests, each second; of the last ones all is healed.
   local function run(seed, which, text)
-    local sim <close> = orrery.sim(kv, { seed = seed, faults = which })
-    if text then assert(faults.file(sim, text)) end
-    local digests = {}
-    for i = 1, 12 do
+    local path = text and folder:write("again.lua", text)
+    local sim <close> = orrery.sim(kv, { seed = seed, faults = path or which })
+    local digests, strikes = {}, nil
+    for i = 1, 15 do
       sim:run(1)
       digests[i] = sim:digest()
+      if i == 12 then
+        strikes = assert(sim.core:strikes())
+        sim:heal()
+      end
     end
-    return table.concat(digests, " "), assert(sim.core:strikes()), sim:check().faults
+    return table.concat(digests, " "), strikes, sim:check().faults
   end
 
   it("played again without chaos are the same run, to the byte", function()
@@ -226,6 +230,46 @@ describe("a rate", function()
     assert.is_true(counts.rot > 3)
     assert.is_true((counts.stale or 0) > 0)
     assert.is_true((counts.misdirected or 0) > 0)
+  end)
+end)
+
+-- -- Damage ----------------------------------------------------------------------------------------------------------
+describe("damage by chance", function()
+  local core = require "orrery.core"
+  local cluster = require "orrery.cluster"
+  local plan = require "orrery.plan"
+
+  -- Five nodes, a group of three of them.
+  local function nodes_of(path)
+    local value = assert(cluster.load(path))
+    local bundle, nodes = assert(plan.bundle(value)), {}
+    for i, id in ipairs(cluster.ids(value)) do nodes[i] = { id = id, plan = plan.text(value, bundle, id) } end
+    return nodes
+  end
+
+  it("is of a minority of each group's voters", function()
+    folder:write("q/n.lua", 'node:replicate("kv", { machine = "kv", on = "store" })')
+    local list = {}
+    for i, id in ipairs { "a", "b", "c", "d", "e" } do
+      list[i] = ('{ id = "%s", at = "127.0.0.1:%d", roles = { %s } }'):format(id, i, i <= 3 and '"store"' or "")
+    end
+    local text = ('return orrery.cluster { name = "q", node = "n.lua", nodes = { %s } }'):format(
+      table.concat(list, ", "))
+    local nodes = nodes_of(folder:write("q/c.lua", text))
+    local store, page = 0, 0
+    for seed = 1, 6 do
+      local s <close> = assert(core.sim.new { seed = seed, path = package.path, nodes = nodes, faults = { rot = 8 } })
+      s:run(5000000000)
+      local n = { store = 0, page = 0 }
+      for i, id in ipairs { "a", "b", "c", "d", "e" } do
+        local role = i <= 3 and "store" or "page"
+        n[role] = n[role] + (s:damaged(id) and 1 or 0)
+      end
+      assert.is_true(n.store <= 1)
+      store, page = store + n.store, page + n.page
+    end
+    assert.is_true(store >= 3)
+    assert.is_true(page >= 4)
   end)
 end)
 

@@ -190,6 +190,41 @@ static void a_budget_of_none_leaves_all_disks_whole(void **state) {
     cluster_free(c);
 }
 
+/* A minority of each set that decides together: of three, one; and of those that decide nothing, whatever comes. */
+static void the_budget_knows_who_decides_together(void **state) {
+    (void)state;
+    unsigned most[2] = { 0, 0 }, all = 0;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct cluster *c = cluster_new(seed);
+        struct orr_sim_faults rates;
+        everything(&rates);
+        assert_int_equal(orr_sim_quorum(c->sim, 0x7), 0);       /* n1, n2, n3 */
+        assert_int_equal(orr_sim_quorum(c->sim, 0x1c), 0);      /* n3, n4, n5 */
+        assert_int_equal(orr_sim_quorum(c->sim, 0x7), 0);
+        assert_int_equal(orr_sim_chaos(c->sim, &rates, 0, 10 * ORR_SECOND), 0);
+        orr_sim_run(c->sim, 9 * ORR_SECOND);
+        bool hurt[N];
+        for (unsigned i = 0; i < N; i++) hurt[i] = orr_sim_disk_damaged(c->sim, names[i]);
+        unsigned first = (unsigned)hurt[0] + hurt[1] + hurt[2], second = (unsigned)hurt[2] + hurt[3] + hurt[4];
+        if (first > most[0]) most[0] = first;
+        if (second > most[1]) most[1] = second;
+        if (damaged(c) > all) all = damaged(c);
+        cluster_free(c);
+    }
+    assert_int_equal(most[0], 1);
+    assert_int_equal(most[1], 1);
+    assert_int_equal(all, 2);
+}
+
+static void sets_of_deciders_are_limited(void **state) {
+    (void)state;
+    struct orr_sim *sim = probe_sim(1);
+    for (uint64_t i = 0; i < 64; i++) assert_int_equal(orr_sim_quorum(sim, i + 1), 0);
+    assert_int_equal(orr_sim_quorum(sim, 64), 0);
+    assert_int_equal(orr_sim_quorum(sim, 65), ORR_EFULL);
+    orr_sim_free(sim);
+}
+
 static uint64_t chaotic(uint64_t seed, double loss) {
     struct cluster *c = cluster_new(seed);
     struct orr_sim_faults rates;
@@ -348,6 +383,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_strikes_within_the_budget_and_all_is_healed),
         cmocka_unit_test(a_budget_of_none_leaves_all_disks_whole),
+        cmocka_unit_test(the_budget_knows_who_decides_together),
+        cmocka_unit_test(sets_of_deciders_are_limited),
         cmocka_unit_test(chaos_is_its_seed_too),
         cmocka_unit_test(one_kind_s_rate_moves_no_other_kind),
         cmocka_unit_test(each_strike_is_told_once),

@@ -51,6 +51,26 @@ static void a_seed_draws_the_same_each_time(void **state) {
     assert_true(memcmp(one.rate, other.rate, sizeof one.rate) != 0);
 }
 
+/* Damage is in addition, in about a quarter of the seeds for each kind: never what makes a node tell what is not so. */
+static void damage_is_drawn_besides(void **state) {
+    (void)state;
+    unsigned on[ORR_SIM_KINDS] = { 0 }, any = 0;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct orr_sim_faults plain, drawn;
+        orr_sim_faults_swarm(&plain, seed);
+        drawn = plain;
+        orr_sim_faults_damage(&drawn, seed);
+        for (int kind = 0; kind < ORR_SIM_KINDS; kind++) on[kind] += drawn.rate[kind] > plain.rate[kind];
+        any += memcmp(drawn.rate, plain.rate, sizeof plain.rate) != 0;
+    }
+    for (int kind = 0; kind < ORR_SIM_KINDS; kind++) {
+        bool damages = kind == ORR_SIM_ROT || kind == ORR_SIM_RESTART_EMPTY || kind == ORR_SIM_RESTART_OLD;
+        if (damages) assert_in_range(on[kind], SEEDS / 6, SEEDS / 3);
+        else assert_int_equal(on[kind], 0);
+    }
+    assert_in_range(any, SEEDS / 3, SEEDS * 3 / 5);
+}
+
 /* Nodes down or paused and links cut, at a time: with so little a majority stands nearly always. */
 static void no_seed_draws_more_than_a_cluster_bears(void **state) {
     (void)state;
@@ -144,6 +164,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_is_on_in_about_half_of_the_seeds),
         cmocka_unit_test(a_seed_draws_the_same_each_time),
+        cmocka_unit_test(damage_is_drawn_besides),
         cmocka_unit_test(no_seed_draws_more_than_a_cluster_bears),
         cmocka_unit_test(links_are_longer_and_disks_slower_until_all_is_healed),
         cmocka_unit_test(times_that_go_back_are_refused),

@@ -152,6 +152,8 @@ ORR_API int orr_group_query(struct orr_group *g, const struct orr_at *at, struct
  * a minute later. Returned, or told: ORR_EUNAVAILABLE (no replica here, or it is being restored), ORR_ECORRUPT,
  * ORR_EFULL, what the disk or the machine said; the old one stands. */
 ORR_API int orr_group_snapshot(struct orr_group *g, struct orr_wait *w);
+/* The names of those that vote in it, into names[0..max), in order of their ids; how many there are. */
+ORR_API size_t orr_group_voters(const struct orr_group *g, const char **names, size_t max);
 ORR_API bool orr_group_here(const struct orr_group *g, struct orr_at *at);     /* applied so far; false: no replica, or
                                                                                 * a snapshot is being loaded */
 ORR_API void *orr_group_machine(const struct orr_group *g);                    /* the machine's object here, or NULL */

@@ -192,6 +192,20 @@ local function last_of(strikes)
   return last / 1e9
 end
 
+-- The fewest clients with which the run fails, of the kv workload or of another.
+local function fewer_clients(run, property)
+  local load = run.workload
+  local n = load and load.clients or run.clients
+  local function with(k)
+    if load then load.clients = k else run.clients = k end
+  end
+  if n == 0 then return end
+  with(shrink.number(1, n, function(k)
+    with(k)
+    return fails_alike(run, property)
+  end))
+end
+
 -- Writes the fewest strikes of chaos with which the run fails as it did. True, or nil and why not.
 local function shrink_to(file, run, r, path, opts)
   local played = lab.run(copy(run, { record = true }))
@@ -208,16 +222,15 @@ local function shrink_to(file, run, r, path, opts)
   end)
   run.faults = { text = faults.write(least) }
   shorter(run, r.property, last_of(least) + 1)
-  if run.clients > 0 then
-    run.clients = shrink.number(1, run.clients, function(n) return fails_alike(run, r.property, { clients = n }) end)
-  end
+  fewer_clients(run, r.property)
   local last = lab.run(run)
   io.stderr:write(("\r%d of %d strikes, in %d runs\n"):format(#least, #strikes, asked))
-  local again = copy(opts, { faults = file, clients = run.clients > 0 and run.clients or nil, ["for"] = run.seconds })
+  local clients = run.workload and run.workload.clients or run.clients
+  local again = copy(opts, { faults = file, clients = clients > 0 and clients or nil, ["for"] = run.seconds })
   local out, message = io.open(file, "w")
   if not out then return nil, message end
-  out:write(("-- %s: %s\n-- again: %s\n%s"):format(last.property, last.violation, replay(path, again, run.seed),
-    run.faults.text))
+  local what = (last.property .. ": " .. last.violation):gsub("\n+$", ""):gsub("\n", "\n-- "):gsub("%-%- \n", "--\n")
+  out:write(("-- %s\n-- again: %s\n%s"):format(what, replay(path, again, run.seed), run.faults.text))
   return out:close()
 end
 

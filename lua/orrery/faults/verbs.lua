@@ -112,8 +112,9 @@ verbs.heal = { a_end, b_end, none = true, act = function(sim, _, a, b)
   if not a and sim.raging then
     sim.raging = false
     sim:cancel "file"
-    forget(sim, "")
-    sim.core:calm()
+    sim.core:calm()                                   -- ends all that is held but how long disks take
+    forget(sim, "^disk ")
+    sim.held = {}
   end
   for _, x in ipairs(a or sim.ends) do
     for _, y in ipairs(b or sim.ends) do
