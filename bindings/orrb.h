@@ -34,12 +34,12 @@ int orrb_open_value(lua_State *L);
 int orrb_open_map(lua_State *L);
 int orrb_open_visit(lua_State *L);
 ORR_API int luaopen_orrery_core(lua_State *L);
-/* Orrery's own modules, compiled; kept by state L as long as it lives. */
+/* Orrery's own modules, compiled; kept by state L as long as it lives. For one more simulation, numbered so. */
 struct orrb_chunks;
-struct orrb_chunks *orrb_chunks_of(lua_State *L);
-/* In a node's state, after luaL_openlibs: require gives Orrery's own modules the same names everywhere, and takes them
- * from `chunks`, unless that is NULL. */
-void orrb_chunks_install(lua_State *L, struct orrb_chunks *chunks);
+struct orrb_chunks *orrb_chunks_of(lua_State *L, lua_Integer *simulation);
+/* In a node's state, after luaL_openlibs: require gives Orrery's own modules the same names everywhere. */
+struct orrb_script;
+void orrb_chunks_install(lua_State *L, const struct orrb_script *script);
 
 /* nil, "WHAT: text", code */
 int orrb_fail(lua_State *L, int error, const char *what);
@@ -182,7 +182,8 @@ struct orrb_script {
     size_t plan_size;
     const char *id;
     const char *path;               /* where orrery's own Lua files are: a package.path */
-    struct orrb_chunks *chunks;     /* compiled already; or NULL */
+    struct orrb_chunks *chunks;     /* ... compiled, for this simulation; or NULL */
+    lua_Integer simulation;
     uint64_t segment_bytes, snapshot_bytes;     /* of the log; 0: the node's own default */
     bool reloads;                   /* who drives the node looks at orrb_node_reload_asked */
     /* The top level failed, in one of the node's turns; the node is about to stop. May be NULL. */

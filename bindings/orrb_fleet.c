@@ -49,6 +49,8 @@ struct orr_sim_boot orrb_fleet_boot(struct orrb_fleet *fleet) {
 
 void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet) {
     const char *path = orrb_text_field(L, arg, "path", NULL);
+    lua_Integer simulation;
+    struct orrb_chunks *chunks = orrb_chunks_of(L, &simulation);
     lua_getfield(L, arg, "nodes");
     luaL_checktype(L, -1, LUA_TTABLE);
     int list = lua_gettop(L);
@@ -63,7 +65,8 @@ void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet) {
         m->script.id = orrb_text_field(L, lua_gettop(L), "id", NULL);
         m->script.plan = orrb_text_field(L, lua_gettop(L), "plan", &m->script.plan_size);
         m->script.path = path;
-        m->script.chunks = orrb_chunks_of(L);
+        m->script.chunks = chunks;
+        m->script.simulation = simulation;
         m->script.refused = refused;
         m->script.ud = fleet;
         lua_getfield(L, -1, "resp");

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/blocks.h"
 #include "orrb_code.h"
 #include "orrb_console.h"
 #include "orrb_listen.h"
@@ -24,6 +25,7 @@ struct orrb_node {
     struct orrb_host host;
     const struct orrb_script *script;   /* during boot */
     size_t used, limit;                 /* bytes of the Lua state */
+    struct orri_blocks blocks;          /* where they lie */
     struct orrb_allocations allocations;
     bool pressed;                       /* the last request for memory was refused */
     unsigned refusals;                  /* for good, since there was room for certain */
@@ -430,13 +432,13 @@ static void *allocate(void *ud, void *at, size_t old_size, size_t new_size) {
     struct orrb_node *n = ud;
     size_t had = at ? old_size : 0;                 /* without a block old_size tells its kind */
     if (new_size == 0) {
-        free(at);
+        if (at) orri_block_free(&n->blocks, at, had);
         n->used -= had;
         return NULL;
     }
     if (orrb_stack_chained(&n->allocations, new_size)) return NULL;
     if (new_size > had && !has_room(n, had, new_size)) return NULL;
-    void *got = realloc(at, new_size);
+    void *got = orri_block_resize(&n->blocks, at, had, new_size);
     if (got) n->used += new_size - had;
     else n->allocations.refused = true;
     return got;
@@ -460,7 +462,7 @@ static int boot(lua_State *L) {
     lua_getglobal(L, "package");
     lua_pushstring(L, n->script->path);
     lua_setfield(L, -2, "path");
-    orrb_chunks_install(L, n->script->chunks);
+    orrb_chunks_install(L, n->script);
     require_field(L, "orrery.environment", "install");
     lua_call(L, 0, 0);
     require_field(L, "orrery.node", "boot");
@@ -512,6 +514,7 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
     n->allocations.most = UINT64_MAX;
     n->retired = LUA_NOREF;
     n->host.record.alloc = &orr_alloc_libc;
+    orri_blocks_init(&n->blocks, &orr_alloc_libc);
     n->L = lua_newstate(allocate, n);
     int rc = n->L ? protect(n, why, why_size) : -ENOMEM;
     if (rc == 0) {
@@ -533,6 +536,7 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
     if (n->node && !crashed) orr_node_free(n->node);
     if (crashed) orrb_listen_crashed(&n->host);
     if (n->L) lua_close(n->L);
+    orri_blocks_clear(&n->blocks);
     orrb_maps_free(&n->allocations);
     orrb_listen_clear(&n->host);
     orrb_rpc_clear(&n->host);

@@ -73,6 +73,7 @@ struct ahead {
     size_t at[2];
 };
 static const uint32_t distance[2] = { 8, 4 };
+enum { AHEAD_MIN = 5 };             /* shorter batches: what is touched next is wanted at once */
 
 static void look_ahead(struct orr_group *g, struct orr_slice batch, uint32_t count, uint32_t i, struct ahead *a) {
     for (unsigned step = 0; step < 2; step++) {
@@ -87,13 +88,14 @@ static int apply_ops(struct orr_group *g, struct orr_slice batch, const struct o
     struct ahead ahead = { { 0, 0 }, { ORRI_BATCH_HEAD, ORRI_BATCH_HEAD } };
     size_t at = ORRI_BATCH_HEAD;
     bool told = ours && !ours->told;
+    bool ahead_pays = g->machine_ops->prefetch && head->count >= AHEAD_MIN;
     int rc = 0;
     if (told) {
         ours->told = true;
         trace_ack(g, head);
     }
     for (uint32_t i = 0; i < head->count && rc == 0; i++) {
-        if (g->machine_ops->prefetch) look_ahead(g, batch, head->count, i, &ahead);
+        if (ahead_pays) look_ahead(g, batch, head->count, i, &ahead);
         struct orr_slice op = orri_batch_next(batch, &at);
         rc = told ? apply_told(g, &ours->tags[i], op) : g->machine_ops->apply(g->machine, &g->at, op, NULL);
     }

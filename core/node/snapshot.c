@@ -167,8 +167,7 @@ static int write_piece(struct orr_group *g, size_t room) {
 /* A snapshot of a state that has come apart from the others' would keep it so over a new start: it gets its name when a
  * majority is known to have the same. Where the others are silent, or room is short, it can't wait for that. */
 static bool may_name(const struct orr_group *g) {
-    return orri_agree_holds(g, g->taking.snapshot.index) || g->node->disk_full ||
-           g->node->now >= g->taking.held_until || ORR_RARE(g->node->w, "snapshot.unheld");
+    return orri_agree_holds(g, g->taking.snapshot.index) || g->node->disk_full || g->node->now >= g->taking.held_until;
 }
 
 void orri_snapshot_step(struct orr_group *g) {
@@ -189,7 +188,7 @@ void orri_snapshot_step(struct orr_group *g) {
         } else if (rc == 0) {
             g->machine_ops->unfreeze(g->machine);
             g->taking.state = ORRI_TAKING_HELD;
-            g->taking.held_until = g->node->now + HOLD;
+            g->taking.held_until = g->node->now + (ORR_RARE(g->node->w, "snapshot.unheld") ? 0 : HOLD);
         }
     }
     if (g->taking.state == ORRI_TAKING_HELD && may_name(g)) {

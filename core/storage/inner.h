@@ -223,7 +223,7 @@ struct orri_wal {
     size_t marks;                   /* groups with a release or reset that the log doesn't know */
     orr_time retry;
 };
-void orri_wal_flush(struct orr_storage *s);
+bool orri_wal_flush(struct orr_storage *s);          /* false: there was nothing to do */
 int orri_wal_reset(struct orr_storage *s, struct orri_group *g, const struct orr_snapshot *to,
                    struct orri_writer *receiver);
 void orri_wal_refusal_heard(struct orr_storage *s, struct orri_result *result);    /* of a store */

@@ -141,8 +141,7 @@ bool orri_storage_idle(const struct orr_storage *s) {
 void orri_storage_flush(struct orr_storage *s) {
     if (s->opened && s->recovery) orri_recover_clear(s);
     orri_segments_tend(s);
-    orri_wal_flush(s);
-    orri_segments_tend(s);
+    if (orri_wal_flush(s)) orri_segments_tend(s);
 }
 
 orr_time orri_storage_deadline(const struct orr_storage *s) {

@@ -530,47 +530,47 @@ static bool needless(const struct orr_storage *s, const struct plan *plan) {
     return fits && ORR_RARE(s->w, "storage.needless_batch");
 }
 
-static void write_next(struct orr_storage *s) {
+/* False: there was nothing to do. */
+static bool write_next(struct orr_storage *s) {
     struct plan plan;
-    for (;;) {
+    for (bool any = s->wal.waiting.head != NULL;; any = true) {
         make_plan(s, &plan);
         if (plan.accepted == 0) {
             tell_refused(s);
             plan.n = 0;
         }
-        if (plan.accepted == 0 && !wants_mark(s) && !needless(s, &plan)) return;
+        if (plan.accepted == 0 && !wants_mark(s) && !needless(s, &plan)) return any;
         struct orri_segment *last = orri_segment_last(s);
         uint64_t need = ORRI_WAL_HEAD + plan.body;
         bool early = last && s->segments.spare.n > 1 && ORR_RARE(s->w, "storage.early_segment");
         if (last && need <= last->size - last->used && !early) {
             write_batch(s, &plan, last, false);
-            return;
+            return true;
         }
         need += ORRI_WAL_PAGE + groups_size(s);
         struct orri_segment *spare = orri_segments_spare(s, need, !plan.data);
         if (spare) write_batch(s, &plan, spare, true);
         else if (!s->segments.no_room && wants_mark(s)) write_mark(s);
-        if (spare || !s->segments.no_room || !refuse(s, &plan, !plan.data)) return;
+        if (spare || !s->segments.no_room || !refuse(s, &plan, !plan.data)) return true;
     }
 }
 
-void orri_wal_flush(struct orr_storage *s) {
+bool orri_wal_flush(struct orr_storage *s) {
     struct orri_wal *wal = &s->wal;
-    if (!s->opened || s->failed || wal->batch.running) return;
-    bool due = s->w->ops->now(s->w) >= wal->retry;
-    if (wal->retry != ORR_NEVER && !due) return;
+    if (!s->opened || s->failed || wal->batch.running) return false;
+    if (wal->retry != ORR_NEVER && s->w->ops->now(s->w) < wal->retry) return false;
     wal->retry = ORR_NEVER;
     if (wal->waiting.head && ORR_RARE(s->w, "storage.flushes_later")) {
         wal->retry = s->w->ops->now(s->w) + ORR_MS;
-        return;
+        return false;
     }
     if (wal->batch.again) {
         int rc = submit(s);
         if (rc == -ENOMEM) wal->retry = s->w->ops->now(s->w) + NO_MEMORY;
         else if (rc < 0) orri_wal_fail(s, rc, "a write was not taken");
-        return;
+        return true;
     }
-    write_next(s);
+    return write_next(s);
 }
 
 void orri_wal_clear(struct orr_storage *s) {

@@ -3,7 +3,7 @@
  *     sim_raw [NODES] [EVENTS]
  *
  * Each node sends a ball to each other node; who gets a ball sends it back. One node in a hundred turns also writes
- * and syncs 64 bytes. No faults but the delays of the links. Prints events, virtual and CPU seconds, events a second */
+ * and syncs 64 bytes. No faults but the delays of the links. Prints events, virtual and CPU time, events a second. */
 #define _POSIX_C_SOURCE 200809L
 #include <orrery/sim.h>
 

@@ -523,6 +523,34 @@ describe("oracles", function()
   end)
 end)
 
+describe("Orrery's own modules", function()
+  it("are those of the files: one that has changed is seen by the next simulation", function()
+    local path = cluster_of("own", 'node:replicate("kv", { machine = "kv" })')
+    os.execute(("cp -r lua '%s/lua'"):format(folder.path))
+    local group = folder:read "lua/orrery/group.lua"
+    local found = package.path
+    local function start(text)                      -- its digest; or false and why not
+      folder:write("lua/orrery/group.lua", text)
+      package.path = folder.path .. "/lua/?.lua;" .. folder.path .. "/lua/?/init.lua"
+      local ok, sim, message = pcall(orrery.sim, path, { seed = 1 })
+      package.path = found
+      if not ok or not sim then return false, message or sim end
+      local digest = sim:digest()
+      sim:close()
+      return digest
+    end
+    local first = start(group)
+    assert.is_string(first)
+    local digest, message = start(group .. "\nthis is no Lua")
+    assert.is_false(digest)
+    assert.matches("orrery/group%.lua:%d+: .*near 'this'", message)
+    digest, message = start((group:gsub("\nreturn ", '\nerror "changed"\nreturn ', 1)))
+    assert.is_false(digest)
+    assert.matches("orrery/group%.lua:%d+: changed", message)
+    assert.equal(first, start(group))
+  end)
+end)
+
 describe("memory", function()
   it("comes back: a thousand simulations are opened and closed", function()
     local path = cluster_of("many", 'node:replicate("kv", { machine = "kv" })')

@@ -559,6 +559,33 @@ static void oracles_are_told_what_becomes_durable(void **state) {
     orr_sim_free(sim);
 }
 
+static void changes_of_durable_images_are_counted_and_told_apart_by_file(void **state) {
+    (void)state;
+    struct orr_sim *sim = probe_sim(1);
+    struct probe p = { 0 };
+    assert_int_equal(probe_add(sim, &p, "n1", NULL), 0);
+    struct orr_file *a = made(&p, "a");
+    uint64_t before = orr_sim_disk_changes(sim, "n1");
+    assert_true(before > 0);                        /* the name */
+    assert_int_equal(probe_write(&p, a, 0, "x", 1, 0), 0);
+    assert_int_equal(orr_sim_disk_changes(sim, "n1"), before);      /* nothing is durable yet */
+    assert_int_equal(probe_file_op(&p, a, ORR_OP_SYNC, 0), 0);
+    uint64_t after = orr_sim_disk_changes(sim, "n1");
+    assert_true(after > before);
+    assert_int_equal(orr_sim_disk_changed_beside(sim, "n1", "a"), before);
+    assert_int_equal(orr_sim_disk_changed_beside(sim, "n1", "other"), after);
+    made(&p, "b");
+    after = orr_sim_disk_changes(sim, "n1");
+    assert_int_equal(orr_sim_disk_changed_beside(sim, "n1", "a"), after);
+    assert_int_equal(orr_sim_disk_changed_beside(sim, "n1", "b"), after);
+    assert_int_equal(orr_sim_disk_rot(sim, "n1", "a", 0), 0);
+    assert_int_equal(orr_sim_disk_changes(sim, "n1"), after + 1);
+    assert_int_equal(orr_sim_disk_changed_beside(sim, "n1", "a"), after);
+    assert_int_equal(orr_sim_disk_changed_beside(sim, "n1", "b"), after + 1);
+    assert_int_equal(orr_sim_disk_changes(sim, "nobody"), 0);
+    orr_sim_free(sim);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_synced_survives_a_power_loss),
@@ -578,6 +605,7 @@ int main(void) {
         cmocka_unit_test(names_are_listed_in_order_and_removed),
         cmocka_unit_test(prepared_zeros_cost_no_memory),
         cmocka_unit_test(oracles_are_told_what_becomes_durable),
+        cmocka_unit_test(changes_of_durable_images_are_counted_and_told_apart_by_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -195,7 +195,7 @@ struct orr_order_config {
     size_t part_bytes;                       /* of a snapshot in one message */
     const struct orr_alloc *alloc;
     struct orr_chunks *chunks;
-    struct orr_rare rare;
+    struct orr_rare rare;           /* another size, another order, too early: nothing that breaks a promise */
 };
 
 /* -- The table. All calls are from one thread and never re-entered; `x` is the protocol's object. ------------------ */

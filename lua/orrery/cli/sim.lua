@@ -2,6 +2,7 @@
 local core = require "orrery.core"
 local faults = require "orrery.faults"
 local lab = require "orrery.lab"
+local options = require "orrery.options"
 local prepare = require "orrery.cli.prepare"
 local shrink = require "orrery.shrink"
 local workload = require "orrery.workload"
@@ -102,6 +103,20 @@ local function add(total, r)
   total.runs, total.failed_runs = total.runs + 1, total.failed_runs + (r.ok and 0 or 1)
   for _, name in ipairs(sums) do total[name] = (total[name] or 0) + r[name] end
   for name, n in pairs(r.faults) do total.faults[name] = (total.faults[name] or 0) + n end
+  for name, counts in pairs(r.rare) do
+    local sum = total.rare[name] or { seeds = 0, taken = 0 }
+    total.rare[name] = { seeds = sum.seeds + (counts[2] > 0 and 1 or 0), taken = sum.taken + counts[2] }
+  end
+end
+
+-- Branches that the simulator alone takes (ORR_RARE): in how many runs each was taken, and how often.
+local function rares(total)
+  local lines = { ("%-28s %8s %8s"):format("rare branch", "runs", "times") }
+  for _, name in ipairs(options.keys(total.rare)) do
+    local sum = total.rare[name]
+    lines[#lines + 1] = ("%-28s %8d %8d"):format(name, sum.seeds, sum.taken)
+  end
+  return table.concat(lines, "\n")
 end
 
 -- Adds "HEAD a, b, c" in lines of at most 100 columns.
@@ -252,7 +267,7 @@ local function run(opts, arguments, context)
   if not served and what.clients ~= 0 then
     return context.wrong 'sim: the workload kv needs node:listen("resp", group:resp()) on at least one node'
   end
-  local total = { runs = 0, failed_runs = 0, faults = {} }
+  local total = { runs = 0, failed_runs = 0, faults = {}, rare = {} }
   for seed = what.first, what.last do
     local began, cpu = core.process.clock(), os.clock()
     local this = one_run(what, ready, nodes, seed, opts)
@@ -269,6 +284,7 @@ local function run(opts, arguments, context)
     end
     if not r.ok and opts.stop_on_first then break end
   end
+  if opts.rare then print(rares(total)) end
   if not opts.json then print(summary(total)) end
   return total.failed_runs == 0 and 0 or 1
 end
@@ -285,12 +301,13 @@ again. Exit status: 0 all held, 1 something was violated, 2 wrong use.]],
     { "--seed", "N", "one run (default: 1)", kind = "integer" },
     { "--seeds", "A:B", "a run for each seed from A to B", kind = range },
     { "--for", "SECONDS", "how long faults strike, in virtual seconds (default: 30)", kind = "seconds" },
-    { "--faults", "WHICH", "none; default: every kind that must hurt nobody; swarm: some of them (default: none)" },
+    { "--faults", "WHICH", "none (default), default: all that must hurt nobody, swarm: some of those, or FILE.lua" },
     { "--workload", "WHICH", "what clients do: kv (default), none, another that comes along, or FILE.lua" },
     { "--clients", "N", "so many clients (default: 4, or as the workload says)", kind = "integer" },
     { "--stop-on-first", nil, "ends at the first seed that violates something" },
     { "--events", "FILE", "writes the event log of the seed" },
     { "--json", nil, "a line of JSON for each seed" },
+    { "--rare", nil, "how often each branch was taken that the simulator alone takes" },
     { "--shrink", "FILE", "of the first seed that violates something: writes the fewest faults that do" },
     { "--verbose", nil, "the nodes' logs on stderr, in virtual time" },
     prepare.set_option,
