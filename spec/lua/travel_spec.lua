@@ -181,6 +181,15 @@ describe("sim:seek", function()
     assert.matches("sim:back: can't be called from what the simulation itself calls", why, 1, true)
   end)
 
+  it("is refused where the way isn't kept", function()
+    local sim <close> = orrery.sim(kv)
+    sim:run(1)
+    sim.tape.travels = false              -- as `orrery sim` makes them
+    local why = ": this simulation keeps no way back; those that orrery.sim makes do"
+    assert.has_error(function() sim:back(0.5) end, "sim:back" .. why)
+    assert.has_error(function() sim:branch() end, "sim:branch" .. why)
+  end)
+
   it("notices a function that isn't the same each time", function()
     local sim <close> = orrery.sim(kv)
     local n = 0

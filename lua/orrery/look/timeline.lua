@@ -326,7 +326,7 @@ end
 -- The replica's causes as they were at that time: played again where it doesn't know them any more.
 local function causes_then(sim, e)
   local causes = causes_at(sim, e.node, e.group)
-  if cause_of(e, causes) then return causes end
+  if cause_of(e, causes) or not sim.tape.travels then return causes end
   local other <close> = sim:branch()
   if not other or not other:seek(seconds(e.ns)) then return {} end
   other.facts = facts.of(other)
