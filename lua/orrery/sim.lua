@@ -758,12 +758,23 @@ local function renew(self)
   begin(self)
 end
 
+local function same(...) return ... end     -- what it is given was not called last: levels count up to the user
+
 local function interrupted(self, what)
   return nil, ("%s: interrupted; it is %.3f now"):format(what, self:now()), "cancelled"
 end
 
+-- May it be led elsewhere from here?
+local function check_travel(self, what, level)
+  if self.running then
+    error(("%s: can't be called from what the simulation itself calls"):format(what), level + 1)
+  elseif not self.tape.travels then
+    error(("%s: this simulation keeps no way back; those that orrery.sim makes do"):format(what), level + 1)
+  end
+end
+
 local function seek(self, what, at)
-  if self.running then error(("%s: can't be called from what the simulation itself calls"):format(what), 3) end
+  check_travel(self, what, 3)
   local there = travel.seek(self, at, renew)
   watch.again(self)
   if not there then return interrupted(self, what) end
@@ -777,27 +788,29 @@ end
 -- sim:seek(T): the same run at the end of the instant T, be it past or to come. nil, message, code: as run, or Ctrl-C.
 function methods:seek(T)
   opened(self, "seek")
-  return seek(self, "sim:seek", (check_time("sim:seek", "T", T, 2)))
+  return same(seek(self, "sim:seek", (check_time("sim:seek", "T", T, 2))))
 end
 
 -- sim:back(T): the same run, T seconds ago.
 function methods:back(T)
   opened(self, "back")
   local at = self.core:now() - check_time("sim:back", "T", T, 2)
-  if at >= 0 then return seek(self, "sim:back", at) end
-  error(("sim:back: 'T' must not be more than has passed (got %g, it is %.3f)"):format(T, self:now()), 2)
+  if at < 0 then
+    error(("sim:back: 'T' must not be more than has passed (got %g, it is %.3f)"):format(T, self:now()), 2)
+  end
+  return same(seek(self, "sim:back", at))
 end
 
 -- sim:branch() -> another simulation, independent of this one, at the same step of the same run.
 function methods:branch()
   opened(self, "branch")
-  if self.running then error("sim:branch: can't be called from what the simulation itself calls", 2) end
+  check_travel(self, "sim:branch", 2)
   local made = {}
   for key, v in pairs(self.made) do if key ~= "events" then made[key] = v end end
   local other, message = sim.assemble(self.cluster, made, { given = self.given, rages = self.rages,
     again = self.again, travels = true })
   if not other then error(message, 0) end
-  other.tell = self.tell
+  other.tell, other.say = self.tell, self.say
   if travel.follow(self, other) then return other end
   other:close()
   return interrupted(self, "sim:branch")

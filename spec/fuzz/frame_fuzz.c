@@ -4,17 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/trace.h>
+
 #include "node/frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PAYLOAD_MAX = 1 << 16 };
 
+/* As a host sends it: the head, its clock, its messages. */
+static void look(const unsigned char *head, struct orr_slice payload) {
+    size_t clock = payload.size < 8 ? payload.size : 8;
+    struct orr_slice parts[3] = { orr_borrow(head, ORRI_FRAME_HEAD), orr_part_of(payload, 0, clock),
+                                  orr_part_of(payload, clock, payload.size - clock) };
+    struct orr_glance seen;
+    if (orr_frame_glance(parts, 3, NULL, &seen) < 0 || !seen.kind) abort();
+    if (!memchr(seen.name, '\0', sizeof seen.name)) abort();
+}
+
 static void judge(const struct orri_frame *f) {
     unsigned char head[ORRI_FRAME_HEAD];
     size_t size = 0;
     if (f->payload.size > PAYLOAD_MAX || f->kind == 0 || f->kind >= ORRI_FRAME_KINDS || f->channel > 1) abort();
     orri_frame_head(head, f, &f->payload, 1);       /* reads the payload, too */
+    look(head, f->payload);
     if (orri_frame_measure(head, PAYLOAD_MAX, &size) < 0 || size != sizeof head + f->payload.size) abort();
 }
 

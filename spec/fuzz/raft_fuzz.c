@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/trace.h>
+
 #include "consensus/raft/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,7 +27,11 @@ struct rig {
 static void same_bytes(struct orr_slice frame) {
     static struct orr_entry entries[ORR_RAFT_ENTRIES_MAX];
     struct orr_raft_msg m;
+    struct orr_glance seen = { 0 };
+    bool glanced = raft->glance(frame, &seen) == 0;
+    if (glanced && !seen.kind) abort();
     if (orri_raft_decode(frame, &m, entries) < 0) return;
+    if (!glanced || seen.term != m.term) abort();
     unsigned char *out = malloc(orri_raft_head_size(&m));
     size_t n = orri_raft_encode(&m, out, orri_raft_head_size(&m)), data = m.data.size;
     for (size_t i = 0; i < m.n_entries; i++) data += m.entries[i].data.size;

@@ -90,6 +90,26 @@ describe("sim:timeline", function()
       " is down since 3.000%)", text)
   end)
 
+  it("tells a partition by its sides", function()
+    local bare = require "orrery.repl.bare"
+    local sim <close> = bare.new({}, function() end)(5)
+    sim:seek(1.5)
+    sim:partition({ "n2", "n4" }, { "n1", "n3", "n5" })
+    sim:seek(2)
+    sim:heal()
+    sim:cut_way("n1", "n5")
+    sim:seek(2.5)
+    sim:partition({ "n1", "n2" }, { "n3" }, { "n4", "n5" })
+    sim:seek(3)
+    local text = tostring(sim:timeline { kinds = { "cut", "heal" } })
+    assert.equal("  1.500  cut: n1, n3, n5 from n2, n4\n  2.000  whole again: n1, n3, n5 from n2, n4\n" ..
+      "  2.000  cut: n1 to n5\n  2.500  cut: n1-n3, n1-n4, n2-n3, n2-n4, n2-n5, n3-n4, n3-n5, n5 to n1", text)
+    assert.is_true(sim:diagram(folder.path .. "/sides.svg"))
+    local drawn = folder:read "sides.svg"
+    assert.matches(">n1, n3, n5 ✕ n2, n4<", drawn, 1, true)
+    assert.matches(">n1 ✕→ n5<", drawn, 1, true)
+  end)
+
   it("takes a part: of the time, of the nodes, of the kinds", function()
     local sim <close>, leader = cut_run()
     sim:call(leader, "add", 1)

@@ -17,34 +17,52 @@ local with_script = folder:write("cluster.lua", [[
   return orrery.cluster { name = "t", node = "node.lua", nodes = {
     { id = "a", at = "127.0.0.1:1" }, { id = "b", at = "127.0.0.1:2" }, { id = "c", at = "127.0.0.1:3" } } }]])
 local kv = "examples/kv/cluster.lua"
+local fault_file = folder:write("faults.lua", [[
+  between(0.5, 2):cut(leader, any(1))
+  when("leader"):slow_disk(leader, 0.01)
+  at(1.2):kill(follower)
+  every(0.9):restart(any(1))]])
 
 -- Where a simulation is, in one line; and what of it lies on the Lua side.
 local function place(sim)
   return ("%s %.9f %d %d %s"):format(sim:digest(), sim:now(), sim.core:steps(), #sim.agenda, tostring(sim))
 end
 
--- One of many things, drawn; what it does is on virtual time alone.
-local function do_something(sim, rng, clients)
-  local function any() return sim.ids[rng(#sim.ids)] end
-  local what = rng(14)
-  if what == 1 then sim:kill(any()) elseif what == 2 then sim:restart(any())
-  elseif what == 3 then sim:cut(any(), any()) elseif what == 4 then sim:heal()
-  elseif what == 5 then sim:at(sim:now() + rng()):pause(any())
-  elseif what == 6 then sim:between(sim:now() + rng(), sim:now() + 1 + rng()):lose(0.3):kill(any())
-  elseif what == 7 then sim:eval(any(), "1 + 1")
-  elseif what == 8 then sim:resume(any())
-  elseif what == 9 then sim:reload(any())
-  elseif what == 10 then sim:every(0.3 + rng()):reset(function(s) return s:leader() or "a" end, "b")
-  elseif what == 11 then sim:step(rng(50))
-  elseif what == 12 then sim:fail_alloc(any(), rng(1000))
-  elseif sim.name == "kv" then
+-- Things to do to a simulation, each on virtual time alone. any(): an id, drawn.
+local doings = {
+  function(sim, _, any) sim:kill(any()) end,
+  function(sim, _, any) sim:restart(any()) end,
+  function(sim, _, any) sim:cut(any(), any()) end,
+  function(sim) sim:heal() end,
+  function(sim, rng, any) sim:at(sim:now() + rng()):pause(any()) end,
+  function(sim, rng, any) sim:between(sim:now() + rng(), sim:now() + 1 + rng()):lose(0.3):kill(any()) end,
+  function(sim, _, any) sim:eval(any(), "1 + 1") end,
+  function(sim, _, any) sim:resume(any()) end,
+  function(sim, _, any) sim:reload(any()) end,
+  function(sim, rng) sim:every(0.3 + rng()):reset(function(s) return s:leader() or "a" end, "b") end,
+  function(sim, rng) sim:step(rng(50)) end,
+  function(sim, rng, any) sim:fail_alloc(any(), rng(1000)) end,
+  function(sim) sim:when("leader"):kill(sim.any(1)) end,
+  function(sim, rng) sim:at(sim:now() + rng()):cut(sim.any(2), sim.leader) end,
+}
+local calls = {
+  kv = { function(_, rng, _, clients)
     local client = clients[rng(#clients)]
-    if not client.core then client:call("GET", "k") else client:call("SET", "k", tostring(rng(9))) end
-  else
-    local id = any()
-    if what == 13 then sim:call(id, "add", rng(3)) else sim:cast(id, "hear", 1) end
-    if sim:leader() then sim.nodes[sim:leader()]:group("log"):read { "n" } end
-  end
+    client:call("SET", "k", tostring(rng(9)))
+  end },
+  t = {
+    function(sim, rng, any) sim:call(any(), "add", rng(3)) end,
+    function(sim, _, any) sim:cast(any(), "hear", 1) end,
+    function(sim)
+      local leader = sim:leader()
+      if leader then sim.nodes[leader]:group("log"):read { "n" } end
+    end,
+  },
+}
+
+local function do_something(sim, rng, clients)
+  local list = rng(3) == 1 and calls[sim.name] or doings
+  list[rng(#list)](sim, rng, function() return sim.ids[rng(#sim.ids)] end, clients)
 end
 
 local function seeded(seed)
@@ -74,8 +92,9 @@ end
 
 describe("sim:seek", function()
   for _, path in ipairs { kv, with_script } do
-    for _, faults in ipairs { "none", "default" } do
-      it(("finds any earlier instant of %s with faults = %s"):format(path:match "(%w+)/?%w*/cluster.lua", faults),
+    for _, faults in ipairs { "none", "default", "swarm", fault_file } do
+      it(("finds any earlier instant of %s with faults = %s"):format(path == kv and "kv" or "a script",
+        faults:match "[^/]*$"),
         function()
           for seed = 1, 6 do
             local sim, places = story(path, seed, faults)
@@ -160,6 +179,15 @@ describe("sim:seek", function()
     end)
     sim:run(1)
     assert.matches("sim:back: can't be called from what the simulation itself calls", why, 1, true)
+  end)
+
+  it("is refused where the way isn't kept", function()
+    local sim <close> = orrery.sim(kv)
+    sim:run(1)
+    sim.tape.travels = false              -- as `orrery sim` makes them
+    local why = ": this simulation keeps no way back; those that orrery.sim makes do"
+    assert.has_error(function() sim:back(0.5) end, "sim:back" .. why)
+    assert.has_error(function() sim:branch() end, "sim:branch" .. why)
   end)
 
   it("notices a function that isn't the same each time", function()

@@ -16,14 +16,14 @@ decoders() {
     case $1 in
     batch) echo node/batch.c:97 node/filter.c:90 ;;
     code) echo ../bindings/orrb_code.c:84 ;;
-    frame) echo node/frame.c:97 ;;
+    frame) echo node/frame.c:97 node/glance.c:92 ;;
     handshake) echo node/handshake.c:95 node/identity.c:97 node/forward.c:95 ;;
     history) echo check/json.c:97 check/history.c:93 check/value.c:93 check/judge.c:95 check/draw.c:96 \
         check/objects.c:96 check/eventual.c:95 check/log.c:97 check/append.c:86 check/graph.c:96 ;;
     kv_op) echo node/kv/call.c:97 node/kv/ops.c:96 node/kv/query.c:90 ;;
     kv_snapshot) echo node/kv/restore.c:97 ;;
     node) echo node/agree.c:85 node/link.c:91 node/group.c:73 node/snapshot.c:74 node/apply.c:68 ;;
-    raft) echo consensus/raft/raft_codec.c:97 consensus/raft/raft_config.c:91 ;;
+    raft) echo consensus/raft/raft_codec.c:97 consensus/raft/raft_glance.c:97 consensus/raft/raft_config.c:91 ;;
     rpc) echo node/message.c:92 node/results.c:97 node/saved.c:42 node/carry.c:49 node/rpc.c:82 node/out.c:80 ;;
     resp) echo node/resp/parser.c:97 node/resp/commands.c:90 node/resp/strings.c:92 ;;
     visit) echo node/out.c:82 node/welcome.c:97 node/visit.c:90 node/visitor.c:84 ;;

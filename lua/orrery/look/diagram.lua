@@ -125,24 +125,56 @@ local function draw_axis(self)
   end
 end
 
+-- Cuts of the same time share a row: { at, till, both, first, second, last, ... }.
+local function rows_of(cuts)
+  local list, by_time = {}, {}
+  for _, cut in ipairs(cuts) do
+    local key = ("%d %s %s"):format(cut.at, cut.till, cut.both)
+    if not by_time[key] then
+      by_time[key] = { at = cut.at, till = cut.till, both = cut.both }
+      list[#list + 1] = by_time[key]
+    end
+    table.insert(by_time[key], cut)
+  end
+  return list
+end
+
+local function word_of(cuts)
+  local side, other = nil, nil
+  if cuts.both then side, other = facts.sides(cuts) end
+  if side then return table.concat(side, ", ") .. " ✕ " .. table.concat(other, ", ") end
+  local words = {}
+  for i, cut in ipairs(cuts) do words[i] = ("%s ✕%s %s"):format(cut.from, cut.both and "" or "→", cut.to) end
+  return table.concat(words, ",  ")
+end
+
+local function title_of(cuts)
+  local texts = {}
+  for i, cut in ipairs(cuts) do texts[i] = cut.text end
+  local till = cuts.till and ("to %.3f s"):format(cuts.till / ns) or "on"
+  return svg.title(("%s: %.3f s %s"):format(table.concat(texts, ", "), cuts.at / ns, till))
+end
+
+-- Between the lines of neighbours.
+local function draw_band(self, cut, x1, x2, about)
+  local a, b = self.index[cut.from], self.index[cut.to]
+  if not a or not b or math.abs(a - b) ~= 1 then return end
+  local up = math.min(self.y[cut.from], self.y[cut.to])
+  add(self, svg.tag("rect", { "x", x1, "y", up + half, "width", math.max(1, x2 - x1), "height", gap - 2 * half,
+    "class", "cut" }, about))
+end
+
 local function draw_cuts(self)
   if #self.cuts > 0 then text_at(self, left - 12, top + 10.5, "small", "cut", "end") end
-  for i, cut in ipairs(self.cuts) do
-    local from, till = within(self, cut)
+  for i, cuts in ipairs(self.cuts) do
+    local from, till = within(self, cuts)
     local x1, x2, y = x_of(self, from), x_of(self, till), top + (i - 1) * row
-    local about = svg.title(("%s: %.3f s %s"):format(cut.text, cut.at / ns,
-      cut.till and ("to %.3f s"):format(cut.till / ns) or "on"))
+    local about, word = title_of(cuts), word_of(cuts)
     local rect = { "x", x1, "y", y, "width", math.max(1, x2 - x1), "height", row - 3, "rx", 2, "class", "cutrow" }
     add(self, svg.tag("rect", rect, about))
-    local word = cut.both and ("%s ✕ %s"):format(cut.from, cut.to) or ("%s ✕→ %s"):format(cut.from, cut.to)
     if x2 - x1 >= 8 + 7 * utf8.len(word) then text_at(self, x1 + 5, y + 10.5, "oncut", word)
     else text_at(self, x2 + 4, y + 10.5, "small", word) end
-    local a, b = self.index[cut.from], self.index[cut.to]
-    if a and b and math.abs(a - b) == 1 then
-      local up = math.min(self.y[cut.from], self.y[cut.to])
-      add(self, svg.tag("rect", { "x", x1, "y", up + half, "width", math.max(1, x2 - x1), "height", gap - 2 * half,
-        "class", "cut" }, about))
-    end
+    for _, cut in ipairs(cuts) do draw_band(self, cut, x1, x2, about) end
   end
 end
 
@@ -305,11 +337,13 @@ end
 local function draw(self, sim, opts)
   local messages, note, clients, forgot = messages_of(sim, self.from, self.till, opts.messages)
   self.width = opts.width or math.max(least_width, math.min(most_width, #messages * of_message))
-  for _, cut in ipairs(timeline.cuts(sim)) do if within(self, cut) then self.cuts[#self.cuts + 1] = cut end end
-  table.sort(self.cuts, function(a, b)
+  local cuts = {}
+  for _, cut in ipairs(timeline.cuts(sim)) do if within(self, cut) then cuts[#cuts + 1] = cut end end
+  table.sort(cuts, function(a, b)
     if a.at ~= b.at then return a.at < b.at end
     return a.text < b.text
   end)
+  self.cuts = rows_of(cuts)
   place(self, sim, clients)
   local about = ("%s, seed %d, %.3f s to %.3f s%s"):format(sim.name, sim.seed, self.from / ns, self.till / ns,
     self.group and ": group " .. self.group or "")

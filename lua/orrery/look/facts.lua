@@ -1,6 +1,8 @@
 -- facts.lua - what the trace of a simulation says of a time: which ways were cut, who was down or paused, who led.
 --
 -- Times are in ns here, as in the trace. An interval is { at, till = or nil, why = }: till nil where it lasts.
+local options = require "orrery.options"
+
 local facts = {}
 local ns = 1000000000
 
@@ -57,6 +59,26 @@ function facts.at(intervals, when)
   for _, interval in ipairs(intervals or {}) do
     if interval.at <= when and (not interval.till or when < interval.till) then return interval end
   end
+end
+
+-- The two sides, sorted, where these pairs are all of the links between them: { "a" }, { "b", "c" }. Nil: they aren't.
+function facts.sides(pairs_of_ids)
+  local others = {}
+  for _, pair in ipairs(pairs_of_ids) do
+    entry(others, pair.from)[pair.to], entry(others, pair.to)[pair.from] = true, true
+  end
+  local function names(set) return table.concat(options.keys(set), " ") end
+  local first = pairs_of_ids[1].from
+  local side, other = {}, options.keys(others[first])
+  for _, id in ipairs(options.keys(others)) do
+    if names(others[id]) == names(others[first]) then side[#side + 1] = id end
+  end
+  for _, id in ipairs(other) do
+    if names(others[id]) ~= table.concat(side, " ") then return nil end
+  end
+  if #side + #other ~= #options.keys(others) then return nil end
+  if other[1] < side[1] then side, other = other, side end
+  return side, other
 end
 
 -- What was known at that time of the way between two nodes, from the point of view of the first: a text, or nil.

@@ -67,11 +67,19 @@ end
 
 -- -- Cuts of one instant are one event ------------------------------------------------------------------------------
 local function pairs_text(ways)
-  local parts = {}
+  local parts, links = {}, {}
   for _, way in ipairs(ways) do
-    local back = way.to .. " " .. way.from
-    if not ways[back] then parts[#parts + 1] = ("%s to %s"):format(way.from, way.to)
-    elseif way.from < way.to then parts[#parts + 1] = ("%s-%s"):format(way.from, way.to) end
+    local both = ways[way.to .. " " .. way.from]
+    if not both then parts[#parts + 1] = ("%s to %s"):format(way.from, way.to)
+    elseif way.from < way.to then links[#links + 1] = way end
+  end
+  table.sort(links, function(a, b) return a.from < b.from or a.from == b.from and a.to < b.to end)
+  local side, other = nil, nil
+  if #links > 1 then side, other = facts.sides(links) end
+  if side then
+    table.insert(parts, 1, ("%s from %s"):format(table.concat(side, ", "), table.concat(other, ", ")))
+  else
+    for i, way in ipairs(links) do table.insert(parts, i, ("%s-%s"):format(way.from, way.to)) end
   end
   return table.concat(parts, ", ")
 end
@@ -318,7 +326,7 @@ end
 -- The replica's causes as they were at that time: played again where it doesn't know them any more.
 local function causes_then(sim, e)
   local causes = causes_at(sim, e.node, e.group)
-  if cause_of(e, causes) then return causes end
+  if cause_of(e, causes) or not sim.tape.travels then return causes end
   local other <close> = sim:branch()
   if not other or not other:seek(seconds(e.ns)) then return {} end
   other.facts = facts.of(other)
