@@ -47,6 +47,8 @@ local function raise(what, name, text, level)
   error(("%s: '%s' must be %s"):format(what, name, text), level + 1)
 end
 
+local no_place = -2                                  -- a level of resolve: its complaint bears no position
+
 -- Ids of `who`, looked up now. A function may find nobody.
 local function resolve(sim, who, what, rule, level)
   if type(who) == "function" then
@@ -101,9 +103,22 @@ local function act(sim, name, arguments, rules, temporary)
   local now = {}
   for i, rule in ipairs(rules) do
     local v = arguments[i]
-    now[i] = rule[2] == "who" and resolve(sim, v, "sim:" .. name, rule, 1) or v
+    now[i] = rule[2] == "who" and resolve(sim, v, "sim:" .. name, rule, no_place) or v
   end
   return verbs[name].act(sim, temporary, table.unpack(now, 1, #rules))
+end
+
+-- "FILE:LINE: " of whoever called the function that calls this.
+local function caller()
+  local at = debug.getinfo(3, "Sl")
+  return at and at.currentline > 0 and ("%s:%d: "):format(at.short_src, at.currentline) or ""
+end
+
+-- Whom a verb finds may be a mistake of its line, be it found much later.
+local function act_for(sim, line, ...)
+  local result = table.pack(pcall(act, sim, ...))
+  if result[1] then return table.unpack(result, 2, result.n) end
+  error(type(result[2]) == "string" and line .. result[2] or result[2], 0)
 end
 
 -- sim:VERB(...): now.
@@ -111,7 +126,7 @@ function faults.now(name)
   return function(sim, ...)
     faults.opened(sim, name)
     local arguments, rules = prepare(sim, name, 2, ...)
-    return travel.perform(sim, act, name, arguments, rules)
+    return travel.perform(sim, act_for, caller(), name, arguments, rules)
   end
 end
 
@@ -137,9 +152,9 @@ end
 function plans.when(sim, self, strike, tag) sim:await(self.event, self.group, function() strike() end, tag) end
 
 -- Plans a verb, under a tag by which it can be cancelled, or false.
-local function plan_verb(sim, self, name, arguments, rules, tag)
+local function plan_verb(sim, self, line, name, arguments, rules, tag)
   local function strike(temporary)
-    local ok, message = act(sim, name, arguments, rules, temporary)
+    local ok, message = act_for(sim, line, name, arguments, rules, temporary)
     if ok == nil then sim:violated("crash", message) end
   end
   plans[self.kind](sim, self, strike, tag)
@@ -151,7 +166,7 @@ local function later_verb(name)
     local sim = self.sim
     faults.opened(sim, name)
     local arguments, rules = prepare(sim, name, 2, ...)
-    travel.perform(sim, plan_verb, self, name, arguments, rules, sim.planning)
+    travel.perform(sim, plan_verb, self, caller(), name, arguments, rules, sim.planning)
     return self
   end
 end
