@@ -3,14 +3,14 @@
 
 /* -- Links. An end is an id, or "clients". ------------------------------------------------------------------------ */
 
-/* sim:link(from, to) -> { delay, jitter, bandwidth, loss, duplicate, reorder, cut } */
+/* sim:link(from, to) -> { delay, jitter, bandwidth, loss, duplicate, reorder, mutate, replay, cut } */
 static int sim_link(lua_State *L) {
     struct orr_sim_link link;
     bool cut = false;
     struct orr_sim *sim = orrb_check_sim(L);
     int rc = orr_sim_link_now(sim, luaL_checkstring(L, 2), luaL_checkstring(L, 3), &link, &cut);
     if (rc < 0) return orrb_fail(L, rc, "link");
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 9);
     lua_pushinteger(L, link.delay);
     lua_setfield(L, -2, "delay");
     lua_pushinteger(L, link.jitter);
@@ -23,6 +23,10 @@ static int sim_link(lua_State *L) {
     lua_setfield(L, -2, "duplicate");
     lua_pushnumber(L, link.reorder);
     lua_setfield(L, -2, "reorder");
+    lua_pushnumber(L, link.mutate);
+    lua_setfield(L, -2, "mutate");
+    lua_pushnumber(L, link.replay);
+    lua_setfield(L, -2, "replay");
     lua_pushboolean(L, cut);
     lua_setfield(L, -2, "cut");
     return 1;
@@ -47,6 +51,8 @@ static int sim_set_link(lua_State *L) {
         .loss = number_field(L, 4, "loss"),
         .duplicate = number_field(L, 4, "duplicate"),
         .reorder = number_field(L, 4, "reorder"),
+        .mutate = number_field(L, 4, "mutate"),
+        .replay = number_field(L, 4, "replay"),
     };
     int type = lua_getfield(L, 4, "cut");
     int rc = orr_sim_link(sim, from, to, &link);
@@ -139,9 +145,25 @@ static int sim_set_clock(lua_State *L) {
     return orrb_sim_answer(L, orr_sim_clock(sim, luaL_checkstring(L, 2), luaL_checkinteger(L, 3), ppb), "set_clock");
 }
 
+/* sim:freeze_clock(id, on) */
+static int sim_freeze_clock(lua_State *L) {
+    struct orr_sim *sim = orrb_check_sim(L);
+    return orrb_sim_answer(L, orr_sim_clock_freeze(sim, luaL_checkstring(L, 2), lua_toboolean(L, 3)), "freeze_clock");
+}
+
+/* sim:rate(id, fault, rate): of this node alone; nil: as the simulation's */
+static int sim_rate(lua_State *L) {
+    struct orr_sim *sim = orrb_check_sim(L);
+    int kind = orr_sim_fault_by_name(luaL_checkstring(L, 3));
+    luaL_argcheck(L, kind >= 0, 3, "not a fault");
+    double rate = lua_isnoneornil(L, 4) ? -1 : luaL_checknumber(L, 4);
+    return orrb_sim_answer(L, orr_sim_rate(sim, luaL_checkstring(L, 2), (enum orr_sim_fault)kind, rate), "rate");
+}
+
 const luaL_Reg orrb_sim_faults[] = {
-        { "link", sim_link }, { "set_link", sim_set_link }, { "reset", sim_reset }, { "stall", sim_stall },
-        { "slow", sim_slow }, { "calm", sim_calm }, { "disk_speed", sim_disk_speed },
-        { "disk_room", sim_disk_room }, { "wear_disk", sim_wear_disk }, { "rot", sim_rot },
-        { "clock", sim_clock }, { "set_clock", sim_set_clock }, { NULL, NULL },
+    { "link", sim_link }, { "set_link", sim_set_link }, { "reset", sim_reset }, { "stall", sim_stall },
+    { "slow", sim_slow }, { "calm", sim_calm }, { "disk_speed", sim_disk_speed },
+    { "disk_room", sim_disk_room }, { "wear_disk", sim_wear_disk }, { "rot", sim_rot },
+    { "clock", sim_clock }, { "set_clock", sim_set_clock }, { "freeze_clock", sim_freeze_clock },
+    { "rate", sim_rate }, { NULL, NULL },
 };

@@ -64,6 +64,7 @@ static const char *verb_of(enum orr_sim_fault kind) {
     case ORR_SIM_DISK_FULL: return "fill_disk";
     case ORR_SIM_ROT: return "flip_bit";
     case ORR_SIM_CLOCK_STEP: return "step_clock";
+    case ORR_SIM_CLOCK_FREEZE: return "freeze_clock";
     case ORR_SIM_CLOCK_DRIFT: return "drift";
     default: return is_crash(kind) ? "crash_at" : "strike";
     }
@@ -104,7 +105,8 @@ static int push_amounts(lua_State *L, const struct orr_sim *sim, const struct or
     case ORR_SIM_CLOCK_DRIFT: lua_pushnumber(L, (lua_Number)s->amount / 1e3); return 1;
     case ORR_SIM_SLOW: case ORR_SIM_DISK_FULL: lua_pushinteger(L, s->amount); return 1;
     case ORR_SIM_ROT: lua_pushstring(L, s->path); lua_pushinteger(L, s->amount); return 2;
-    case ORR_SIM_CUT: case ORR_SIM_CUT_ONE_WAY: case ORR_SIM_RESET: case ORR_SIM_PAUSE: return 0;
+    case ORR_SIM_CUT: case ORR_SIM_CUT_ONE_WAY: case ORR_SIM_RESET: case ORR_SIM_PAUSE: case ORR_SIM_CLOCK_FREEZE:
+        return 0;
     default: break;
     }
     if (is_crash(s->kind)) return push_crash(L, s);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIAL_STEPS = 4000000, ALL_STEPS = 300000000, ALL_TRIALS = 20000 };
+enum { TRIAL_STEPS = 1000000, ALL_STEPS = 100000000, ALL_TRIALS = 20000 };
 
 struct shrinking {
     struct orri_search *search;

@@ -12,9 +12,23 @@
 #include "base/hash.h"
 
 enum {
-    AT_VERSION = 4, AT_CHANNEL = 5, AT_KIND = 6, AT_ZERO = 7, AT_GROUP = 8, AT_SUM = 12,
+    AT_VERSION = 4, AT_CHANNEL = 5, AT_KIND = 6, AT_CHECK = 7, AT_GROUP = 8, AT_SUM = 12,
     PIN_FACTOR = 8                  /* a frame under an eighth of its block leaves it */
 };
+
+/* CRC-8 of a head, four bits at a time, over what AT_CHECK does not hold. */
+static unsigned char check_of(const unsigned char *head) {
+    static const unsigned char table[16] = { 0x00, 0x07, 0x0e, 0x09, 0x1c, 0x1b, 0x12, 0x15,
+                                             0x38, 0x3f, 0x36, 0x31, 0x24, 0x23, 0x2a, 0x2d };
+    unsigned crc = 0;
+    for (unsigned i = 0; i < AT_SUM; i++) {
+        if (i == AT_CHECK) continue;
+        crc ^= head[i];
+        crc = (crc << 4 & 0xff) ^ table[crc >> 4];
+        crc = (crc << 4 & 0xff) ^ table[crc >> 4];
+    }
+    return (unsigned char)crc;
+}
 
 static uint64_t checksum(const unsigned char *head, const struct orr_slice *parts, size_t n_parts) {
     return orri_hash64_slices(parts, n_parts, orri_hash64(head, AT_SUM, 0));
@@ -29,13 +43,16 @@ void orri_frame_head(unsigned char head[ORRI_FRAME_HEAD], const struct orri_fram
     head[AT_VERSION] = ORRI_FRAME_VERSION;
     head[AT_CHANNEL] = (unsigned char)frame->channel;
     head[AT_KIND] = (unsigned char)frame->kind;
-    head[AT_ZERO] = 0;
     orri_put_le(head + AT_GROUP, frame->group, 4);
+    head[AT_CHECK] = check_of(head);
     orri_put_le(head + AT_SUM, checksum(head, parts, n_parts), 8);
 }
 
 int orri_frame_measure(const unsigned char *head, size_t payload_max, size_t *size) {
-    if (head[AT_VERSION] != ORRI_FRAME_VERSION || head[AT_CHANNEL] > 1 || head[AT_ZERO] != 0) return ORR_EINVALID;
+    if (head[AT_VERSION] != ORRI_FRAME_VERSION || head[AT_CHANNEL] > 1) return ORR_EINVALID;
+#ifndef ORR_FUZZING
+    if (head[AT_CHECK] != check_of(head)) return ORR_EINVALID;
+#endif
     if (head[AT_KIND] == 0 || head[AT_KIND] >= ORRI_FRAME_KINDS) return ORR_EINVALID;
     uint64_t payload = orri_get_le(head, 4);
     if (payload > payload_max) return ORR_EOVERLOADED;

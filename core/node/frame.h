@@ -5,14 +5,15 @@
  *      4     1  version of this format: 1
  *      5     1  channel: 0 control, 1 bulk (control overtakes bulk, at frame borders only)
  *      6     1  kind: enum orri_frame_kind
- *      7     1  zero
+ *      7     1  CRC-8 (polynomial 0x07) of bytes 0..6 and 8..11
  *      8     4  group; 0: the nodes themselves
  *     12     8  XXH3-64 of the payload, seeded with the XXH3-64 of bytes 0..11
  *     20        payload
  *
- * The length is judged before anything is allocated. A frame that lies within one piece of input is handed out in
- * place; one that crosses a border is copied once, into a block of its own; one that is small beside its block is
- * copied too, so that whoever keeps it does not pin the block.                                                       */
+ * The length is judged before anything is allocated; byte 7 shows when up to three bits of the head flipped on the
+ * way, before the connection waits for megabytes that nobody sends. A frame that lies within one piece of input is
+ * handed out in place; one that crosses a border is copied once, into a block of its own; one that is small beside its
+ * block is copied too, so that whoever keeps it does not pin the block.                                              */
 #ifndef ORRI_FRAME_H
 #define ORRI_FRAME_H
 

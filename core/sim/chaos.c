@@ -22,7 +22,7 @@ struct mend {                       /* something to be put right later */
     struct mend *prev, *next;
     void (*fn)(struct mend *mend);
     struct orri_node *node, *other;
-    uint64_t side;
+    uint64_t side;                  /* or bytes a second, or of room */
     bool told;                      /* what is to be started again went down by a strike that was told */
 };
 struct orri_chaos {
@@ -68,9 +68,26 @@ static void mend_later(struct orri_chaos *chaos, orr_time after, struct mend wha
 }
 
 static void mend_uncut(struct mend *m) { orri_link_cut(m->chaos->sim, m->node, m->other, false); }
+static void mend_freeze(struct mend *m) { orri_clock_freeze(&m->node->clock, m->chaos->sim->now, false); }
 static void mend_resume(struct mend *m) { orri_node_resume(m->node); }
-static void mend_room(struct mend *m) { m->node->disk->room = m->chaos->sim->config.disk_bytes; }
-static void mend_speed(struct mend *m) { (void)orr_sim_slow(m->chaos->sim, m->node->name, m->other->name, 0); }
+
+/* The newest strike of the same sort on the same thing that still lasts. */
+static const struct mend *beneath(const struct mend *m) {
+    const struct mend *other = m->chaos->mends;
+    while (other && (other->fn != m->fn || other->node != m->node || other->other != m->other)) other = other->next;
+    return other;
+}
+
+static void mend_room(struct mend *m) {
+    const struct mend *still = beneath(m);
+    struct orri_disk *disk = m->node->disk;
+    disk->room = still ? disk->used + still->side : m->chaos->sim->config.disk_bytes;
+}
+
+static void mend_speed(struct mend *m) {
+    const struct mend *still = beneath(m);
+    (void)orr_sim_slow(m->chaos->sim, m->node->name, m->other->name, still ? still->side : 0);
+}
 
 static void cut_apart(struct orr_sim *sim, uint64_t side, bool on) {
     for (unsigned i = 0; i < sim->n_nodes; i++) {
@@ -182,7 +199,7 @@ static bool strike_slow(struct storm *s, struct orri_node *a, struct orri_node *
     uint64_t bandwidth = (uint64_t)20000 << orri_rng_below(&s->rng, 8);
     orr_time lasts = orri_expo(&s->rng, s->chaos->rates.cut_mean);
     (void)orr_sim_slow(s->chaos->sim, a->name, b->name, bandwidth);
-    mend_later(s->chaos, lasts, (struct mend){ .fn = mend_speed, .node = a, .other = b });
+    mend_later(s->chaos, lasts, (struct mend){ .fn = mend_speed, .node = a, .other = b, .side = bandwidth });
     tell(s, lasts, (struct orr_sim_strike){ .node = a->name, .other = b->name, .amount = (int64_t)bandwidth });
     return true;
 }
@@ -200,22 +217,15 @@ static bool strike_full(struct storm *s, struct orri_node *node) {
     uint64_t left = (uint64_t)1 << orri_rng_below(&s->rng, 20);
     orr_time lasts = orri_expo(&s->rng, 2 * ORR_SECOND);
     (void)orr_sim_disk_room(s->chaos->sim, node->name, node->disk->used + left - 1);
-    mend_later(s->chaos, lasts, (struct mend){ .fn = mend_room, .node = node });
+    mend_later(s->chaos, lasts, (struct mend){ .fn = mend_room, .node = node, .side = left - 1 });
     tell(s, lasts, (struct orr_sim_strike){ .node = node->name, .amount = (int64_t)left - 1 });
     return true;
 }
 
 static bool strike_rot(struct storm *s, struct orri_node *node) {
-    struct orr_sim *sim = s->chaos->sim;
-    uint64_t size = 0;
-    size_t n = 0;
-    while (orr_sim_disk_durable_name(sim, node->name, n)) n++;
-    if (n == 0 || !orri_may_damage(node, ORR_SIM_ROT)) return false;
-    const char *path = orr_sim_disk_durable_name(sim, node->name, (size_t)orri_rng_below(&s->rng, n));
-    (void)orr_sim_disk_durable_size(sim, node->name, path, &size);
-    if (size == 0) return false;
-    uint64_t at = orri_rng_below(&s->rng, size);
-    (void)orr_sim_disk_rot(sim, node->name, path, at);
+    const char *path;
+    uint64_t at;
+    if (!orri_may_damage(node, ORR_SIM_ROT) || !orri_rot(node, &s->rng, &path, &at)) return false;
     tell(s, 0, (struct orr_sim_strike){ .node = node->name, .path = path, .amount = (int64_t)at });
     return false;                   /* it counts itself */
 }
@@ -225,6 +235,15 @@ static bool strike_clock(struct storm *s, struct orri_node *node, bool step) {
     int32_t ppb = step ? node->clock.ppb : (int32_t)orri_rng_between(&s->rng, -300000, 300000);
     (void)orr_sim_clock(s->chaos->sim, node->name, by, ppb);
     tell(s, 0, (struct orr_sim_strike){ .node = node->name, .amount = step ? by : ppb });
+    return true;
+}
+
+static bool strike_freeze(struct storm *s, struct orri_node *node) {
+    if (node->clock.frozen) return false;
+    orr_time lasts = orri_expo(&s->rng, s->chaos->rates.pause_mean);
+    orri_clock_freeze(&node->clock, s->chaos->sim->now, true);
+    mend_later(s->chaos, lasts, (struct mend){ .fn = mend_freeze, .node = node });
+    tell(s, lasts, (struct orr_sim_strike){ .node = node->name });
     return true;
 }
 
@@ -251,6 +270,7 @@ static bool strike(struct storm *s) {
     case ORR_SIM_DISK_FULL: return strike_full(s, a);
     case ORR_SIM_ROT: return strike_rot(s, a);
     case ORR_SIM_CLOCK_STEP: return strike_clock(s, a, true);
+    case ORR_SIM_CLOCK_FREEZE: return strike_freeze(s, a);
     case ORR_SIM_CLOCK_DRIFT: return strike_clock(s, a, false);
     default: return strike_crash(s, a);
     }
@@ -334,6 +354,7 @@ static void heal_node(struct orri_node *node) {
     node->disk->room = sim->config.disk_bytes;
     node->disk->slower = 1;
     (void)orr_sim_clock(sim, node->name, 0, 0);
+    orri_clock_freeze(&node->clock, sim->now, false);
     if (node->state == ORR_SIM_PAUSED) orri_node_resume(node);
     if (node->state == ORR_SIM_UP && orri_disk_poisoned(node)) orri_node_end(node, ORRI_PROCESS, false, 0, "healed");
     if (node->state == ORR_SIM_DOWN) (void)orri_node_start(node);

@@ -34,6 +34,18 @@ void orri_clock_drift(struct orri_clock *clock, orr_time t, int32_t ppb) {
     clock->ppb = ppb;
 }
 
+orr_time orri_clock_wall(const struct orri_clock *clock, orr_time local) {
+    return clock->frozen ? clock->frozen_at : local + clock->wall_offset;
+}
+
+void orri_clock_freeze(struct orri_clock *clock, orr_time t, bool on) {
+    if (clock->frozen == on) return;
+    orr_time local = orri_clock_local(clock, t);
+    if (on) clock->frozen_at = local + clock->wall_offset;
+    else clock->wall_offset = clock->frozen_at - local;
+    clock->frozen = on;
+}
+
 orr_time orri_expo(struct orr_rng *rng, orr_time mean) {
     static const int64_t ln2 = 2977044472;               /* of 2^32 */
     uint64_t u = orri_rng_next(rng);

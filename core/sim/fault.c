@@ -68,6 +68,7 @@ static uint64_t draw_gap(struct orr_rng *rng, double rate) {
 
 /* TIMED kinds strike where chaos or arm aims them, never by a rate. */
 static double rate_of(const struct orri_node *node, enum orr_sim_fault kind) {
+    if (node->aims[kind].own >= 0 && kind != ORR_SIM_ROT) return node->aims[kind].own;
     return strcmp(units[kind], "OP") == 0 && kind != ORR_SIM_RARE ? node->sim->rates.rate[kind] : 0;
 }
 
@@ -84,6 +85,7 @@ void orri_aims_draw(struct orri_node *node) {
         struct orri_aim *aim = &node->aims[i];
         bool fresh = !aim->seeded;
         if (fresh) orri_sim_rng(node->sim, &aim->rng, names[i], node->name);
+        if (fresh) aim->own = -1;
         aim->seeded = true;
         double rate = rate_of(node, (enum orr_sim_fault)i);
         if (!aim->armed && (fresh || rate < aim->rate || rate > aim->rate)) draw(node, (enum orr_sim_fault)i);
@@ -116,7 +118,7 @@ static void tell_strike(struct orri_node *node, enum orr_sim_fault kind, bool by
         return;
     }
     double rate = sim->rates.rate[kind], own = sim->config.faults.rate[kind];
-    if (!node->aims[kind].armed && (rate < own || rate > own)) orri_sim_told(sim, &strike);
+    if (!node->aims[kind].armed && node->aims[kind].own < 0 && (rate < own || rate > own)) orri_sim_told(sim, &strike);
 }
 
 bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind) {
@@ -130,7 +132,8 @@ bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind) {
 
 bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind) {
     const struct orr_sim *sim = node->sim;
-    if (node->disk->damaged || (kind < ORR_SIM_KINDS && node->aims[kind].armed)) return true;
+    bool by_hand = kind < ORR_SIM_KINDS && (node->aims[kind].armed || node->aims[kind].own >= 0);
+    if (node->disk->damaged || by_hand) return true;
     unsigned damaged = 0;
     for (unsigned i = 0; i < sim->n_nodes; i++) damaged += sim->nodes[i]->disk->damaged;
     unsigned minority = sim->n_nodes ? (sim->n_nodes - 1) / 2 : 0;
@@ -145,7 +148,10 @@ static void disarm(struct orri_node *node, enum orr_sim_fault kind) {
 }
 
 void orri_aims_disarm(struct orri_node *node) {
-    for (unsigned i = 0; i < ORR_SIM_KINDS; i++) disarm(node, (enum orr_sim_fault)i);
+    for (unsigned i = 0; i < ORR_SIM_KINDS; i++) {
+        disarm(node, (enum orr_sim_fault)i);
+        if (node->aims[i].own >= 0) (void)orr_sim_rate(node->sim, node->name, (enum orr_sim_fault)i, -1);
+    }
     node->next_crash = -1;
 }
 
@@ -195,4 +201,46 @@ int orr_sim_arm_crash(struct orr_sim *sim, const char *name, enum orr_sim_fault 
     if (!is_crash(kind)) return ORR_EINVALID;
     node->next_crash = (int)how;
     return orr_sim_arm(sim, name, kind, nth);
+}
+
+/* -- A node's own rates ------------------------------------------------------------------------------------------ */
+bool orri_rot(struct orri_node *node, struct orr_rng *rng, const char **path, uint64_t *at) {
+    const struct orr_sim *sim = node->sim;
+    uint64_t size = 0;
+    size_t n = 0;
+    while (orr_sim_disk_durable_name(sim, node->name, n)) n++;
+    if (n == 0) return false;
+    *path = orr_sim_disk_durable_name(sim, node->name, (size_t)orri_rng_below(rng, n));
+    (void)orr_sim_disk_durable_size(sim, node->name, *path, &size);
+    if (size == 0) return false;
+    *at = orri_rng_below(rng, size);
+    (void)orr_sim_disk_rot(node->sim, node->name, *path, *at);
+    return true;
+}
+
+static void rot_next(struct orri_node *node) {
+    const struct orri_aim *aim = &node->aims[ORR_SIM_ROT];
+    orri_sim_unset(node->sim, &node->rot);
+    if (!(aim->own > 0)) return;
+    orr_time after = orri_expo(&node->aims[ORR_SIM_ROT].rng, (orr_time)((double)ORR_SECOND / aim->own));
+    orri_sim_set(node->sim, &node->rot, node->sim->now + after + 1);
+}
+
+void orri_rot_fire(struct orri_tick *tick) {
+    struct orri_node *node = ORRI_CONTAINER(tick, struct orri_node, rot);
+    const char *path;
+    uint64_t at;
+    (void)orri_rot(node, &node->aims[ORR_SIM_ROT].rng, &path, &at);
+    rot_next(node);
+}
+
+int orr_sim_rate(struct orr_sim *sim, const char *name, enum orr_sim_fault kind, double rate) {
+    struct orri_node *node = orri_node_find(sim, name);
+    if (!node) return -ENOENT;
+    bool op = kind != ORR_SIM_RARE && strcmp(units[kind], "OP") == 0;
+    if ((!op && kind != ORR_SIM_ROT) || (op && rate > 1)) return ORR_EINVALID;
+    node->aims[kind].own = rate < 0 ? -1 : rate;
+    if (kind == ORR_SIM_ROT) rot_next(node);
+    else orri_aims_draw(node);
+    return 0;
 }

@@ -50,15 +50,22 @@ bool orri_link_passes(const struct orr_sim *sim, unsigned from, unsigned to, orr
 }
 
 /* A fault of the link's own; no draw where it has none. */
-static bool link_strikes(struct orr_sim *sim, struct orri_link *link, double rate, enum orr_sim_fault kind) {
+bool orri_link_strikes(struct orr_sim *sim, struct orri_link *link, double rate, enum orr_sim_fault kind) {
     if (!(rate > 0) || !orri_rng_chance(&link->rng, rate)) return false;
     orri_sim_count(sim, kind);
     return true;
 }
 
+/* One bit of one byte, or of two or three. */
+void orri_mutate(struct orr_rng *rng, void *bytes, size_t size) {
+    unsigned char *at = bytes;
+    for (uint64_t n = 1 + orri_rng_below(rng, 3); size > 0 && n > 0; n--)
+        at[orri_rng_below(rng, size)] ^= (unsigned char)(1u << orri_rng_below(rng, 8));
+}
+
 orr_time orri_link_again(struct orr_sim *sim, unsigned from, unsigned to) {
     struct orri_link *link = orri_link_of(sim, from, to);
-    if (!link_strikes(sim, link, link->p.loss, ORR_SIM_LOSS)) return 0;
+    if (!orri_link_strikes(sim, link, link->p.loss, ORR_SIM_LOSS)) return 0;
     return orri_rng_between(&link->rng, ORR_MS, 200 * ORR_MS);
 }
 
@@ -84,7 +91,7 @@ static void gram_fire(struct orri_tick *tick) {
     orri_node_ready(gram->to, &gram->ready);
 }
 
-static void gram_send(struct orri_node *from, struct orri_node *to, struct orr_slice data, orr_time at) {
+static struct orri_gram *gram_send(struct orri_node *from, struct orri_node *to, struct orr_slice data, orr_time at) {
     struct orr_sim *sim = from->sim;
     struct orri_gram *gram = orri_pool_get(&sim->gram_pool);
     memset(gram, 0, offsetof(struct orri_gram, bytes));
@@ -98,6 +105,7 @@ static void gram_send(struct orri_node *from, struct orri_node *to, struct orr_s
     if (sim->grams) sim->grams->prev = gram;
     sim->grams = gram;
     orri_sim_set(sim, &gram->tick, at);
+    return gram;
 }
 
 int orri_world_datagram(struct orr_world *w, orr_id to, struct orr_slice data) {
@@ -111,12 +119,16 @@ int orri_world_datagram(struct orr_world *w, orr_id to, struct orr_slice data) {
     orr_time again;
     if (!l || !l->open || !orri_link_passes(sim, node->site, l->node->site, &again)) return 0;
     struct orri_link *link = orri_link_of(sim, node->site, l->node->site);
-    if (orri_strike(node, ORR_SIM_LOSS) || link_strikes(sim, link, link->p.loss, ORR_SIM_LOSS)) return 0;
+    if (orri_strike(node, ORR_SIM_LOSS) || orri_link_strikes(sim, link, link->p.loss, ORR_SIM_LOSS)) return 0;
     orr_time at = orri_link_arrival(sim, node->site, l->node->site, data.size);
-    if (orri_strike(node, ORR_SIM_REORDER) || link_strikes(sim, link, link->p.reorder, ORR_SIM_REORDER))
+    if (orri_strike(node, ORR_SIM_REORDER) || orri_link_strikes(sim, link, link->p.reorder, ORR_SIM_REORDER))
         at += orri_rng_between(&node->ends_rng, 0, 20 * ORR_MS);
-    gram_send(node, l->node, data, at);
-    if (orri_strike(node, ORR_SIM_DUPLICATE) || link_strikes(sim, link, link->p.duplicate, ORR_SIM_DUPLICATE)) {
+    struct orri_gram *gram = gram_send(node, l->node, data, at);
+    if (orri_strike(node, ORR_SIM_MUTATE) || orri_link_strikes(sim, link, link->p.mutate, ORR_SIM_MUTATE))
+        orri_mutate(&node->ends_rng, gram->bytes, gram->size);
+    if (orri_strike(node, ORR_SIM_REPLAY) || orri_link_strikes(sim, link, link->p.replay, ORR_SIM_REPLAY))
+        gram_send(node, l->node, data, at + orri_rng_between(&node->ends_rng, ORR_MS, ORR_SECOND));
+    if (orri_strike(node, ORR_SIM_DUPLICATE) || orri_link_strikes(sim, link, link->p.duplicate, ORR_SIM_DUPLICATE)) {
         gram_send(node, l->node, data, orri_link_arrival(sim, node->site, l->node->site, data.size));
     }
     return 0;
@@ -205,7 +217,8 @@ static int command(struct orr_sim *sim, const char *from, const char *to, const 
 
 int orr_sim_link(struct orr_sim *sim, const char *from, const char *to, const struct orr_sim_link *link) {
     bool rates = link->loss >= 0 && link->loss <= 1 && link->duplicate >= 0 && link->duplicate <= 1 &&
-                 link->reorder >= 0 && link->reorder <= 1;
+                 link->reorder >= 0 && link->reorder <= 1 && link->mutate >= 0 && link->mutate <= 1 &&
+                 link->replay >= 0 && link->replay <= 1;
     if (link->delay < 0 || link->jitter < 0 || !rates) return ORR_EINVALID;
     return command(sim, from, to, &(struct order){ .link = link, .cut = -1 });
 }

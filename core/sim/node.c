@@ -170,7 +170,7 @@ static orr_time world_fresh(struct orr_world *w) { return world_now(w); }
 
 static void world_wall(struct orr_world *w, struct orr_wall *out) {
     const struct orri_node *node = orri_node_of(w);
-    *out = (struct orr_wall){ node->now + node->clock.wall_offset, node->clock.steps };
+    *out = (struct orr_wall){ orri_clock_wall(&node->clock, node->now), node->clock.steps };
 }
 
 static void world_alarm(struct orr_world *w, orr_time at, orr_time slack) {
@@ -383,6 +383,7 @@ void orri_node_crash(struct orri_node *node, const char *why) {
 void orri_node_clear(struct orri_node *node) {
     struct orr_sim *sim = node->sim;
     size_t at = 0;
+    orri_sim_unset(sim, &node->rot);
     for (struct orr_map_entry *e; (e = orri_map_each(&node->rares, &at));) {
         orri_sim_put(sim, e->value, sizeof(struct orri_rare));
     }
@@ -436,6 +437,7 @@ int orr_sim_add(struct orr_sim *sim, const char *name, const struct orr_sim_boot
     node->boot.dir = orri_sim_text(sim, boot->dir ? boot->dir : name);
     node->disk = orri_disk_of(sim, node->boot.dir);
     node->alarm.fire = alarm_fire;
+    node->rot.fire = orri_rot_fire;
     node->next_crash = -1;
     orri_sim_rng(sim, &node->turns, "turns", name);
     orri_sim_rng(sim, &node->disks, "disk", name);
@@ -516,15 +518,23 @@ int orr_sim_clock(struct orr_sim *sim, const char *name, orr_time step, int32_t 
     if (!node) return -ENOENT;
     orri_clock_drift(&node->clock, sim->now, drift_ppb);
     node->clock.wall_offset += step;
+    node->clock.frozen_at += step;
     if (step != 0) node->clock.steps++;
     if (node->state != ORR_SIM_DOWN && !node->in_turn && node->alarm_at != ORR_NEVER) alarm_begin(node);
+    return 0;
+}
+
+int orr_sim_clock_freeze(struct orr_sim *sim, const char *name, bool on) {
+    struct orri_node *node = orri_node_find(sim, name);
+    if (!node) return -ENOENT;
+    orri_clock_freeze(&node->clock, sim->now, on);
     return 0;
 }
 
 int orr_sim_clock_now(const struct orr_sim *sim, const char *name, orr_time *wall, int32_t *drift_ppb) {
     const struct orri_node *node = orri_node_find(sim, name);
     if (!node) return -ENOENT;
-    *wall = orri_clock_local(&node->clock, sim->now) + node->clock.wall_offset;
+    *wall = orri_clock_wall(&node->clock, orri_clock_local(&node->clock, sim->now));
     *drift_ppb = node->clock.ppb;
     return 0;
 }

@@ -40,9 +40,13 @@ struct orri_clock {
     int32_t ppb;
     orr_time wall_offset;
     uint32_t steps;
+    bool frozen;
+    orr_time frozen_at;             /* what the wall clock shows meanwhile */
 };
 orr_time orri_clock_local(const struct orri_clock *clock, orr_time t);
 orr_time orri_clock_when(const struct orri_clock *clock, orr_time local);   /* first t at which local is reached */
+orr_time orri_clock_wall(const struct orri_clock *clock, orr_time local);
+void orri_clock_freeze(struct orri_clock *clock, orr_time t, bool on);
 void orri_clock_drift(struct orri_clock *clock, orr_time t, int32_t ppb);
 
 /* -- Memory ------------------------------------------------------------------------------------------------------ */
@@ -84,6 +88,7 @@ struct orri_aim {                   /* one OP fault at one node */
     unsigned n_more;
     uint64_t more[ORRI_ARMED_MAX - 1];       /* armed too: opportunities from each one to the next */
     double rate;                    /* that the next strike was drawn by */
+    double own;                     /* of this node alone, by orr_sim_rate; negative: there is none */
     struct orr_rng rng;
 };
 bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind);
@@ -93,6 +98,9 @@ void orri_aims_disarm(struct orri_node *node);
 void orri_aim_crash(struct orri_node *node, enum orr_sim_fault kind, uint64_t nth);
 /* May this node's disk be damaged (by chance: within the budget; armed: always)? */
 bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind);
+/* A bit of some synced byte; false: it has none. */
+bool orri_rot(struct orri_node *node, struct orr_rng *rng, const char **path, uint64_t *at);
+void orri_rot_fire(struct orri_tick *tick);
 
 /* -- Bytes under way --------------------------------------------------------------------------------------------- */
 enum orri_piece_kind { ORRI_SYN, ORRI_OPENED, ORRI_BYTES, ORRI_FIN, ORRI_RST };
@@ -171,6 +179,8 @@ struct orri_end {
     struct orri_pieces queue[2];    /* by class: not on the wire yet */
     struct orri_pieces wire;        /* towards the other end, by arrival */
     struct orri_pieces inbox;       /* arrived here, not taken */
+    struct orri_piece *again;       /* flies once more, when so many others have */
+    unsigned again_in;
     struct orri_tick tick;          /* of the wire */
     orr_time wire_last;             /* arrival of the last piece put on it */
     int status;                     /* of CLOSED */
@@ -272,6 +282,7 @@ struct orri_node {
     struct orr_sim_strike crash;    /* what chaos has just struck it down by; node NULL: nothing */
 
     struct orri_aim aims[ORR_SIM_KINDS];
+    struct orri_tick rot;           /* at a rate of its own */
     struct orr_rng turns, disks, ends_rng, secrets;
     struct orr_map rares;
     struct orri_rare_seen rares_seen[ORRI_RARES_SEEN];
@@ -347,6 +358,10 @@ struct orri_link *orri_link_of(const struct orr_sim *sim, unsigned from, unsigne
 orr_time orri_link_arrival(struct orr_sim *sim, unsigned from, unsigned to, size_t size);
 /* How late a piece of a stream is that the link lost; 0: it didn't. */
 orr_time orri_link_again(struct orr_sim *sim, unsigned from, unsigned to);
+/* Does the link do that by itself? */
+bool orri_link_strikes(struct orr_sim *sim, struct orri_link *link, double rate, enum orr_sim_fault kind);
+/* Bits of these bytes flip. */
+void orri_mutate(struct orr_rng *rng, void *bytes, size_t size);
 /* May a piece arrive now? Else *again says when to look again (ORR_NEVER: it will be rearmed). */
 bool orri_link_passes(const struct orr_sim *sim, unsigned from, unsigned to, orr_time *again);
 struct orr_req *orri_gram_take(struct orri_gram *gram);

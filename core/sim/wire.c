@@ -95,6 +95,8 @@ static void end_clear(struct orri_end *end) {
     orri_pieces_clear(sim, &end->queue[1]);
     orri_pieces_clear(sim, &end->wire);
     orri_pieces_clear(sim, &end->inbox);
+    if (end->again) orri_piece_free(sim, end->again);
+    end->again = NULL;
 }
 
 /* The memory rests in a grave for a while, so that a late use by a node is seen by an assertion, not by ASan alone. */
@@ -205,6 +207,36 @@ static bool window_open(struct orri_end *end) {
     return end->wire.bytes + orri_end_other(end)->inbox.bytes < end->conn->sim->config.wire_bytes_max;
 }
 
+/* -- Bytes that lie ---------------------------------------------------------------------------------------------- */
+static struct orri_piece *copy_of(struct orr_sim *sim, const struct orri_piece *piece) {
+    struct orri_piece *copy = orri_piece_new(sim, piece->size);
+    memcpy(copy->bytes, piece->bytes, piece->size);
+    copy->size = piece->size;
+    return copy;
+}
+
+static bool lies(struct orri_end *end, struct orri_link *link, double rate, enum orr_sim_fault kind) {
+    bool of_node = end->node && orri_end_other(end)->site != ORRI_SITE_CLIENTS && orri_strike(end->node, kind);
+    return of_node || orri_link_strikes(end->conn->sim, link, rate, kind);
+}
+
+/* A piece is whole frames: what is replayed is whole, too, and comes when some others have followed. */
+static void falsify(struct orri_end *end, struct orri_piece *piece) {
+    struct orr_sim *sim = end->conn->sim;
+    struct orri_link *link = orri_link_of(sim, end->site, orri_end_other(end)->site);
+    if (lies(end, link, link->p.replay, ORR_SIM_REPLAY) && !end->again) {
+        end->again = copy_of(sim, piece);
+        end->again_in = 1 + (unsigned)orri_rng_below(&link->rng, 4);
+    }
+    if (lies(end, link, link->p.mutate, ORR_SIM_MUTATE)) orri_mutate(&link->rng, piece->bytes, piece->size);
+}
+
+static void fly_again(struct orri_end *end, orr_time at) {
+    if (!end->again || --end->again_in > 0) return;
+    fly(end, end->again, at);
+    end->again = NULL;
+}
+
 /* Puts on the wire what it has room for, control first; then the FIN, where the owner wants one. */
 void orri_wire_pump(struct orri_end *end) {
     if (end->over || end->finished || !end->opened) return;
@@ -212,8 +244,10 @@ void orri_wire_pump(struct orri_end *end) {
     bool slow = orri_link_bandwidth(orri_link_of(end->conn->sim, end->site, orri_end_other(end)->site)) > 0;
     while (queued(end) > 0 && window_open(end)) {
         struct orri_piece *piece = orri_pieces_pop(&end->queue[end->queue[0].first ? 0 : 1]);
+        falsify(end, piece);
         if (at == 0 || slow) at = arrival(end, piece->size);
         fly(end, piece, at);
+        fly_again(end, at);
     }
     if ((end->closing || end->ending) && queued(end) == 0) {
         end->finished = true;

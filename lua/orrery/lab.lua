@@ -28,7 +28,7 @@ local function make(run)
     seed = run.seed, path = package.path, nodes = run.nodes, faults = not given and run.faults or nil,
     events = run.events, run = run.seconds, clients = run.clients, quiet = not run.faults, flip = run.flip,
   }
-  local s, message = sim.assemble(run.value, made, { given = run.value, replay = "",
+  local s, message = sim.assemble(run.value, made, { given = run.value, again = "",
     rages = run.faults and true or false, verbose = run.verbose and say })
   if not s then return nil, message end
   local ok = true

@@ -73,8 +73,8 @@ function private:violated(property, why, over)
   local text = ("%s, seed %d, at %.3f: %s%s"):format(self.name, self.seed, self:now(), property,
     why and ": " .. tostring(why) or "")
   self.fresh = text
-  set_violation(self, text .. self.replay, over)
-  travel.record(self, set_violation, text .. self.replay, over)
+  set_violation(self, text .. self.again, over)
+  travel.record(self, set_violation, text .. self.again, over)
 end
 
 -- What an oracle saw, as `property: why`.
@@ -697,13 +697,13 @@ local function begin(self)
 end
 
 -- made: what core.sim.new is given: the core is made from it, and can be again. opts: given (what a reload without a
--- path reads), rages (faults strike that heal() ends), replay (how a violation's text ends), verbose (a function that
+-- path reads), rages (faults strike that heal() ends), again (how a violation's text ends), verbose (a function that
 -- gets each note), travels (whether it may go back: the way is kept). The simulation, or nil and one line.
 function sim.assemble(value, made, opts)
   local opened_core, message = core.sim.new(made)
   if not opened_core then return nil, message end
   local self = {
-    core = opened_core, cluster = value, name = value.name, seed = made.seed, replay = opts.replay, made = made,
+    core = opened_core, cluster = value, name = value.name, seed = made.seed, again = opts.again, made = made,
     given = opts.given, rages = opts.rages, verbose = opts.verbose or false, ids = cluster.ids(value),
     ends = cluster.ids(value), index = {}, nodes = {}, clients = {}, watches = {}, facts = false,
     tape = travel.new_tape(opts.travels),
@@ -741,7 +741,7 @@ function sim.new(given, opts)
     faults = not is_file and checked.faults ~= "none" and { [checked.faults] = true } or nil,
   }
   local self, message = sim.assemble(value, made, { given = given, rages = checked.faults ~= "none", travels = true,
-    replay = replay_of(given, checked, 2) })
+    again = replay_of(given, checked, 2) })
   if not self then error(message, 0) end
   if not is_file then return self end
   local ok, why = faults.file(self, checked.faults)
@@ -795,7 +795,7 @@ function methods:branch()
   local made = {}
   for key, v in pairs(self.made) do if key ~= "events" then made[key] = v end end
   local other, message = sim.assemble(self.cluster, made, { given = self.given, rages = self.rages,
-    replay = self.replay, travels = true })
+    again = self.again, travels = true })
   if not other then error(message, 0) end
   other.tell = self.tell
   if travel.follow(self, other) then return other end

@@ -106,15 +106,19 @@ local function walk(sim, steps, at, say)
   return false
 end
 
+-- Everything through that instant; what waits for news waits on the tape.
+local function pass(sim, at)
+  repeat sim.core:run(at) until not sim.core:news()
+  sim:take_notes()
+end
+
 local function run(sim, at, say)
   while sim.core:now() < at do
-    sim.core:run(math.min(at, sim.core:now() + slice))
-    sim:take_notes()
+    pass(sim, math.min(at, sim.core:now() + slice))
     if interrupt.pending() then return false end
     say()
   end
-  sim.core:run(at)
-  sim:take_notes()
+  pass(sim, at)
   return true
 end
 

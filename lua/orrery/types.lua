@@ -1182,6 +1182,34 @@ function Sim:duplicate(from, to, amount) end
 ---@return string? code
 function Sim:reorder(from, to, amount) end
 
+---The share of datagrams and pieces of streams of which bits flip; with the amount alone: between all nodes. A node
+---drops the connection by which they come.
+---
+---    sim:mutate(0.001)
+---    sim:mutate("a", "b", 0.01)
+---@overload fun(self: orrery.Sim, amount: number): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:mutate(from, to, amount) end
+
+---The share of datagrams and pieces of streams (whole frames) that come once more, later; with the amount alone:
+---between all nodes. Only for protocols that bear it.
+---
+---    sim:replay(0.001)
+---    sim:replay("a", "b", 0.01)
+---@overload fun(self: orrery.Sim, amount: number): true?, string?, string?
+---@param from orrery.Who
+---@param to orrery.Who
+---@param amount number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:replay(from, to, amount) end
+
 ---Breaks the streams between them, or all.
 ---
 ---    sim:reset("a", "b")
@@ -1288,8 +1316,8 @@ function Sim:resume(node) end
 ---@return string? code
 function Sim:crash_at(node, effect, k, how, disk) end
 
----The k-th next opportunity for a fault is taken: delay, loss, duplicate, reorder, write_error, read_error, sync_error,
----sync_hang, misdirected, stale, alloc, turn_cut, short_read.
+---The k-th next opportunity for a fault is taken: delay, mutate, replay, loss, duplicate, reorder, write_error,
+---read_error, sync_error, sync_hang, misdirected, stale, alloc, turn_cut, short_read.
 ---
 ---    sim:strike("a", "sync_hang")
 ---@param node orrery.Who
@@ -1341,6 +1369,47 @@ function Sim:wear_disk(node, times) end
 ---@return string? code
 function Sim:flip_bit(node, path, at) end
 
+---The chance of a fault at each opportunity, at this node alone: delay, loss, write_error, ... as strike has them.
+---
+---    sim:between(2, 5):rate("a", "read_error", 0.01)
+---@param node orrery.Who
+---@param fault string
+---@param rate number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:rate(node, fault, rate) end
+
+---Bits of what is on its disk flip, so many a second, wherever. What the budget of `faults` says is not asked.
+---
+---    sim:between(2, 5):rot("b", 0.5)
+---@param node orrery.Who
+---@param rate number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:rot(node, rate) end
+
+---The share of its writes that land elsewhere in their file.
+---
+---    sim:misdirect("b", 0.001)
+---@param node orrery.Who
+---@param rate number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:misdirect(node, rate) end
+
+---The share of its writes that never land, though they are reported: what is read afterwards is stale.
+---
+---    sim:stale("b", 0.001)
+---@param node orrery.Who
+---@param rate number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:stale(node, rate) end
+
 ---Its disk's syncs don't come to an end.
 ---
 ---    sim:between(2, 5):hang_disk "b"
@@ -1390,6 +1459,15 @@ function Sim:set_clock(node, T) end
 ---@return string? message
 ---@return string? code
 function Sim:step_clock(node, T) end
+
+---Its wall clock stands, and goes on from there: it is late then.
+---
+---    sim:between(2, 5):freeze_clock "b"
+---@param node orrery.Who
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:freeze_clock(node) end
 
 ---Its clocks run so many millionths too fast.
 ---

@@ -155,6 +155,80 @@ at(4):drift("b", 123.456)
   end)
 end)
 
+-- -- Lies ------------------------------------------------------------------------------------------------------------
+describe("mutated and replayed bytes", function()
+  -- Counts to 40, now and then; what was done is between what was acknowledged and what was asked.
+  local function count(seed, hurt)
+    local sim <close> = orrery.sim(kv, { seed = seed })
+    sim:run(1)
+    hurt(sim)
+    local acknowledged = 0
+    for i = 1, 40 do
+      local client <close> = sim:client { to = ({ "a", "b", "c" })[i % 3 + 1] }
+      if client:call("INCR", "n") then acknowledged = acknowledged + 1 end
+      sim:run(0.1)
+    end
+    local faults_seen = assert(sim:check()).faults
+    sim:heal()
+    assert.is_true(sim:eventually("somebody leads", 10, function(s) return s:leader() ~= nil end))
+    sim:run(2)
+    local client <close> = sim:client { to = "b" }
+    local n = tonumber(client:call("GET", "n"))
+    assert.is_true(acknowledged >= 20 and n >= acknowledged and n <= 40)
+    assert(sim:check())
+    return faults_seen
+  end
+
+  it("cost connections, and nothing else", function()
+    for seed = 1, 4 do
+      assert.is_true((count(seed, function(sim) sim:mutate(0.02) end).mutate or 0) > 3)
+    end
+  end)
+
+  it("come again without being done twice", function()
+    for seed = 1, 4 do
+      assert.is_true((count(seed, function(sim) sim:replay(0.2) end).replay or 0) > 3)
+    end
+  end)
+end)
+
+-- -- Rates of one node ------------------------------------------------------------------------------------------------
+describe("a rate", function()
+  it("is of one node, for a while, and ends with it", function()
+    local sim <close> = orrery.sim(kv)
+    sim:between(1, 3):rate("a", "delay", 1)
+    sim:between(1, 3):freeze_clock "b"
+    sim:run(2)
+    local slow = sim:check().faults.delay
+    local stands = sim.core:clock "b"
+    assert.is_true(slow > 10)
+    sim:run(0.9)
+    assert.equal(stands, (sim.core:clock "b"))
+    sim:run(0.2)
+    slow = sim:check().faults.delay
+    sim:run(2)
+    assert.equal(slow, sim:check().faults.delay)
+    assert.is_true(sim.core:clock "b" > stands)
+  end)
+
+  it("of rot, lost and misdirected writes strikes where it is set", function()
+    local sim <close> = orrery.sim(kv)
+    sim:run(1)
+    sim:rot("a", 20)
+    sim:stale("b", 0.5)
+    sim:run(0.5)
+    local client <close> = sim:client { to = "c", timeout = 1 }
+    for i = 1, 10 do client:call("SET", "k", "v" .. i) end
+    sim:misdirect("b", 0.5)
+    sim:stale("b", 0)
+    for i = 1, 10 do client:call("SET", "k", "v" .. i) end
+    local counts = sim.core:counts()
+    assert.is_true(counts.rot > 3)
+    assert.is_true((counts.stale or 0) > 0)
+    assert.is_true((counts.misdirected or 0) > 0)
+  end)
+end)
+
 -- -- Who ------------------------------------------------------------------------------------------------------------
 describe("who", function()
   it("is found when the moment comes", function()

@@ -413,7 +413,6 @@ local mistakes = {
   { "sim.kill('a')", "sim.kill must be called as a method: sim:kill(...)" },
   { "sim:partion()", "sim:partion is unknown (nearest: 'partition')" },
   { "sim:history()", "sim:history: no workload is attached to this simulation" },
-  { "sim:misdirect()", "sim:misdirect is not available in this version of Orrery (0.1.0)" },
   { "sim:run_until('leder')",
     [[sim:run_until: 'event' must be a function or an event (got "leder" (nearest: 'leader'))]] },
   { "sim:run_until('suspect')",

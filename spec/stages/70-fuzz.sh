@@ -18,6 +18,8 @@ decoders() {
     code) echo ../bindings/orrb_code.c:84 ;;
     frame) echo node/frame.c:97 ;;
     handshake) echo node/handshake.c:95 node/identity.c:97 node/forward.c:95 ;;
+    history) echo check/json.c:97 check/history.c:93 check/value.c:93 check/judge.c:95 check/draw.c:96 \
+        check/objects.c:96 check/eventual.c:95 check/log.c:97 check/append.c:86 check/graph.c:96 ;;
     kv_op) echo node/kv/call.c:97 node/kv/ops.c:96 node/kv/query.c:90 ;;
     kv_snapshot) echo node/kv/restore.c:97 ;;
     node) echo node/agree.c:85 node/link.c:91 node/group.c:73 node/snapshot.c:74 node/apply.c:68 ;;

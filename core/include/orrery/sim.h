@@ -44,7 +44,9 @@ struct orr_sim_client;
     X(ORR_SIM_DUPLICATE, "duplicate", OP)             /* comes twice */                                                \
     X(ORR_SIM_REORDER, "reorder", OP)                 /* is late by up to 20 ms */                                     \
     /* links and streams */                                                                                            \
-    X(ORR_SIM_DELAY, "delay", OP)                     /* a piece of a stream is late by up to 200 ms */ \
+    X(ORR_SIM_DELAY, "delay", OP)                     /* a piece of a stream is late by up to 200 ms */                \
+    X(ORR_SIM_MUTATE, "mutate", OP)                   /* bits of what goes from node to node flip */                   \
+    X(ORR_SIM_REPLAY, "replay", OP)                   /* frames from node to node come once more, a little later */    \
     X(ORR_SIM_RESET, "reset", TIMED)                  /* the streams between two ends break, bytes in flight lost */   \
     X(ORR_SIM_STALL, "stall", TIMED)                  /* a link delivers nothing for a while, then goes on */          \
     X(ORR_SIM_SLOW, "slow", TIMED)                    /* a link has a bandwidth of 20 kB/s to 2 MB/s for a while */    \
@@ -81,6 +83,7 @@ struct orr_sim_client;
     X(ORR_SIM_NAME_BOTH, "name_both", COUNT)          /* both names of an unsynced rename are there */                 \
     /* clocks, memory, turns */                                                                                        \
     X(ORR_SIM_CLOCK_STEP, "clock_step", TIMED)        /* the wall clock jumps by up to a minute */                     \
+    X(ORR_SIM_CLOCK_FREEZE, "clock_freeze", TIMED)    /* the wall clock stands for a while, and goes on from there */  \
     X(ORR_SIM_CLOCK_DRIFT, "clock_drift", TIMED)      /* the clocks run up to 300 ppm fast or slow from now on */      \
     X(ORR_SIM_ALLOC, "alloc", OP)                     /* an allocation fails */                                        \
     X(ORR_SIM_TURN_CUT, "turn_cut", OP)               /* take() ends a turn's batch early; the rest comes next turn */ \
@@ -109,8 +112,9 @@ struct orr_sim_faults {
 ORR_API void orr_sim_faults_init(struct orr_sim_faults *faults);
 /* Moderate rates for every kind that no node may be hurt by beyond what world.h says: no rot, misdirected, stale. */
 ORR_API void orr_sim_faults_default(struct orr_sim_faults *faults);
-/* Swarm: a random half of those kinds, each at a random strength, with random means, links and disks, all drawn from
- * the seed. Whatever is drawn, a cluster is whole, or short of a minority, most of the time. */
+/* Swarm: a random half of those kinds, and of crash_send, clock_freeze and mutate, each at a random strength, with
+ * random means, links and disks, all drawn from the seed. Whatever is drawn, a cluster is whole, or short of a
+ * minority, most of the time. */
 ORR_API void orr_sim_faults_swarm(struct orr_sim_faults *faults, uint64_t seed);
 ORR_API const char *orr_sim_fault_name(enum orr_sim_fault kind);        /* "crash_written"; NULL past the end */
 ORR_API const char *orr_sim_fault_unit(enum orr_sim_fault kind);        /* "OP", "TIMED", "SHARE", "COUNT" */
@@ -122,11 +126,12 @@ enum orr_sim_state { ORR_SIM_DOWN, ORR_SIM_UP, ORR_SIM_PAUSED };
 enum orr_sim_disk { ORR_SIM_KEPT, ORR_SIM_OLD, ORR_SIM_EMPTY };         /* with what disk a node comes back */
 
 /* Delay: `delay` plus an exponential tail of mean `jitter`. bandwidth in bytes a second, 0: no limit. The rest are
- * probabilities for each datagram; what a stream loses is sent again, and late by up to 200 ms. */
+ * probabilities for each datagram; what a stream loses is sent again, and late by up to 200 ms. mutate and replay are
+ * for each datagram and each piece of a stream: no link does that by itself, and only some protocols bear it. */
 struct orr_sim_link {
     orr_time delay, jitter;
     uint64_t bandwidth;
-    double loss, duplicate, reorder;
+    double loss, duplicate, reorder, mutate, replay;
 };
 /* Latencies: a base plus an exponential tail of a tenth of it; bandwidth in bytes a second. */
 struct orr_sim_disk_speed {
@@ -302,6 +307,8 @@ ORR_API void orr_sim_disk_repaired(struct orr_sim *sim, const char *node);
 /* -- Clocks, memory, and any OP fault or crash by count ---------------------------------------------------------- */
 /* step: wall clock only; drift: both */
 ORR_API int orr_sim_clock(struct orr_sim *sim, const char *node, orr_time step, int32_t drift_ppb);
+/* The wall clock stands; then it goes on from there, late, and tells nobody of it. */
+ORR_API int orr_sim_clock_freeze(struct orr_sim *sim, const char *node, bool on);
 /* what the node's wall clock shows now, ns since 1970, and how fast its clocks run */
 ORR_API int orr_sim_clock_now(const struct orr_sim *sim, const char *node, orr_time *wall, int32_t *drift_ppb);
 /* The nth next opportunity (1: the next) for this OP fault or effect crash at this node is taken. ORR_SIM_CRASH counts
@@ -311,6 +318,8 @@ ORR_API int orr_sim_arm(struct orr_sim *sim, const char *node, enum orr_sim_faul
 enum { ORR_SIM_POWER = 0, ORR_SIM_PROCESS = 1, ORR_SIM_SILENT = 2 };
 ORR_API int orr_sim_arm_crash(struct orr_sim *sim, const char *node, enum orr_sim_fault kind, uint64_t nth,
                               unsigned how);
+/* The rate of an OP fault, or of rot, at this node alone, whatever the budget says; negative: as the simulation's. */
+ORR_API int orr_sim_rate(struct orr_sim *sim, const char *node, enum orr_sim_fault kind, double rate);
 /* Flips a bit of the nth byte (from 0, over all streams and datagrams) that is delivered: what a digest must show. */
 ORR_API void orr_sim_flip(struct orr_sim *sim, uint64_t nth);
 

@@ -127,7 +127,8 @@ end }
 local function figure(field, kind, rule, convert)
   local amount = { "amount", kind, min = rule.min, max = rule.max }
   return { from_end, to_end, amount, all = { amount }, act = function(sim, temporary, from, to, value)
-    if value == nil then from, to, value = sim.ends, sim.ends, from end
+    local ends = rule.nodes and sim.ids or sim.ends
+    if value == nil then from, to, value = ends, ends, from end
     return hold_links(sim, temporary, from, to, field, convert(value))
   end }
 end
@@ -141,6 +142,11 @@ verbs.bandwidth = figure("bandwidth", "integer", { min = 0, max = 1 << 40 }, as_
 verbs.lose = figure("loss", "number", share, as_it_is)
 verbs.duplicate = figure("duplicate", "number", share, as_it_is)
 verbs.reorder = figure("reorder", "number", share, as_it_is)
+
+-- The amount alone: between all nodes. What clients say bears no checksum.
+local share_of_nodes = { min = 0, max = 1, nodes = true }
+verbs.mutate = figure("mutate", "number", share_of_nodes, as_it_is)
+verbs.replay = figure("replay", "number", share_of_nodes, as_it_is)
 
 -- reset(a, b), reset(): the streams between them break.
 verbs.reset = { a_end, b_end, none = true, act = function(sim, _, a, b)
@@ -313,6 +319,29 @@ verbs.fill_disk = { who, { "bytes", "integer", min = 0, max = 1 << 53, default =
   end,
 }
 
+-- rate(n, fault, rate): of that node alone, whatever the others have. Of rot: strikes a second; else the chance of each
+-- opportunity.
+local function set_rate(sim, temporary, ids, fault, rate)
+  return each(ids, function(id)
+    hold(sim, temporary, ("rate %s %s"):format(id, fault), false, rate, function(v)
+      sim.core:rate(id, fault, v or nil)
+    end)
+    return true
+  end)
+end
+
+local chance = { "rate", "number", min = 0, max = 1 }
+verbs.rate = { who, { "fault", "choice", of = faults_by_chance }, chance, act = set_rate }
+verbs.misdirect = { who, chance, act = function(sim, temporary, ids, rate)
+  return set_rate(sim, temporary, ids, "misdirected", rate)
+end }
+verbs.stale = { who, chance, act = function(sim, temporary, ids, rate)
+  return set_rate(sim, temporary, ids, "stale", rate)
+end }
+verbs.rot = { who, { "rate", "number", min = 0, max = 1000 }, act = function(sim, temporary, ids, rate)
+  return set_rate(sim, temporary, ids, "rot", rate)
+end }
+
 -- wear_disk(n, times): everything takes so many times as long.
 verbs.wear_disk = { who, { "times", "number", min = 1, max = 1e6 }, act = function(sim, temporary, ids, times)
   return each(ids, function(id)
@@ -348,6 +377,13 @@ verbs.step_clock = { who, seconds, act = function(sim, temporary, ids, by)
 end }
 verbs.set_clock = { who, { "T", "number", min = 0, max = 9e9 }, act = function(sim, temporary, ids, to)
   return each(ids, function(id) return step_clock(sim, temporary, id, in_ns(to) - (sim.core:clock(id))) end)
+end }
+-- The wall clock stands; it goes on from there.
+verbs.freeze_clock = { who, act = function(sim, temporary, ids)
+  return each(ids, function(id)
+    hold(sim, temporary, "freeze " .. id, false, true, function(on) sim.core:freeze_clock(id, on) end)
+    return true
+  end)
 end }
 verbs.drift = { who, { "ppm", "number", min = -100000, max = 100000 }, act = function(sim, temporary, ids, ppm)
   return each(ids, function(id)
