@@ -2,8 +2,8 @@
 local orrery = require "orrery"
 local workload = require "orrery.workload"
 
-local sim <close> = orrery.sim("cluster.lua", { seed = 1, faults = "default" })
-local runner = workload.attach(sim, assert(workload.load "counter"))
+local sim <close> = orrery.sim("cluster.lua", { seed = 1, faults = "default", workload = "counter" })
+local runner = workload.of(sim)
 sim:run(10)                                   -- faults strike, clients are at work
 sim:heal()
 runner:quiet()                                -- no new operations; those under way end

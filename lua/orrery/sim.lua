@@ -25,6 +25,7 @@ local reach = require "orrery.reach"
 local timeline = require "orrery.look.timeline"
 local travel = require "orrery.travel"
 local watch = require "orrery.look.watch"
+local workload = require "orrery.workload"
 
 local sim = {}
 local opened = faults.opened
@@ -651,7 +652,13 @@ local function faults_option(v)
   return nil, '"none", "default", "swarm" or the path of a fault file (FILE.lua)'
 end
 
+local function workload_option(v)
+  if type(v) == "string" or workload.is(v) then return v end
+  return nil, "a workload, the name of one, or the path of its file"
+end
+
 local spec = {
+  workload = { workload_option },
   seed = { "integer", min = 0, default = 1 },
   faults = { faults_option, default = "none" },
   trace = { "string", expected = "the path of a file for the event log" },
@@ -660,10 +667,8 @@ local spec = {
 -- What API.md has and this version hasn't is not the user's mistake, and is told so.
 local function refuse_later(opts)
   if type(opts) ~= "table" then return end
-  for _, key in ipairs { "workload", "secrets" } do
-    if opts[key] ~= nil then
-      error(("orrery.sim: '%s' is not available in this version of Orrery (%s)"):format(key, later.version), 3)
-    end
+  if opts.secrets ~= nil then
+    error(("orrery.sim: 'secrets' is not available in this version of Orrery (%s)"):format(later.version), 3)
   end
 end
 
@@ -722,8 +727,11 @@ local function replay_of(given, checked, level)
   local info = debug.getinfo(level + 1, "Sl")
   local where = info and info.currentline > 0 and (" in %s:%d"):format(info.short_src, info.currentline) or ""
   local what = type(given) == "string" and ("%q"):format(given) or given.name
-  return ("; again: orrery.sim(%s, { seed = %d%s })%s"):format(what, checked.seed,
-    checked.faults == "none" and "" or (", faults = %q"):format(checked.faults), where)
+  local clients = checked.workload and (type(checked.workload) == "string" and ("%q"):format(checked.workload)
+    or checked.workload.name)
+  return ("; again: orrery.sim(%s, { seed = %d%s%s })%s"):format(what, checked.seed,
+    checked.faults == "none" and "" or (", faults = %q"):format(checked.faults),
+    clients and ", workload = " .. clients or "", where)
 end
 
 -- orrery.sim(cluster or path, opts). What is wrong with the cluster or its scripts is raised, in one line.
@@ -735,6 +743,9 @@ function sim.new(given, opts)
   local checked = options.check(opts == nil and {} or opts, spec, "orrery.sim", 2)
   local value, nodes = plans_of(given)
   if not value then error(nodes, 0) end
+  local clients, wrong = checked.workload, nil
+  if type(clients) == "string" then clients, wrong = workload.load(clients) end
+  if wrong then error("orrery.sim: " .. wrong, 2) end
   local is_file = checked.faults:find "%.lua$"
   local made = {
     seed = checked.seed, path = package.path, nodes = nodes, events = checked.trace, record = true,
@@ -743,6 +754,7 @@ function sim.new(given, opts)
   local self, message = sim.assemble(value, made, { given = given, rages = checked.faults ~= "none", travels = true,
     again = replay_of(given, checked, 2) })
   if not self then error(message, 0) end
+  if clients then workload.attach(self, clients) end
   if not is_file then return self end
   local ok, why = faults.file(self, checked.faults)
   if ok then return self end

@@ -443,6 +443,7 @@ function Raft:close() end
 ---@field faults? "none"|"default"|"swarm"|string  "none" by default; "default": every kind that must hurt nobody, until
 ---                                     sim:heal(); "swarm": a random half of them, at random strengths, by the seed;
 ---                                     the path of a fault file, FILE.lua: verbs with the moments as globals
+---@field workload? string|orrery.Workload  whose clients are at work: a name, the path of a file, or the value
 ---@field trace? string                 the path of a file that the event log goes to
 
 ---Whom a verb is about: an id, an array of ids, or what a function of the simulation gives when the moment comes; nil:

@@ -1,7 +1,7 @@
 -- workload.lua - clients that do operations on a simulated cluster, what they saw, and whether that was right.
 --
---     local sim <close> = orrery.sim("examples/kv/cluster.lua", { seed = 17, faults = "default" })
---     local runner = workload.attach(sim, assert(workload.load "kv"))
+--     local sim <close> = orrery.sim("examples/kv/cluster.lua", { seed = 17, faults = "default", workload = "kv" })
+--     local runner = workload.of(sim)
 --     sim:run(10)                                     -- faults strike, clients are at work
 --     sim:heal()
 --     runner:quiet()                                  -- no new operations; final reads, if the workload has any

@@ -433,7 +433,10 @@ local mistakes = {
   { "orrery.sim(kv, { sed = 1 })", "orrery.sim: 'sed' is unknown (nearest: 'seed')" },
   { "orrery.sim(kv, { faults = 'some' })",
     [[orrery.sim: 'faults' must be "none", "default", "swarm" or the path of a fault file (FILE.lua) (got "some")]] },
-  { "orrery.sim(kv, { workload = 1 })", "orrery.sim: 'workload' is not available in this version of Orrery (0.1.0)" },
+  { "orrery.sim(kv, { secrets = {} })", "orrery.sim: 'secrets' is not available in this version of Orrery (0.1.0)" },
+  { "orrery.sim(kv, { workload = 1 })",
+    "orrery.sim: 'workload' must be a workload, the name of one, or the path of its file (got 1)" },
+  { "orrery.sim(kv, { workload = 'no/w.lua' })", "orrery.sim: no/w.lua: No such file or directory" },
 }
 
 describe("a mistake", function()

@@ -392,6 +392,20 @@ describe("a history", function()
     assert.matches("No such file", why)
   end)
 
+  it("is of the workload that the simulation was made with", function()
+    local path = folder:write("w.lua", [[return orrery.workload { generate = function() return { f = "add" } end,
+      invoke = function(client) return client:call("add", 1) end, model = "counter" }]])
+    for _, value in ipairs { "counter", path, made {} } do
+      local sim <close> = orrery.sim(counter, { workload = value })
+      sim:always("it ends", function(s) return s:now() < 0.5 end)
+      sim:run(1)
+      assert.is_true(#sim:history() > 10)
+      local shown = type(value) == "string" and ("%q"):format(value) or "workload"
+      local again = "again: orrery.sim(\"examples/counter/cluster.lua\", { seed = 1, workload = " .. shown .. " })"
+      assert.is_truthy(select(2, sim:check()):find(again, 1, true), (select(2, sim:check())))
+    end
+  end)
+
   it("belongs to a simulation with a workload, and to one", function()
     local sim <close> = orrery.sim(counter)
     assert.has_error(function() sim:history() end, "sim:history: no workload is attached to this simulation")

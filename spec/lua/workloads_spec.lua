@@ -8,8 +8,8 @@ teardown(function() folder:remove() end)
 local held, tried = 4, 30           -- seeds for which it must hold; within so many a bug must be found
 
 local function judged(path, name, seed)
-  local sim <close> = orrery.sim(path, { seed = seed, faults = "default" })
-  local runner = workload.attach(sim, assert(workload.load(name)))
+  local sim <close> = orrery.sim(path, { seed = seed, faults = "default", workload = name })
+  local runner = workload.of(sim)
   assert(sim:run(10))
   sim:heal()
   runner:quiet()
