@@ -20,7 +20,9 @@ static void wake_up(struct orri_alarm *alarm) { (void)alarm; }         /* the tu
 
 static bool take_rare(void *ud, const char *name) { return ORR_RARE((struct orr_world *)ud, name); }
 
-static struct orr_rare rare_of(const struct orr_node *n) { return (struct orr_rare){ take_rare, n->w }; }
+static struct orr_rare rare_of(const struct orr_node *n) {
+    return (struct orr_rare){ n->w->ops->rare ? take_rare : NULL, n->w };
+}
 
 int orri_group_new_machine(struct orr_group *g) {
     struct orr_node *n = g->node;
@@ -91,7 +93,7 @@ static int create_order(struct orr_group *g, const struct orr_boot *boot) {
     if (cfg.queue_bytes > n->cfg.memory_bytes_max) cfg.queue_bytes = n->cfg.memory_bytes_max;
     cfg.alloc = n->alloc;
     cfg.chunks = n->w->chunks;
-    if (n->w->ops->rare) cfg.rare = rare_of(n);
+    cfg.rare = rare_of(n);
     return g->order->create(&g->x, &cfg, boot, n->now);
 }
 

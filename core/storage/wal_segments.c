@@ -194,12 +194,8 @@ static void opened(struct orri_errand *e, int status) {
         prepare_failed(e->s, status);
         return;
     }
-    struct orr_storage *s = e->s;
-    s->segments.preparing->file = e->r.open.file;
-    /* A log's first segment has nothing to fall back on. */
-    bool no_room = s->segments.used.n > 0 && ORR_RARE(s->w, "storage.no_room");
-    if (no_room) orri_errand_file(e, ORR_OP_TRUNCATE, s->segments.preparing->file, 0, 0, given_back);
-    else fill(e);
+    e->s->segments.preparing->file = e->r.open.file;
+    fill(e);
 }
 
 static void begin_prepare(struct orr_storage *s) {
