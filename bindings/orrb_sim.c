@@ -145,7 +145,7 @@ static void on_cut(void *ud, orr_time now, const char *from, const char *to, boo
 
 static void on_violated(void *ud, orr_time now, const char *property, const char *text) {
     struct sim *s = ud;
-    char line[600];
+    char line[2200];
     int n = snprintf(line, sizeof line, "%s: %s", property, text);
     note(s, now, "", "violated", 0, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }

@@ -40,7 +40,8 @@ local function typed(command)
   return table.concat(input, "\n") .. "\n"
 end
 
-for _, name in ipairs { "raft-by-hand", "counter", "gossip", "shop", "election", "partial-partition" } do
+for _, name in ipairs { "raft-by-hand", "counter", "gossip", "shop", "election", "partial-partition", "stale-read",
+  "failover" } do
   describe("examples/" .. name, function()
     it("does what its README shows", function()
       os.execute(("cp -r 'examples/%s' '%s'"):format(name, folder.path))

@@ -77,7 +77,7 @@ struct orr_lab_rare {               /* a branch of ORR_RARE, over all nodes */
 struct orr_lab_result {
     bool ok;
     char property[32];              /* not ok: which of the above; "" otherwise */
-    char violation[512];            /* one line, with the virtual time */
+    char violation[2048];           /* with the virtual time; one line, or those of a counter-example */
     uint64_t seed, events, digest;
     uint64_t operations, unknown, failed;   /* done; of unknown fate; surely not done */
     uint64_t reads, overlapping_reads;      /* reads done; those that overlap a write of their key */
