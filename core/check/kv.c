@@ -21,7 +21,7 @@
 #include "check/waiting.h"
 
 enum {
-    LOOK_AHEAD = 4,                 /* wanting calls that are looked at after a write */
+    LOOK_AHEAD = 128,               /* wanting calls that are looked at after a write: more than wait at once, mostly */
     FEW_WANTING = 16,               /* so many are compared with each text that may stay out */
     MAKERS_MAX = 1 << 22            /* pairs of sets and texts that are compared at most */
 };
@@ -41,6 +41,7 @@ struct state {
     struct orr_hash128 id;
     uint32_t size;
     uint32_t slot;                  /* ORRI_NONE: nobody wants it */
+    const struct orri_content *tail;        /* of a text: how it ends */
 };
 struct power { uint64_t a, b; };
 struct wanting {
@@ -58,6 +59,7 @@ struct orri_kv {
     struct power *powers;           /* of appends */
     bool *absent;                   /* placed, or not of this run */
     bool *must;                     /* be placed */
+    bool *visible;                  /* an append that may be part of something that is wanted */
     bool *hopes;                    /* it may stay out, and leads to something wanted */
     uint32_t *list;                 /* scratch of reset: slots */
     struct wanting *scratch;        /* of reset */
@@ -74,6 +76,7 @@ struct orri_kv {
 /* -- Contents ------------------------------------------------------------------------------------------------------ */
 /* What nobody saw, nor must not have seen: one such content is as good as another (without appends). */
 static const struct orri_content junk = { { 0, NOT_TEXT | 2 }, NULL, 0 };
+static const struct orri_content nothing = { { 0, 0 }, "", 0 };
 const struct orri_content orri_kv_missing = { { 0, NOT_TEXT }, NULL, 0 };
 
 static uint64_t mul(uint64_t a, uint64_t b) {
@@ -187,7 +190,8 @@ static int list_text_makers(struct orri_kv *kv, struct orri_arena *arena) {
 }
 
 /* -- Looking ahead ------------------------------------------------------------------------------------------------- */
-static bool begins(const struct slot *slot, const struct state *now, const struct orri_content *tail) {
+static bool begins(const struct slot *slot, const struct state *now) {
+    const struct orri_content *tail = now->tail;
     const struct orri_content *c = &slot->content;
     if (!c->text || now->size > c->size) return false;
     if (is_missing(now->id)) return true;
@@ -195,24 +199,24 @@ static bool begins(const struct slot *slot, const struct state *now, const struc
     return tail->size == 0 || memcmp(c->text + now->size - tail->size, tail->text, tail->size) == 0;
 }
 
-/* May the content of a slot come (again), from a state whose end is `tail`? */
-static bool reachable(const struct orri_kv *kv, uint32_t at, const struct state *now, const struct orri_content *tail) {
+/* May the content of a slot come (again) from this state? */
+static bool reachable(const struct orri_kv *kv, uint32_t at, const struct state *now) {
     const struct slot *slot = &kv->slots[at];
     if (equal(now->id, slot->content.id)) return true;
-    if (kv->appends && slot->content.text && (kv->dels > 0 || begins(slot, now, tail))) return true;
+    if (kv->appends && slot->content.text && (kv->dels > 0 || begins(slot, now))) return true;
     if (at == kv->missing_slot && kv->dels > 0) return true;
     for (uint32_t i = 0; i < slot->n_makers; i++)
         if (!kv->absent[kv->makers[slot->makers + i]]) return true;
     return false;
 }
 
-static bool dead(const struct orri_kv *kv, const struct state *next, const struct orri_content *tail) {
+static bool dead(const struct orri_kv *kv, const struct state *next) {
     if (!kv->look || !kv->look_able) return false;
     uint32_t left = kv->now.slot;
-    if (left != ORRI_NONE && kv->slots[left].needs > 0 && !reachable(kv, left, next, tail)) return true;
+    if (left != ORRI_NONE && kv->slots[left].needs > 0 && !reachable(kv, left, next)) return true;
     uint32_t at = orri_waiting_first(&kv->waiting);
     for (int i = 0; i < LOOK_AHEAD && at != kv->n; i++, at = kv->waiting.next[at])
-        if (!reachable(kv, kv->want_slot[at], next, tail)) return true;
+        if (!reachable(kv, kv->want_slot[at], next)) return true;
     return false;
 }
 
@@ -235,16 +239,17 @@ static struct state after(const struct orri_kv *kv, uint32_t at) {
     switch (call->verb) {
     case ORRI_KV_SET:
     case ORRI_KV_CAS:
-        if (!kv->appends && kv->to_slot[at] == ORRI_NONE) return (struct state){ junk.id, 0, ORRI_NONE };
-        return (struct state){ call->to.id, call->to.size, kv->to_slot[at] };
+        if (!kv->appends && kv->to_slot[at] == ORRI_NONE) return (struct state){ junk.id, 0, ORRI_NONE, &nothing };
+        return (struct state){ call->to.id, call->to.size, kv->to_slot[at], call->to.text ? &call->to : &nothing };
     case ORRI_KV_DEL:
-    case ORRI_KV_DEL_SOME: return (struct state){ orri_kv_missing.id, 0, kv->missing_slot };
+    case ORRI_KV_DEL_SOME: return (struct state){ orri_kv_missing.id, 0, kv->missing_slot, &nothing };
     case ORRI_KV_APPEND:
         if (is_missing(now.id)) now.id = (struct orr_hash128){ 0, 0 };
         now.id.low = plus(mul(now.id.low, kv->powers[at].a), call->to.id.low);
         now.id.high = plus(mul(now.id.high, kv->powers[at].b), call->to.id.high);
         now.size += call->to.size;
         now.slot = slot_of(kv, now.id);
+        now.tail = &call->to;
         return now;
     default: return now;
     }
@@ -274,9 +279,8 @@ static int step(void *ud, uint32_t at) {
     const struct orri_kv_call *call = &kv->calls[at];
     if (!takes(kv, call)) return 0;
     struct state next = after(kv, at);
-    static const struct orri_content nothing = { { 0, 0 }, "", 0 };
     leave(kv, at);
-    if (!equal(next.id, kv->now.id) && dead(kv, &next, call->to.text ? &call->to : &nothing)) {
+    if (!equal(next.id, kv->now.id) && dead(kv, &next)) {
         come_back(kv, at);
         return 0;
     }
@@ -402,11 +406,99 @@ static bool useless_here(void *ud, uint32_t at) {
     struct state next = after(kv, at);
     int64_t until = ORR_NEVER;      /* as in wanted_now; what wants a text that begins so isn't another */
     for (uint32_t w = orri_waiting_first(&kv->waiting); w != kv->n; w = kv->waiting.next[w]) {
-        bool fits = equal(kv->calls[w].want.id, next.id) || begins(&kv->slots[kv->want_slot[w]], &next, &call->to);
+        bool fits = equal(kv->calls[w].want.id, next.id) || begins(&kv->slots[kv->want_slot[w]], &next);
         if (fits && kv->invoked[w] <= until) return false;
         if (!fits && until == ORR_NEVER) until = kv->returned[w];
     }
     return true;
+}
+
+/* -- Where texts are appended: what to try first ------------------------------------------------------------------- */
+/* Where the next call that wants something wants another text than could come of the present one, what is done here is
+ * seen by nobody: this is the place for what nobody sees, then for the sets, and last for appends that somebody sees,
+ * which belong behind one of those. */
+static unsigned rank(void *ud, uint32_t at) {
+    const struct orri_kv *kv = ud;
+    uint32_t first = orri_waiting_first(&kv->waiting);
+    const struct orri_kv_call *call = &kv->calls[at];
+    if (!kv->look || first == kv->n || equal(kv->calls[first].want.id, kv->now.id)) return 0;
+    if (begins(&kv->slots[kv->want_slot[first]], &kv->now)) return 0;
+    if (call->verb == ORRI_KV_APPEND) return kv->visible[at] ? 2 : 0;
+    return kv->visible[at] ? 1 : 0;
+}
+
+static int by_text(const void *a, const void *b) {
+    const struct orri_content *x = *(const struct orri_content *const *)a, *y = *(const struct orri_content *const *)b;
+    int rc = memcmp(x->text, y->text, x->size < y->size ? x->size : y->size);
+    return rc ? rc : x->size < y->size ? -1 : x->size > y->size;
+}
+
+struct texts {                      /* the texts that are appended, by identity; and how long they are */
+    const struct orri_kv *kv;
+    uint32_t *index, cap;
+    uint32_t lengths[8], n_lengths;
+};
+enum { LENGTHS_MAX = 8 };
+
+static uint32_t *text_at(const struct texts *t, struct orr_hash128 id) {
+    uint64_t words[2] = { id.low, id.high };
+    size_t at = orri_hash64(words, sizeof words, 2) & (t->cap - 1);
+    while (t->index[at] && !equal(t->kv->calls[t->index[at] - 1].to.id, id)) at = (at + 1) & (t->cap - 1);
+    return &t->index[at];
+}
+
+static int list_texts(struct texts *t, struct orri_arena *arena) {
+    const struct orri_kv *kv = t->kv;
+    t->cap = kv->index_cap;
+    t->index = orri_take_zeroed(arena, t->cap, sizeof *t->index);
+    if (!t->index) return -ENOMEM;
+    for (uint32_t i = 0; i < kv->n; i++) {
+        if (kv->calls[i].verb != ORRI_KV_APPEND || kv->calls[i].to.size == 0) continue;
+        *text_at(t, kv->calls[i].to.id) = i + 1;
+        uint32_t k = 0;
+        while (k < t->n_lengths && t->lengths[k] != kv->calls[i].to.size) k++;
+        if (k == t->n_lengths && k < LENGTHS_MAX) t->lengths[t->n_lengths++] = kv->calls[i].to.size;
+    }
+    return 0;
+}
+
+/* Marks what a wanted text can be put together from, behind a set of its beginning. (That twins are not marked, nor
+ * texts of a ninth length, costs time only.) */
+static int mark_parts(struct orri_kv *kv, const struct texts *t, const struct orri_content *c,
+                      struct orri_arena *arena) {
+    bool *reached = orri_take_zeroed(arena, c->size + 1u, sizeof *reached);
+    const struct slot *slot = &kv->slots[slot_of(kv, c->id)];
+    if (!reached) return -ENOMEM;
+    reached[0] = true;
+    for (uint32_t i = 0; i < slot->n_makers; i++) {
+        uint32_t maker = kv->makers[slot->makers + i];
+        kv->visible[maker] = reached[kv->calls[maker].to.size] = true;
+    }
+    for (uint32_t at = 0; at < c->size; at++) {
+        for (uint32_t k = 0; reached[at] && k < t->n_lengths; k++) {
+            uint32_t size = t->lengths[k];
+            uint32_t found = size <= c->size - at ? *text_at(t, orri_kv_text(c->text + at, size).id) : 0;
+            if (found) kv->visible[found - 1] = reached[at + size] = true;
+        }
+    }
+    return 0;
+}
+
+/* Of wanted texts that begin with each other the longest is enough. */
+static int mark_visible(struct orri_kv *kv, struct orri_arena *arena) {
+    const struct orri_content **wanted_texts = orri_take(arena, kv->n_slots + 1u, sizeof *wanted_texts);
+    struct texts t = { .kv = kv };
+    uint32_t n = 0;
+    if (!wanted_texts || list_texts(&t, arena) < 0) return -ENOMEM;
+    for (uint32_t s = 0; s < kv->n_slots; s++)
+        if (kv->slots[s].content.text) wanted_texts[n++] = &kv->slots[s].content;
+    if (n > 1) qsort(wanted_texts, n, sizeof *wanted_texts, by_text);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct orri_content *c = wanted_texts[i], *next = i + 1 < n ? wanted_texts[i + 1] : NULL;
+        if (next && next->size >= c->size && memcmp(c->text, next->text, c->size) == 0) continue;
+        if (mark_parts(kv, &t, c, arena) < 0) return -ENOMEM;
+    }
+    return 0;
 }
 
 static void show(void *ud, struct orri_text *out) {
@@ -450,14 +542,15 @@ static int take_room(struct orri_kv *kv, struct orri_arena *arena) {
     kv->wanting_before = orri_take(arena, n, sizeof *kv->wanting_before);
     kv->invoked = orri_take(arena, n, sizeof *kv->invoked);
     kv->returned = orri_take(arena, n, sizeof *kv->returned);
+    kv->visible = orri_take_zeroed(arena, n, sizeof *kv->visible);
     kv->hopes = orri_take(arena, n, sizeof *kv->hopes);
     kv->list = orri_take(arena, n + 1, sizeof *kv->list);
     kv->scratch = orri_take(arena, n, sizeof *kv->scratch);
     kv->slots = orri_take(arena, n + 1, sizeof *kv->slots);
     kv->index = orri_take_zeroed(arena, kv->index_cap, sizeof *kv->index);
     const void *const all[] = { kv->before, kv->path, kv->want_slot, kv->not_slot, kv->to_slot, kv->powers, kv->absent,
-                                kv->must, kv->hopes, kv->list, kv->scratch, kv->slots, kv->index, kv->wanting_before,
-                                kv->invoked, kv->returned };
+                                kv->must, kv->visible, kv->hopes, kv->list, kv->scratch, kv->slots, kv->index,
+                                kv->wanting_before, kv->invoked, kv->returned };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (!all[i]) return -ENOMEM;
     return orri_waiting_init(&kv->waiting, arena, kv->n) ? 0 : -ENOMEM;
@@ -511,9 +604,12 @@ int orri_kv_object(struct orri_object *out, struct orri_arena *arena, const stru
         bool whole = calls[i].verb == ORRI_KV_SET || calls[i].verb == ORRI_KV_CAS;
         kv->to_slot[i] = whole ? slot_of(kv, calls[i].to.id) : ORRI_NONE;
     }
-    kv->first = (struct state){ first.id, first.size, slot_of(kv, first.id) };
+    kv->first = (struct state){ first.id, first.size, slot_of(kv, first.id), &nothing };
     if ((kv->appends ? list_text_makers(kv, arena) : list_makers(kv, arena)) < 0) return -ENOMEM;
+    bool ranked = kv->appends && kv->look_able;
+    if (ranked && mark_visible(kv, arena) < 0) return -ENOMEM;
     if (twins && number_twins(kv, arena, twins) < 0) return -ENOMEM;
-    *out = (struct orri_object){ reset, step, undo, state_of, useless_here, useless, values ? show : NULL, kv };
+    *out = (struct orri_object){ reset, step, undo, state_of, useless_here, useless, values ? show : NULL,
+                                 ranked ? rank : NULL, kv };
     return 0;
 }

@@ -213,7 +213,7 @@ int orri_load_counter(struct orri_part *part) {
     }
     if (counter_twins(part, c) < 0) return -ENOMEM;
     part->object = (struct orri_object){ counter_reset, counter_step, counter_undo, counter_state, counter_useless,
-                                         NULL, counter_show, c };
+                                         NULL, counter_show, NULL, c };
     return 0;
 }
 
@@ -395,7 +395,7 @@ int orri_load_queue(struct orri_part *part) {
         part->reads[at] = q->verb[at] == FOUND_EMPTY;
     }
     part->object = (struct orri_object){ queue_reset, queue_step, queue_undo, queue_state, queue_useless_here,
-                                         queue_useless, queue_show, q };
+                                         queue_useless, queue_show, NULL, q };
     return 0;
 }
 
@@ -481,7 +481,8 @@ static int load_lock(struct orri_part *part, bool fenced) {
         l->token[at] = done(c) && out->kind == ORRI_IS_INTEGER ? out->integer : INT64_MIN;
         part->reads[at] = refused;
     }
-    part->object = (struct orri_object){ lock_reset, lock_step, lock_undo, lock_state_of, NULL, NULL, lock_show, l };
+    part->object = (struct orri_object){ lock_reset, lock_step, lock_undo, lock_state_of, NULL, NULL, lock_show, NULL,
+                                         l };
     return 0;
 }
 int orri_load_lock(struct orri_part *part) { return load_lock(part, false); }

@@ -32,7 +32,7 @@ struct best {                       /* of twins: the candidate that returns firs
 struct choice {                     /* a change that was placed, and how far to undo when it leads nowhere */
     uint32_t height;                /* of the trail before it */
     uint32_t tried;
-    bool optional;                  /* those that may stay out are being tried */
+    unsigned phase;                 /* which sort of calls is being tried */
     struct orr_hash128 set;
 };
 struct orri_search {
@@ -181,8 +181,15 @@ static void find_best(struct orri_search *s) {
     }
 }
 
+/* Phases of trying: by rank what must be placed, then what may stay out. */
+enum { RANKS = 3, OPTIONALS = RANKS };
+static unsigned next_phase(const struct orri_search *s, unsigned phase) {
+    if (phase < OPTIONALS && !s->p->object->rank) phase = RANKS - 1;
+    return ++phase == OPTIONALS && !s->optionals ? OPTIONALS + 1 : phase;
+}
+
 /* The next change behind `tried` (NONE: the first) that the object takes here, placed; NONE when there is none. */
-static int next_choice(struct orri_search *s, uint32_t tried, bool optionals, uint32_t *out) {
+static int next_choice(struct orri_search *s, uint32_t tried, unsigned phase, uint32_t *out) {
     const struct orri_object *o = s->p->object;
     int64_t first_return = ORR_NEVER;
     bool beyond = tried == ORRI_NONE;
@@ -196,9 +203,10 @@ static int next_choice(struct orri_search *s, uint32_t tried, bool optionals, ui
         if (x->returned < first_return) first_return = x->returned;
         bool passed = beyond;
         if (at == tried) beyond = true;
-        if (!passed || x->reads || optional(x) != optionals) continue;
+        if (!passed || x->reads || optional(x) != (phase == OPTIONALS)) continue;
         if (x->twins && s->best[x->twins].at != at) continue;
-        if (optionals && o->useless_here && o->useless_here(o->ud, x->call)) continue;
+        if (phase < OPTIONALS && o->rank && o->rank(o->ud, x->call) != phase) continue;
+        if (phase == OPTIONALS && o->useless_here && o->useless_here(o->ud, x->call)) continue;
         int rc = try(s, at);
         if (rc != 0) return *out = at, rc < 0 ? rc : 0;
     }
@@ -281,29 +289,27 @@ static int verify(struct orri_search *s, enum orr_verdict_result *result) {
 
 static int search(struct orri_search *s, enum orr_verdict_result *result) {
     uint32_t tried = ORRI_NONE, at;
-    bool optionals = false;
+    unsigned phase = 0;
     for (;;) {
-        int rc = tried == ORRI_NONE && !optionals ? place_reads(s) : 0;
+        int rc = tried == ORRI_NONE && phase == 0 ? place_reads(s) : 0;
         if (rc < 0) return rc;
         if (s->left == 0) return *result = ORR_VERDICT_OK, 0;
         if (s->steps > s->p->steps_max) return *result = ORR_VERDICT_UNDECIDED, 0;
         uint32_t height = s->height;
         struct orr_hash128 set = s->set;
-        rc = next_choice(s, tried, optionals, &at);
+        rc = next_choice(s, tried, phase, &at);
         if (rc < 0) return rc;
-        if (at == ORRI_NONE && !optionals && s->optionals) {
-            optionals = true;
-            tried = ORRI_NONE;
-            continue;
-        }
         if (at != ORRI_NONE) {
-            s->choices[s->depth++] = (struct choice){ height, at, optionals, set };
+            s->choices[s->depth++] = (struct choice){ height, at, phase, set };
             rc = memo_add(s);
             if (rc < 0) return rc;
             tried = ORRI_NONE;
-            optionals = false;
+            phase = 0;
             if (rc == 1) continue;
         } else {
+            tried = ORRI_NONE;
+            phase = next_phase(s, phase);
+            if (phase <= OPTIONALS) continue;
             note_stuck(s);
         }
         if (s->depth == 0) return *result = ORR_VERDICT_VIOLATED, 0;
@@ -311,7 +317,7 @@ static int search(struct orri_search *s, enum orr_verdict_result *result) {
         unplace_to(s, c.height);
         s->set = c.set;
         tried = c.tried;
-        optionals = c.optional;
+        phase = c.phase;
     }
 }
 

@@ -1,6 +1,5 @@
-/* history_fuzz.c - any bytes as a history, in pieces of any size, judged by each model. The first byte of the
- * input says
- * how it is cut, the second which model, and how. Whatever is read is judged, within a small budget. */
+/* history_fuzz.c - any bytes as a history, in pieces of any size, judged by each model. The first byte of the input
+ * says how it is cut, the second which model, and how. Whatever is read is judged, within a small budget. */
 #include <orrery/check.h>
 #include <stdlib.h>
 #include <string.h>
