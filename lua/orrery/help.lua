@@ -149,10 +149,10 @@ local function by_text(list, text)
   for _, topic in ipairs(list) do
     local name = normal(topic.name)
     if name == wanted and topic.signature then return topic end
-    if name == wanted then class = class or topic end
-    if name:match "[^.]+$" == wanted then ending[#ending + 1] = topic end
+    if name == wanted then class = class or topic
+    elseif name:match "[^.]+$" == wanted then ending[#ending + 1] = topic end
   end
-  if class then return class end
+  if class then table.insert(ending, 1, class) end
   return ending[1], ending
 end
 
