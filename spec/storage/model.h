@@ -632,8 +632,7 @@ static void m_start(struct probe *p) {
 
 static void m_new(struct model *m, uint64_t seed, const struct orr_sim_config *cfg) {
     memset(m, 0, sizeof *m);
-    /* The storage may also say that there is no room where there is: a rare branch. */
-    m->may_refuse = cfg->disk_bytes < 1000000 || cfg->faults.rate[ORR_SIM_RARE] > 0;
+    m->may_refuse = cfg->disk_bytes < 1000000;
     orri_rng_init(&m->rng, seed);
     orri_storage_config_init(&m->cfg);
     m->cfg.segment_bytes = (uint64_t)(8 + orri_rng_below(&m->rng, 25)) * 4096;

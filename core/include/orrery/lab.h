@@ -6,7 +6,7 @@
  *
  *   one_leader            no term has two leaders
  *   committed_changed     what was committed at an index stays, on every node
- *   leader_completeness   a new leader's log reaches as far as anything committed before
+ *   leader_completeness   a leader's log reaches as far as anything that was committed in terms before its own
  *   persist_before_claim  each term, vote and acknowledgement that a message claims is on its sender's durable
  *                         disk image
  *   acknowledged_lost     a client's acknowledgement names a committed entry
