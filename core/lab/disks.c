@@ -224,7 +224,7 @@ void lab_disks_claim(struct orr_lab *lab, size_t node, size_t slot, const struct
     read_on(lab, node);
     m = image_of(lab, &lab->disks->disks[node], slot);      /* it may have moved */
     const char *what = unfounded(m, c);
-    if (what)
+    if (what && !lab_exempt(lab, node))         /* what was damaged had been there when it was claimed */
         lab_violate(lab, "persist_before_claim", "%s claims in a message what its disk doesn't have: %s (term %" PRIu64
                     " match %" PRIu64 "; the disk has term %" PRIu64 ", entries through %" PRIu64 ")",
                     lab->cfg.nodes[node].id, what, c->term, c->match, m->term, m->last);
@@ -240,7 +240,7 @@ void lab_disks_committed(struct orr_lab *lab, size_t slot, orr_index index, orr_
         if (!bears[i]) continue;
         struct disk *d = &lab->disks->disks[i];
         if (!has(image_of(lab, d, slot), index, term)) read_on(lab, i);
-        have += has(image_of(lab, d, slot), index, term);
+        have += has(image_of(lab, d, slot), index, term) || lab_exempt(lab, i);
         all++;
     }
     if (2 * have <= all)
