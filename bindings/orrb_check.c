@@ -140,6 +140,40 @@ static int check_json(lua_State *L) {
     return 1;
 }
 
+/* The entry at idx as a line of JSON, pushed. */
+static void push_line(lua_State *L, int idx) {
+    static const char *const fields[] = { "process", "type", "f", "key", "value", "time", "order", "final" };
+    luaL_Buffer b;
+    bool first = true;
+    luaL_buffinit(L, &b);
+    luaL_addchar(&b, '{');
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (lua_getfield(L, idx, fields[i]) == LUA_TNIL) {
+            lua_pop(L, 1);
+            continue;
+        }
+        lua_Integer whole;          /* a time is whole nanoseconds */
+        bool rounded = i == 5 && lua_type(L, -1) == LUA_TNUMBER && !lua_isinteger(L, -1);
+        if (rounded && lua_numbertointeger(lua_tonumber(L, -1), &whole)) lua_pushinteger(L, whole), lua_replace(L, -2);
+        push_value_text(L, -1, 0);
+        lua_pushfstring(L, "%s\"%s\":", first ? "" : ",", fields[i]);
+        lua_insert(L, -2);
+        lua_concat(L, 2);
+        lua_remove(L, -2);
+        luaL_addvalue(&b);
+        first = false;
+    }
+    luaL_addchar(&b, '}');
+    luaL_pushresult(&b);
+}
+
+/* check.line(entry) -> text */
+static int check_line(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    push_line(L, 1);
+    return 1;
+}
+
 /* -- Histories ----------------------------------------------------------------------------------------------------- */
 static int fail(lua_State *L, const struct orr_history *h, int rc) {
     const char *why = orr_history_error(h);
@@ -170,6 +204,19 @@ static int history_read(lua_State *L) {
     size_t size;
     struct orr_history *h = check_history(L, 1);
     const char *text = luaL_checklstring(L, 2, &size);
+    int rc = orr_history_read(h, text, size);
+    return rc < 0 ? fail(L, h, rc) : (lua_pushboolean(L, true), 1);
+}
+
+/* history:add(entry) -> true, or nil, message, code */
+static int history_add(lua_State *L) {
+    size_t size;
+    struct orr_history *h = check_history(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    push_line(L, 2);
+    lua_pushliteral(L, "\n");
+    lua_concat(L, 2);
+    const char *text = lua_tolstring(L, -1, &size);
     int rc = orr_history_read(h, text, size);
     return rc < 0 ? fail(L, h, rc) : (lua_pushboolean(L, true), 1);
 }
@@ -479,11 +526,12 @@ static int check_models(lua_State *L) {
 
 int orrb_open_check(lua_State *L) {
     static const luaL_Reg functions[] = {
-        { "new", check_new }, { "models", check_models }, { "json", check_json }, { NULL, NULL }
+        { "new", check_new }, { "models", check_models }, { "json", check_json }, { "line", check_line },
+        { NULL, NULL }
     };
     static const luaL_Reg methods[] = {
-        { "read", history_read }, { "finish", history_finish }, { "judge", history_judge }, { "close", history_close },
-        { NULL, NULL }
+        { "read", history_read },   { "add", history_add },     { "finish", history_finish },
+        { "judge", history_judge }, { "close", history_close }, { NULL, NULL },
     };
     luaL_newmetatable(L, HISTORY);
     luaL_newlib(L, methods);

@@ -39,20 +39,12 @@ local spec = {
 }
 
 -- -- Reading --------------------------------------------------------------------------------------------------------
-local fields = { "process", "type", "f", "key", "value", "time", "order", "final" }
-
 -- An entry as a line of JSON, without the newline.
 function check.line(entry)
   if type(entry) ~= "table" then
     error(("check.line: 'entry' must be a table (got %s)"):format(options.got(entry)), 2)
   end
-  local parts = {}
-  for _, name in ipairs(fields) do
-    local value = entry[name]
-    if name == "time" and math.type(value) == "float" then value = math.tointeger(value // 1) end
-    if value ~= nil then parts[#parts + 1] = ('"%s":%s'):format(name, core.check.json(value)) end
-  end
-  return "{" .. table.concat(parts, ",") .. "}"
+  return core.check.line(entry)
 end
 
 local function read_file(handle, path)
@@ -71,7 +63,10 @@ end
 
 local function read_entries(handle, entries)
   for i = 1, #entries do
-    local ok, message, code = handle:read(check.line(entries[i]) .. "\n")
+    if type(entries[i]) ~= "table" then
+      error(("check.history: 'history[%d]' must be an entry (got %s)"):format(i, options.got(entries[i])), 3)
+    end
+    local ok, message, code = handle:add(entries[i])
     if not ok then return nil, message:gsub("^line ", "entry "), code end
   end
   return true

@@ -144,7 +144,8 @@ function orrery.resp.integer(text) end
 ---`order` of an ending entry is its place in the system's own order, if that is known: then no order is searched for.
 ---A model is a name (see orrery check --help), or one of your own: `step` says whether a call may happen in a state,
 ---and the state after it (none: unchanged); `op` has f, key, value, result, process, unknown. nil, message, code: the
----history can't be read, or isn't one of that model.
+---history can't be read, or isn't one of that model. `require "orrery.check"` has this as `history`, `line(entry)`, an
+---entry as JSON, and `models()`, their names.
 ---
 ---    orrery.check({
 ---      { process = 1, type = "invoke", f = "set", key = "x", value = 1 },

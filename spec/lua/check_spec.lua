@@ -195,6 +195,12 @@ describe("orrery.check", function()
     assert.error_matches(function() judged(text, { model = { init = 1 } }) end, "'step' is missing")
     assert.error_matches(function() judged(text, { model = "vk" }) end, "'model' must be")
     assert.error_matches(function() check.history(7) end, "'history' must be an array of entries, or a path %(got 7%)")
+    assert.error_matches(function() check.history { 7 } end, "'history%[1%]' must be an entry %(got 7%)")
+    assert.error_matches(function() check.line(7) end, "'entry' must be a table %(got 7%)")
+    assert.error_matches(function() check.history { { process = 1, type = "invoke", f = "x", value = print } } end,
+      "a history can't have a function")
+    local _, message = check.history { { process = 1, type = "ok", f = "get" } }
+    assert.equal("entry 1: process 1 completes a call that it has not invoked", message)
     assert.error_matches(function() check.history({}, { budgt = 1 }) end, "'budgt' is unknown %(nearest: 'budget'%)")
   end)
 
