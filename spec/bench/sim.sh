@@ -88,8 +88,8 @@ counted() {                         # SECONDS FAULTS: events and instructions of
 }
 if command -v valgrind >/dev/null 2>&1; then
     for faults in none default; do
-        bar=10500
-        [ $faults = none ] || bar=17500
+        bar=10000
+        [ $faults = none ] || bar=16000
         { counted 5 $faults && counted 15 $faults; } >"$tmp/two"
         report "instructions, faults: $faults" "$(awk 'NR == 1 { e = $1; i = $2 }
             END { printf "%.0f", ($2 - i) / ($1 - e) }' "$tmp/two")" "an event" most $bar
