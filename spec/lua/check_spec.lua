@@ -3,7 +3,7 @@ local check = require "orrery.check"
 local folder = dofile "spec/lua/folder.lua"()
 teardown(function() folder:remove() end)
 
-local program = os.getenv "ORR_PROGRAM" or "build/release/orrery"
+local program = assert(require "orrery.core".process.program())
 
 -- A history out of lines "PROCESS TYPE F KEY [VALUE]"; a value is Lua.
 local function history(text)
