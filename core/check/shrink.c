@@ -16,7 +16,7 @@ struct shrinking {
     struct orri_item *items;        /* of a trial */
     bool *in, *dead;                /* by item: is it in the trial; is it of no use when it is not */
     uint32_t *core, n_core;         /* the best so far, ascending */
-    uint64_t steps;
+    uint64_t steps, steps_max;
     uint32_t trials;
 };
 
@@ -43,7 +43,7 @@ static int violated(struct shrinking *k) {
     struct orri_outcome outcome;
     trial.items = k->items;
     trial.n = compose(k);
-    trial.steps_max = TRIAL_STEPS;
+    if (trial.steps_max > TRIAL_STEPS) trial.steps_max = TRIAL_STEPS;
     trial.look = true;
     int rc = orri_search_run(k->search, &trial, &outcome);
     if (rc < 0) return rc;
@@ -105,7 +105,7 @@ static int bury(struct shrinking *k) {
 }
 
 /* -- Leaving out --------------------------------------------------------------------------------------------------- */
-static bool spent(const struct shrinking *k) { return k->steps > ALL_STEPS || k->trials > ALL_TRIALS; }
+static bool spent(const struct shrinking *k) { return k->steps > k->steps_max || k->trials > ALL_TRIALS; }
 
 /* One pass over all parts of this size; *less: something was left out. The latest first: what came before explains. */
 static int leave_out(struct shrinking *k, uint32_t size, bool *less) {
@@ -142,7 +142,8 @@ static int minimise(struct shrinking *k) {
 }
 
 int orri_shrink(struct orri_search *s, const struct orri_problem *p, struct orri_arena *arena, struct orri_core *out) {
-    struct shrinking k = { .search = s, .problem = p };
+    struct shrinking k = { .search = s, .problem = p, .steps_max = ALL_STEPS };
+    if (p->steps_max < ALL_STEPS / 5) k.steps_max = 5 * p->steps_max;
     k.items = orri_take(arena, p->n + 1u, sizeof *k.items);
     k.in = orri_take_zeroed(arena, p->n + 1u, sizeof *k.in);
     k.dead = orri_take_zeroed(arena, p->n + 1u, sizeof *k.dead);

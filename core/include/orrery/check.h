@@ -128,7 +128,7 @@ struct orr_judge {
     bool sequential;                /* order within each process counts, real time doesn't */
     bool strict;                    /* append: real time counts (strict serializability) */
     bool search;                    /* a witness is there, and is not to be used */
-    uint64_t steps_max;             /* budget of one key's search; 0: 100,000,000 */
+    uint64_t steps_max;             /* budget of one key's search; 0: 100,000,000, of an own model 2,000,000 */
 };
 
 struct orr_report {
