@@ -5,6 +5,7 @@
  *     struct orr_history *h;
  *     orr_history_new(&h, NULL);
  *     orr_history_read(h, text, size);                    // {"process":1,"type":"invoke","f":"set","key":"x",...}
+ *     orr_history_end(h);
  *     struct orr_report report;
  *     int rc = orr_history_judge(h, &(struct orr_judge){ .model = "kv" }, &report);
  *     if (rc < 0) puts(orr_history_error(h));             // line 7: process 3 invokes before its call is over
