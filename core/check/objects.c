@@ -213,7 +213,7 @@ int orri_load_counter(struct orri_part *part) {
     }
     if (counter_twins(part, c) < 0) return -ENOMEM;
     part->object = (struct orri_object){ counter_reset, counter_step, counter_undo, counter_state, counter_useless,
-                                         NULL, counter_show, NULL, c };
+                                         NULL, counter_show, NULL, NULL, c };
     return 0;
 }
 
@@ -414,7 +414,7 @@ int orri_load_queue(struct orri_part *part) {
     }
     queue_rank(q);
     part->object = (struct orri_object){ queue_reset, queue_step, queue_undo, queue_state, queue_useless_here,
-                                         queue_useless, queue_show, NULL, q };
+                                         queue_useless, queue_show, NULL, NULL, q };
     return 0;
 }
 
@@ -501,7 +501,7 @@ static int load_lock(struct orri_part *part, bool fenced) {
         part->reads[at] = refused;
     }
     part->object = (struct orri_object){ lock_reset, lock_step, lock_undo, lock_state_of, NULL, NULL, lock_show, NULL,
-                                         l };
+                                         NULL, l };
     return 0;
 }
 int orri_load_lock(struct orri_part *part) { return load_lock(part, false); }
