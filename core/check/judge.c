@@ -11,7 +11,7 @@
 #include "check/overlap.h"
 #include "check/shrink.h"
 
-enum { STEPS_MAX = 100000000, TELL_STEPS = 1000000 };
+enum { STEPS_MAX = 100000000, OWN_STEPS_MAX = 2000000, TELL_STEPS = 1000000 };
 
 /* -- Models -------------------------------------------------------------------------------------------------------- */
 static const char *const store[] = { "get", "set", "cas", "del", "append", "read", "write", "put", "delete", NULL };
@@ -200,7 +200,7 @@ static int tell(struct ordering *o, struct orri_problem *trial, const uint32_t *
         orri_text_add(&h->text, ")\n");
     }
     trial->look = false;            /* it goes as far as it can, and doesn't give up before */
-    trial->steps_max = TELL_STEPS;
+    if (trial->steps_max > TELL_STEPS) trial->steps_max = TELL_STEPS;
     int rc = orri_search_run(o->search, trial, &outcome);
     if (rc < 0 || outcome.result != ORR_VERDICT_VIOLATED || outcome.stuck == ORRI_NONE) return rc;
     rc = trial->object->reset(trial->object->ud, trial->items, trial->n, false);
@@ -372,7 +372,7 @@ int orr_history_judge(struct orr_history *h, const struct orr_judge *judge, stru
     *out = (struct orr_report){ .operations = h->n };
     orri_text_clear(&h->text);
     if (h->status < 0) return h->status;
-    if (asked.steps_max == 0) asked.steps_max = STEPS_MAX;
+    if (asked.steps_max == 0) asked.steps_max = asked.own ? OWN_STEPS_MAX : STEPS_MAX;
     int rc = choose(h, &asked, &model);
     if (rc < 0) return rc;
     orri_arena_init(&arena, h->alloc);

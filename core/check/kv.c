@@ -35,6 +35,7 @@ struct slot {
     uint32_t needs, hopes;          /* calls that must find it, or may and would lead to something wanted; not placed */
     uint32_t nots;                  /* that must find something else */
     uint32_t makers, n_makers;      /* a part of kv->makers */
+    uint32_t blamed;                /* greatest height at which a write was refused for its sake, + 1; 0: none was */
     uint32_t last_wanting;          /* of the calls that want it; a chain by kv->wanting_before */
 };
 struct state {
@@ -70,6 +71,7 @@ struct orri_kv {
     struct orri_waiting waiting;    /* who must be placed and see something, by return */
     uint32_t wanting, hoping, negations, dels;
     uint32_t kept;                  /* unwanted writes that may stay out, and weren't called useless since the reset */
+    uint32_t deepest;               /* greatest height at which a write was refused for a slot's sake, + 1 */
     bool appends, look, look_able;
 };
 
@@ -210,13 +212,19 @@ static bool reachable(const struct orri_kv *kv, uint32_t at, const struct state 
     return false;
 }
 
-static bool dead(const struct orri_kv *kv, const struct state *next) {
+static bool blame(struct orri_kv *kv, uint32_t slot) {
+    if (kv->height >= kv->slots[slot].blamed) kv->slots[slot].blamed = kv->height + 1;
+    if (kv->height >= kv->deepest) kv->deepest = kv->height + 1;
+    return true;
+}
+
+static bool dead(struct orri_kv *kv, const struct state *next) {
     if (!kv->look || !kv->look_able) return false;
     uint32_t left = kv->now.slot;
-    if (left != ORRI_NONE && kv->slots[left].needs > 0 && !reachable(kv, left, next)) return true;
+    if (left != ORRI_NONE && kv->slots[left].needs > 0 && !reachable(kv, left, next)) return blame(kv, left);
     uint32_t at = orri_waiting_first(&kv->waiting);
     for (int i = 0; i < LOOK_AHEAD && at != kv->n; i++, at = kv->waiting.next[at])
-        if (!reachable(kv, kv->want_slot[at], next)) return true;
+        if (!reachable(kv, kv->want_slot[at], next)) return blame(kv, kv->want_slot[at]);
     return false;
 }
 
@@ -328,7 +336,11 @@ static int reset(void *ud, const struct orri_item *items, uint32_t n, bool look)
     kv->now = kv->first;
     kv->height = kv->wanting = kv->hoping = kv->negations = kv->dels = kv->kept = 0;
     kv->look = look;
-    for (uint32_t s = 0; s < kv->n_slots; s++) kv->slots[s].needs = kv->slots[s].hopes = kv->slots[s].nots = 0;
+    kv->deepest = 0;
+    for (uint32_t s = 0; s < kv->n_slots; s++) {
+        kv->slots[s].needs = kv->slots[s].hopes = kv->slots[s].nots = 0;
+        kv->slots[s].blamed = 0;
+    }
     orri_waiting_reset(&kv->waiting);
     memset(kv->absent, true, kv->n * sizeof *kv->absent);
     memset(kv->hopes, false, kv->n * sizeof *kv->hopes);
@@ -501,6 +513,17 @@ static int mark_visible(struct orri_kv *kv, struct orri_arena *arena) {
     return 0;
 }
 
+static bool suspect(void *ud, uint32_t at) {
+    const struct orri_kv *kv = ud;
+    enum { NEAR = 8 };              /* the wall that it failed at has a few stones */
+    uint32_t slots[] = { kv->want_slot[at], kv->not_slot[at], kv->to_slot[at] };
+    for (int i = 0; i < 3; i++) {
+        uint32_t blamed = slots[i] == ORRI_NONE ? 0 : kv->slots[slots[i]].blamed;
+        if (blamed > 0 && blamed + NEAR > kv->deepest) return true;
+    }
+    return false;
+}
+
 static void show(void *ud, struct orri_text *out) {
     struct orri_kv *kv = ud;
     uint32_t from = kv->height;
@@ -610,6 +633,6 @@ int orri_kv_object(struct orri_object *out, struct orri_arena *arena, const stru
     if (ranked && mark_visible(kv, arena) < 0) return -ENOMEM;
     if (twins && number_twins(kv, arena, twins) < 0) return -ENOMEM;
     *out = (struct orri_object){ reset, step, undo, state_of, useless_here, useless, values ? show : NULL,
-                                 ranked ? rank : NULL, kv };
+                                 suspect, ranked ? rank : NULL, kv };
     return 0;
 }

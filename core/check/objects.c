@@ -213,7 +213,7 @@ int orri_load_counter(struct orri_part *part) {
     }
     if (counter_twins(part, c) < 0) return -ENOMEM;
     part->object = (struct orri_object){ counter_reset, counter_step, counter_undo, counter_state, counter_useless,
-                                         NULL, counter_show, NULL, c };
+                                         NULL, counter_show, NULL, NULL, c };
     return 0;
 }
 
@@ -226,8 +226,9 @@ struct queue {
     const struct orri_values *values;
     uint32_t n;
     uint8_t *verb;
-    orri_id *value;
-    orri_id *in;                    /* all that was put in; from `out` on it is there still */
+    uint32_t *value;                /* by call: the rank of its value among those of this queue */
+    orri_id *names;                 /* by rank */
+    uint32_t *in;                   /* all that was put in; from `out` on it is there still */
     uint32_t n_in, out;
     struct orr_hash128 *sums, *powers;      /* of in[0 .. i), so that what is there has a hash */
     struct orri_waiting puts;       /* not placed, whose value was surely taken, by the return of who took it */
@@ -307,7 +308,7 @@ static void queue_show(void *ud, struct orri_text *out) {
     if (q->out == q->n_in) orri_text_add(out, "empty");
     for (uint32_t i = q->out; i < q->n_in && i < q->out + 5; i++) {
         if (i > q->out) orri_text_add(out, ", ");
-        orri_value_show(q->values, q->in[i], 30, out);
+        orri_value_show(q->values, q->names[q->in[i]], 30, out);
     }
     if (q->n_in > q->out + 5) orri_text_add(out, ", and %" PRIu32 " more", q->n_in - q->out - 5);
 }
@@ -368,15 +369,32 @@ static int queue_room(struct queue *q, struct orri_arena *arena) {
     q->returned = orri_take(arena, n, sizeof *q->returned);
     q->scratch = orri_take(arena, n, sizeof *q->scratch);
     q->placed = orri_take(arena, n, sizeof *q->placed);
-    q->by_value = orri_take(arena, q->values->n, sizeof *q->by_value);
+    q->by_value = orri_take(arena, n, sizeof *q->by_value);
+    q->names = orri_take(arena, n, sizeof *q->names);
     if (!q->verb || !q->value || !q->in || !q->sums || !q->powers || !q->taker || !q->invoked || !q->returned
-        || !q->scratch || !q->placed || !q->by_value || !orri_waiting_init(&q->puts, arena, q->n))
+        || !q->scratch || !q->placed || !q->by_value || !q->names || !orri_waiting_init(&q->puts, arena, q->n))
         return -ENOMEM;
     q->powers[0] = (struct orr_hash128){ 1, 1 };
     for (uint32_t i = 1; i <= q->n; i++)
         q->powers[i] = (struct orr_hash128){ q->powers[i - 1].low * QUEUE_BASE_1,
                                              q->powers[i - 1].high * QUEUE_BASE_2 };
     return 0;
+}
+
+static int by_id(const void *a, const void *b) {
+    const orri_id *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* `value` has the values' numbers in the history: they become ranks, so that arrays by value stay small. */
+static void queue_rank(struct queue *q) {
+    uint32_t n = 0;
+    memcpy(q->names, q->value, q->n * sizeof *q->names);
+    if (q->n > 1) qsort(q->names, q->n, sizeof *q->names, by_id);
+    for (uint32_t i = 0; i < q->n; i++)
+        if (i == 0 || q->names[i] != q->names[n - 1]) q->names[n++] = q->names[i];
+    for (uint32_t at = 0; at < q->n; at++)
+        q->value[at] = (uint32_t)((orri_id *)bsearch(&q->value[at], q->names, n, sizeof *q->names, by_id) - q->names);
 }
 
 int orri_load_queue(struct orri_part *part) {
@@ -394,8 +412,9 @@ int orri_load_queue(struct orri_part *part) {
         q->value[at] = put ? c->in : c->out;
         part->reads[at] = q->verb[at] == FOUND_EMPTY;
     }
+    queue_rank(q);
     part->object = (struct orri_object){ queue_reset, queue_step, queue_undo, queue_state, queue_useless_here,
-                                         queue_useless, queue_show, NULL, q };
+                                         queue_useless, queue_show, NULL, NULL, q };
     return 0;
 }
 
@@ -482,7 +501,7 @@ static int load_lock(struct orri_part *part, bool fenced) {
         part->reads[at] = refused;
     }
     part->object = (struct orri_object){ lock_reset, lock_step, lock_undo, lock_state_of, NULL, NULL, lock_show, NULL,
-                                         l };
+                                         NULL, l };
     return 0;
 }
 int orri_load_lock(struct orri_part *part) { return load_lock(part, false); }

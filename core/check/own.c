@@ -69,7 +69,7 @@ int orri_load_own(struct orri_part *part) {
         part->skip[at] = part->reads[at] && o->steps[at].unknown;
     }
     part->object = (struct orri_object){ own_reset, own_step, own_undo, own_state, NULL, NULL,
-                                         o->model->show ? own_show : NULL, NULL, o };
+                                         o->model->show ? own_show : NULL, NULL, NULL, o };
     return 0;
 }
 
@@ -150,6 +150,6 @@ int orri_together(struct orri_object *out, struct orri_arena *arena, struct orri
     t->from = orri_take(arena, n_parts + 2u, sizeof *t->from);
     if (!t->scratch || !t->from) return -ENOMEM;
     *out = (struct orri_object){ together_reset, together_step, together_undo, together_state, together_useless_here,
-                                 together_useless, NULL, NULL, t };
+                                 together_useless, NULL, NULL, NULL, t };
     return 0;
 }

@@ -2,8 +2,8 @@
  *
  * Calls lie in a list by time of invocation. A candidate for the next place is one that was invoked before any call
  * still in the list returned (with `by_process`: the next of its process). Invariants:
- *  - The list is what is not placed; the trail is what is, in order; unplacing runs backwards, so each call finds its
- *    neighbours as they were.
+ *  - The list is what must be placed and isn't, a second one what may; the trail is what is placed, in order. Unplacing
+ *    runs backwards, so each call finds its neighbours as they were.
  *  - A call that only reads, and fits, is placed at once: in any order that places it later it can be moved here, for
  *    what returned before its invocation is placed already, and it changes nothing for the others. So only changes are
  *    ever a choice.
@@ -22,7 +22,7 @@
 
 enum { MEMO_FIRST = 1024, MEMO_MAX = 1 << 23 };
 
-struct link {                       /* positions; the list's head is position n */
+struct link {                       /* positions; the lists' heads are positions n, and n + 1 for what may stay out */
     uint32_t prev, next;
 };
 struct best {                       /* of twins: the candidate that returns first, as of scan `scan` */
@@ -43,7 +43,7 @@ struct orri_search {
 
     const struct orri_problem *p;
     const struct orri_item *items;
-    struct link *links;             /* cap + 1 */
+    struct link *links;             /* cap + 2 */
     struct orr_hash128 *names;      /* of each position, for the set */
     uint32_t *followers;            /* by_process: how many of the next positions become candidates with it */
     uint32_t *trail, height, n, left;
@@ -63,7 +63,7 @@ int orri_search_new(struct orri_search **out, const struct orr_alloc *alloc, uin
     struct orri_search *s = alloc->fn(alloc->ud, NULL, 0, sizeof *s);
     if (!s) return -ENOMEM;
     *s = (struct orri_search){ .alloc = alloc, .cap = n };
-    size_t room = (size_t)n + 1;
+    size_t room = (size_t)n + 2;
     s->block_size = room * (sizeof *s->names + sizeof *s->choices + sizeof *s->best + sizeof *s->links
                             + 4 * sizeof(uint32_t));
     char *at = s->block = alloc->fn(alloc->ud, NULL, 0, s->block_size);
@@ -112,12 +112,15 @@ static void link_behind(struct orri_search *s, uint32_t prev, uint32_t at) {
     s->links[at] = (struct link){ prev, s->links[prev].next };
     link_at(s, at);
 }
+static uint32_t last(const struct orri_search *s, bool optionals) { return s->links[s->n + optionals].prev; }
 
 /* What its object has applied takes its place. */
 static void placed(struct orri_search *s, uint32_t at) {
     unlink_at(s, at);
-    for (uint32_t i = 1, prev = s->links[at].prev; i <= s->followers[at]; prev = at + i, i++)
-        link_behind(s, prev, at + i);
+    for (uint32_t i = 1; i <= s->followers[at]; i++) {
+        bool stays = optional(&s->items[at + i]);
+        link_behind(s, stays ? last(s, true) : s->links[at].prev, at + i);
+    }
     s->set.low ^= s->names[at].low;
     s->set.high ^= s->names[at].high;
     s->trail[s->height++] = at;
@@ -142,6 +145,7 @@ static int try(struct orri_search *s, uint32_t at) {
 }
 
 static uint32_t first(const struct orri_search *s) { return s->links[s->n].next; }
+static uint32_t first_optional(const struct orri_search *s) { return s->links[s->n + 1].next; }
 /* Whether the walk of candidates ends before x: something that is not placed returned before x was invoked. */
 static bool ends(const struct orri_search *s, const struct orri_item *x, int64_t first_return) {
     return !s->p->by_process && x->invoked > first_return;
@@ -166,18 +170,31 @@ static int place_reads(struct orri_search *s) {
     return 0;
 }
 
-/* Notes, of each twins' class, the candidate that returns first. */
-static void find_best(struct orri_search *s) {
+/* When the first of those returns who are candidates and must be placed: nothing invoked later is a candidate. */
+static int64_t soonest_return(struct orri_search *s) {
     int64_t first_return = ORR_NEVER;
+    for (uint32_t at = first(s); at != s->n && !ends(s, &s->items[at], first_return); at = s->links[at].next) {
+        if (s->items[at].returned < first_return) first_return = s->items[at].returned;
+        s->steps++;
+    }
+    return first_return;
+}
+
+/* Notes, of each twins' class, the candidate that returns first. */
+static void note_best(struct orri_search *s, uint32_t at) {
+    const struct orri_item *x = &s->items[at];
+    struct best *best = &s->best[x->twins];
+    if (x->twins == 0 || (best->scan == s->scan && s->items[best->at].returned <= x->returned)) return;
+    *best = (struct best){ s->scan, at };
+}
+static void find_best(struct orri_search *s) {
+    int64_t first_return = soonest_return(s);
     s->scan++;
-    for (uint32_t at = first(s); at != s->n; at = s->links[at].next) {
-        const struct orri_item *x = &s->items[at];
-        if (ends(s, x, first_return)) return;
-        if (x->returned < first_return) first_return = x->returned;
-        if (x->twins == 0) continue;
-        struct best *best = &s->best[x->twins];
-        if (best->scan == s->scan && s->items[best->at].returned <= x->returned) continue;
-        *best = (struct best){ s->scan, at };
+    for (uint32_t at = first(s); at != s->n && !ends(s, &s->items[at], first_return); at = s->links[at].next)
+        note_best(s, at);
+    for (uint32_t at = first_optional(s); at != s->n + 1; at = s->links[at].next) {
+        if (ends(s, &s->items[at], first_return)) return;
+        note_best(s, at);
     }
 }
 
@@ -191,11 +208,12 @@ static unsigned next_phase(const struct orri_search *s, unsigned phase) {
 /* The next change behind `tried` (NONE: the first) that the object takes here, placed; NONE when there is none. */
 static int next_choice(struct orri_search *s, uint32_t tried, unsigned phase, uint32_t *out) {
     const struct orri_object *o = s->p->object;
-    int64_t first_return = ORR_NEVER;
-    bool beyond = tried == ORRI_NONE;
+    bool optionals = phase == OPTIONALS, beyond = tried == ORRI_NONE;
+    int64_t first_return = optionals ? soonest_return(s) : ORR_NEVER;
+    uint32_t end = s->n + optionals;
     *out = ORRI_NONE;
     if (s->twins) find_best(s);
-    for (uint32_t at = first(s), next; at != s->n; at = next) {
+    for (uint32_t at = s->links[end].next, next; at != end; at = next) {
         const struct orri_item *x = &s->items[at];
         next = s->links[at].next;
         s->steps++;
@@ -203,10 +221,10 @@ static int next_choice(struct orri_search *s, uint32_t tried, unsigned phase, ui
         if (x->returned < first_return) first_return = x->returned;
         bool passed = beyond;
         if (at == tried) beyond = true;
-        if (!passed || x->reads || optional(x) != (phase == OPTIONALS)) continue;
-        if (x->twins && s->best[x->twins].at != at) continue;
-        if (phase < OPTIONALS && o->rank && o->rank(o->ud, x->call) != phase) continue;
-        if (phase == OPTIONALS && o->useless_here && o->useless_here(o->ud, x->call)) continue;
+        if (!passed || x->reads) continue;
+        if (x->twins && s->twins && s->best[x->twins].at != at) continue;
+        if (!optionals && o->rank && o->rank(o->ud, x->call) != phase) continue;
+        if (optionals && o->useless_here && o->useless_here(o->ud, x->call)) continue;
         int rc = try(s, at);
         if (rc != 0) return *out = at, rc < 0 ? rc : 0;
     }
@@ -272,13 +290,7 @@ static int verify(struct orri_search *s, enum orr_verdict_result *result) {
         if (next_write < s->n_writes) {
             uint32_t at = s->writes[next_write++];
             freed = s->items[at].invoked == ORRI_ANY_TIME;
-            int64_t first_return = ORR_NEVER;
-            uint32_t walk = first(s);
-            for (; walk != at; walk = s->links[walk].next) {
-                if (ends(s, &s->items[walk], first_return)) break;
-                if (s->items[walk].returned < first_return) first_return = s->items[walk].returned;
-            }
-            if (walk == at && !ends(s, &s->items[at], first_return)) rc = try(s, at);
+            if (!ends(s, &s->items[at], soonest_return(s))) rc = try(s, at);
         }
         if (rc < 0) return rc;
         if (rc == 1 || freed) continue;
@@ -337,13 +349,14 @@ static uint32_t followers(const struct orri_search *s, uint32_t at) {
 static void link_list(struct orri_search *s) {
     const struct orri_object *o = s->p->object;
     s->links[s->n] = (struct link){ s->n, s->n };
+    s->links[s->n + 1] = (struct link){ s->n + 1, s->n + 1 };
     bool begun = false;             /* a call of this process that must be placed is in the list */
     for (uint32_t i = 0; i < s->n; i++) {
         s->followers[i] = s->p->by_process ? followers(s, i) : 0;
         if (i > 0 && s->items[i].process != s->items[i - 1].process) begun = false;
         if (s->p->by_process && begun) continue;
         if (optional(&s->items[i]) && !s->p->witness && o->useless && o->useless(o->ud, s->items[i].call)) continue;
-        link_behind(s, s->links[s->n].prev, i);
+        link_behind(s, last(s, optional(&s->items[i])), i);
         begun = !optional(&s->items[i]);
     }
 }

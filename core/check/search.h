@@ -32,6 +32,8 @@ struct orri_object {
     bool (*useless_here)(void *ud, uint32_t call);
     bool (*useless)(void *ud, uint32_t call);
     void (*show)(void *ud, struct orri_text *out);      /* NULL: states can't be told */
+    /* Has this call to do with what the deepest tries of the last run failed at? NULL: that can't be said. */
+    bool (*suspect)(void *ud, uint32_t call);
     /* Which of the calls that must be placed had better be tried first here: 0, then 1, then 2. NULL: all are 0. */
     unsigned (*rank)(void *ud, uint32_t call);
     void *ud;

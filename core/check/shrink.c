@@ -16,7 +16,7 @@ struct shrinking {
     struct orri_item *items;        /* of a trial */
     bool *in, *dead;                /* by item: is it in the trial; is it of no use when it is not */
     uint32_t *core, n_core;         /* the best so far, ascending */
-    uint64_t steps;
+    uint64_t steps, steps_max;
     uint32_t trials;
 };
 
@@ -43,7 +43,7 @@ static int violated(struct shrinking *k) {
     struct orri_outcome outcome;
     trial.items = k->items;
     trial.n = compose(k);
-    trial.steps_max = TRIAL_STEPS;
+    if (trial.steps_max > TRIAL_STEPS) trial.steps_max = TRIAL_STEPS;
     trial.look = true;
     int rc = orri_search_run(k->search, &trial, &outcome);
     if (rc < 0) return rc;
@@ -104,8 +104,30 @@ static int bury(struct shrinking *k) {
     return 0;
 }
 
+/* -- Guessing ------------------------------------------------------------------------------------------------------ */
+/* What the search failed at, and some calls around: often enough that is violated already, and thousands needn't be
+ * left out one by one. Asked before any trial. */
+static int guess(struct shrinking *k, const bool *suspects) {
+    uint32_t first = ORRI_NONE, last = 0;
+    for (uint32_t i = 0; i < k->n_core; i++) {
+        if (!suspects[i]) continue;
+        if (first == ORRI_NONE) first = i;
+        last = i;
+    }
+    if (first == ORRI_NONE) return 0;
+    int rc = 0;
+    for (uint32_t around = 4; rc == 0 && around <= 64; around *= 4) {
+        for (uint32_t i = 0; i < k->n_core; i++)
+            k->in[i] = suspects[i] || (i >= first && i - first < around) || (i <= last && last - i < around);
+        rc = violated(k);
+    }
+    if (rc == 0) put(k, 0, k->n_core, true);
+    else if (rc > 0) settle(k);
+    return rc < 0 ? rc : 0;
+}
+
 /* -- Leaving out --------------------------------------------------------------------------------------------------- */
-static bool spent(const struct shrinking *k) { return k->steps > ALL_STEPS || k->trials > ALL_TRIALS; }
+static bool spent(const struct shrinking *k) { return k->steps > k->steps_max || k->trials > ALL_TRIALS; }
 
 /* One pass over all parts of this size; *less: something was left out. The latest first: what came before explains. */
 static int leave_out(struct shrinking *k, uint32_t size, bool *less) {
@@ -142,14 +164,21 @@ static int minimise(struct shrinking *k) {
 }
 
 int orri_shrink(struct orri_search *s, const struct orri_problem *p, struct orri_arena *arena, struct orri_core *out) {
-    struct shrinking k = { .search = s, .problem = p };
+    struct shrinking k = { .search = s, .problem = p, .steps_max = ALL_STEPS };
+    if (p->steps_max < ALL_STEPS / 5) k.steps_max = 5 * p->steps_max;
     k.items = orri_take(arena, p->n + 1u, sizeof *k.items);
     k.in = orri_take_zeroed(arena, p->n + 1u, sizeof *k.in);
     k.dead = orri_take_zeroed(arena, p->n + 1u, sizeof *k.dead);
     k.core = orri_take(arena, p->n + 1u, sizeof *k.core);
-    if (!k.items || !k.in || !k.dead || !k.core) return -ENOMEM;
-    for (uint32_t i = 0; i < p->n; i++) k.core[k.n_core++] = i, k.in[i] = true;
-    int rc = cut(&k, arena, true);
+    bool *suspects = orri_take_zeroed(arena, p->n + 1u, sizeof *suspects);
+    if (!k.items || !k.in || !k.dead || !k.core || !suspects) return -ENOMEM;
+    for (uint32_t i = 0; i < p->n; i++) {
+        k.core[k.n_core++] = i;
+        k.in[i] = true;
+        suspects[i] = p->object->suspect && !p->by_process && p->object->suspect(p->object->ud, p->items[i].call);
+    }
+    int rc = guess(&k, suspects);
+    if (rc == 0) rc = cut(&k, arena, true);
     if (rc == 0 && !p->by_process) rc = cut(&k, arena, false);
     if (rc == 0) rc = bury(&k);
     if (rc == 0) rc = minimise(&k);

@@ -264,6 +264,61 @@ static void a_planted_anomaly_is_found_with_and_without_the_witness(void **state
     }
 }
 
+/* -- A model of one's own ------------------------------------------------------------------------------------------ */
+static int step_max(void *ud, uint64_t state, const struct orr_step *op, uint64_t *next) {
+    assert_ptr_equal(ud, &step_max);
+    if (strcmp(op->f, "fail") == 0) return ORR_EUNAVAILABLE;
+    uint64_t n = (uint64_t)atoi(strcmp(op->f, "top") == 0 ? op->result : op->value);
+    if (strcmp(op->f, "top") == 0) return op->unknown || n == state;
+    *next = n > state ? n : state;
+    return 1;
+}
+static int show_max(void *ud, uint64_t state, char *out, size_t size) {
+    (void)ud;
+    return snprintf(out, size, "at most %d", (int)state);
+}
+static bool reads_max(void *ud, const char *f) {
+    (void)ud;
+    return strcmp(f, "top") == 0;
+}
+
+static int judge_max(const char *calls, bool by_key, enum orr_verdict_result *result, bool *shown) {
+    struct orr_history *h;
+    struct orr_report report;
+    struct orr_model own = { step_max, show_max, reads_max, &step_max, by_key };
+    assert_int_equal(orr_history_new(&h, NULL), 0);
+    for (const char *at = calls; *at;) {        /* "raise a 5,top b 0": one after the other */
+        char f[16], key[16], line[200];
+        int value, used;
+        assert_int_equal(sscanf(at, "%15s %15s %d%n", f, key, &value, &used), 3);
+        snprintf(line, sizeof line, "{\"process\":1,\"type\":\"invoke\",\"f\":\"%s\",\"key\":\"%s\",\"value\":%d}\n"
+                 "{\"process\":1,\"type\":\"ok\",\"f\":\"%s\",\"value\":%d}\n", f, key, value, f, value);
+        assert_int_equal(orr_history_read(h, line, strlen(line)), 0);
+        at += used + (at[used] == ',');
+    }
+    int rc = orr_history_judge(h, &(struct orr_judge){ .own = &own }, &report);
+    *result = report.result;
+    *shown = rc == 0 && report.text && strstr(report.text, "at most 5") != NULL;
+    orr_history_free(h);
+    return rc;
+}
+
+static void a_model_of_ones_own_is_stepped_over_numbers(void **state) {
+    (void)state;
+    enum orr_verdict_result result;
+    bool shown;
+    assert_int_equal(judge_max("raise a 5,raise a 3,top a 5", false, &result, &shown), 0);
+    assert_int_equal(result, ORR_VERDICT_OK);
+    assert_int_equal(judge_max("raise a 5,raise a 3,top a 3", false, &result, &shown), 0);
+    assert_int_equal(result, ORR_VERDICT_VIOLATED);
+    assert_true(shown);
+    assert_int_equal(judge_max("raise a 5,top b 0", false, &result, &shown), 0);
+    assert_int_equal(result, ORR_VERDICT_VIOLATED);
+    assert_int_equal(judge_max("raise a 5,top b 0", true, &result, &shown), 0);
+    assert_int_equal(result, ORR_VERDICT_OK);
+    assert_int_equal(judge_max("raise a 5,fail a 0", true, &result, &shown), ORR_EUNAVAILABLE);
+}
+
 /* -- Memory -------------------------------------------------------------------------------------------------------- */
 static int countdown;
 static void *failing(void *ud, void *ptr, size_t old_size, size_t new_size) {
@@ -332,6 +387,7 @@ int main(void) {
         cmocka_unit_test(a_counter_example_is_wrong_by_itself_and_has_nothing_to_spare),
         cmocka_unit_test(simulated_histories_pass_with_and_without_the_witness),
         cmocka_unit_test(a_planted_anomaly_is_found_with_and_without_the_witness),
+        cmocka_unit_test(a_model_of_ones_own_is_stepped_over_numbers),
         cmocka_unit_test(memory_that_runs_out_is_an_error_and_nothing_leaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

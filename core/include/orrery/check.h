@@ -5,6 +5,7 @@
  *     struct orr_history *h;
  *     orr_history_new(&h, NULL);
  *     orr_history_read(h, text, size);                    // {"process":1,"type":"invoke","f":"set","key":"x",...}
+ *     orr_history_end(h);
  *     struct orr_report report;
  *     int rc = orr_history_judge(h, &(struct orr_judge){ .model = "kv" }, &report);
  *     if (rc < 0) puts(orr_history_error(h));             // line 7: process 3 invokes before its call is over
@@ -128,7 +129,7 @@ struct orr_judge {
     bool sequential;                /* order within each process counts, real time doesn't */
     bool strict;                    /* append: real time counts (strict serializability) */
     bool search;                    /* a witness is there, and is not to be used */
-    uint64_t steps_max;             /* budget of one key's search; 0: 100,000,000 */
+    uint64_t steps_max;             /* budget of one key's search; 0: 100,000,000, of an own model 2,000,000 */
 };
 
 struct orr_report {
