@@ -206,7 +206,11 @@ static void judge_history(struct orr_lab *lab) {
     lab->result.reads = v.reads;
     lab->result.overlapping_reads = v.overlapping_reads;
     if (v.result == ORR_VERDICT_OK) return;
-    char line[200];
+    char drawn[1800], line[200];
+    if (lab_tell_history(lab, v.key, witness, drawn, sizeof drawn)) {
+        lab_violate(lab, "linearizable", "%s", drawn);
+        return;
+    }
     orr_operation_show(&lab->ops[v.operation], line, sizeof line);
     lab_violate(lab, "linearizable", "%s; it finds no place: the value was %" PRIu64 " when it had to be", line,
                 v.value);

@@ -74,6 +74,10 @@ void lab_shadow_commit(struct orr_lab *lab, const struct orr_trace_commit *c);  
 /* Writes `order` into the history; false: the log has no set of the kv machine, so there is none. */
 bool lab_shadow_witness(struct orr_lab *lab);
 
+/* -- tell.c: what is wrong with a history, drawn ------------------------------------------------------------------- */
+/* False: nothing is written, as the calls of that key fit together, or memory is out. */
+bool lab_tell_history(struct orr_lab *lab, uint64_t key, bool witness, char *out, size_t size);
+
 /* -- disks.c: claims of messages against durable disk images ------------------------------------------------------- */
 int lab_disks_new(struct orr_lab *lab);
 void lab_disks_free(struct orr_lab *lab);
