@@ -2,7 +2,6 @@
 --
 -- In the terminal each figure is a chart of braille dots, two across and four down in a character, in which all nodes
 -- are drawn; what each has at the end stands beside it. A node that is down has no figure.
-local edit = require "orrery.edit"
 local facts = require "orrery.look.facts"
 local faults = require "orrery.faults"
 local options = require "orrery.options"
@@ -12,6 +11,12 @@ local plot = {}
 local ns = 1000000000
 local rows = 6                                          -- of characters
 local figures = { term = true, commit = true, applied = true, lag = true }
+
+-- Of the terminal, as the program knows them; nil in another one's Lua.
+local function columns()
+  local program = package.preload["orrery.edit"]
+  return program and require "orrery.edit".columns()
+end
 
 -- -- Figures --------------------------------------------------------------------------------------------------------
 -- { a = { { at, value }, ... } }: steps of the trace's events of these kinds.
@@ -229,7 +234,7 @@ function plot.plot(sim, ...)
   sim.facts = facts.of(sim)
   local group = group_of(sim, checked.group)
   if not group then return nil, "sim:plot: no node has had a group yet", "unavailable" end
-  local width = checked.width or math.max(20, (edit.columns() or 100) - 12)
+  local width = checked.width or math.max(20, (columns() or 100) - 12)
   local n, times, series = checked.path and 2 * wide or 2 * width, {}, {}
   for k = 1, n do times[k] = from + (till - from) * (k - 1) // (n - 1) end
   for _, name in ipairs(names) do series[name] = read[name](sim, group, times) end
