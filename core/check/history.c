@@ -108,8 +108,9 @@ static int read_member(struct orr_history *h, struct entry *e) {
     struct orri_json *j = &h->json;
     int rc = orri_json_string(j, &name, &size);
     if (rc < 0) return rc;
-    enum { PROCESS, TYPE, F, KEY, VALUE, TIME, ORDER, FINAL, OTHER } what = OTHER;
+    enum { PROCESS, TYPE, F, KEY, VALUE, TIME, ORDER, FINAL, OTHER };
     static const char *const names[] = { "process", "type", "f", "key", "value", "time", "order", "final" };
+    int what = OTHER;
     for (int i = 0; i < OTHER; i++)
         if (is(name, size, names[i])) what = i;
     if (!orri_json_take(j, ':')) return orri_json_refuse(j, "':'");

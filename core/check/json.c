@@ -288,9 +288,8 @@ static int compound(struct orri_json *j, bool object, orri_id *id) {
     int rc = inside(j, object);
     j->depth--;
     if (rc < 0) return rc;
-    orri_id *items = j->items + from;
+    orri_id *items = j->n_items ? j->items + from : NULL;
     size_t n = j->n_items - from;
-    if (j->n_items == 0) items = NULL;
     rc = object ? orri_object(j->values, items, n, id) : orri_array(j->values, items, n, id);
     j->n_items = from;
     return rc;

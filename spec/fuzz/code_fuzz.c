@@ -7,6 +7,7 @@
  * Whatever comes: there is a result for it that can be read, and the group goes over only from what it runs. In the end
  * this node leads, and proposes what is read again. */
 #include <lualib.h>
+#include <orrery/trace.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,9 @@ int orrb_machine_protect(struct machine *m, lua_CFunction f, char *why, size_t w
 void orr_node_soon(struct orr_node *n) { (void)n; }
 orr_time orr_node_now(const struct orr_node *n) { (void)n; return ORR_SECOND; }
 int orr_node_timer(struct orr_node *n, struct orr_wait *w, orr_time at) { (void)n, (void)w, (void)at; return 0; }
+void orr_group_trace(const struct orr_group *g, enum orr_trace_kind kind, const void *event, size_t size) {
+    (void)g, (void)kind, (void)event, (void)size;
+}
 bool orr_group_all_run(const struct orr_group *g, const struct orr_birth *bundle) {
     (void)g, (void)bundle;
     return true;
