@@ -158,6 +158,22 @@ describe("sim:why", function()
     assert.matches(leader .. " is down (kill), still", text, 1, true)
   end)
 
+  it("tells the cause of this time, not of an earlier one in the same term", function()
+    local sim <close> = orrery.sim(counter, { seed = 1 })
+    sim:run(2)
+    local leader = sim:leader()
+    local other = leader == "a" and "b" or "a"
+    for _ = 1, 2 do
+      sim:cut(leader, other)
+      sim:run(1)
+      sim:heal()
+      sim:run(1)
+    end
+    local text = tostring(sim:timeline { kinds = { "leader" }, nodes = { other } })
+    assert.matches("2%.%d+  %w  asks whether [^\n]+ is cut since 2%.000\n", text)
+    assert.matches("4%.%d+  %w  asks whether [^\n]+ is cut since 4%.000\n", text)
+  end)
+
   it("plays again where the replica has forgotten", function()
     local sim <close>, leader, other = cut_run()
     local asks
