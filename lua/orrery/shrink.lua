@@ -108,4 +108,20 @@ function shrink.number(least, most, fails)
   return most
 end
 
+local width = 117                   -- of a comment's text
+
+-- A text as lines of comment: prose is wrapped, a drawing (its bars are |--...--|) and a long word stay whole.
+function shrink.comment(text)
+  local lines = {}
+  for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+    while #line > width and not line:find("|--", 1, true) do
+      local at = line:sub(1, width + 1):match "^.*%S() " or line:match "%S() "
+      if not at then break end
+      lines[#lines + 1], line = line:sub(1, at - 1), line:sub(at + 1)
+    end
+    lines[#lines + 1] = line
+  end
+  return (("-- " .. table.concat(lines, "\n-- ") .. "\n"):gsub(" +\n", "\n"):gsub("\n$", ""))
+end
+
 return shrink

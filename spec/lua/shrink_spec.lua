@@ -101,6 +101,26 @@ describe("shrinking", function()
   end)
 end)
 
+describe("a comment", function()
+  local comment = shrink.comment
+
+  it("has every word, in lines that are not too long", function()
+    assert.equal("-- a\n--\n-- b", comment "a\n\nb")
+    local words = ("word "):rep(100) .. "end"
+    local text = comment(words)
+    assert.equal(words, (text:gsub("\n%-%- ", " "):gsub("^%-%- ", "")))
+    for line in text:gmatch "[^\n]+" do assert.is_true(#line <= 120 and line:find "^%-%- " == 1) end
+  end)
+
+  it("breaks no drawing and no word", function()
+    local drawing = "process 1" .. (" "):rep(150) .. "|--set x 1--|"
+    assert.equal("-- " .. drawing, comment(drawing))
+    local long = ("x"):rep(200)
+    assert.equal("-- " .. long, comment(long))
+    assert.equal("-- " .. long .. "\n-- a", comment(long .. " a"))
+  end)
+end)
+
 -- luakv whose GET looks at whatever replica it is on: a stale read, once a link or a disk is slow.
 local function stale_luakv()
   for _, name in ipairs { "cluster.lua", "machine.lua", "node.lua" } do

@@ -207,19 +207,6 @@ local function last_of(strikes)
   return last / 1e9
 end
 
--- A text as lines of comment.
-local function comment(text)
-  local lines = {}
-  for line in (text .. "\n"):gmatch "([^\n]*)\n" do
-    while #line > 117 do                                -- but for drawings, which are never so long
-      local at = line:sub(1, 118):match ".*() " or #line
-      lines[#lines + 1], line = line:sub(1, at - 1), line:sub(at + 1)
-    end
-    lines[#lines + 1] = line
-  end
-  return (("-- " .. table.concat(lines, "\n-- ")):gsub(" +\n", "\n"))
-end
-
 -- The fewest clients with which the run fails, of the kv workload or of another.
 local function fewer_clients(run, property)
   local load = run.workload
@@ -258,7 +245,7 @@ local function shrink_to(file, run, r, path, opts)
   local out, message = io.open(file, "w")
   if not out then return nil, message end
   local what = (last.property .. ": " .. last.violation):gsub("\n+$", "")
-  out:write(("%s\n-- again: %s\n%s"):format(comment(what), replay(path, again, run.seed), run.faults.text))
+  out:write(("%s\n-- again: %s\n%s"):format(shrink.comment(what), replay(path, again, run.seed), run.faults.text))
   return out:close()
 end
 
