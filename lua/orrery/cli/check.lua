@@ -62,7 +62,7 @@ end
 
 return {
   usage = "orrery check HISTORY.jsonl [--model NAME] [OPTION]...",
-  about = "judges a recorded history: is it what the service claims to be?",
+  about = "judges a recorded history: whether it is what the service claims to be",
   notes = [[
 A line of the history is {"process":3,"type":"invoke|ok|fail|info","f":"get","key":"x","value":null,"time":123}: "fail"
 was surely not done, "info" may have been. The order of the lines is what counts; "time" (ns) is for people; "order" is
