@@ -238,12 +238,12 @@ static void judge_floor(struct orr_lab *lab) {
 
 static void account_rares(const struct orr_lab *lab, struct orr_lab_result *r) {
     const char *name;
-    uint64_t asked, taken;
+    uint64_t offered, taken;
     r->n_rares = 0;
-    for (size_t i = 0; r->n_rares < ORR_LAB_RARES_MAX && orr_sim_rare(lab->sim, i, &name, &asked, &taken); i++) {
+    for (size_t i = 0; r->n_rares < ORR_LAB_RARES_MAX && orr_sim_rare(lab->sim, i, &name, &offered, &taken); i++) {
         struct orr_lab_rare *rare = &r->rares[r->n_rares++];
         snprintf(rare->name, sizeof rare->name, "%s", name);
-        rare->asked = asked;
+        rare->offered = offered;
         rare->taken = taken;
     }
 }
