@@ -75,8 +75,8 @@ static void each_is_taken_and_breaks_nothing(void **state) {
     unsigned never = 0;
     for (size_t i = 0; i < N_NAMES; i++) {
         print_message("%-24s offered %9llu times in %3u seeds, taken %7llu times in %3u\n", names[i],
-                      (unsigned long long)totals[i].offered, totals[i].seeds_offered, (unsigned long long)totals[i].taken,
-                      totals[i].seeds_taken);
+                      (unsigned long long)totals[i].offered, totals[i].seeds_offered,
+                      (unsigned long long)totals[i].taken, totals[i].seeds_taken);
         never += totals[i].taken == 0;
     }
     assert_int_equal(never, 0);
