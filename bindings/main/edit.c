@@ -42,11 +42,15 @@ static lua_State *volatile guarded;     /* who runs in a guard */
 /* -- Guarded calls ------------------------------------------------------------------------------------------------ */
 /* The simulation's own Lua must not be torn in the middle: it asks pending() between two events, and ends its run. */
 static bool is_spared(const char *source) {
-    static const char *const files[] = { "sim.lua", "faults.lua", "handle.lua", "client.lua" };
-    const char *name = strrchr(source, '/');
-    if (!name || name - source < 8 || strncmp(name - 7, "/orrery", 7) != 0) return false;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (strcmp(name + 1, files[i]) == 0) return true;
+    static const char *const files[] = {
+        "/orrery/sim.lua", "/orrery/sim/time.lua", "/orrery/sim/notes.lua", "/orrery/faults.lua", "/orrery/handle.lua",
+        "/orrery/client.lua",
+    };
+    size_t size = strlen(source);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        size_t end = strlen(files[i]);
+        if (size >= end && strcmp(source + size - end, files[i]) == 0) return true;
+    }
     return false;
 }
 
