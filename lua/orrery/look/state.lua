@@ -8,23 +8,31 @@ local methods = {}
 state.methods = methods
 
 -- The id of the node that leads the group, as the newest leader that is up says; nil: none. One group needs no name.
-local function leader_of(self, group)
-  opened(self, "leader")
+-- status(id): what it says of itself, { groups = ... }. what: the method that asks, for complaints.
+function state.leader(ids, status, group, what, level)
   local leader, term, known = nil, -1, {}
-  for _, id in ipairs(self.ids) do
-    local status = self.core:status(id)
-    for name, g in pairs(status and status.groups or {}) do
+  for _, id in ipairs(ids) do
+    for name, g in pairs(status(id).groups) do
       known[name] = true
       if (group == nil or name == group) and g.role == "leader" and g.term > term then leader, term = id, g.term end
     end
   end
   local names = options.keys(known)
   if group == nil and #names > 1 then
-    error(("sim:leader: 'group' must be one of %s (got nothing)"):format(options.either(names)), 2)
+    error(("%s: 'group' must be one of %s (got nothing)"):format(what, options.either(names)), level + 1)
   elseif group ~= nil and not known[group] and #names > 0 then
-    error(("sim:leader: no node that is up has a group %s%s"):format(options.got(group), options.hint(group, names)), 2)
+    error(("%s: no node that is up has a group %s%s"):format(what, options.got(group), options.hint(group, names)),
+      level + 1)
   end
   return leader
+end
+
+local nothing = { groups = {} }
+
+local function leader_of(self, group)
+  opened(self, "leader")
+  local function status(id) return self.core:status(id) or nothing end
+  return (state.leader(self.ids, status, group, "sim:leader", 2))
 end
 methods.leader = faults.selector(leader_of)
 
