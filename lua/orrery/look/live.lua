@@ -1,12 +1,13 @@
 -- live.lua - a live cluster seen from outside, over time: watch, timeline and plot of connected handles.
 --
--- A lookout asks each node for its status ten times a second, by the handle's own connection, whenever a handle turns:
--- while something waits, in step(), and while a prompt waits for a line. What differs from the last time is an event; a
--- node whose role has changed is asked what it came from. So an event is told up to a tenth of a second late, what
--- comes and goes between two looks is not seen, and messages are not known at all.
+-- A lookout asks each node for its status ten times a second (more than ten nodes less often: a hundred times in all),
+-- by the handle's own connection, whenever a handle turns: while something waits, in step(), and while a prompt waits
+-- for a line. What differs from the last time is an event; a node whose role has changed is asked what it came from.
+-- So an event is told up to a tenth of a second late, what comes and goes between two looks is not seen, and messages
+-- are not known at all.
 --
--- It keeps no more than it says below. Times are seconds since it began, and shown as wall time; in ns only for
--- timeline.lua and plot.lua.
+-- What it keeps is bounded: see the numbers below. Times are seconds since it began, and shown as wall time; in ns only
+-- for timeline.lua and plot.lua.
 local core = require "orrery.core"
 local options = require "orrery.options"
 local plot = require "orrery.look.plot"
@@ -180,7 +181,7 @@ local function look_at(self, id)
   if way == "opening" and now - one.since > patience then note_down(self, id, "no connection yet") end
   if now < one.due or now < one.busy then return end
   if way == "open" then
-    one.due = now + every
+    one.due = now + math.max(every, #self.ids * every / 10)
     ask_status(self, id)
   elseif way == "closed" then
     one.due = now + again
