@@ -48,6 +48,12 @@ void orri_raft_time_hear(struct orri_raft_time *t, orr_time now, orr_time stamp)
     t->anchored = true;
 }
 
-void orri_raft_time_floor(struct orri_raft_time *t, orr_time stamp) {
-    if (stamp > t->stamp) t->stamp = stamp;
+/* Where the own count is beyond it already, it says nothing. Else the count goes on from it, from now on: what passed
+ * since `at` has passed for the old stamp, not for this one. */
+void orri_raft_time_floor(struct orri_raft_time *t, orr_time now, orr_time stamp) {
+    orr_time passed = now - t->at;
+    bool counts = t->anchored && t->real_at != ORR_NEVER;
+    if (stamp <= t->stamp + (counts ? passed - passed / 10 : 0)) return;
+    t->stamp = stamp;
+    t->at = now;
 }
