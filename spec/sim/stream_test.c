@@ -338,6 +338,29 @@ static void a_cut_holds_bytes_one_way_and_healing_delivers_them(void **state) {
     pair_free(x);
 }
 
+static void a_stall_that_ends_sooner_holds_nothing_back(void **state) {
+    (void)state;
+    struct pair *x = connected_pair(6);
+    struct burst b = { .frames = 1, .size = 500, .cls = 0 };
+    orr_sim_stall(x->sim, "a", "b", orr_sim_now(x->sim) + 9 * ORR_SECOND);
+    probe_do(&x->a, do_send, &b);
+    run_for(x, ORR_SECOND);
+    assert_int_equal(x->tb.n_got, 0);
+    orr_sim_heal_links(x->sim);
+    run_for(x, ORR_SECOND);
+    assert_int_equal(x->tb.n_got, 500);
+    orr_sim_stall(x->sim, "a", "b", orr_sim_now(x->sim) + 9 * ORR_SECOND);
+    probe_do(&x->a, do_send, &b);
+    run_for(x, ORR_SECOND);
+    orr_sim_stall(x->sim, "a", "b", orr_sim_now(x->sim) + 500 * ORR_MS);
+    run_for(x, 400 * ORR_MS);
+    assert_int_equal(x->tb.n_got, 500);
+    run_for(x, 400 * ORR_MS);
+    assert_int_equal(x->tb.n_got, 1000);
+    assert_true(counted(&x->tb));
+    pair_free(x);
+}
+
 static void a_long_cut_breaks_the_sender_and_leaves_the_other_half_open(void **state) {
     (void)state;
     struct pair *x = connected_pair(7);
@@ -608,6 +631,7 @@ int main(void) {
         cmocka_unit_test(nobody_listening_refuses_and_a_far_side_without_answer_times_out),
         cmocka_unit_test(a_stream_is_not_used_after_closed),
         cmocka_unit_test(a_cut_holds_bytes_one_way_and_healing_delivers_them),
+        cmocka_unit_test(a_stall_that_ends_sooner_holds_nothing_back),
         cmocka_unit_test(a_long_cut_breaks_the_sender_and_leaves_the_other_half_open),
         cmocka_unit_test(peers_of_a_dead_process_hear_of_it_and_those_of_a_silent_host_do_not),
         cmocka_unit_test(datagrams_are_lost_and_doubled_as_often_as_counted),
