@@ -355,7 +355,8 @@ static inline void matter_trial(void **state) {
 }
 
 /* All kinds from `first` to `last`, in their order. */
-static inline int matter_trials(const struct trial *trials, size_t n, enum orr_sim_fault first, enum orr_sim_fault last) {
+static inline int matter_trials(const struct trial *trials, size_t n, enum orr_sim_fault first,
+                                enum orr_sim_fault last) {
     static char names[MATTER_KINDS_MAX][160];
     struct CMUnitTest tests[MATTER_KINDS_MAX];
     if (n > MATTER_KINDS_MAX || n != (size_t)(last - first) + 1) abort();

@@ -392,8 +392,8 @@ static void hearing_wake(struct member *m) {
 static bool hearing_event(struct member *m, const struct orr_req *req, struct word *w) {
     struct hearing *s = m->memory;
     hearing_wake(m);
-    if (req->op != ORR_OP_DATAGRAM || ((const struct orr_datagram *)(const void *)req)->received < s->woke) return false;
-    if (!caught(req, w) || !whole(w) || !timely(m, w) || w->number <= s->last[w->from]) return false;
+    if (!caught(req, w) || ((const struct orr_datagram *)(const void *)req)->received < s->woke) return false;
+    if (!whole(w) || !timely(m, w) || w->number <= s->last[w->from]) return false;
     s->last[w->from] = w->number;
     if (now_of(m) - s->heard[w->from] > 20 * ORR_MS) s->steady[w->from] = now_of(m);
     s->heard[w->from] = now_of(m);
