@@ -147,11 +147,11 @@ static inline void counter_turn(struct member *m) {
         RUN(m, &s->req);
     } while (status_of(&s->req) != 0);
     s->file = s->req.u.open.file;
-    bool ready = s->req.u.open.size >= sizeof s->all || flag(m, PASSES_FULL);
+    if (s->req.u.open.size >= sizeof s->all) goto made;
     s->req = to_name(ORR_OP_SYNC_DIR, NULL, NULL);
-    if (ready) goto made;
     RUN(m, &s->req);
     if (status_of(&s->req) != 0) COUNTER_FAILS(m);
+    if (flag(m, PASSES_FULL)) goto made;
     do {
         s->req = to_do(s->file, ORR_OP_PREPARE, sizeof s->all);
         RUN(m, &s->req);
