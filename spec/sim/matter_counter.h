@@ -38,7 +38,7 @@ struct counter {
     struct orr_file *file;
     uint64_t n;
     bool fresh, bad;                /* there was no record; some record is not whole */
-    orr_time next, began, patience;
+    orr_time next, began, asked, patience;
     struct record record, back;
     struct record all[PLACES];
 };
@@ -189,9 +189,10 @@ made:
         } while (counter_again(m));
         if (careless(m, TELLS_WRITTEN)) counter_tell(m);
         if (careless(m, TELLS_SUBMITTED | TELLS_WRITTEN)) continue;
+        s->asked = now_of(m);
         s->req = to_do(s->file, ORR_OP_SYNC, 0);
         submit(m, &s->req);
-        AWAIT(m, s->req.done || (careless(m, LOSES_PATIENCE) && now_of(m) - s->began > 500 * ORR_MS));
+        AWAIT(m, s->req.done || (careless(m, LOSES_PATIENCE) && now_of(m) - s->asked > 500 * ORR_MS));
         if (!s->req.done) counter_tell(m);
         AWAIT(m, s->req.done);
         if (status_of(&s->req) != 0 && careless(m, PASSES_SYNC)) {

@@ -30,7 +30,7 @@ struct copy {
     bool trouble;
     uint16_t boot;                  /* of the b that it was last connected to */
     uint64_t number;
-    orr_time next, pinged[NUMBERS];
+    orr_time next, copied, pinged[NUMBERS];
     struct inlet in[INLETS];
     uint16_t from_boot;             /* b's: of the a that these are of */
     uint64_t newest;
@@ -99,8 +99,10 @@ static void copy_turn(struct member *m) {
     struct copy *s = m->memory;
     if (m->place != A) return;
     if (!s->stream) s->stream = call(m, B);
-    each_ms(m, &s->next, ORR_MS, copy_tell);
-    if (s->trouble) say(m, s->stream, 1, word_of(m, B, COPY, s->number, 0));
+    each_ms(m, &s->next, 4 * ORR_MS, copy_tell);
+    if (!s->trouble || now_of(m) < s->copied + 20 * ORR_MS) return;
+    say(m, s->stream, 1, word_of(m, B, COPY, s->number, 0));
+    s->copied = now_of(m);
     s->trouble = false;
 }
 
@@ -212,6 +214,7 @@ static void lines_event(struct member *m, struct orr_req *req,
     if (beats) s->beats = (uint64_t)w.from_boot << 32 | w.number;
     if (beats) s->beat = s->turn;
     read_words(m, s->in, req, fn);
+    if (req->op == ORR_OP_CLOSED) s->heard[0] = s->heard[1] = 0;
     if (m->place != A || (req->op != ORR_OP_CLOSED && req->op != ORR_OP_CONNECTED)) return;
     for (unsigned i = 0; i < 2; i++) {
         if (s->stream[i] != ((const struct orr_stream_event *)(const void *)req)->stream) continue;
@@ -245,7 +248,7 @@ static void order_heard(struct member *m, struct inlet *in, const struct word *w
     if (!whole(w)) s->doubt = now_of(m) + 400 * ORR_MS;
     if (!whole(w) || !timely(m, w) || w->kind > 1) return;
     if (w->number > s->heard[w->kind]) s->heard[w->kind] = w->number;
-    bool relies = w->kind == 1 && now_of(m) > s->doubt && !m->rig->careful;
+    bool relies = w->kind == 1 && now_of(m) > s->doubt && s->heard[0] > 0 && !m->rig->careful;
     if (relies && s->heard[0] < w->number) m->rig->wrong = true;
     m->rig->work++;
 }
@@ -368,7 +371,7 @@ struct hearing {
 };
 static bool hears(const struct member *m, unsigned i, orr_time within) {
     const struct hearing *s = m->memory;
-    return s->had[i] && now_of(m) - s->heard[i] <= within;
+    return now_of(m) - s->heard[i] <= within;
 }
 static bool is_up(const struct rig *r, unsigned i) { return orr_sim_state(r->sim, matter_names[i]) == ORR_SIM_UP; }
 
