@@ -85,7 +85,8 @@ void orri_raft_time_wall(struct orri_raft_time *t, orr_time now, orr_time real);
 orr_time orri_raft_time_guess(const struct orri_raft_time *t, orr_time now);
 orr_time orri_raft_time_stamp(struct orri_raft_time *t, orr_time now);             /* leader: the stamp of `now` */
 void orri_raft_time_hear(struct orri_raft_time *t, orr_time now, orr_time stamp);  /* a stamp of `now` or before */
-void orri_raft_time_floor(struct orri_raft_time *t, orr_time stamp); /* an entry of unknown age bears this */
+/* an entry of unknown age bears this, or a snapshot */
+void orri_raft_time_floor(struct orri_raft_time *t, orr_time now, orr_time stamp);
 
 /* -- The object -------------------------------------------------------------------------------------------------- */
 struct orri_raft_batch {            /* entries from the disk, held */

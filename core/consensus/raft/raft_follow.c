@@ -47,7 +47,7 @@ static orr_index take(struct orr_raft *r, const struct orr_entry *entries, size_
         }
         if (!acceptable(r, &e) || orri_raft_keep(r, e.data, &e.data) != 0) break;
         orri_raft_log_append(&r->log, &e);
-        orri_raft_time_floor(&r->time, e.time);
+        orri_raft_time_floor(&r->time, r->now, e.time);
         agreed = e.index;
     }
     return agreed;

@@ -159,7 +159,7 @@ static void install(struct orr_raft *r) {
     r->snapshot = s;                        /* moved */
     for (size_t i = 0; i < r->n_stores; i++) r->stores[(r->stores_first + i) % ORRI_RAFT_STORES_MAX].last = 0;
     orri_raft_log_restart(&r->log, s.index, s.term);
-    orri_raft_time_floor(&r->time, s.time);
+    orri_raft_time_floor(&r->time, r->now, s.time);
     r->submitted = r->stored = r->commit = r->handed = s.index;
     r->cut = false;
     r->matched = 0;

@@ -48,6 +48,11 @@ void orri_raft_time_hear(struct orri_raft_time *t, orr_time now, orr_time stamp)
     t->anchored = true;
 }
 
-void orri_raft_time_floor(struct orri_raft_time *t, orr_time stamp) {
-    if (stamp > t->stamp) t->stamp = stamp;
+/* Both are of now: with the stamp alone, what has passed since `at` would count twice, and each stamp that is heard
+ * later would seem to be late. */
+void orri_raft_time_floor(struct orri_raft_time *t, orr_time now, orr_time stamp) {
+    if (stamp <= t->stamp) return;
+    orr_time passed = t->anchored ? now - t->at : 0, least = t->stamp + passed - passed / 10;
+    t->stamp = stamp > least ? stamp : least;
+    t->at = now;
 }
