@@ -293,6 +293,26 @@ static void nobody_listening_refuses_and_a_far_side_without_answer_times_out(voi
     pair_free(x);
 }
 
+static void an_answer_to_a_connect_that_does_not_come_breaks_both_sides(void **state) {
+    (void)state;
+    struct orr_sim_config cfg;
+    orr_sim_config_init(&cfg);
+    struct pair *x = pair_of(&cfg);
+    orr_sim_cut(x->sim, "b", "a");
+    run_for(x, 9 * ORR_SECOND);
+    assert_int_equal(x->tb.accepted, 1);
+    assert_int_equal(x->ta.connected + x->ta.closed + x->tb.closed, 0);
+    run_for(x, 3 * ORR_SECOND);
+    orr_sim_uncut(x->sim, "b", "a");
+    run_for(x, ORR_SECOND);
+    assert_int_equal(x->ta.connected, 0);
+    assert_int_equal(x->ta.closed, 1);
+    assert_int_equal(x->ta.status, -ETIMEDOUT);
+    assert_int_equal(x->tb.closed, 1);
+    assert_int_equal(x->tb.status, -ETIMEDOUT);
+    pair_free(x);
+}
+
 static void send_after_closed(void) {
     struct pair *x = connected_pair(9);
     struct burst b = { .frames = 1, .size = 10 };
@@ -629,6 +649,7 @@ int main(void) {
         cmocka_unit_test(closing_before_it_is_open_and_closing_twice_is_closed_once),
         cmocka_unit_test(a_reset_breaks_both_sides_and_what_came_is_a_prefix),
         cmocka_unit_test(nobody_listening_refuses_and_a_far_side_without_answer_times_out),
+        cmocka_unit_test(an_answer_to_a_connect_that_does_not_come_breaks_both_sides),
         cmocka_unit_test(a_stream_is_not_used_after_closed),
         cmocka_unit_test(a_cut_holds_bytes_one_way_and_healing_delivers_them),
         cmocka_unit_test(a_stall_that_ends_sooner_holds_nothing_back),
