@@ -330,8 +330,13 @@ static const struct program writes_over = { .bug = "a file has one name", .nodes
     .turn = swap_turn };
 
 /* -- Trials ------------------------------------------------------------------------------------------------------- */
-/* A sibling: a misdirected write did not land where it should, as a stale one. Where what a power loss does is off,
- * each crash is a kill -9 (matter.h). */
+/* A sibling: a misdirected write did not land where it should, as a stale one.
+ *
+ * What a power loss does has no rates: it is off, all five kinds at once, where each crash is a kill -9 (and no sync
+ * fails, which leaves the same of a file). It is the programs that tell the five apart. Two write over what is synced,
+ * in a file that neither grows nor changes its name: one is hurt by sectors that are lost, whatever else is kept; the
+ * other only by one that is kept where an earlier one is lost. One grows by whole sectors that nobody reads. One loses
+ * names of files that are whole, and one has a single sector under two names. */
 static const struct trial trials[] = {
     TRIAL(ORR_SIM_WRITE_ERROR, passes_errors),
     TRIAL(ORR_SIM_READ_ERROR, no_status),
