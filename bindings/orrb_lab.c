@@ -4,12 +4,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* { NAME = { asked, taken } } */
+/* { NAME = { offered, taken } } */
 static void push_rares(lua_State *L, const struct orr_lab_result *r) {
     lua_createtable(L, 0, (int)r->n_rares);
     for (size_t i = 0; i < r->n_rares; i++) {
         lua_createtable(L, 2, 0);
-        lua_pushinteger(L, (lua_Integer)r->rares[i].asked);
+        lua_pushinteger(L, (lua_Integer)r->rares[i].offered);
         lua_seti(L, -2, 1);
         lua_pushinteger(L, (lua_Integer)r->rares[i].taken);
         lua_seti(L, -2, 2);

@@ -292,6 +292,14 @@ static int process_clock(lua_State *L) {
     return 1;
 }
 
+/* Seconds since 1970, for people. */
+static int process_wall(lua_State *L) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9);
+    return 1;
+}
+
 /* The path of the running program. */
 static int process_program(lua_State *L) {
     char path[4096];
@@ -355,6 +363,7 @@ int orrb_open_process(lua_State *L) {
         { "nursery", nursery_new },
         { "pid", process_pid },
         { "clock", process_clock },
+        { "wall", process_wall },
         { "program", process_program },
         { "make_directory", process_make_directory },
         { "can_listen", process_can_listen },

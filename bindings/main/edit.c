@@ -2,6 +2,8 @@
  *
  * It is the program's alone: the module orrery.core, which other programs load, knows neither libedit nor signals.
  *
+ * While a line is read, an idler may be called now and then: what it says stands above the line that is being typed.
+ *
  * While an editor is open, SIGINT only counts. What runs in a guard raises then, at its next Lua instruction,
  * coroutines within some thousand; so what C does is finished first, and a third Ctrl-C that nobody heeded ends the
  * program. While a line is read, signals come out of a descriptor, beside the keys: there is no moment at which one
@@ -42,11 +44,15 @@ static lua_State *volatile guarded;     /* who runs in a guard */
 /* -- Guarded calls ------------------------------------------------------------------------------------------------ */
 /* The simulation's own Lua must not be torn in the middle: it asks pending() between two events, and ends its run. */
 static bool is_spared(const char *source) {
-    static const char *const files[] = { "sim.lua", "faults.lua", "handle.lua", "client.lua" };
-    const char *name = strrchr(source, '/');
-    if (!name || name - source < 8 || strncmp(name - 7, "/orrery", 7) != 0) return false;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (strcmp(name + 1, files[i]) == 0) return true;
+    static const char *const files[] = {
+        "/orrery/sim.lua", "/orrery/sim/time.lua", "/orrery/sim/notes.lua", "/orrery/faults.lua", "/orrery/handle.lua",
+        "/orrery/client.lua",
+    };
+    size_t size = strlen(source);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        size_t end = strlen(files[i]);
+        if (size >= end && strcmp(source + size - end, files[i]) == 0) return true;
+    }
     return false;
 }
 
@@ -117,7 +123,9 @@ struct editor {
     int signals;                    /* signalfd */
     sigset_t watched;
     lua_State *L;                   /* while a line is read */
+    locale_t others;                /* meanwhile: the locale of all but the editor */
     const char *prompt;
+    int idle_ms;                    /* until the idler is called; -1: there is none, or it wants no more */
     bool interrupted, empty;        /* empty: nothing stood in the line that was interrupted */
 #endif
 };
@@ -171,13 +179,62 @@ static bool take_signal(struct editor *e) {
     }
 }
 
+/* How many rows of the screen are above the cursor's, of the prompt and what has been typed. */
+static int rows_above(struct editor *e) {
+    const LineInfoW *line = el_wline(e->el);
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0) return 0;
+    int columns = (int)strlen(e->prompt);
+    for (const wchar_t *c = line->buffer; c < line->cursor; c++) {
+        int width = wcwidth(*c);
+        columns += width > 0 ? width : *c < L' ' ? 2 : 0;           /* ^A */
+    }
+    return columns / size.ws_col;
+}
+
+/* The text in place of the line that is being typed, and that below it. */
+static void say_above(struct editor *e, const char *text) {
+    char *up = NULL, *clear = NULL;
+    el_get(e->el, EL_GETTC, "up", &up, NULL);
+    el_get(e->el, EL_GETTC, "cd", &clear, NULL);
+    bool clears = up && *up && clear && *clear;
+    fputc(clears ? '\r' : '\n', stdout);
+    for (int i = clears ? rows_above(e) : 0; i > 0; i--) fputs(up, stdout);
+    fprintf(stdout, "%s%s\n", clears ? clear : "", text);
+    fflush(stdout);
+    el_set(e->el, EL_REFRESH);
+}
+
+/* The idler says what is to be told, and when it is to be called again. One that fails is told, and not called again
+ * for this line. */
+static void call_idler(struct editor *e) {
+    lua_State *L = e->L;
+    int top = lua_gettop(L);
+    e->idle_ms = -1;
+    if (!lua_checkstack(L, 4)) return;
+    locale_t ours = uselocale(e->others);
+    lua_pushvalue(L, 3);
+    bool went = lua_pcall(L, 0, 2, 0) == LUA_OK;
+    if (went && lua_type(L, -1) == LUA_TNUMBER) {
+        lua_Number ms = 1000 * lua_tonumber(L, -1) + 1;
+        e->idle_ms = ms < 1 ? 1 : ms > 60000 ? 60000 : (int)ms;
+    }
+    uselocale(ours);
+    const char *text = lua_tostring(L, went ? -2 : -1);
+    if (text) say_above(e, text);
+    lua_settop(L, top);
+}
+
 /* Waits for a key: its character, 1; 0 at the end of input; -1 where a signal ends the line. */
 static int next_key(EditLine *el, wchar_t *key) {
     struct editor *e = editor_of(el);
     mbstate_t state = { 0 };
     for (;;) {
         struct pollfd fds[] = { { .fd = e->signals, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
-        if (poll(fds, 2, -1) < 0 && errno != EINTR) return -1;
+        int ready = poll(fds, 2, e->idle_ms);
+        if (ready < 0 && errno != EINTR) return -1;
+        if (ready == 0) call_idler(e);
+        if (ready <= 0) continue;
         if (fds[0].revents && !take_signal(e)) {
             errno = EINTR;
             return -1;
@@ -273,20 +330,23 @@ static void editor_end(struct editor *e) {
     if (e->signals >= 0) close(e->signals);
 }
 
-/* editor:read(prompt) -> line; nil, "end"; nil, "interrupt", whether the line was empty */
+/* editor:read(prompt, idle = nil) -> line; nil, "end"; nil, "interrupt", whether the line was empty. idle() -> what is
+ * to be told meanwhile, or nil; in how many seconds it is to be called again, or nil: not for this line */
 static int editor_read(lua_State *L) {
     struct editor *e = check_editor(L);
     sigset_t before;
     int size = 0;
+    lua_settop(L, 3);
     e->prompt = luaL_checkstring(L, 2);
+    e->idle_ms = lua_isnil(L, 3) ? -1 : 1;
     e->L = L;
     e->interrupted = false;
     fflush(stdout);
-    locale_t locale = uselocale(e->locale);
+    e->others = uselocale(e->locale);
     sigprocmask(SIG_BLOCK, &e->watched, &before);
     const char *line = el_gets(e->el, &size);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    uselocale(locale);
+    uselocale(e->others);
     e->L = NULL;
     if (e->interrupted) {
         fputs("^C", stdout);                        /* the terminal says so only where it echoes */
@@ -322,11 +382,29 @@ static int editor_start(struct editor *e) {
 
 static void editor_end(struct editor *e) { (void)e; }
 
+/* Calls the idler at 3, where there is one, until there is a line to read: what it says is told, then the prompt. */
+static void idle(lua_State *L) {
+    struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+    int ms = lua_isnil(L, 3) ? -1 : 1;
+    while (ms >= 0 && poll(&in, 1, ms) == 0) {
+        ms = -1;
+        lua_pushvalue(L, 3);
+        bool went = lua_pcall(L, 0, 2, 0) == LUA_OK;
+        if (went && lua_type(L, -1) == LUA_TNUMBER) ms = (int)(1000 * lua_tonumber(L, -1)) % 60000 + 1;
+        const char *text = lua_tostring(L, went ? -2 : -1);
+        if (text) printf("\n%s\n%s", text, lua_tostring(L, 2));
+        fflush(stdout);
+        lua_settop(L, 3);
+    }
+}
+
 static int editor_read(lua_State *L) {
     check_editor(L);
+    lua_settop(L, 3);
     fputs(luaL_checkstring(L, 2), stdout);
     fflush(stdout);
     interrupts = 0;
+    idle(L);
     char *line = NULL;
     size_t room = 0;
     ssize_t size = getline(&line, &room, stdin);

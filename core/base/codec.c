@@ -14,12 +14,38 @@ void orri_write_varint_long(struct orr_writer *w, uint64_t v) {
     w->at = at;
 }
 
+/* Of eight bytes the low seven bits of each, side by side. */
+static uint64_t squeezed(uint64_t x) {
+    x &= 0x7f7f7f7f7f7f7f7f;
+    x = (x & 0x007f007f007f007f) | (x & 0x7f007f007f007f00) >> 1;
+    x = (x & 0x00003fff00003fff) | (x & 0x3fff00003fff0000) >> 2;
+    return (x & 0x000000000fffffff) | (x & 0x0fffffff00000000) >> 4;
+}
+
+/* What ten readable bytes begin with, most often an id of nine or ten bytes: its length, or 0 where it is none. */
+static size_t read_wide(const unsigned char *at, uint64_t *v) {
+    uint64_t eight = orri_get_le(at, 8), ends = ~eight & 0x8080808080808080;
+    if (ends) {
+        unsigned last = (unsigned)__builtin_ctzll(ends) / 8;
+        *v = squeezed(eight & (UINT64_MAX >> (56 - 8 * last)));
+        return last > 0 && at[last] == 0 ? 0 : last + 1;
+    }
+    *v = squeezed(eight) | (uint64_t)at[8] << 56;           /* its top bit goes on: then the tenth byte is a one */
+    if (at[8] < 0x80) return at[8] == 0 ? 0 : 9;
+    return at[9] == 1 ? 10 : 0;
+}
+
 uint64_t orri_read_varint_long(struct orr_reader *r) {
     uint64_t v = 0;
     const unsigned char *at = r->at;
+    if (!r->failed && orri_left(r) >= ORR_VARINT_MAX) {
+        size_t size = read_wide(at, &v);
+        r->at = at + size;
+        r->failed = size == 0;
+        return size ? v : 0;
+    }
     for (unsigned shift = 0; !r->failed && at < r->end; shift += 7) {
         unsigned char byte = *at++;
-        if (shift == 63 && byte > 1) break;                 /* the tenth byte has room for one bit, and is the last */
         if (shift > 0 && byte == 0) break;                  /* padded */
         v |= (uint64_t)(byte & 0x7f) << shift;
         if (byte >= 0x80) continue;

@@ -15,8 +15,22 @@ struct orr_hash128 orri_hash128(const void *at, size_t size, uint64_t seed) {
     return (struct orr_hash128){ h.low64, h.high64 };
 }
 
+/* A few bytes are sooner put side by side than hashed in pieces. */
+static bool joined(const struct orr_slice *parts, size_t n_parts, unsigned char *to, size_t cap, size_t *size) {
+    *size = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].size > cap - *size) return false;
+        if (parts[i].size) memcpy(to + *size, parts[i].at, parts[i].size);
+        *size += parts[i].size;
+    }
+    return true;
+}
+
 uint64_t orri_hash64_slices(const struct orr_slice *parts, size_t n_parts, uint64_t seed) {
+    unsigned char bytes[512];
+    size_t size;
     if (n_parts == 1) return orri_hash64(parts[0].at, parts[0].size, seed);
+    if (joined(parts, n_parts, bytes, sizeof bytes, &size)) return orri_hash64(bytes, size, seed);
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     (void)XXH3_64bits_reset_withSeed(&state, seed);

@@ -79,11 +79,25 @@ void *lab_grow(struct orr_lab *lab, void *array, size_t *cap, size_t need, size_
 }
 
 size_t lab_begin(struct orr_lab *lab, const struct orr_operation *op) {
+    lab_fold_if_due(lab);
     struct orr_operation *ops = lab_grow(lab, lab->ops, &lab->cap_ops, lab->n_ops + 1, sizeof *ops);
-    if (!ops) return SIZE_MAX;
-    lab->ops = ops;
+    if (ops) lab->ops = ops;
+    uint64_t *serials = lab_grow(lab, lab->serials, &lab->cap_serials, lab->n_ops + 1, sizeof *serials);
+    if (serials) lab->serials = serials;
+    if (!ops || !serials) return SIZE_MAX;
+    serials[lab->n_ops] = ++lab->begun;
     ops[lab->n_ops] = *op;
     return lab->n_ops++;
+}
+
+struct orr_operation *lab_operation(struct orr_lab *lab, uint64_t serial) {
+    size_t from = 0, to = lab->n_ops;
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+        if (lab->serials[mid] < serial) from = mid + 1;
+        else to = mid;
+    }
+    return from < lab->n_ops && lab->serials[from] == serial ? &lab->ops[from] : NULL;
 }
 
 bool lab_exempt(const struct orr_lab *lab, size_t node) {
@@ -128,7 +142,7 @@ static int build(struct orr_lab *lab) {
     if (rc < 0) return rc;
     if (lab->cfg.flip) orr_sim_flip(lab->sim, lab->cfg.flip - 1);
     if ((rc = lab_oracle_new(lab)) < 0 || (rc = lab_shadow_new(lab)) < 0 || (rc = lab_disks_new(lab)) < 0) return rc;
-    if ((rc = start_nodes(lab)) < 0) return rc;
+    if ((rc = lab_fold_new(lab)) < 0 || (rc = start_nodes(lab)) < 0) return rc;
     return lab_clients_new(lab);
 }
 
@@ -140,7 +154,9 @@ void orr_lab_free(struct orr_lab *lab) {
     lab_shadow_free(lab);
     lab_disks_free(lab);
     struct orr_alloc alloc = lab->alloc;
+    lab_fold_free(lab);
     if (lab->ops) alloc.fn(alloc.ud, lab->ops, lab->cap_ops * sizeof *lab->ops, 0);
+    if (lab->serials) alloc.fn(alloc.ud, lab->serials, lab->cap_serials * sizeof *lab->serials, 0);
     if (lab->groups) alloc.fn(alloc.ud, lab->groups, lab->cap_groups * sizeof *lab->groups, 0);
     if (lab->nodes) alloc.fn(alloc.ud, lab->nodes, lab->cap_nodes * sizeof *lab->nodes, 0);
     alloc.fn(alloc.ud, lab, sizeof *lab, 0);
@@ -195,19 +211,29 @@ void orr_lab_violate(struct orr_lab *lab, const char *property, const char *text
     lab_violate(lab, property, "%s", text);
 }
 
-static void judge_history(struct orr_lab *lab) {
-    bool witness = lab_shadow_witness(lab);
-    struct orr_verdict v;
-    struct orr_check_config cfg = { .alloc = &lab->alloc, .witness = witness };
-    if (orr_check_linearizable(lab->ops, lab->n_ops, &cfg, &v) < 0) {
-        lab->out_of_memory = true;
-        return;
+bool lab_judge_part(struct orr_lab *lab, const struct orr_operation *ops, size_t n, struct orr_verdict *v) {
+    struct orr_check_config cfg = { .alloc = &lab->alloc, .witness = lab_shadow_witness(lab) };
+    for (size_t i = 0; i < n && cfg.witness; i++) {
+        char line[200];
+        if (ops[i].outcome != ORR_OUTCOME_FAIL || ops[i].order == 0) continue;
+        orr_operation_show(&ops[i], line, sizeof line);
+        lab_violate(lab, "exactly_once", "%s, but it took effect", line);
     }
-    lab->result.reads = v.reads;
-    lab->result.overlapping_reads = v.overlapping_reads;
-    if (v.result == ORR_VERDICT_OK) return;
+    if (orr_check_linearizable(ops, n, &cfg, v) < 0) {
+        lab->out_of_memory = true;
+        return true;
+    }
+    return v->result == ORR_VERDICT_OK;
+}
+
+void lab_judge_history(struct orr_lab *lab) {
+    struct orr_verdict v = { .result = ORR_VERDICT_OK };
+    bool fits = lab_judge_part(lab, lab->ops, lab->n_ops, &v);
+    lab->result.reads = lab->settled.reads + v.reads;
+    lab->result.overlapping_reads = lab->settled.overlapping_reads + v.overlapping_reads;
+    if (fits) return;
     char drawn[1800], line[200];
-    if (lab_tell_history(lab, v.key, witness, drawn, sizeof drawn)) {
+    if (lab_tell_history(lab, v.key, lab_shadow_witness(lab), drawn, sizeof drawn)) {
         lab_violate(lab, "linearizable", "%s", drawn);
         return;
     }
@@ -216,14 +242,18 @@ static void judge_history(struct orr_lab *lab) {
                 v.value);
 }
 
+void lab_count_operation(struct lab_count *count, const struct orr_operation *op) {
+    if (op->outcome == ORR_OUTCOME_OK) count->operations++;
+    else if (op->outcome == ORR_OUTCOME_INFO) count->unknown++;
+    else count->failed++;
+}
+
 static void count_operations(struct orr_lab *lab) {
-    struct orr_lab_result *r = &lab->result;
-    r->operations = r->unknown = r->failed = 0;
-    for (size_t i = 0; i < lab->n_ops; i++) {
-        if (lab->ops[i].outcome == ORR_OUTCOME_OK) r->operations++;
-        else if (lab->ops[i].outcome == ORR_OUTCOME_INFO) r->unknown++;
-        else r->failed++;
-    }
+    struct lab_count count = lab->settled;
+    for (size_t i = 0; i < lab->n_ops; i++) lab_count_operation(&count, &lab->ops[i]);
+    lab->result.operations = count.operations;
+    lab->result.unknown = count.unknown;
+    lab->result.failed = count.failed;
 }
 
 static void judge_floor(struct orr_lab *lab) {
@@ -238,12 +268,12 @@ static void judge_floor(struct orr_lab *lab) {
 
 static void account_rares(const struct orr_lab *lab, struct orr_lab_result *r) {
     const char *name;
-    uint64_t asked, taken;
+    uint64_t offered, taken;
     r->n_rares = 0;
-    for (size_t i = 0; r->n_rares < ORR_LAB_RARES_MAX && orr_sim_rare(lab->sim, i, &name, &asked, &taken); i++) {
+    for (size_t i = 0; r->n_rares < ORR_LAB_RARES_MAX && orr_sim_rare(lab->sim, i, &name, &offered, &taken); i++) {
         struct orr_lab_rare *rare = &r->rares[r->n_rares++];
         snprintf(rare->name, sizeof rare->name, "%s", name);
-        rare->asked = asked;
+        rare->offered = offered;
         rare->taken = taken;
     }
 }
@@ -261,7 +291,7 @@ static void account(struct orr_lab *lab) {
 
 int orr_lab_judge(struct orr_lab *lab, struct orr_lab_result *out) {
     account(lab);
-    if (lab->cfg.clients > 0 && !lab->out_of_memory) judge_history(lab);
+    if (lab->cfg.clients > 0 && !lab->out_of_memory) lab_judge_history(lab);
     if (lab->cfg.clients > 0) judge_floor(lab);
     *out = lab->result;
     return lab->out_of_memory ? -ENOMEM : 0;

@@ -15,6 +15,7 @@ struct lab_client;
 struct lab_oracle;
 struct lab_shadow;
 struct lab_disks;
+struct lab_fold;
 
 /* One run. */
 struct orr_lab {
@@ -24,14 +25,20 @@ struct orr_lab {
     struct orr_sim *sim;
     struct orr_lab_result result;
     struct orr_alloc alloc;
-    struct orr_operation *ops;      /* the history */
-    size_t n_ops, cap_ops;
+    struct orr_operation *ops;      /* the history, as far as it isn't settled (fold.c) */
+    uint64_t *serials;              /* [operation]: its number among all, from 1 */
+    size_t n_ops, cap_ops, cap_serials;
+    uint64_t begun;                 /* operations in all */
+    struct lab_count {
+        uint64_t operations, unknown, failed, reads, overlapping_reads;
+    } settled;                      /* of those that are not in the history any more */
     const char *names[LAB_NODES_MAX];   /* of the nodes, as the simulator keeps them: quick to compare */
     bool excused[LAB_NODES_MAX];    /* kept down: it owes nothing */
     struct lab_client *clients, *probes;
     struct lab_oracle *oracle;
     struct lab_shadow *shadow;
     struct lab_disks *disks;
+    struct lab_fold *fold;
     uint32_t *groups;               /* their numbers, in order of appearance; slot 0 is the node itself */
     size_t n_groups, cap_groups;
     bool out_of_memory;
@@ -46,14 +53,21 @@ int lab_node_named(const struct orr_lab *lab, const char *name);
 int lab_node_of(const struct orr_lab *lab, orr_id id);
 /* Where the oracles keep a group, by its number (the hash of its name); SIZE_MAX when memory is out. */
 size_t lab_slot(struct orr_lab *lab, uint32_t group);
-/* A new operation in the history, by index; SIZE_MAX when memory is out (the run then ends with -ENOMEM). */
+/* A new operation in the history, by index; SIZE_MAX when memory is out (the run then ends with -ENOMEM). Older ones
+ * may move (lab_clients_moved). */
 size_t lab_begin(struct orr_lab *lab, const struct orr_operation *op);
+struct orr_operation *lab_operation(struct orr_lab *lab, uint64_t serial);     /* NULL: none, or settled */
+void lab_count_operation(struct lab_count *count, const struct orr_operation *op);
+/* False: there is something wrong with these operations. */
+bool lab_judge_part(struct orr_lab *lab, const struct orr_operation *ops, size_t n, struct orr_verdict *v);
+void lab_judge_history(struct orr_lab *lab);        /* what is left of it: violates, where it can't be ordered */
 void *lab_grow(struct orr_lab *lab, void *array, size_t *cap, size_t need, size_t each);
 
 /* -- workload.c: clients that read, write and compare-and-set ------------------------------------------------------ */
 int lab_clients_new(struct orr_lab *lab);
 void lab_clients_free(struct orr_lab *lab);
 void lab_clients_quiet(struct orr_lab *lab);        /* no new operations from now on */
+void lab_clients_moved(struct orr_lab *lab, const uint32_t *place);    /* [operation]: where it lies from now on */
 int lab_probes_start(struct orr_lab *lab);          /* one for each node: a write and a read must be answered */
 bool lab_probes_done(const struct orr_lab *lab, const char **waiting_for);
 
@@ -71,8 +85,14 @@ bool lab_exempt(const struct orr_lab *lab, size_t node);     /* its disk was los
 int lab_shadow_new(struct orr_lab *lab);
 void lab_shadow_free(struct orr_lab *lab);
 void lab_shadow_commit(struct orr_lab *lab, const struct orr_trace_commit *c);       /* each index once, in order */
-/* Writes `order` into the history; false: the log has no set of the kv machine, so there is none. */
-bool lab_shadow_witness(struct orr_lab *lab);
+void lab_shadow_write(struct orr_lab *lab, uint64_t key, uint64_t value);            /* it has taken effect now */
+bool lab_shadow_witness(const struct orr_lab *lab);  /* false: the log has no set of the kv machine */
+
+/* -- fold.c: what is settled of the history is judged, and forgotten ----------------------------------------------- */
+int lab_fold_new(struct orr_lab *lab);
+void lab_fold_free(struct orr_lab *lab);
+void lab_fold_every(struct orr_lab *lab, size_t calls);     /* so many more, before it is tried again; for tests */
+void lab_fold_if_due(struct orr_lab *lab);
 
 /* -- tell.c: what is wrong with a history, drawn ------------------------------------------------------------------- */
 /* False: nothing is written, as the calls of that key fit together, or memory is out. */

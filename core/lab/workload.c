@@ -105,7 +105,7 @@ static void send_packet(struct lab_client *c) {
     for (unsigned i = 0; i < n; i++) {
         struct orr_operation op = choose(c);
         op.process = c->number * PACKET_MAX + i;
-        if (op.call != ORR_CALL_GET) op.value = c->lab->n_ops + 1;
+        if (op.call != ORR_CALL_GET) op.value = c->lab->begun + 1;
         size_t at = lab_begin(c->lab, &op);
         if (at == SIZE_MAX) return;
         c->waiting[c->n_waiting++] = at;
@@ -271,6 +271,14 @@ int lab_clients_new(struct orr_lab *lab) {
 
 void lab_clients_quiet(struct orr_lab *lab) {
     for (unsigned i = 0; lab->clients && i < lab->cfg.clients; i++) lab->clients[i].quiet = true;
+}
+
+static void moved(struct lab_client *c, const uint32_t *place) {
+    for (unsigned i = c->n_answered; i < c->n_waiting; i++) c->waiting[i] = place[c->waiting[i]];
+}
+void lab_clients_moved(struct orr_lab *lab, const uint32_t *place) {
+    for (unsigned i = 0; lab->clients && i < lab->cfg.clients; i++) moved(&lab->clients[i], place);
+    for (size_t i = 0; lab->probes && i < lab->cfg.n_nodes; i++) moved(&lab->probes[i], place);
 }
 
 int lab_probes_start(struct orr_lab *lab) {

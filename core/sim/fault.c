@@ -90,6 +90,7 @@ void orri_aims_draw(struct orri_node *node) {
         double rate = rate_of(node, (enum orr_sim_fault)i);
         if (!aim->armed && (fresh || rate < aim->rate || rate > aim->rate)) draw(node, (enum orr_sim_fault)i);
     }
+    orri_rare_draw(node);
 }
 
 /* The next one armed, or else the next one drawn. */

@@ -217,6 +217,8 @@ static void world_stop(struct orr_world *w, int code, const char *why) {
 }
 
 /* -- ORR_RARE ---------------------------------------------------------------------------------------------------- */
+#define FACTOR_MAX 10               /* what a name's inclination makes of the rate at most */
+
 static struct orri_rare_count *rare_count(struct orr_sim *sim, const char *name) {
     struct orri_rare_count **at = &sim->rares;
     for (; *at; at = &(*at)->next) {
@@ -229,31 +231,43 @@ static struct orri_rare_count *rare_count(struct orr_sim *sim, const char *name)
 
 /* Each name of each node has its own inclination: a third never takes it, a third often, so that seeds differ. */
 static struct orri_rare *rare_new(struct orri_node *node, const char *name) {
-    static const double factors[] = { 0, 1, 10 };
+    static const double factors[] = { 0, 1, FACTOR_MAX };
     struct orri_rare *rare = orri_sim_get(node->sim, sizeof *rare);
-    orri_sim_rng(node->sim, &rare->rng, name, node->name);
-    rare->factor = factors[orri_rng_below(&rare->rng, 3)];
+    struct orr_rng rng;
+    orri_sim_rng(node->sim, &rng, name, node->name);
+    rare->factor = factors[orri_rng_below(&rng, 3)];
     rare->count = rare_count(node->sim, name);
     ORRI_MUST(orri_map_set(&node->rares, name, strlen(name), rare, NULL) == 0);
     return rare;
 }
 
-/* A name is asked for again and again from one place, whose literal it is: where that lies decides nothing but how soon
- * it is found. */
-static struct orri_rare *rare_of(struct orri_node *node, const char *name) {
-    struct orri_rare_seen *seen = &node->rares_seen[(uintptr_t)name / 8 % ORRI_RARES_SEEN];
-    if (seen->name == name) return seen->rare;
-    struct orri_rare *rare = orri_map_get(&node->rares, name, strlen(name));
-    if (!rare) rare = rare_new(node, name);
-    *seen = (struct orri_rare_seen){ name, rare };
-    return rare;
+static double offers(double rate) { return FACTOR_MAX * rate < 1 ? FACTOR_MAX * rate : 1; }
+
+/* Of all that is asked at the node, whatever its name, the next that is offered: a geometric number, by an exponential
+ * one of the same mean that is rounded down, which is right for small rates. A draw for each asking took a tenth of a
+ * run. */
+static void offer_next(struct orri_node *node) {
+    double most = offers(node->rare_rate);
+    if (most <= 0) node->world.ordinary = UINT64_MAX;
+    else if (most >= 1) node->world.ordinary = 0;
+    else node->world.ordinary = (uint64_t)orri_expo(&node->rare_rng, (orr_time)((1 / most - 0.5) * 0x1p20)) >> 20;
 }
 
+void orri_rare_draw(struct orri_node *node) {
+    double rate = node->sim->rates.rate[ORR_SIM_RARE];
+    if (rate <= node->rare_rate && rate >= node->rare_rate) return;
+    node->rare_rate = rate;
+    offer_next(node);
+}
+
+/* What is offered is taken as often as the name's own inclination says. */
 static bool world_rare(struct orr_world *w, const char *name) {
     struct orri_node *node = orri_node_of(w);
-    struct orri_rare *rare = rare_of(node, name);
-    rare->count->asked++;
-    if (!orri_rng_chance(&rare->rng, rare->factor * node->sim->rates.rate[ORR_SIM_RARE])) return false;
+    struct orri_rare *rare = orri_map_get(&node->rares, name, strlen(name));
+    if (!rare) rare = rare_new(node, name);
+    offer_next(node);
+    rare->count->offered++;
+    if (!orri_rng_chance(&node->rare_rng, rare->factor * node->rare_rate / offers(node->rare_rate))) return false;
     rare->count->taken++;
     orri_sim_count(node->sim, ORR_SIM_RARE);
     return true;
@@ -442,6 +456,8 @@ int orr_sim_add(struct orr_sim *sim, const char *name, const struct orr_sim_boot
     orri_sim_rng(sim, &node->turns, "turns", name);
     orri_sim_rng(sim, &node->disks, "disk", name);
     orri_sim_rng(sim, &node->ends_rng, "streams", name);
+    orri_sim_rng(sim, &node->rare_rng, "rare", name);
+    node->rare_rate = -1;
     orri_map_init(&node->rares, &sim->alloc, sim->config.seed);
     orri_map_init(&node->peers, &sim->alloc, sim->config.seed);
     clock_init(node);

@@ -93,6 +93,7 @@ struct orri_aim {                   /* one OP fault at one node */
 };
 bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind);
 void orri_aims_draw(struct orri_node *node);         /* anew where the rate has changed */
+void orri_rare_draw(struct orri_node *node);         /* likewise */
 void orri_aims_disarm(struct orri_node *node);
 /* The next of that kind, in place of all that are armed: by chaos. */
 void orri_aim_crash(struct orri_node *node, enum orr_sim_fault kind, uint64_t nth);
@@ -223,20 +224,14 @@ struct orri_link {
 };
 
 /* -- Nodes ------------------------------------------------------------------------------------------------------- */
-enum { ORRI_RARES_SEEN = 128 };
 struct orri_rare {
-    struct orr_rng rng;
-    double factor;
+    double factor;                  /* of the rate, at this node */
     struct orri_rare_count *count;
-};
-struct orri_rare_seen {
-    const char *name;               /* the asker's literal */
-    struct orri_rare *rare;
 };
 struct orri_rare_count {
     struct orri_rare_count *next;
     char *name;
-    uint64_t asked, taken;
+    uint64_t offered, taken;
 };
 
 struct orri_node {
@@ -285,7 +280,8 @@ struct orri_node {
     struct orri_tick rot;           /* at a rate of its own */
     struct orr_rng turns, disks, ends_rng, secrets;
     struct orr_map rares;
-    struct orri_rare_seen rares_seen[ORRI_RARES_SEEN];
+    struct orr_rng rare_rng;
+    double rare_rate;               /* the one for which the next was drawn */
 };
 
 static inline struct orri_node *orri_node_of(struct orr_world *w) { return (struct orri_node *)(void *)w; }

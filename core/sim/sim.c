@@ -173,12 +173,12 @@ uint64_t orr_sim_digest(const struct orr_sim *sim) { return sim->digest; }
 const uint64_t *orr_sim_counts(const struct orr_sim *sim) { return sim->counts; }
 void orr_sim_flip(struct orr_sim *sim, uint64_t nth) { sim->flip = nth; }
 
-bool orr_sim_rare(const struct orr_sim *sim, size_t i, const char **name, uint64_t *asked, uint64_t *taken) {
+bool orr_sim_rare(const struct orr_sim *sim, size_t i, const char **name, uint64_t *offered, uint64_t *taken) {
     const struct orri_rare_count *r = sim->rares;
     for (; r && i > 0; i--) r = r->next;
     if (!r) return false;
     *name = r->name;
-    *asked = r->asked;
+    *offered = r->offered;
     *taken = r->taken;
     return true;
 }

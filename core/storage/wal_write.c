@@ -237,7 +237,7 @@ static void account(struct orri_wait *wait) {
 
 static void make_plan(struct orr_storage *s, struct plan *plan) {
     uint64_t max = s->cfg.segment_bytes / 2 < BATCH_MAX ? s->cfg.segment_bytes / 2 : BATCH_MAX;
-    if (ORR_RARE(s->w, "storage.small_batch")) max = 0;
+    if (s->wal.waiting.head && s->wal.waiting.head->next && ORR_RARE(s->w, "storage.small_batch")) max = 0;
     *plan = (struct plan){ .n = 0 };
     s->wal.round++;
     for (struct orri_result *r = s->wal.waiting.head; r; r = r->next) {
@@ -524,22 +524,24 @@ static void write_mark(struct orr_storage *s) {
 }
 
 /* One that says nothing, where it fits. */
-static bool needless(const struct orr_storage *s, const struct plan *plan) {
+static bool needless(const struct orr_storage *s) {
     const struct orri_segment *last = orri_segment_last(s);
-    bool fits = last && ORRI_WAL_HEAD + plan->body <= last->size - last->used;
+    bool fits = last && ORRI_WAL_HEAD + marks_size(s) <= last->size - last->used;
     return fits && ORR_RARE(s->w, "storage.needless_batch");
 }
 
 /* False: there was nothing to do. */
 static bool write_next(struct orr_storage *s) {
     struct plan plan;
-    for (bool any = s->wal.waiting.head != NULL;; any = true) {
+    bool waited = s->wal.waiting.head != NULL;
+    if (!waited && !wants_mark(s) && !needless(s)) return false;
+    for (;; waited = true) {
         make_plan(s, &plan);
         if (plan.accepted == 0) {
             tell_refused(s);
             plan.n = 0;
         }
-        if (plan.accepted == 0 && !wants_mark(s) && !needless(s, &plan)) return any;
+        if (plan.accepted == 0 && waited && !wants_mark(s)) return true;
         struct orri_segment *last = orri_segment_last(s);
         uint64_t need = ORRI_WAL_HEAD + plan.body;
         bool early = last && s->segments.spare.n > 1 && ORR_RARE(s->w, "storage.early_segment");

@@ -380,6 +380,29 @@ function cluster.node(value, id)
   for i, node in ipairs(value.nodes) do if node.id == id then return node, i end end
 end
 
+-- The cluster without those nodes, an array of ids; or nil and what is wrong. What is left of its links must be what
+-- they were.
+function cluster.without(value, gone)
+  local ids, kept, nodes, out = cluster.ids(value), {}, {}, {}
+  for _, id in ipairs(gone) do
+    if not cluster.node(value, id) then return nil, ("there is no node %q%s"):format(id, options.hint(id, ids)) end
+    out[id] = true
+  end
+  for _, node in ipairs(value.nodes) do
+    if not out[node.id] then kept[#kept + 1], nodes[#nodes + 1] = node.id, node end
+  end
+  if #kept == 0 then return nil, "no node would be left" end
+  local links = value.links:among(ids, kept)
+  if not links then
+    return nil, ("without %s the others would not be linked as they are"):format(table.concat(gone, ", "))
+  end
+  local part = {}
+  for key, v in pairs(value) do part[key] = v end
+  part.nodes, part.links = nodes, links
+  origins[part] = origins[value]
+  return setmetatable(part, meta)
+end
+
 -- The script of a node, as the file names it.
 function cluster.script(value, node)
   return node.node or value.node

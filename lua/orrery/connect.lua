@@ -6,10 +6,12 @@
 -- What waits turns a loop of the handle's own; nothing else has to. The connection is looked at before it is used:
 -- where it was lost, it is made anew, and what was under way on it is `unknown`. The other nodes are reached at their
 -- own addresses, each by a connection of its own once it is first asked. What the node itself answers is
--- lua/orrery/console.lua's: messages whose names begin with a NUL.
+-- lua/orrery/console.lua's: messages whose names begin with a NUL. Handles that came from one another are a family:
+-- what the cluster looks like over time is seen by all of them together (look/live.lua).
 local core = require "orrery.core"
 local handle = require "orrery.handle"
 local later = require "orrery.later"
+local live = require "orrery.look.live"
 local options = require "orrery.options"
 local reach = require "orrery.reach"
 local subscription = require "orrery.subscription"
@@ -24,14 +26,26 @@ local function closed(self)
   if self.closed then return ("%s: the handle is closed"):format(self.id), "closed" end
 end
 
-local function turn(self, T)
+-- One turn of its own loop, after at most T -> "open", "opening" or "closed", why.
+local function step(self, T)
+  if self.closed then return "closed", "the handle is closed" end
   self.core:step(T)
   local state, why = self.core:status()
   if self.up and state ~= "open" then
     self.up = false
     subscription.tell(self.subscriptions, "close", why)
   end
-  return state
+  return state, why
+end
+
+-- The same, and of all that looks on: that doesn't wait longer than it may.
+local function turn(self, T)
+  local lookout = self.family.lookout
+  if lookout then
+    lookout:turn()
+    T = math.min(T, lookout:deadline())
+  end
+  return (step(self, T))
 end
 
 local function wait_for(self, done, T)
@@ -45,6 +59,14 @@ end
 
 -- -- Being connected ------------------------------------------------------------------------------------------------
 local function failed(self, why, code) return nil, (self.id and self.id .. ": " or "") .. why, code end
+
+-- There is a connection, to the node of that id: nil; or why that is the wrong one, and it is ended.
+local function meet(self, id)
+  self.up = not self.id or id == self.id
+  if self.up then return nil end
+  self.core:leave()
+  return ("%s is at %s now"):format(id, self.address)
+end
 
 -- Within T: true; or nil, message, code. What is asked of a node that isn't reached is surely not done.
 local function arrive(self, T)
@@ -64,11 +86,9 @@ local function arrive(self, T)
     return failed(self, ("no connection to %s within %g s, surely not done"):format(self.address, T), "timeout")
   elseif now == "closed" then
     return failed(self, ("no connection to %s: %s"):format(self.address, why), word)
-  elseif self.id and id ~= self.id then
-    self.core:leave()
-    return failed(self, ("%s is at %s now"):format(id, self.address), "unavailable")
   end
-  self.up = true
+  local other = meet(self, id)
+  if other then return failed(self, other, "unavailable") end
   return true
 end
 
@@ -140,6 +160,70 @@ function methods:status()
   return status
 end
 
+-- -- Looking on -----------------------------------------------------------------------------------------------------
+-- As step, of who looks on: it sees who is there.
+local function look_step(self)
+  local state, why = step(self, 0)
+  if state ~= "open" or self.up then return state, why end
+  local other = meet(self, (select(4, self.core:status())))
+  return other and "closed" or "open", other
+end
+
+local function look_open(self)
+  if not self.closed then self.core:open(self.address) end
+end
+
+local function lookout_of(self)
+  local family = self.family
+  family.lookout = family.lookout or live.new(family.root, look_step, look_open)
+  return family.lookout
+end
+
+-- Once each node has been seen, or was not found.
+local function see(self)
+  local lookout = lookout_of(self)
+  wait_for(self, function() return lookout:complete() end, self.timeout)
+end
+
+local function same(...) return ... end       -- what it is given was not called last: levels count up to the user
+
+-- Tells, with the wall time, when that changes: "leader", "roles", "term", "commit", "applied", "a.role", ...
+function methods:watch(what, group)
+  if self.closed then return nil, closed(self) end
+  return same(lookout_of(self):watch(what, group, function() see(self) end, 2))
+end
+
+-- Ends that watch, or all -> how many there were.
+function methods:unwatch(what)
+  return self.family.lookout and self.family.lookout:unwatch(what) or 0
+end
+
+-- What was seen since the prompt began, or the first watch, timeline or plot: an array of events, and their text.
+function methods:timeline(opts)
+  if self.closed then return nil, closed(self) end
+  see(self)
+  return same(lookout_of(self):timeline(opts, 2))
+end
+
+-- Charts of what was seen: figures, and maybe options.
+function methods:plot(...)
+  if self.closed then return nil, closed(self) end
+  see(self)
+  return same(lookout_of(self):plot(2, ...))
+end
+
+-- For a prompt that waits for a line: looks on -> what is to be told, or nil; in how many seconds it is to be called
+-- again, or nil: not any more.
+function connect.idle(self)
+  if self.closed then return nil, nil end
+  local lookout, lines = lookout_of(self), {}
+  local say = lookout.say
+  lookout.say = function(text) lines[#lines + 1] = text end
+  local _ <close> = setmetatable({}, { __close = function() lookout.say = say end })
+  lookout:turn()
+  return #lines > 0 and table.concat(lines, "\n") or nil, lookout:deadline()
+end
+
 -- -- Events, turns, the end -----------------------------------------------------------------------------------------
 -- f(why) when the connection was lost, or the node has closed it; told while something waits, or in step().
 function methods:on(event, f)
@@ -166,13 +250,19 @@ end
 function methods:deadline()
   local message, code = closed(self)
   if message then return nil, message, code end
-  return self.core:deadline()
+  local lookout = self.family.lookout
+  return math.min(self.core:deadline(), lookout and lookout:deadline() or math.huge)
 end
 
 -- With it the handles of the other nodes that came from it.
 function methods:close()
   if self.closed then return end
   self.closed, self.up = true, false
+  local family = self.family
+  if family.root == self and family.lookout then
+    family.lookout:close()
+    family.lookout = nil
+  end
   self.core:close()
   for _, other in pairs(self.nodes) do
     if other.by == self then other:close() end
@@ -183,10 +273,18 @@ end
 local names = options.keys(methods)
 for _, name in ipairs { "id", "address", "cluster", "ids", "nodes", "state" } do names[#names + 1] = name end
 
+local one_way = "wall time goes one way: only a simulation can be led back, orrery.sim"
+local simulated = {
+  diagram = "a diagram needs every message, and a live cluster tells of none: sim:diagram draws a simulation's; " ..
+    "here there are timeline and plot",
+  seek = one_way, back = one_way, branch = one_way,
+}
+
 local meta = {
   __name = "orrery.connected",
   __index = function(self, key)
     if methods[key] then return methods[key] end
+    if simulated[key] then error(("node %s:%s: %s"):format(self.id, key, simulated[key]), 2) end
     if key == "state" then return (ask_node(self, "state")) or {} end
     later.refuse(("node %s:"):format(self.id), key, later.connected, names, 2)
   end,
@@ -201,7 +299,8 @@ local function new(address, timeout, id, cluster, by)
   local self
   self = {
     core = visit, address = address, timeout = timeout, id = id, cluster = cluster, by = by, subscriptions = {},
-    nodes = by and by.nodes or {}, ids = by and by.ids or {}, closed = false, up = false,
+    nodes = by and by.nodes or {}, ids = by and by.ids or {}, family = by and by.family or {}, closed = false,
+    up = false,
     host = {
       timeout = timeout,
       wait = function(done, T) wait_for(self, done, T) end,
@@ -224,6 +323,7 @@ local function new(address, timeout, id, cluster, by)
       end,
     },
   }
+  self.family.root = self.family.root or self
   return setmetatable(self, meta)
 end
 

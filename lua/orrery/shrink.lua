@@ -1,4 +1,4 @@
--- shrink.lua - the fewest strikes that still make a run fail.
+-- shrink.lua - the fewest strikes, and the fewest nodes, that still make a run fail.
 --
 -- Strikes are what faults.write makes a fault file of: { at, till (or nil), ... }, times in ns. Whether some
 -- of them still fail is asked of the caller (a run), so the fewer questions the better: halves first, then quarters and
@@ -106,6 +106,55 @@ end
 function shrink.number(least, most, fails)
   for n = least, most - 1 do if fails(n) then return n end end
   return most
+end
+
+-- -- Nodes ----------------------------------------------------------------------------------------------------------
+-- The strikes, without those ids in the sides of a partition; nil where one is about a node that is left out, or a side
+-- would be empty.
+function shrink.strikes_without(list, gone)
+  local is_gone, out = {}, {}
+  for _, id in ipairs(gone) do is_gone[id] = true end
+  for i, strike in ipairs(list) do
+    out[i] = {}
+    for key, v in pairs(strike) do out[i][key] = v end
+    for k, v in ipairs(strike) do
+      if is_gone[v] then return nil end
+      if type(v) == "table" then
+        local side = {}
+        for _, id in ipairs(v) do if not is_gone[id] then side[#side + 1] = id end end
+        if #side == 0 and #v > 0 then return nil end
+        out[i][k] = side
+      end
+    end
+  end
+  return out
+end
+
+-- f(gone) for each pair of ids, the last ones first, then for each one: until it says true.
+local function first_of(ids, f)
+  for i = #ids, 2, -1 do
+    for j = i - 1, 1, -1 do if #ids > 2 and f { ids[j], ids[i] } then return true end end
+  end
+  for i = #ids, 1, -1 do if #ids > 1 and f { ids[i] } then return true end end
+  return false
+end
+
+-- The ids that can be left out such that it still fails: fails(gone) says so. Two at once before one, for an even
+-- number of voters bears no more than one less. At the end no one more can be left out, unless the questions ran out.
+function shrink.nodes(ids, fails, most)
+  local asker, left, gone = ask_within(fails, most or 100), ids, {}
+  local function try(more)
+    local all = table.move(more, 1, #more, #gone + 1, table.move(gone, 1, #gone, 1, {}))
+    if not asker.fails(all) then return false end
+    local kept, out = {}, {}
+    for _, id in ipairs(all) do out[id] = true end
+    for _, id in ipairs(left) do if not out[id] then kept[#kept + 1] = id end end
+    left, gone = kept, all
+    return true
+  end
+  while first_of(left, try) do end
+  table.sort(gone)
+  return gone
 end
 
 local width = 117                   -- of a comment's text

@@ -167,6 +167,44 @@ function methods:named()
   return out
 end
 
+-- The links between these nodes alone, of all `ids`; nil where the description would link them otherwise: a ring of
+-- fewer nodes has a link that it hadn't.
+function methods:among(ids, kept)
+  local part, there = self:restricted(kept), {}
+  if has_mesh(self) then return part end
+  local function key(pair)
+    return ("%s %s %s %s %s"):format(pair[1], pair[2], pair.delay, pair.loss, pair.bandwidth)
+  end
+  local n = 0
+  local is_kept = index_of(kept)
+  for _, pair in ipairs(self:list(ids)) do
+    if is_kept[pair[1]] and is_kept[pair[2]] then there[key(pair)], n = true, n + 1 end
+  end
+  for _, pair in ipairs(part and part:list(kept) or {}) do
+    if not there[key(pair)] then return nil end
+    n = n - 1
+  end
+  return n == 0 and part or nil
+end
+
+-- The same description of these nodes alone: what it names of others is left out; nil: it can't be.
+function methods:restricted(kept)
+  local is_kept = index_of(kept)
+  if self.kind == "join" then
+    local a, b = self[1]:restricted(kept), self[2]:restricted(kept)
+    return a and b and new { kind = "join", a, b }
+  elseif self.kind == "links" then
+    local given = {}
+    for _, link in ipairs(self.given) do
+      if is_kept[link[1]] and is_kept[link[2]] then given[#given + 1] = link end
+    end
+    return new { kind = "links", given = given }
+  elseif self.center and not is_kept[self.center] then
+    return nil
+  end
+  return self
+end
+
 -- -- Drawing --------------------------------------------------------------------------------------------------------
 local function title(t)
   if t.kind == "join" then return title(t[1]) .. " + " .. title(t[2]) end

@@ -637,6 +637,47 @@ function Connected:reload() end
 ---@return any ...                      or nil, message, code: `failed` with what it raised
 function Connected:eval(text) end
 
+---Tells, on the standard output and with the wall time, when that changes in the cluster: "leader", "roles", "term",
+---"commit", "applied" (the greatest of any replica), "a.role", "a.state.votes". Nodes are looked at ten times a second
+---while something waits here, in step(), and while a prompt waits; each watch tells at most two lines a second.
+---
+---    live:watch "leader"
+---    live:watch "a.state"
+---@param what string
+---@param group? string                 needed where there are several groups
+---@return orrery.Watch? watch
+---@return string? message
+---@return string? code
+function Connected:watch(what, group) end
+
+---Ends what was watched, by any handle of the cluster: that, or all.
+---
+---    live:unwatch "leader"
+---@param what? any
+---@return integer ended
+function Connected:unwatch(what) end
+
+---What was seen of the cluster since the prompt began, or the first watch, timeline or plot: an array of events, and
+---their text with wall times. Kinds: leader, up, down, restart; and, where they are named, commit, apply. What comes
+---and goes within a tenth of a second is not seen; of commit and apply, and of the others, at least the last 5000 are
+---kept.
+---
+---    print(live:timeline { kinds = { "leader", "down" } })
+---@param opts? orrery.TimelineOptions
+---@return orrery.Event[]? events       at: seconds since then
+---@return string? message
+---@return string? code
+function Connected:timeline(opts) end
+
+---Charts of what was seen, as sim:plot draws them: "term", "commit", "applied", "lag".
+---
+---    print(live:plot("term", "commit", "lag"))
+---@param ... string|orrery.PlotOptions
+---@return table|true? charts
+---@return string? message
+---@return string? code
+function Connected:plot(...) end
+
 ---f(why) when the connection was lost or the node has closed it; told while something waits here, or in step().
 ---
 ---    a:on("close", function(why) print(why) end)
@@ -685,11 +726,12 @@ function Connected:close() end
 ---@field till? number                  now by default
 ---@field nodes? string[]               those that are about these nodes
 ---@field kinds? string[]               leader, snapshot, kill, restart, pause, resume, cut, heal, call: the default;
----                                    and message, commit, apply
+---                                    and message, commit, apply; those of a live cluster: Connected:timeline
 
 ---Something that happened; the fields are those that it has.
 ---@class orrery.Event
 ---@field at number                     seconds
+---@field wall? number                  of a live cluster: seconds since 1970
 ---@field till? number                  of a call: when it was answered
 ---@field kind string                   as in orrery.TimelineOptions
 ---@field text string                   in words
@@ -926,7 +968,8 @@ function Sim:matrix() end
 function Sim:digest() end
 
 ---Tells, on the standard output and with the virtual time, when that changes, looking after each event that touched a
----node: "leader", "term", "commit", "applied" (the greatest of any replica), "a.role", "a.state.votes", or a function.
+---node: "leader", "roles", "term", "commit", "applied" (the greatest of any replica), "a.role", "a.state.votes", or a
+---function.
 ---
 ---    sim:watch "leader"
 ---    sim:watch "a.state"

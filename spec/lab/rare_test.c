@@ -29,17 +29,17 @@ enum { N_NAMES = sizeof names / sizeof *names, SEEDS = 60 };
 _Static_assert(N_NAMES >= 40, "at least so many");
 
 struct total {
-    uint64_t asked, taken;
-    unsigned seeds_asked, seeds_taken;
+    uint64_t offered, taken;
+    unsigned seeds_offered, seeds_taken;
 };
 static struct total totals[N_NAMES];
 
 static void add(const struct orr_lab_rare *rare) {
     for (size_t i = 0; i < N_NAMES; i++) {
         if (strcmp(names[i], rare->name) != 0) continue;
-        totals[i].asked += rare->asked;
+        totals[i].offered += rare->offered;
         totals[i].taken += rare->taken;
-        totals[i].seeds_asked += rare->asked > 0;
+        totals[i].seeds_offered += rare->offered > 0;
         totals[i].seeds_taken += rare->taken > 0;
         return;
     }
@@ -74,9 +74,9 @@ static void each_is_taken_and_breaks_nothing(void **state) {
     for (uint64_t seed = 1; seed <= seeds; seed++) run(seed, &faults);
     unsigned never = 0;
     for (size_t i = 0; i < N_NAMES; i++) {
-        print_message("%-24s asked %9llu times in %3u seeds, taken %7llu times in %3u\n", names[i],
-                      (unsigned long long)totals[i].asked, totals[i].seeds_asked, (unsigned long long)totals[i].taken,
-                      totals[i].seeds_taken);
+        print_message("%-24s offered %9llu times in %3u seeds, taken %7llu times in %3u\n", names[i],
+                      (unsigned long long)totals[i].offered, totals[i].seeds_offered,
+                      (unsigned long long)totals[i].taken, totals[i].seeds_taken);
         never += totals[i].taken == 0;
     }
     assert_int_equal(never, 0);

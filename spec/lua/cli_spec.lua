@@ -107,6 +107,9 @@ describe("wrong use", function()
       "lock, log, pn-counter, queue, register, unique-ids, and your own files (FILE.lua)" },
     { "sim c.lua --shrink f.lua", "sim: --shrink needs faults that strike: --faults default or swarm" },
     { "sim c.lua --faults c.lua --shrink f", "sim: --shrink is of faults that a seed draws: --faults default, swarm" },
+    { "sim c.lua --without ,", "sim: --without must be ID,ID,... (got ','); orrery sim --help lists them" },
+    { "sim c.lua --without bb", "c.lua: --without: there is no node \"bb\" (nearest: 'b')" },
+    { "sim c.lua --without a,b", "c.lua: --without: no node would be left" },
     { "sim c.lua --seeds 1:2 --events e", "sim: --events is of one seed: --seed N" },
     { "bench none", "bench: no benchmark 'none'" },
   }

@@ -74,6 +74,28 @@ describe("a cluster file", function()
   end)
 end)
 
+describe("a cluster without some of its nodes", function()
+  it("has the others as they were, where their links stay as they are", function()
+    local function of(links)
+      return assert(cluster.load(folder:write("c.lua", head .. first_node .. [[
+        { id = "b", at = "127.0.0.1:7402" }, { id = "c", at = "127.0.0.1:7403", config = { x = 1 } } },
+        links = orrery.topology.]] .. links .. " }")))
+    end
+    local whole = of "mesh()"
+    local part = assert(cluster.without(whole, { "b" }))
+    assert.is_true(cluster.is(part))
+    assert.same({ "a", "c" }, cluster.ids(part))
+    assert.equal(whole.nodes[3], part.nodes[2])
+    assert.same({ "a", "b", "c" }, cluster.ids(whole))
+    assert.equal(cluster.directory(whole), cluster.directory(part))
+    assert.same({ "a", "b" }, cluster.ids(assert(cluster.without(of "line()", { "c" }))))
+    assert.same({ nil, "without b the others would not be linked as they are" },
+      { cluster.without(of "line()", { "b" }) })
+    assert.same({ nil, 'there is no node "bb" (nearest: \'b\')' }, { cluster.without(whole, { "bb" }) })
+    assert.same({ nil, "no node would be left" }, { cluster.without(whole, { "a", "b", "c" }) })
+  end)
+end)
+
 describe("a mistake in a cluster file", function()
   local cases = {
     { "an unknown field", "adress = 1", "c.lua:8: orrery.cluster: 'adress' is unknown" },

@@ -69,8 +69,8 @@ describe("sim:watch", function()
     plain:run(1)
     assert.equal(plain:digest(), digest)
     assert.equal(digest, sim:digest())
-    assert.has_error(function() sim:watch "ledaer" end, 'sim:watch: \'what\' must be "applied", "commit", "leader" ' ..
-      'or "term", a node\'s like "a.state", or a function (got "ledaer" (nearest: \'leader\'))')
+    assert.has_error(function() sim:watch "ledaer" end, 'sim:watch: \'what\' must be "applied", "commit", "leader", ' ..
+      '"roles", "term", a node\'s like "a.state" or a function (got "ledaer" (nearest: \'leader\'))')
   end)
 end)
 

@@ -101,6 +101,52 @@ describe("shrinking", function()
   end)
 end)
 
+describe("fewer nodes", function()
+  local function fails_with(...)
+    local needed, asked = { ... }, {}
+    return function(gone)
+      local out = {}
+      for _, id in ipairs(gone) do out[id] = true end
+      asked[#asked + 1] = #gone
+      for _, id in ipairs(needed) do if out[id] then return false end end
+      return true
+    end, asked
+  end
+  local abcde = { "a", "b", "c", "d", "e" }
+
+  it("are those that are needed, one at least", function()
+    local fails, asked = fails_with("a", "d")
+    assert.same({ "b", "c", "e" }, shrink.nodes(abcde, fails))
+    assert.equal(2, asked[1])
+    assert.same({}, shrink.nodes(abcde, (fails_with(table.unpack(abcde)))))
+    assert.same({ "b", "c", "d", "e" }, shrink.nodes(abcde, (fails_with())))
+    assert.same({}, shrink.nodes({ "a" }, (fails_with())))
+    assert.same({ "b", "c" }, shrink.nodes({ "a", "b", "c" }, function(gone) return #gone == 2 end))
+  end)
+
+  it("are asked for no more often than may be", function()
+    local n = 0
+    shrink.nodes(abcde, function()
+      n = n + 1
+      return false
+    end, 7)
+    assert.equal(7, n)
+  end)
+
+  it("have no strikes on those that are left out, and smaller sides of partitions", function()
+    local list = {
+      { at = 1, verb = "cut", "a", "b" }, { at = 2, till = 3, verb = "partition", { "a", "c" }, { "b", "d" } },
+      { at = 4, verb = "start", "a", "empty" },
+    }
+    assert.same({ list[1], { at = 2, till = 3, verb = "partition", { "a" }, { "b", "d" } }, list[3] },
+      shrink.strikes_without(list, { "c" }))
+    assert.same({ "a", "c" }, list[2][1])
+    assert.is_nil(shrink.strikes_without(list, { "b" }))
+    assert.is_nil(shrink.strikes_without({ list[2] }, { "b", "d" }))
+    assert.same({}, shrink.strikes_without({}, { "a" }))
+  end)
+end)
+
 describe("a comment", function()
   local comment = shrink.comment
 
@@ -135,6 +181,20 @@ local function stale_luakv()
   return folder.path .. "/luakv/cluster.lua"
 end
 
+-- b makes something else of what it should echo, once it can't reach d: two of five nodes, and a fault between them.
+local function wrong_echo()
+  local nodes = {}
+  for i, id in ipairs { "a", "b", "c", "d", "e" } do nodes[i] = ('{ id = "%s", at = "127.0.0.1:%d" }'):format(id, i) end
+  folder:write("echo/node.lua", [[
+    node:on("ping", function() return true end)
+    node:on("echo", function(v)
+      if node.id == "b" and not node:call("d", "ping") then return "nobody" end
+      return v
+    end)]])
+  return folder:write("echo/cluster.lua", ([[
+    return orrery.cluster { name = "echo", node = "node.lua", nodes = { %s } }]]):format(table.concat(nodes, ", ")))
+end
+
 local function orrery(arguments)
   local file <close> = assert(io.popen(("%s sim %s 2>/dev/null"):format(core.process.program(), arguments)))
   local text = file:read "a"
@@ -162,4 +222,40 @@ describe("a run that fails", function()
       code = orrery((again:gsub(cluster:gsub("%p", "%%%0"), "examples/luakv/cluster.lua")))
       assert.equal(0, code)
     end)
+
+  it("is shrunk to the nodes that it needs, and names them in the command that plays it", function()
+    local cluster, least = wrong_echo(), folder.path .. "/echo.lua"
+    local code, text = orrery(("%s --seeds 1:20 --for 10 --faults default --workload echo --shrink %s"):format(cluster,
+      least))
+    assert.equal(1, code)
+    assert.matches("shrunk to " .. least, text, 1, true)
+    local file <close> = assert(io.open(least))
+    local written = file:read "a"
+    local again = written:match "%-%- again: orrery sim ([^\n]+)"
+    local out = again:match "%-%-without ([%l,]+)"
+    assert(out, written)
+    assert.is_true(#out:gsub(",", "") >= 2 and not out:find "[bd]", written)
+    local strikes = written:gsub("%-%-[^\n]*\n", "")
+    for id in out:gmatch "%l" do assert.is_nil(strikes:find('"' .. id .. '"', 1, true), written) end
+    assert.is_true(#strikes > 0)
+    code, text = orrery(again)
+    assert.equal(1, code)
+    assert.matches("echo: [^\n]*node b made \"nobody\"", text)
+    folder:write("none.lua", "")
+    code = orrery((again:gsub(least:gsub("%p", "%%%0"), folder.path .. "/none.lua")))
+    assert.equal(0, code)
+  end)
+
+  it("leaves no node of a ring out, which would be another ring", function()
+    local cluster, least = wrong_echo(), folder.path .. "/ring.lua"
+    local file <close> = assert(io.open(cluster))
+    local text = file:read("a"):gsub('name = "echo",', 'name = "echo", links = orrery.topology.ring(),')
+    folder:write("echo/ring.lua", text)
+    folder:write("echo/node.lua", (folder:read "echo/node.lua":gsub('"d"', '"c"')))
+    local code = orrery(("%s/echo/ring.lua --seeds 1:20 --for 10 --faults default --workload echo --shrink %s"):format(
+      folder.path, least))
+    assert.equal(1, code)
+    local shrunk <close> = assert(io.open(least))
+    assert.is_nil(shrunk:read("a"):find("--without", 1, true))
+  end)
 end)

@@ -64,6 +64,30 @@ links of 1
       tostring(topology.star { center = "b" } + topology.tree()):match "^[^\n]*")
   end)
 
+  it("is given for some of the nodes where their links stay as they are, and else not", function()
+    local function among(t, ...)
+      local part = t:among(abcd, { ... })
+      return part and pairs_of(part, { ... }) or nil
+    end
+    assert.equal("ac ad cd", among(topology.mesh(), "a", "c", "d"))
+    assert.equal("", among(topology.mesh(), "b"))
+    assert.is_nil(among(topology.ring(), "a", "b", "c"))
+    assert.equal("bc", among(topology.line(), "b", "c"))
+    assert.is_nil(among(topology.line(), "a", "c"))
+    assert.equal("ac ad", among(topology.star(), "a", "c", "d"))
+    assert.is_nil(among(topology.star(), "b", "c", "d"))
+    assert.equal("bd cd", among(topology.star { center = "d" }, "b", "c", "d"))
+    assert.is_nil(among(topology.star { center = "d" }, "b", "c"))
+    assert.equal("ab ac", among(topology.tree(), "a", "b", "c"))
+    assert.is_nil(among(topology.tree(), "a", "c", "d"))
+    local far = topology.links { { "a", "b", delay = 0.2 }, { "c", "d" } }
+    assert.equal("ab", among(far, "a", "b", "c"))
+    assert.equal("cd", among(far, "c", "d"))
+    assert.same({ { "a", "b", delay = 0.2 }, { "a", "c" }, { "b", "c" } },
+      (topology.mesh() + far):among(abcd, { "a", "b", "c" }):list { "a", "b", "c" })
+    assert.is_nil(among(topology.ring() + far, "a", "b", "c"))
+  end)
+
   it("comes back from plain data", function()
     local plain = load("return " .. require "orrery.show".literal(topology.ring() + topology.star { center = "b" }))()
     assert.equal("ab bc cd ad bd", pairs_of(topology.revive(plain), abcd))

@@ -274,16 +274,17 @@ static void rare_branches_are_taken_now_and_then_and_counted(void **state) {
         struct orr_sim *sim = probe_sim(seed);
         struct probe p = { 0 };
         const char *name;
-        uint64_t asked, taken;
+        uint64_t offered, taken;
         assert_int_equal(probe_add(sim, &p, "n1", NULL), 0);
         probe_do(&p, ask_rare, NULL);
-        assert_true(orr_sim_rare(sim, 1, &name, &asked, &taken));
+        assert_true(orr_sim_rare(sim, 0, &name, &offered, &taken));
+        if (strcmp(name, "two") != 0) assert_true(orr_sim_rare(sim, 1, &name, &offered, &taken));
         assert_string_equal(name, "two");
-        assert_int_equal(asked, 10000);
-        assert_in_range(taken, 0, 300);
+        assert_in_range(offered, 50, 150);
+        assert_in_range(taken, 0, offered);
         if (taken > most) most = taken;
         if (taken < least) least = taken;
-        assert_false(orr_sim_rare(sim, 2, &name, &asked, &taken));
+        assert_false(orr_sim_rare(sim, 2, &name, &offered, &taken));
         orr_sim_free(sim);
     }
     assert_int_equal(least, 0);

@@ -217,6 +217,7 @@ cat >"$work/node.lua" <<'END'
 local answer = 42
 node:on("slow", function() node:channel():get() end)
 node:on("answer", function() return answer end)
+node:on("later", function() node:sleep(2) node.state.x = 7 end)
 END
 "$under" "$program" up "$work/live.lua" --data "$work/data" >"$work/up" 2>&1 &
 up=$!
@@ -238,6 +239,15 @@ clear_screen 'live>'
 typed 'print "on it" a:call "slow"'
 shows 'on it' && keys C-c
 check "Ctrl-C ends a wait" shows '.*interrupted'
+clear_screen 'live>'
+typed 'a:watch "b.state.x"'
+check "what is watched is named" shows 'orrery\.watch\(b\.state\.x = nil\)'
+typed 'b:cast "later"'
+keys -l '"half a'
+check "its changes are told above the line" shows '[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}  b\.state\.x  nil -> 7'
+check "which stays as it was" shows 'live> "half a'
+typed ' line"'
+check "and goes on" shows '"half a line"'
 typed 'a:call "answer"'
 check "and the connection is usable" shows '42'
 keys C-d

@@ -85,8 +85,7 @@ void orri_raft_time_wall(struct orri_raft_time *t, orr_time now, orr_time real);
 orr_time orri_raft_time_guess(const struct orri_raft_time *t, orr_time now);
 orr_time orri_raft_time_stamp(struct orri_raft_time *t, orr_time now);             /* leader: the stamp of `now` */
 void orri_raft_time_hear(struct orri_raft_time *t, orr_time now, orr_time stamp);  /* a stamp of `now` or before */
-/* an entry of unknown age bears this, or a snapshot */
-void orri_raft_time_floor(struct orri_raft_time *t, orr_time now, orr_time stamp);
+void orri_raft_time_floor(struct orri_raft_time *t, orr_time now, orr_time stamp);    /* an entry, of unknown age */
 
 /* -- The object -------------------------------------------------------------------------------------------------- */
 struct orri_raft_batch {            /* entries from the disk, held */
@@ -346,7 +345,8 @@ int orri_raft_config_members(const struct orr_raft_config *cfg, struct orri_raft
 size_t orri_raft_head_size(const struct orr_raft_msg *m);    /* no less than encode takes */
 /* The head; the data of entries or snapshot goes after it. Gives its size. */
 size_t orri_raft_encode(const struct orr_raft_msg *m, unsigned char *out, size_t cap);
-/* Any bytes: a message whose slices are parts of the frame, or ORR_EINVALID. entries: room for ORR_RAFT_ENTRIES_MAX.
+/* Any bytes: a message whose slices are parts of the frame, or ORR_EINVALID. entries: room for ORR_RAFT_ENTRIES_MAX;
+ * NULL: the message without them, which are not looked at.
  * from and to aren't in a frame; only a vote says who asks, its reply whom it answers: so that its claim is whole. */
 int orri_raft_decode(struct orr_slice frame, struct orr_raft_msg *m, struct orr_entry *entries);
 int orri_raft_glance(struct orr_slice head, void *out);         /* struct orr_glance, for viewers; ORR_EINVALID */

@@ -147,6 +147,10 @@ static void read_append(struct orr_reader *rd, struct orr_slice frame, struct or
     m->time = read_time(rd);
     uint64_t n = orri_read_varint(rd);
     if (n > ORR_RAFT_ENTRIES_MAX) rd->failed = true;
+    if (!entries) {
+        orri_read_bytes(rd, orri_left(rd));
+        return;
+    }
     struct orr_entry e = { .index = m->prev_log_index, .term = m->prev_log_term, .time = m->time };
     for (size_t i = 0; i < n && !rd->failed; i++) {
         e.index++;

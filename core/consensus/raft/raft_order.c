@@ -90,10 +90,9 @@ static int recv_frame(void *x, orr_time now, orr_id from, struct orr_slice frame
 
 static int claims(struct orr_slice frame, void *out) {
     struct orr_claims *c = out;
-    struct orr_entry entries[ORR_RAFT_ENTRIES_MAX];
     struct orr_raft_msg m;
     *c = (struct orr_claims){ 0 };
-    int rc = orri_raft_decode(frame, &m, entries);
+    int rc = orri_raft_decode(frame, &m, NULL);
     if (rc) return rc;
     bool talks = m.type == ORR_RAFT_PREVOTE || (m.type == ORR_RAFT_PREVOTE_REPLY && m.granted);
     if (!talks) c->term = m.term;

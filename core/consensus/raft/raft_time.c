@@ -48,11 +48,12 @@ void orri_raft_time_hear(struct orri_raft_time *t, orr_time now, orr_time stamp)
     t->anchored = true;
 }
 
-/* Both are of now: with the stamp alone, what has passed since `at` would count twice, and each stamp that is heard
- * later would seem to be late. */
+/* Where the own count is beyond it already, it says nothing. Else the count goes on from it, from now on: what passed
+ * since `at` has passed for the old stamp, not for this one. */
 void orri_raft_time_floor(struct orri_raft_time *t, orr_time now, orr_time stamp) {
-    if (stamp <= t->stamp) return;
-    orr_time passed = t->anchored ? now - t->at : 0, least = t->stamp + passed - passed / 10;
-    t->stamp = stamp > least ? stamp : least;
+    orr_time passed = now - t->at;
+    bool counts = t->anchored && t->real_at != ORR_NEVER;
+    if (stamp <= t->stamp + (counts ? passed - passed / 10 : 0)) return;
+    t->stamp = stamp;
     t->at = now;
 }

@@ -72,7 +72,7 @@ ORR_API void orr_lab_config_init(struct orr_lab_config *cfg);
 enum { ORR_LAB_RARES_MAX = 96 };
 struct orr_lab_rare {               /* a branch of ORR_RARE, over all nodes */
     char name[32];
-    uint64_t asked, taken;
+    uint64_t offered, taken;  /* as orr_sim_rare has them */
 };
 struct orr_lab_result {
     bool ok;

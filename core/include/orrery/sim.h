@@ -210,8 +210,9 @@ ORR_API uint64_t orr_sim_steps(const struct orr_sim *sim);
 /* over all that was delivered: kind, node, time, status, bytes */
 ORR_API uint64_t orr_sim_digest(const struct orr_sim *sim);
 ORR_API const uint64_t *orr_sim_counts(const struct orr_sim *sim);  /* [ORR_SIM_KINDS]: how often each fault struck */
-/* ORR_RARE by name, over all nodes, in order of first use: false past the end. */
-ORR_API bool orr_sim_rare(const struct orr_sim *sim, size_t i, const char **name, uint64_t *asked, uint64_t *taken);
+/* ORR_RARE by name, over all nodes, in order of first use: false past the end. offered: how often it was one of those
+ * that a node may take (ten times the rate); which it then does, by its own inclination, or not. */
+ORR_API bool orr_sim_rare(const struct orr_sim *sim, size_t i, const char **name, uint64_t *offered, uint64_t *taken);
 /* A seed for a named use of the harness's own (workloads, plans): a new use moves no old one. */
 ORR_API uint64_t orr_sim_seed(const struct orr_sim *sim, const char *use);
 /* fn(ud) at virtual time `at` (or at once, if that is past), before any node's turn of that instant. -ENOMEM. */

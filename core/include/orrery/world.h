@@ -198,8 +198,7 @@ struct orr_world_ops {
     int (*datagram)(struct orr_world *w, orr_id to, struct orr_slice data);    /* may vanish; <= 1200 bytes */
     int (*job)(struct orr_world *w, struct orr_job *r);
     void (*log)(struct orr_world *w, enum orr_level level, const char *text, size_t size);
-    bool (*rare)(struct orr_world *w, const char *name);                       /* ORR_RARE: live is always false. `name`
-                                                                                * is a literal: it stays as it is */
+    bool (*rare)(struct orr_world *w, const char *name);                       /* ORR_RARE's; NULL: never */
     /* What the oracles see: the driver reports each input, ready item, stored, applied and answered thing as a value
      * (orrery/trace.h). Live: NULL, one test a call. A checker reads no core's memory.                               */
     void (*trace)(struct orr_world *w, uint32_t group, unsigned kind, const void *event, size_t size);
@@ -214,10 +213,17 @@ struct orr_world {
     struct orr_chunks *chunks;      /* for encoding into */
     void (*wake)(void *ud);         /* the node's; set before the first turn */
     void *ud;
+    uint64_t ordinary;              /* so many askings of ORR_RARE are answered with no, before ops->rare is asked */
 };
 
-/* A branch that the simulator takes now and then and the real world never: a tiny buffer, an early timeout. */
-#define ORR_RARE(w, name) ((w)->ops->rare && (w)->ops->rare((w), (name)))
+/* A branch that the simulator takes now and then and the real world never: a tiny buffer, an early timeout. `name` is a
+ * literal. Askings are many (a dozen for each event of a simulation), so most are answered here. */
+#define ORR_RARE(w, name) orr_rare_in((w), (name))
+static inline bool orr_rare_in(struct orr_world *w, const char *name) {
+    if (w->ordinary == 0) return w->ops->rare && w->ops->rare(w, name);
+    w->ordinary--;
+    return false;
+}
 
 #ifdef __cplusplus
 }

@@ -36,16 +36,9 @@ local function no_node(path, id, ids)
   return ("%s has no node '%s'%s"):format(path, id, hint)
 end
 
--- { value, ids, text(id), serves = { ID = { LISTENER = true } } }, or nil and one line for people.
--- Every script has been tried on a host that does nothing.
-function prepare.cluster(path, opts, only)
-  local value, message = cluster.load(path)
-  if not value then return nil, message end
-  if only and not cluster.node(value, only) then
-    return nil, no_node(path, only, cluster.ids(value))
-  end
-  local bundle
-  bundle, message = plan.bundle(value)
+-- Of a cluster that was loaded from that path: as prepare.cluster.
+function prepare.value(value, path, opts, only)
+  local bundle, message = plan.bundle(value)
   if not bundle then return nil, message end
   local sets = sets_of(opts.set)
   local function text(id) return plan.text(value, bundle, id, sets) end
@@ -56,6 +49,21 @@ function prepare.cluster(path, opts, only)
     if message then return nil, (message:gsub("\n%s*", " ")) end
   end
   return { value = value, ids = cluster.ids(value), text = text, serves = serves }
+end
+
+-- { value, ids, text(id), serves = { ID = { LISTENER = true } } }, or nil and one line for people.
+-- Every script has been tried on a host that does nothing. opts.without: ids of nodes that are left out.
+function prepare.cluster(path, opts, only)
+  local value, message = cluster.load(path)
+  if not value then return nil, message end
+  if only and not cluster.node(value, only) then
+    return nil, no_node(path, only, cluster.ids(value))
+  end
+  if opts.without then
+    value, message = cluster.without(value, opts.without)
+    if not value then return nil, ("%s: --without: %s"):format(path, message) end
+  end
+  return prepare.value(value, path, opts, only)
 end
 
 -- Nil, or what is wrong with an address that node `id` is to listen on.

@@ -1,5 +1,5 @@
 -- repl.lua - orrery repl: the prompt, on nothing, on a simulated cluster or on a live one; lines from a pipe without
--- one. Nothing turns while it waits for a line: a live node is asked, answers, and is left alone.
+-- one. While a prompt on a live cluster waits for a line, it looks on: what is watched is told above it.
 local core = require "orrery.core"
 local edit = require "orrery.edit"
 local help = require "orrery.help"
@@ -69,13 +69,14 @@ local function piped()
   }
 end
 
-local function typed(editor, prompt)
+-- idle(): what editor:read calls while it waits, or nil.
+local function typed(editor, prompt, idle)
   local lines, add = history.open(history.path(os.getenv))
   for _, line in ipairs(lines) do editor:remember(line) end
   return {
     env = _G, width = width, write = write, complain = complain, guard = edit.guard, prompt = prompt,
     read = function(text)
-      local line, why, empty = editor:read(text)
+      local line, why, empty = editor:read(text, idle)
       if why == "end" then write "" end
       return line, why, empty
     end,
@@ -91,7 +92,7 @@ local function converse(known, where)
   local editor <close> = assert(edit.open(complete.completer(known)))
   local banner = ("orrery %s, %s. help() lists what there is; Ctrl-D leaves."):format(core.version, _VERSION)
   write(where.on and where.on.banner or banner)
-  repl.run(typed(editor, function() return where.on and where.on.prompt() or "> " end))
+  repl.run(typed(editor, function() return where.on and where.on.prompt() or "> " end, where.on and where.on.idle))
   return 0
 end
 
@@ -154,7 +155,8 @@ return {
 With CLUSTER.lua: sim is the simulation of that file, each node's id a variable, and the prompt shows the virtual time.
 On nothing, c = cluster(5) makes a running cluster of five without a file: c:call("n1", "set", "k", "v"), c:kill "n2".
 With --connect ADDR: live is the node whose address in the cluster file is ADDR ("127.0.0.1:7401"), on this machine; it
-and the other nodes are variables, and are asked: a:call("add", 5), a:eval "counter:status()", a:status().
+and the other nodes are variables, and are asked: a:call("add", 5), a:eval "counter:status()", a:status(). While the
+prompt waits it looks on: live:watch "leader" tells of changes above it, live:timeline() what was seen so far.
 Without a terminal, lines are read from stdin and run, results printed, and nothing else; exit status: 0, or 1 if one of
 them failed, or no node lets this in at ADDR. 2 is wrong use. What is typed is kept in XDG_STATE_HOME/orrery/history
 (~/.local/state/orrery/history).]],

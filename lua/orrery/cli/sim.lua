@@ -1,10 +1,10 @@
 -- sim.lua - orrery sim: a cluster file's nodes in the simulator, under faults, judged; one run for each seed.
+local cluster = require "orrery.cluster"
 local core = require "orrery.core"
-local faults = require "orrery.faults"
 local lab = require "orrery.lab"
 local options = require "orrery.options"
 local prepare = require "orrery.cli.prepare"
-local shrink = require "orrery.shrink"
+local smaller = require "orrery.cli.smaller"
 local workload = require "orrery.workload"
 
 -- -- Options --------------------------------------------------------------------------------------------------------
@@ -38,6 +38,13 @@ local function workload_of(opts)
   if not value then return nil, message end
   value.clients = opts.clients or value.clients
   return 0, value
+end
+
+local function ids_of(text)
+  local list = {}
+  for id in text:gmatch "[^,]+" do list[#list + 1] = id end
+  if #list > 0 then return list end
+  return nil, "ID,ID,..."
 end
 
 local function check(opts)
@@ -81,7 +88,7 @@ local function json(r)
 end
 
 local function quoted(word)
-  return word:find "[^%w_./:=-]" and "'" .. word:gsub("'", "'\\''") .. "'" or word
+  return word:find "[^%w_./:=,-]" and "'" .. word:gsub("'", "'\\''") .. "'" or word
 end
 
 -- The command that plays a seed again.
@@ -90,6 +97,7 @@ local function replay(path, opts, seed)
   for _, name in ipairs { "for", "faults", "workload", "clients" } do
     if opts[name] then words[#words + 1] = ("--%s %s"):format(name, quoted(tostring(opts[name]))) end
   end
+  if opts.without then words[#words + 1] = "--without " .. quoted(table.concat(opts.without, ",")) end
   for _, set in ipairs(opts.set or {}) do words[#words + 1] = "--set " .. quoted(set.name .. "=" .. set.value) end
   return table.concat(words, " ")
 end
@@ -168,6 +176,15 @@ local function lab_nodes(ready)
   return nodes, served
 end
 
+-- The cluster without those nodes: its value and nodes; nil where it can't be run so.
+local function part_of(ready, path, opts, gone)
+  local value = cluster.without(ready.value, gone)
+  local part = value and prepare.value(value, path, opts)
+  if not part then return nil end
+  local nodes, served = lab_nodes(part)
+  return { value = value, nodes = nodes, served = served }
+end
+
 local function tell(r, opts, path)
   if opts.json then
     print(json(r))
@@ -178,75 +195,6 @@ local function tell(r, opts, path)
     print(("seed %d: digest %s"):format(r.seed, r.digest))
   end
   io.stdout:flush()
-end
-
--- -- Shrinking ------------------------------------------------------------------------------------------------------
-local function copy(run, fields)
-  local out = {}
-  for name, v in pairs(run) do out[name] = v end
-  for name, v in pairs(fields or {}) do out[name] = v end
-  return out
-end
-
--- The run with those faults alone; its result where it fails in the same way.
-local function fails_alike(run, property, fields)
-  local r = lab.run(copy(run, fields))
-  return r and not r.ok and r.property == property and r or nil
-end
-
--- The run, if it fails as well when it ends after so many seconds.
-local function shorter(run, property, seconds)
-  seconds = math.ceil(seconds)
-  if seconds < run.seconds and fails_alike(run, property, { seconds = seconds }) then run.seconds = seconds end
-end
-
--- The time of the last strike's end, in seconds.
-local function last_of(strikes)
-  local last = 0
-  for _, strike in ipairs(strikes) do last = math.max(last, strike.till or strike.at) end
-  return last / 1e9
-end
-
--- The fewest clients with which the run fails, of the kv workload or of another.
-local function fewer_clients(run, property)
-  local load = run.workload
-  local n = load and load.clients or run.clients
-  local function with(k)
-    if load then load.clients = k else run.clients = k end
-  end
-  if n == 0 then return end
-  with(shrink.number(1, n, function(k)
-    with(k)
-    return fails_alike(run, property)
-  end))
-end
-
--- Writes the fewest strikes of chaos with which the run fails as it did. True, or nil and why not.
-local function shrink_to(file, run, r, path, opts)
-  local played = lab.run(copy(run, { record = true }))
-  local strikes = played.strikes
-  run = copy(run, { faults = { text = faults.write(strikes) } })
-  if not fails_alike(run, r.property) then
-    return nil, ("its %d strikes, played from a file, don't make it fail"):format(#strikes)
-  end
-  shorter(run, r.property, r.virtual_s + 0.001)
-  local least, asked = shrink.strikes(strikes, function(list)
-    local fails = fails_alike(run, r.property, { faults = { text = faults.write(list) } })
-    if fails then io.stderr:write(("\r%d strikes   "):format(#list)) end
-    return fails
-  end)
-  run.faults = { text = faults.write(least) }
-  shorter(run, r.property, last_of(least) + 1)
-  fewer_clients(run, r.property)
-  local last = lab.run(run)
-  io.stderr:write(("\r%d of %d strikes, in %d runs\n"):format(#least, #strikes, asked))
-  local clients = run.workload and run.workload.clients or run.clients
-  local again = copy(opts, { faults = file, clients = clients > 0 and clients or nil, ["for"] = run.seconds })
-  local out, message = io.open(file, "w")
-  if not out then return nil, message end
-  local what = (last.property .. ": " .. last.violation):gsub("\n+$", "")
-  out:write(("%s\n-- again: %s\n%s"):format(shrink.comment(what), replay(path, again, run.seed), run.faults.text))
-  return out:close()
 end
 
 -- -- Running --------------------------------------------------------------------------------------------------------
@@ -278,7 +226,10 @@ local function run(opts, arguments, context)
     tell(r, opts, path)
     if not r.ok and opts.shrink then
       local ok
-      ok, why = shrink_to(opts.shrink, this, r, path, opts)
+      ok, why = smaller.write(opts.shrink, this, r, {
+        opts = opts, replay = function(fields, of) return replay(path, fields, of) end,
+        without = function(gone) return part_of(ready, path, opts, gone) end,
+      })
       print(ok and "  shrunk to " .. opts.shrink or "  not shrunk: " .. why)
       break
     end
@@ -309,6 +260,7 @@ again. Exit status: 0 all held, 1 something was violated, 2 wrong use.]],
     { "--json", nil, "a line of JSON for each seed" },
     { "--rare", nil, "how often each branch was taken that the simulator alone takes" },
     { "--shrink", "FILE", "of the first seed that violates something: writes the fewest faults that do" },
+    { "--without", "ID,ID", "leaves these nodes out of the cluster", kind = ids_of },
     { "--verbose", nil, "the nodes' logs on stderr, in virtual time" },
     prepare.set_option,
   },

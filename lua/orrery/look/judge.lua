@@ -1,10 +1,59 @@
--- judge.lua - what a run is measured by: sim:assert_linearizable(model), sim:assert_converges(T), sim:rto(verb).
+-- judge.lua - what a run is measured by: sim:always and sim:eventually, sim:assert_linearizable(model),
+-- sim:assert_converges(T), sim:rto(verb); and sim:check(), which says what came of it.
+local arguments = require "orrery.sim.arguments"
 local check = require "orrery.check"
 local cluster = require "orrery.cluster"
 local faults = require "orrery.faults"
+local interrupt = require "orrery.interrupt"
 local options = require "orrery.options"
+local time = require "orrery.sim.time"
+local travel = require "orrery.travel"
 
 local judge = {}
+
+-- -- What must hold -------------------------------------------------------------------------------------------------
+local function check_name(what, name)
+  arguments.check(what, "name", { "string", expected = "a sentence that names what must hold" }, name, 3)
+end
+
+local function add_property(sim, name, f)
+  sim.properties[#sim.properties + 1] = { name = name, f = f }
+end
+
+-- f(sim) must be true after each event that touches a node; false, why: violated.
+function judge.always(sim, name, f)
+  faults.opened(sim, "always")
+  check_name("sim:always", name)
+  travel.perform(sim, add_property, name, arguments.callable("sim:always", "f", f, 2))
+end
+
+-- Goes on until f(sim) is true, at most T: true; or nil and what is violated now.
+function judge.eventually(sim, name, T, f)
+  faults.opened(sim, "eventually")
+  check_name("sim:eventually", name)
+  local until_ns = sim.core:now() + arguments.time("sim:eventually", "T", T, 2)
+  arguments.callable("sim:eventually", "f", f, 2)
+  local ok, why = f(sim)
+  if ok then return true end
+  local met = time.advance(sim, "eventually", until_ns, function()
+    ok, why = f(sim)
+    return ok
+  end, "touch")
+  if not met and not sim.fresh and not interrupt.pending() then
+    sim:violated(name, ("not within %g s%s"):format(T, why and ": " .. tostring(why) or ""))
+  end
+  return time.told(sim)
+end
+
+-- A report where nothing was violated; or nil and what was first, with its seed and how to see it again.
+function judge.check(sim)
+  faults.opened(sim, "check")
+  if sim.violation then return nil, sim.violation, "violated" end
+  return {
+    seed = sim.seed, virtual_s = sim:now(), events = sim.core:events(), digest = sim.core:digest(),
+    faults = sim.core:counts(), properties = #sim.properties,
+  }
+end
 
 -- -- What clients saw ----------------------------------------------------------------------------------------------
 -- sim:assert_linearizable(model): the history of the simulation's workload so far is one of that model, the workload's

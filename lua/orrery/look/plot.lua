@@ -1,4 +1,8 @@
--- plot.lua - sim:plot("term", "commit", "lag"): figures of a group over time, in the terminal or as SVG.
+-- plot.lua - plot("term", "commit", "lag"): figures of a group over time, in the terminal or as SVG; of a simulation
+-- (sim:plot) and of a live cluster (live.lua).
+--
+-- A source is what is drawn: { what = "sim:plot", title, ids, now = ns, groups = names, downs = { a = intervals },
+-- steps(field, group) -> { a = { { at = ns, value }, ... } } } for term, commit and applied.
 --
 -- In the terminal each figure is a chart of braille dots, two across and four down in a character, in which all nodes
 -- are drawn; what each has at the end stands beside it. A node that is down has no figure.
@@ -19,16 +23,6 @@ local function columns()
 end
 
 -- -- Figures --------------------------------------------------------------------------------------------------------
--- { a = { { at, value }, ... } }: steps of the trace's events of these kinds.
-local function steps(sim, kinds, group, field)
-  local list = {}
-  for _, id in ipairs(sim.ids) do list[id] = {} end
-  for _, e in ipairs((sim.core:trace(0, math.maxinteger, kinds))) do
-    if e.group == group and list[e.node] then table.insert(list[e.node], { at = e.at, value = e[field] or 0 }) end
-  end
-  return list
-end
-
 -- A function that gives the value at times that only grow.
 local function follower(list, downs)
   local i, d = 0, 1
@@ -42,10 +36,10 @@ local function follower(list, downs)
 end
 
 -- { a = { value or false, ... } }, at these times.
-local function sampled(sim, list, times)
-  local out = {}
-  for _, id in ipairs(sim.ids) do
-    local value_at, values = follower(list[id], sim.facts.downs[id] or {}), {}
+local function sampled(source, field, group, times)
+  local out, list = {}, source.steps(field, group)
+  for _, id in ipairs(source.ids) do
+    local value_at, values = follower(list[id] or {}, source.downs[id] or {}), {}
     for k, at in ipairs(times) do values[k] = value_at(at) or false end
     out[id] = values
   end
@@ -53,27 +47,25 @@ local function sampled(sim, list, times)
 end
 
 local read = {}
-function read.term(sim, group, times) return sampled(sim, steps(sim, { status = true }, group, "term"), times) end
-function read.commit(sim, group, times) return sampled(sim, steps(sim, { commit = true }, group, "index"), times) end
-function read.applied(sim, group, times)
-  return sampled(sim, steps(sim, { apply = true, restore = true }, group, "index"), times)
-end
+function read.term(source, group, times) return sampled(source, "term", group, times) end
+function read.commit(source, group, times) return sampled(source, "commit", group, times) end
+function read.applied(source, group, times) return sampled(source, "applied", group, times) end
 -- How far a replica's state is behind what anybody knows to be committed.
-function read.lag(sim, group, times)
-  local commits, out, most = read.commit(sim, group, times), read.applied(sim, group, times), {}
+function read.lag(source, group, times)
+  local commits, out, most = read.commit(source, group, times), read.applied(source, group, times), {}
   for k = 1, #times do
     most[k] = most[k - 1] or 0
-    for _, id in ipairs(sim.ids) do most[k] = math.max(most[k], commits[id][k] or 0) end
+    for _, id in ipairs(source.ids) do most[k] = math.max(most[k], commits[id][k] or 0) end
   end
-  for _, id in ipairs(sim.ids) do
+  for _, id in ipairs(source.ids) do
     for k = 1, #times do out[id][k] = out[id][k] and math.max(0, most[k] - out[id][k]) end
   end
   return out
 end
 
-local function range(sim, values)
+local function range(source, values)
   local low, high
-  for _, id in ipairs(sim.ids) do
+  for _, id in ipairs(source.ids) do
     for _, v in ipairs(values[id]) do
       if v then low, high = math.min(low or v, v), math.max(high or v, v) end
     end
@@ -90,11 +82,11 @@ local function dot(cells, x, y, width)
   cells[at] = (cells[at] or 0) | dots[y % 4 + 1][x % 2 + 1]
 end
 
-local function chart(sim, name, values, width)
-  local low, high = range(sim, values)
+local function chart(source, name, values, width)
+  local low, high = range(source, values)
   local label = math.max(#tostring(low), #tostring(high))
   local cells, tall, lasts = {}, 4 * rows - 1, {}
-  for _, id in ipairs(sim.ids) do
+  for _, id in ipairs(source.ids) do
     local before
     for k, v in ipairs(values[id]) do
       if v then
@@ -120,9 +112,9 @@ end
 local Plot = { __name = "orrery.plot" }
 function Plot.__tostring(self) return self.text end
 
-local function in_text(sim, names, series, from, till, width)
+local function in_text(source, names, series, from, till, width)
   local parts, label = {}, 0
-  for i, name in ipairs(names) do parts[i], label = chart(sim, name, series[name], width) end
+  for i, name in ipairs(names) do parts[i], label = chart(source, name, series[name], width) end
   local first, last = ("%.3f s"):format(from / ns), ("%.3f s"):format(till / ns)
   parts[#parts + 1] = (" "):rep(label + 2) .. first .. (" "):rep(math.max(1, width - #first - #last)) .. last
   return table.concat(parts, "\n")
@@ -132,8 +124,8 @@ end
 local colours = { "#0969da", "#bc4c00", "#1a7f37", "#8250df", "#cf222e", "#bf8700", "#1b7c83", "#59636e" }
 local left, wide, tall, gap = 56, 860, 110, 46
 
-local function draw_series(parts, sim, values, y, low, high, n)
-  for i, id in ipairs(sim.ids) do
+local function draw_series(parts, source, values, y, low, high, n)
+  for i, id in ipairs(source.ids) do
     local d, pen, before = {}, false, nil
     for k, v in ipairs(values[id]) do
       if v then
@@ -157,25 +149,25 @@ local function label(parts, x, y, class, text, anchor)
     svg.text(text))
 end
 
-local function in_svg(sim, names, series, from, till, n)
+local function in_svg(source, names, series, from, till, n)
   local parts, y = {}, 44
-  local about = ("%s, seed %d, %.3f s to %.3f s"):format(sim.name, sim.seed, from / ns, till / ns)
+  local about = ("%s, %.3f s to %.3f s"):format(source.title, from / ns, till / ns)
   label(parts, left, 22, "head", about)
-  for i, id in ipairs(sim.ids) do
-    local x = left + wide - 70 * (#sim.ids - i + 1) + 20
+  for i, id in ipairs(source.ids) do
+    local x = left + wide - 70 * (#source.ids - i + 1) + 20
     parts[#parts + 1] = svg.tag("rect", { "x", x, "y", 14, "width", 14, "height", 4, "fill",
       colours[(i - 1) % 8 + 1] })
     label(parts, x + 18, 20, "small", id)
   end
   for _, name in ipairs(names) do
-    local low, high = range(sim, series[name])
+    local low, high = range(source, series[name])
     label(parts, left, y - 6, "small", name)
     for _, at in ipairs((svg.ticks(low, high, 4, 1))) do
       local up = y + tall - (at - low) / (high - low) * tall
       parts[#parts + 1] = svg.tag("line", { "class", "axis", "x1", left, "x2", left + wide, "y1", up, "y2", up })
       label(parts, left - 6, up + 4, "small", ("%g"):format(at), "end")
     end
-    draw_series(parts, sim, series[name], y, low, high, n)
+    draw_series(parts, source, series[name], y, low, high, n)
     y = y + tall + gap
   end
   for _, at in ipairs((svg.ticks(from / ns, till / ns, 9))) do
@@ -193,53 +185,84 @@ local spec = {
   width = { "integer", min = 10, max = 1000 },
 }
 
-local function names_of(...)
+local function names_of(what, level, ...)
   local names, opts = table.pack(...), nil
   if type(names[names.n]) == "table" then opts, names.n = names[names.n], names.n - 1 end
   local list = {}
   for i = 1, names.n do
     if not figures[names[i]] then
-      error(("sim:plot: a figure must be %s (got %s%s)"):format(options.either(options.keys(figures)),
-        options.got(names[i]), options.hint(names[i], options.keys(figures))), 3)
+      error(("%s: a figure must be %s (got %s%s)"):format(what, options.either(options.keys(figures)),
+        options.got(names[i]), options.hint(names[i], options.keys(figures))), level + 1)
     end
     list[i] = names[i]
   end
   if #list == 0 then list = { "term", "commit", "lag" } end
-  return list, opts
+  return list, opts or {}
 end
 
-local function group_of(sim, given)
-  local known = options.keys(sim.facts.roles)
+local function group_of(source, given, level)
+  local known = source.groups
   if #known == 0 then return nil end
   if given == nil and #known > 1 then
-    error(("sim:plot: 'group' must be one of %s (got nothing)"):format(options.either(known)), 3)
-  elseif given and not sim.facts.roles[given] then
-    error(("sim:plot: no node has a group %s%s"):format(options.got(given), options.hint(given, known)), 3)
+    error(("%s: 'group' must be one of %s (got nothing)"):format(source.what, options.either(known)), level + 1)
   end
-  return given or known[1]
+  for _, name in ipairs(known) do if given == nil or given == name then return name end end
+  error(("%s: no node has a group %s%s"):format(source.what, options.got(given), options.hint(given, known)), level + 1)
 end
 
 local function in_ns(T) return math.floor(T * ns + 0.5) end
 
--- sim:plot(figure, ..., { from = 0, till = now, group, path, width }) -> charts, which are their text as well; with
--- path true, and they are in that file; nil, message, code.
-function plot.plot(sim, ...)
-  faults.opened(sim, "plot")
-  local names, opts = names_of(...)
-  local checked = options.check(opts or {}, spec, "sim:plot", 2)
-  local from, till = in_ns(checked.from), in_ns(checked.till or sim:now())
+-- plot(figure, ..., { from = 0, till = now, group, path, width }) -> charts, which are their text as well; with path
+-- true, and they are in that file; nil, message, code.
+function plot.draw(source, level, ...)
+  local names, opts = names_of(source.what, level + 1, ...)
+  local checked = options.check(opts, spec, source.what, level + 1)
+  local from, till = in_ns(checked.from), checked.till and in_ns(checked.till) or source.now
   if till <= from then
-    error(("sim:plot: 'till' must be after 'from' (got %g, %g)"):format(from / ns, till / ns), 2)
+    error(("%s: 'till' must be after 'from' (got %g, %g)"):format(source.what, from / ns, till / ns), level + 1)
   end
-  sim.facts = facts.of(sim)
-  local group = group_of(sim, checked.group)
-  if not group then return nil, "sim:plot: no node has had a group yet", "unavailable" end
+  local group = group_of(source, checked.group, level + 1)
+  if not group then return nil, source.what .. ": no node has had a group yet", "unavailable" end
   local width = checked.width or math.max(20, (columns() or 100) - 12)
   local n, times, series = checked.path and 2 * wide or 2 * width, {}, {}
   for k = 1, n do times[k] = from + (till - from) * (k - 1) // (n - 1) end
-  for _, name in ipairs(names) do series[name] = read[name](sim, group, times) end
-  if checked.path then return svg.write(checked.path, in_svg(sim, names, series, from, till, n)) end
-  return setmetatable({ text = in_text(sim, names, series, from, till, width), series = series, times = times }, Plot)
+  for _, name in ipairs(names) do series[name] = read[name](source, group, times) end
+  if checked.path then return svg.write(checked.path, in_svg(source, names, series, from, till, n)) end
+  return setmetatable({ text = in_text(source, names, series, from, till, width), series = series, times = times },
+    Plot)
+end
+
+-- -- Of a simulation ------------------------------------------------------------------------------------------------
+-- Which of the trace's events have each figure, and where in them it is.
+local from_trace = {
+  term = { { status = true }, "term" }, commit = { { commit = true }, "index" },
+  applied = { { apply = true, restore = true }, "index" },
+}
+
+local function source_of(sim)
+  local known = facts.of(sim)
+  return {
+    what = "sim:plot", title = ("%s, seed %d"):format(sim.name, sim.seed), ids = sim.ids, now = sim.core:now(),
+    groups = options.keys(known.roles), downs = known.downs,
+    steps = function(field, group)
+      local list, kinds, where = {}, from_trace[field][1], from_trace[field][2]
+      for _, id in ipairs(sim.ids) do list[id] = {} end
+      for _, e in ipairs((sim.core:trace(0, math.maxinteger, kinds))) do
+        if e.group == group and list[e.node] then
+          table.insert(list[e.node], { at = e.at, value = e[where] or 0 })
+        end
+      end
+      return list
+    end,
+  }
+end
+
+local function same(...) return ... end     -- what it is given was not called last: levels count up to the user
+
+-- sim:plot(figure, ..., opts)
+function plot.plot(sim, ...)
+  faults.opened(sim, "plot")
+  return same(plot.draw(source_of(sim), 2, ...))
 end
 
 return plot

@@ -1,4 +1,5 @@
--- timeline.lua - what happened in a simulation, as events with words: sim:timeline{}, sim:why(event).
+-- timeline.lua - what happened in a simulation, as events with words: sim:timeline{}, sim:why(event). A live cluster's
+-- (live.lua) has the same words.
 --
 -- An event is { at = seconds, kind, node or from and to, text, ... }; kinds are named as in `when` and `on`. What a
 -- role came from is in the replica's own causes (why.lua); what they came from, in the trace: messages, cuts, lives.
@@ -56,6 +57,9 @@ function texts.message(_, e) return message_text(e) end
 function texts.commit(sim, e) return ("knows%s index %d as committed"):format(in_group(sim, e), e.index) end
 function texts.apply(sim, e) return ("has applied%s index %d"):format(in_group(sim, e), e.index) end
 function texts.restore(sim, e) return ("loads the snapshot%s at index %d"):format(in_group(sim, e), e.index) end
+
+-- Of an event of the trace. sim.facts.roles: by the groups that there are.
+function timeline.words(sim, e) return texts[e.kind](sim, e) end
 
 local function kind_of(e)
   if e.kind == "status" then return "leader" end
@@ -115,7 +119,7 @@ local drift = 1000000                                   -- ns that a node's cloc
 local of_its_term = { prevote = true, vote = true, term = true, voted = true }
 
 -- The cause of a change of role; nil: there is none to tell, or the replica doesn't know any more.
-local function cause_of(e, causes)
+function timeline.cause_of(e, causes)
   local found
   for _, c in ipairs(causes) do
     local fits = (causes_of_role[e.what] or {})[c.kind] and math.floor(c.at * ns) <= e.ns + drift
@@ -131,7 +135,7 @@ local function add_causes(sim, list)
     if e.kind == "leader" and e.group then
       local key = e.group .. " " .. e.node
       known[key] = known[key] or causes_at(sim, e.node, e.group)
-      local cause = cause_of(e, known[key])
+      local cause = timeline.cause_of(e, known[key])
       if cause and math.abs(cause.at - e.at) < 10 then e.cause = cause.text end
     end
   end
@@ -145,19 +149,29 @@ local spec = {
   kinds = { "table", each = { "string" }, expected = "an array of kinds of events" },
 }
 
-local function set_of(sim, what, list, known, name)
+local function set_of(what, list, known, name, level)
   local set = {}
   for _, key in ipairs(list) do
     if known[key] == nil then
       error(("%s: '%s' has %s, which is none%s"):format(what, name, options.got(key),
-        options.hint(key, options.keys(known))), 4)
+        options.hint(key, options.keys(known))), level + 1)
     end
     set[key] = true
   end
   return set
 end
 
-local function is_about(e, nodes)
+-- The options; a set of the kinds that are wanted, of `known`, which says of each whether it is shown by default; a set
+-- of the nodes, of `ids`, or nil: all.
+function timeline.select(what, opts, known, ids, level)
+  local checked = options.check(opts == nil and {} or opts, spec, what, level + 1)
+  local wanted, nodes = known, nil
+  if checked.kinds then wanted = set_of(what, checked.kinds, known, "kinds", level + 1) end
+  if checked.nodes then nodes = set_of(what, checked.nodes, ids, "nodes", level + 1) end
+  return checked, wanted, nodes
+end
+
+function timeline.is_about(e, nodes)
   if not nodes then return true end
   if e.node then return nodes[e.node] ~= nil end
   if e.from then return nodes[e.from] ~= nil or nodes[e.to] ~= nil end
@@ -196,7 +210,7 @@ local function is_news(e, before)
 end
 
 local function with_words(sim, e)
-  local ready = { ns = e.at, at = seconds(e.at), kind = kind_of(e), text = texts[e.kind](sim, e) }
+  local ready = { ns = e.at, at = seconds(e.at), kind = kind_of(e), text = timeline.words(sim, e) }
   for field, v in pairs(e) do if ready[field] == nil then ready[field] = v end end
   return ready
 end
@@ -214,7 +228,7 @@ local function collect(sim, from, till, wanted, nodes)
   if wanted.call then add_calls(sim, list, from, till) end
   by_time(list)
   local kept = {}
-  for _, e in ipairs(list) do if is_about(e, nodes) then kept[#kept + 1] = e end end
+  for _, e in ipairs(list) do if timeline.is_about(e, nodes) then kept[#kept + 1] = e end end
   return kept, forgot
 end
 
@@ -242,11 +256,7 @@ end
 -- sim:timeline{ from = 0, till = now, nodes, kinds } -> an array of events, which is their text as well.
 function timeline.timeline(sim, opts)
   faults.opened(sim, "timeline")
-  local checked = options.check(opts == nil and {} or opts, spec, "sim:timeline", 2)
-  local wanted = {}
-  for kind, shown in pairs(kinds) do wanted[kind] = shown end
-  if checked.kinds then wanted = set_of(sim, "sim:timeline", checked.kinds, kinds, "kinds") end
-  local nodes = checked.nodes and set_of(sim, "sim:timeline", checked.nodes, is_known(sim), "nodes")
+  local checked, wanted, nodes = timeline.select("sim:timeline", opts, kinds, is_known(sim), 2)
   local list, forgot = collect(sim, in_ns(checked.from), in_ns(checked.till or sim:now()), wanted, nodes)
   add_causes(sim, list)
   list.forgot = forgot
@@ -326,7 +336,7 @@ end
 -- The replica's causes as they were at that time: played again where it doesn't know them any more.
 local function causes_then(sim, e)
   local causes = causes_at(sim, e.node, e.group)
-  if cause_of(e, causes) or not sim.tape.travels then return causes end
+  if timeline.cause_of(e, causes) or not sim.tape.travels then return causes end
   local other <close> = sim:branch()
   if not other or not other:seek(seconds(e.ns)) then return {} end
   other.facts = facts.of(other)
@@ -365,7 +375,7 @@ end
 
 function explain_role(sim, reasons, depth, e)
   add(reasons, depth, e.at, e.node, e.text)
-  local cause = cause_of(e, causes_then(sim, e))
+  local cause = timeline.cause_of(e, causes_then(sim, e))
   if cause then
     add(reasons, depth + 1, cause.at, e.node, cause.text)
     if cause.kind == "silence" then explain_silence(sim, reasons, depth + 2, e, cause) end

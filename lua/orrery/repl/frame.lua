@@ -1,5 +1,6 @@
 -- frame.lua - what a prompt on a cluster has besides: a variable for each node; of a simulated one sim, and the time.
 local cluster = require "orrery.cluster"
+local connect = require "orrery.connect"
 
 local frame = {}
 
@@ -60,7 +61,7 @@ function frame.of(env, sim, name, ids, seed)
 end
 
 -- The live cluster whose node answers at this address, in env: the same without sim; `live` is that node.
--- -> { live, ids, banner, prompt() }, or nil and one line.
+-- -> { live, ids, banner, prompt(), idle() }, or nil and one line.
 function frame.connect(env, address, make)
   local live, message = make(address)
   if not live then return nil, (message:gsub("^orrery%.connect: ", "")) end
@@ -72,6 +73,7 @@ function frame.connect(env, address, make)
   return {
     live = live, ids = ids, banner = with_hidden(text, hidden, "live"),
     prompt = function() return live.cluster .. "> " end,
+    idle = function() return connect.idle(live) end,
   }
 end
 

@@ -5,6 +5,11 @@
 --
 -- A node has the handlers acquire(lock) -> token, an integer, or nil, message, "held"; write(lock, token, value), which
 -- may be refused ("denied"); release(lock, token), likewise.
+--
+-- acquire may have a second result, the lease: then it promises that for so many seconds from the call's beginning on,
+-- by everybody's clock, nobody else is given the lock, unless it is released. The holder relies on that from the answer
+-- on, until the lease is over, he asks for its release, or a write is denied; two who rely on it at once are a fault.
+-- (Log time may run a tenth faster than a clock: who counts by it can promise nine tenths.)
 local locks = { "l1", "l2", "l3" }
 
 -- What a client holds: { lock, token, written }.
@@ -18,9 +23,10 @@ end
 
 local invoke = {
   acquire = function(client, op)
-    local token, message, code = client:call("acquire", op.key)
-    if token then client.state.mine = { lock = op.key, token = token } end
-    return token, message, code
+    local token, lease, code = client:call("acquire", op.key)
+    if not token then return nil, lease, code end
+    client.state.mine = { lock = op.key, token = token }
+    return lease == nil and token or { token = token, lease = lease }
   end,
   write = function(client, op)
     local ok, message, code = client:call("write", op.key, op.value.token, op.value.value)
@@ -35,11 +41,11 @@ local invoke = {
 
 -- f -> what it shows: a token that must be above, or not below, the greatest one shown before it began.
 local function shown(entry, call)
-  if entry.f == "acquire" then return entry.value end
+  if entry.f == "acquire" then return type(entry.value) == "table" and entry.value.token or entry.value end
   return entry.f == "write" and call.value.token or nil
 end
 
-local function check(history)
+local function check_tokens(history)
   local greatest, open = { acquire = {}, write = {} }, {}
   for _, entry in ipairs(history) do
     local of_f = greatest[entry.f]
@@ -61,6 +67,56 @@ local function check(history)
     end
   end
   return true
+end
+
+-- -- Exclusion ------------------------------------------------------------------------------------------------------
+local function seconds(ns) return ns / 1e9 end
+
+-- A lease was promised: false and why that is wrong; or what is held from now on: { process, token, till }.
+local function promised(entry, call)
+  local lease = entry.value.lease
+  if math.type(entry.value.token) ~= "integer" then return nil end             -- check_tokens says so
+  if type(lease) ~= "number" or not (lease >= 0) then
+    return false, ("node %s gave %s with the lease %s, which is no number of seconds"):format(entry.node, entry.key,
+      orrery.show(lease))
+  end
+  return { process = entry.process, token = entry.value.token, till = call.time + lease * 1e9 }
+end
+
+-- Nobody relies on a lock while another does.
+local function check_leases(history)
+  local held, calls = {}, {}                    -- by lock; by process
+  local function give_up(entry)
+    local mine = held[entry.key]
+    if mine and mine.token == entry.value.token then mine.till = math.min(mine.till, entry.time) end
+  end
+  for _, entry in ipairs(history) do
+    if entry.type == "invoke" then
+      calls[entry.process] = entry
+      if entry.f == "release" then give_up(entry) end
+    elseif entry.type == "fail" and entry.f == "write" and entry.error == "denied" then
+      give_up(entry)
+    elseif entry.type == "ok" and entry.f == "acquire" and type(entry.value) == "table" then
+      local mine, why = promised(entry, calls[entry.process])
+      local other = held[entry.key]
+      if mine == false then return false, why end
+      if mine and mine.till > entry.time then
+        if other and other.till > entry.time then
+          return false, ("node %s gave %s with token %d at %.6f s, though process %d held it with token %d until " ..
+            "%.6f s"):format(entry.node, entry.key, mine.token, seconds(entry.time), other.process, other.token,
+            seconds(other.till))
+        end
+        held[entry.key] = mine
+      end
+    end
+  end
+  return true
+end
+
+local function check(history)
+  local ok, why = check_tokens(history)
+  if not ok then return false, why end
+  return check_leases(history)
 end
 
 return orrery.workload {
