@@ -196,7 +196,9 @@ void orri_link_cut(struct orr_sim *sim, const struct orri_node *from, const stru
 static void obey(struct orr_sim *sim, unsigned from, unsigned to, const struct order *order) {
     struct orri_link *link = orri_link_of(sim, from, to);
     if (order->link) link->p = *order->link;
+    bool sooner = order->stalled_until > 0 && order->stalled_until < link->stalled_until;
     if (order->stalled_until) link->stalled_until = order->stalled_until;
+    if (sooner) orri_wire_rearm(sim, from, to);     /* what waits for the end of the longer stall */
     if (order->slow) link->slow = *order->slow;
     bool was = is_cut(link);
     if (order->cut >= 0) link->cut = order->cut == 1;

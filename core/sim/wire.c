@@ -372,9 +372,11 @@ static void piece_arrives(struct orri_end *end, struct orri_piece *piece) {
     }
 }
 
-/* The way is barred: after the timeout the sender gives up. What the other end knows of it is nothing. */
+/* The way is barred: after the timeout the sender gives up. What the other end knows of it is nothing; but one that
+ * waits for the answer to its SYN has heard nothing for as long, and gives up, too. */
 static void wait_or_break(struct orri_end *end, orr_time again) {
     struct orr_sim *sim = end->conn->sim;
+    struct orri_end *other = orri_end_other(end);
     orr_time deadline = end->wire.first->at + sim->config.stream_timeout;
     if (sim->now < deadline) {
         orri_sim_set(sim, &end->tick, again < deadline ? again : deadline);
@@ -382,6 +384,7 @@ static void wait_or_break(struct orri_end *end, orr_time again) {
     }
     orri_pieces_clear(sim, &end->wire);
     if (owned(end)) end_over(end, -ETIMEDOUT);
+    if (owned(other) && !other->opened) end_over(other, -ETIMEDOUT);
 }
 
 static void wire_fire(struct orri_tick *tick) {

@@ -293,6 +293,26 @@ static void nobody_listening_refuses_and_a_far_side_without_answer_times_out(voi
     pair_free(x);
 }
 
+static void an_answer_to_a_connect_that_does_not_come_breaks_both_sides(void **state) {
+    (void)state;
+    struct orr_sim_config cfg;
+    orr_sim_config_init(&cfg);
+    struct pair *x = pair_of(&cfg);
+    orr_sim_cut(x->sim, "b", "a");
+    run_for(x, 9 * ORR_SECOND);
+    assert_int_equal(x->tb.accepted, 1);
+    assert_int_equal(x->ta.connected + x->ta.closed + x->tb.closed, 0);
+    run_for(x, 3 * ORR_SECOND);
+    orr_sim_uncut(x->sim, "b", "a");
+    run_for(x, ORR_SECOND);
+    assert_int_equal(x->ta.connected, 0);
+    assert_int_equal(x->ta.closed, 1);
+    assert_int_equal(x->ta.status, -ETIMEDOUT);
+    assert_int_equal(x->tb.closed, 1);
+    assert_int_equal(x->tb.status, -ETIMEDOUT);
+    pair_free(x);
+}
+
 static void send_after_closed(void) {
     struct pair *x = connected_pair(9);
     struct burst b = { .frames = 1, .size = 10 };
@@ -334,6 +354,29 @@ static void a_cut_holds_bytes_one_way_and_healing_delivers_them(void **state) {
     assert_int_equal(x->tb.n_got, 1000);
     run_for(x, ORR_SECOND);
     assert_int_equal(x->tb.n_got, 1500);
+    assert_true(counted(&x->tb));
+    pair_free(x);
+}
+
+static void a_stall_that_ends_sooner_holds_nothing_back(void **state) {
+    (void)state;
+    struct pair *x = connected_pair(6);
+    struct burst b = { .frames = 1, .size = 500, .cls = 0 };
+    orr_sim_stall(x->sim, "a", "b", orr_sim_now(x->sim) + 9 * ORR_SECOND);
+    probe_do(&x->a, do_send, &b);
+    run_for(x, ORR_SECOND);
+    assert_int_equal(x->tb.n_got, 0);
+    orr_sim_heal_links(x->sim);
+    run_for(x, ORR_SECOND);
+    assert_int_equal(x->tb.n_got, 500);
+    orr_sim_stall(x->sim, "a", "b", orr_sim_now(x->sim) + 9 * ORR_SECOND);
+    probe_do(&x->a, do_send, &b);
+    run_for(x, ORR_SECOND);
+    orr_sim_stall(x->sim, "a", "b", orr_sim_now(x->sim) + 500 * ORR_MS);
+    run_for(x, 400 * ORR_MS);
+    assert_int_equal(x->tb.n_got, 500);
+    run_for(x, 400 * ORR_MS);
+    assert_int_equal(x->tb.n_got, 1000);
     assert_true(counted(&x->tb));
     pair_free(x);
 }
@@ -606,8 +649,10 @@ int main(void) {
         cmocka_unit_test(closing_before_it_is_open_and_closing_twice_is_closed_once),
         cmocka_unit_test(a_reset_breaks_both_sides_and_what_came_is_a_prefix),
         cmocka_unit_test(nobody_listening_refuses_and_a_far_side_without_answer_times_out),
+        cmocka_unit_test(an_answer_to_a_connect_that_does_not_come_breaks_both_sides),
         cmocka_unit_test(a_stream_is_not_used_after_closed),
         cmocka_unit_test(a_cut_holds_bytes_one_way_and_healing_delivers_them),
+        cmocka_unit_test(a_stall_that_ends_sooner_holds_nothing_back),
         cmocka_unit_test(a_long_cut_breaks_the_sender_and_leaves_the_other_half_open),
         cmocka_unit_test(peers_of_a_dead_process_hear_of_it_and_those_of_a_silent_host_do_not),
         cmocka_unit_test(datagrams_are_lost_and_doubled_as_often_as_counted),
