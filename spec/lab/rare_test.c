@@ -14,7 +14,7 @@
 
 static const char *const names[] = {
     "agree.early_beat", "apply.one_entry", "group.drops_message", "group.pulls_one", "group.sends_twice",
-    "group.stores_first", "kv.image_own_chunk", "kv.image_short_walk", "kv.joins_buckets", "kv.splits_bucket",
+    "group.stores_first", "kv.image_own_chunk", "kv.image_short_walk", "kv.joins_buckets", "kv.splits_buckets",
     "link.closes", "link.early_ping", "link.saves_again", "node.one_pass", "node.one_timer", "origin.closes_batch",
     "origin.sends_again", "peer.dials_at_once", "raft.commits_one", "raft.forgets_cache", "raft.narrow_window",
     "raft.needless_round", "raft.probes_again", "raft.sends_one", "raft.short_timeout", "raft.small_part",
