@@ -23,7 +23,8 @@ static const char *const names[] = {
     "service.tight_input", "snapshot.abandoned", "snapshot.early", "snapshot.keeps_no_log", "snapshot.small_fetch",
     "snapshot.small_piece", "snapshot.splits_part", "snapshot.unheld", "storage.drops_segment",
     "storage.early_segment", "storage.fetches_one", "storage.flushes_later", "storage.needless_batch",
-    "storage.prepares_later", "storage.reads_less", "storage.small_batch", "storage.small_room",
+    "storage.prepares_later", "storage.reads_less", "storage.seems_cramped", "storage.short_queue",
+    "storage.small_batch", "storage.small_room",
 };
 enum { N_NAMES = sizeof names / sizeof *names, SEEDS = 60 };
 _Static_assert(N_NAMES >= 40, "at least so many");
