@@ -380,6 +380,15 @@ static int sim_settled(lua_State *L) {
     return 3;
 }
 
+/* sim:bears(id, ...): without these, and without what is damaged, each group has a majority left */
+static int sim_bears(lua_State *L) {
+    struct orr_sim *sim = check_sim(L)->sim;
+    uint64_t without = 0;
+    for (int arg = 2; arg <= lua_gettop(L); arg++) without |= orrb_fleet_bit(sim, luaL_checkstring(L, arg));
+    lua_pushboolean(L, orr_sim_bears(sim, without));
+    return 1;
+}
+
 /* sim:damaged(id): its disk was lost or damaged */
 static int sim_damaged(lua_State *L) {
     lua_pushboolean(L, orr_sim_disk_damaged(check_sim(L)->sim, luaL_checkstring(L, 2)));
@@ -761,6 +770,7 @@ int orrb_open_sim(lua_State *L) {
         { "cast", sim_cast }, { "close", sim_close }, { "reload", sim_reload }, { "eval", sim_eval },
         { "quiet", sim_quiet }, { "settled", sim_settled }, { "violate", sim_violate }, { "judge", sim_judge },
         { "excuse", sim_excuse }, { "damaged", sim_damaged }, { "hangs", sim_hangs }, { "trace", sim_trace },
+        { "bears", sim_bears },
         { "steps", sim_steps }, { "walk", sim_walk }, { NULL, NULL },
     };
     static const luaL_Reg client_methods[] = {
