@@ -98,8 +98,7 @@ void orrb_fleet_draw(struct orrb_fleet *fleet, uint64_t seed) {
     }
 }
 
-/* Bit i: the simulation's i-th node. */
-static uint64_t member_bit(const struct orr_sim *sim, const char *name) {
+uint64_t orrb_fleet_bit(const struct orr_sim *sim, const char *name) {
     const char *known;
     for (size_t i = 0; i < 64 && (known = orr_sim_node_name(sim, i)); i++)
         if (strcmp(known, name) == 0) return (uint64_t)1 << i;
@@ -110,7 +109,7 @@ static int quorum_of(const struct orr_group *g, struct orr_sim *sim) {
     const char *names[64];
     uint64_t members = 0;
     size_t n = orr_group_voters(g, names, 64);
-    for (size_t i = 0; i < n && i < 64; i++) members |= member_bit(sim, names[i]);
+    for (size_t i = 0; i < n && i < 64; i++) members |= orrb_fleet_bit(sim, names[i]);
     return orr_sim_quorum(sim, members);
 }
 

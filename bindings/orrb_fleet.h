@@ -34,6 +34,8 @@ struct orrb_member *orrb_fleet_find(const struct orrb_fleet *fleet, const char *
 /* To ask it by. */
 struct orrb_door orrb_fleet_door(struct orrb_fleet *fleet, const struct orrb_member *m);
 
+/* Bit i: the simulation's i-th node is of that name. */
+uint64_t orrb_fleet_bit(const struct orr_sim *sim, const char *name);
 /* Tells the simulation who votes together, as the nodes that are up have declared it. */
 int orrb_fleet_quorums(const struct orrb_fleet *fleet, struct orr_sim *sim);
 

@@ -154,6 +154,15 @@ static int sim_settled(lua_State *L) {
     return 3;
 }
 
+/* sim:bears(id, ...): without these, and without what is damaged, each group has a majority left */
+static int sim_bears(lua_State *L) {
+    struct orr_sim *sim = orrb_check_sim(L);
+    uint64_t without = 0;
+    for (int arg = 2; arg <= lua_gettop(L); arg++) without |= orrb_fleet_bit(sim, luaL_checkstring(L, arg));
+    lua_pushboolean(L, orr_sim_bears(sim, without));
+    return 1;
+}
+
 /* sim:damaged(id): its disk was lost or damaged */
 static int sim_damaged(lua_State *L) {
     lua_pushboolean(L, orr_sim_disk_damaged(orrb_check_sim(L), luaL_checkstring(L, 2)));
@@ -316,7 +325,8 @@ int orrb_open_sim(lua_State *L) {
         { "news", sim_news }, { "seed", sim_seed }, { "random", sim_random }, { "steps", sim_steps },
         { "walk", sim_walk }, { "events", sim_events }, { "digest", sim_digest }, { "counts", sim_counts },
         { "quiet", sim_quiet }, { "settled", sim_settled }, { "excuse", sim_excuse }, { "damaged", sim_damaged },
-        { "hangs", sim_hangs }, { "violate", sim_violate }, { "judge", sim_judge }, { NULL, NULL },
+        { "hangs", sim_hangs }, { "bears", sim_bears }, { "violate", sim_violate }, { "judge", sim_judge },
+        { NULL, NULL },
     };
     static const luaL_Reg *const methods[] = {
         own, orrb_sim_notes, orrb_sim_nodes, orrb_sim_faults, orrb_sim_clients, NULL

@@ -24,8 +24,14 @@ struct leadership {
     orr_term term;
     orr_id leader;
 };
+struct told {                       /* by messages of any of its lives */
+    orr_term term;                  /* the greatest that one claimed */
+    orr_term voted;                 /* the last in which it voted, for whom */
+    orr_id candidate;
+};
 struct member {                     /* a node as it showed itself in one group */
-    orr_term term, claimed;         /* what it said in this life; the greatest that any message of its lives claimed */
+    struct told told;
+    orr_term term;                  /* in this life, as all below */
     orr_index commit, applied;
     enum orr_role role;
 };
@@ -125,13 +131,37 @@ static void on_status(struct orr_lab *lab, struct ledger *l, size_t node, const 
     m->role = s->role;
 }
 
-/* What a node found on its disk: at least the term that it told others of, unless the disk was taken from it. */
+static const char *name_of(const struct orr_lab *lab, orr_id id) {
+    int node = lab_node_of(lab, id);
+    return node < 0 ? "nobody" : lab->cfg.nodes[node].id;
+}
+
+/* One vote a term (paper 5.2), over restarts too: a second one makes no second leader but where all else goes wrong. */
+static void on_claims(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_claims *c) {
+    struct told *told = &l->members[node].told;
+    lab->oracle->claims++;
+    if (c->term > told->term) told->term = c->term;
+    if (!c->vote || c->term < told->voted) return;
+    if (c->term == told->voted && c->candidate != told->candidate && !lab_exempt(lab, node))
+        lab_violate(lab, "one_vote", "%s votes for %s in term %" PRIu64 " after it had voted for %s",
+                    lab->cfg.nodes[node].id, name_of(lab, c->candidate), c->term, name_of(lab, told->candidate));
+    told->voted = c->term;
+    told->candidate = c->candidate;
+}
+
+/* What a node found on its disk: at least the term that it told others of, and the vote, unless the disk was taken from
+ * it. */
 static void on_recovered(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
     struct member *m = &l->members[node];
-    if (s->term < m->claimed && !lab_exempt(lab, node))
+    const struct told *told = &m->told;
+    if (s->term < told->term && !lab_exempt(lab, node))
         lab_violate(lab, "monotone", "%s came back with term %" PRIu64 " after it had claimed %" PRIu64,
-                    lab->cfg.nodes[node].id, s->term, m->claimed);
-    *m = (struct member){ .term = s->term, .claimed = s->term, .role = ORR_FOLLOWER };
+                    lab->cfg.nodes[node].id, s->term, told->term);
+    if (s->term == told->voted && s->vote != told->candidate && !lab_exempt(lab, node))
+        lab_violate(lab, "one_vote", "%s came back in term %" PRIu64 " with a vote for %s after it had voted for %s",
+                    lab->cfg.nodes[node].id, s->term, name_of(lab, s->vote), name_of(lab, told->candidate));
+    *m = (struct member){ .told = { s->term, s->vote == ORR_NOBODY ? 0 : s->term, s->vote }, .term = s->term,
+                          .role = ORR_FOLLOWER };
 }
 
 /* -- The log ------------------------------------------------------------------------------------------------------- */
@@ -219,8 +249,7 @@ void lab_oracle_trace(struct orr_lab *lab, const char *name, uint32_t group, uns
     case ORR_TRACE_READ: on_read(lab, (size_t)node, event); break;
     case ORR_TRACE_SEND: {
         const struct orr_trace_send *s = event;
-        lab->oracle->claims++;
-        if (s->claims.term > l->members[node].claimed) l->members[node].claimed = s->claims.term;
+        on_claims(lab, l, (size_t)node, &s->claims);
         lab_disks_claim(lab, (size_t)node, slot, &s->claims);
         break;
     }
@@ -246,7 +275,7 @@ void lab_oracle_life(struct orr_lab *lab, const char *name, enum orr_sim_state s
         lab_disks_start(lab, (size_t)node);
         for (size_t g = 0; g < lab->oracle->n_groups; g++) {
             struct member *m = &lab->oracle->groups[g].members[node];
-            *m = (struct member){ .claimed = m->claimed };
+            *m = (struct member){ .told = m->told };
         }
     } else if (state == ORR_SIM_DOWN && code != 0 && !explained(lab, (size_t)node, code)) {
         lab_violate(lab, "crash", "node %s ended: %s", name, why ? why : "no reason given");

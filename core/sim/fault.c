@@ -131,15 +131,25 @@ bool orri_strike_now(struct orri_node *node, enum orr_sim_fault kind) {
     return true;
 }
 
-/* May one more node of the set be damaged? */
-static bool bears(const struct orr_sim *sim, uint64_t set) {
-    unsigned members = 0, damaged = 0;
+/* How many of the set a majority can do without, besides those that are damaged and those of the other set. */
+static int spare_of(const struct orr_sim *sim, uint64_t set, uint64_t without) {
+    int members = 0, lost = 0;
     for (unsigned i = 0; i < sim->n_nodes; i++) {
         if (set != UINT64_MAX && (i >= 64 || !(set >> i & 1))) continue;
         members++;
-        damaged += sim->nodes[i]->disk->damaged;
+        lost += sim->nodes[i]->disk->damaged || (i < 64 && (without >> i & 1));
     }
-    return members > 0 && damaged < (members - 1) / 2;
+    return (members - 1) / 2 - lost;
+}
+
+/* May one more node of the set be damaged? */
+static bool bears(const struct orr_sim *sim, uint64_t set) { return spare_of(sim, set, 0) > 0; }
+
+bool orr_sim_bears(const struct orr_sim *sim, uint64_t without) {
+    if (sim->n_quorums == 0) return spare_of(sim, UINT64_MAX, without) >= 0;
+    unsigned i = 0;
+    while (i < sim->n_quorums && spare_of(sim, sim->quorums[i], without) >= 0) i++;
+    return i == sim->n_quorums;
 }
 
 bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind) {
@@ -147,14 +157,16 @@ bool orri_may_damage(const struct orri_node *node, enum orr_sim_fault kind) {
     bool by_hand = kind < ORR_SIM_KINDS && (node->aims[kind].armed || node->aims[kind].own >= 0);
     if (node->disk->damaged || by_hand) return true;
     unsigned budget = sim->rates.budget, damaged = 0;
+    bool decides = false;
     for (unsigned i = 0; i < sim->n_nodes; i++) damaged += sim->nodes[i]->disk->damaged;
-    if (budget != ORR_SIM_MINORITY && damaged >= budget) return false;
+    if (budget < ORR_SIM_QUORUMS && damaged >= budget) return false;
     if (budget == ORR_SIM_MINORITY && sim->n_quorums == 0 && !bears(sim, UINT64_MAX)) return false;
     for (unsigned i = 0; i < sim->n_quorums; i++) {
         bool of_it = node->index < 64 && sim->quorums[i] >> node->index & 1;
         if (of_it && !bears(sim, sim->quorums[i])) return false;
+        decides = decides || of_it;
     }
-    return true;
+    return decides || budget != ORR_SIM_QUORUMS;
 }
 
 int orr_sim_quorum(struct orr_sim *sim, uint64_t members) {

@@ -4,9 +4,10 @@
  * So each seed has some kinds and lacks others (Groce et al., "Swarm Testing"), and strengths vary over nearly two
  * orders of magnitude. Every kind draws from a stream of its own: a new kind moves no other.
  *
- * The rules of the swarm: no kind by which a node may lose what it acknowledged (rot, misdirected, stale, restarts with
- * another disk), and none that only some protocols bear; and in the mean no more than TROUBLE_MAX disturbances at a
- * time, so that a run does work whatever is drawn. Strengths are built of powers of two: the same on every machine. */
+ * The rules of the swarm: no kind by which a node may lose what it acknowledged (rot, restarts with another disk: those
+ * are drawn besides, for who judges by what a cluster owes and not by what a node does; misdirected, stale), and none
+ * that only some protocols bear; and in the mean no more than TROUBLE_MAX disturbances at a time, so that a run does
+ * work whatever is drawn. Strengths are built of powers of two: the same on every machine. */
 #include <string.h>
 
 #include "base/hash.h"
@@ -99,4 +100,5 @@ void orr_sim_faults_damage(struct orr_sim_faults *faults, uint64_t seed) {
         faults->rate[damages[i].kind] = on ? damages[i].rate : 0;
         choose(faults, damages[i].kind, seed);
     }
+    faults->budget = ORR_SIM_QUORUMS;
 }

@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define QUEUED_MAX ((size_t)1 << 20)    /* bytes of pieces that may be on their way to the disk */
+#define QUEUED_MAX ((size_t)1 << 20)    /* bytes of pieces that may be on their way to the disk, */
+#define QUEUED_FEW ((size_t)4 << 10)    /* or so many, as if the disk were slow */
 
 struct piece {                          /* some bytes; of an incoming snapshot, also the result of their part */
     struct orri_result result;          /* first */
@@ -27,7 +28,7 @@ struct orri_writer {
     struct orr_file *file;
     struct orr_snapshot snapshot;
     uint64_t size;                      /* bytes handed in */
-    size_t queued;                      /* of them not yet written */
+    size_t queued, queued_max;          /* of them not yet written; how many may be */
     struct orri_queue early;            /* pieces that wait for the file */
     struct orri_queue finals;           /* the last part, and its repetitions */
     struct orri_sum *sum;
@@ -76,6 +77,7 @@ static struct orri_writer *writer_new(struct orr_storage *s, struct orri_group *
     w->s = s;
     w->g = g;
     w->incoming = incoming;
+    w->queued_max = !incoming && ORR_RARE(s->w, "storage.short_queue") ? QUEUED_FEW : QUEUED_MAX;
     w->snapshot = *snapshot;
     if (snapshot->config.size) memcpy(w->config, snapshot->config.at, snapshot->config.size);
     w->snapshot.config = orr_borrow(w->config, snapshot->config.size);
@@ -213,7 +215,7 @@ static void piece_over(struct piece *piece, int status) {
     piece->result.done.status = w->status;
     if (piece->quiet) orri_put(s, piece, sizeof *piece);
     else orri_tell(s, &piece->result);
-    if (w->room_missed && w->queued < QUEUED_MAX / 2 && w->g->writer == w) {
+    if (w->room_missed && w->queued < w->queued_max / 2 && w->g->writer == w) {
         w->room_missed = false;
         w->g->room.done = (struct orri_storage_done){ .kind = ORR_TAKE_ROOM, .group = w->g->id };
         orri_tell(s, &w->g->room);
@@ -288,7 +290,7 @@ static struct orri_writer *own(const struct orr_storage *s, uint32_t group) {
 
 size_t orri_storage_snapshot_room(const struct orr_storage *s, uint32_t group) {
     struct orri_writer *w = own(s, group);
-    size_t room = !w ? 0 : w->queued < QUEUED_MAX ? QUEUED_MAX - w->queued : 0;
+    size_t room = !w ? 0 : w->queued < w->queued_max ? w->queued_max - w->queued : 0;
     if (w && room == 0) w->room_missed = true;
     return room > 64 && ORR_RARE(s->w, "storage.small_room") ? 64 : room;
 }
@@ -305,7 +307,7 @@ int orri_storage_snapshot_write(struct orr_storage *s, uint32_t group, struct or
     int rc = piece_new(w, bytes, &piece);
     if (rc < 0) return rc;
     piece->quiet = true;
-    if (w->queued >= QUEUED_MAX) w->room_missed = true;
+    if (w->queued >= w->queued_max) w->room_missed = true;
     if (w->file) piece_submit(piece);
     else orri_queue_push(&w->early, &piece->result);
     return 0;

@@ -244,6 +244,8 @@ static void prepare(struct orr_storage *s) {
 
 /* -- Full or not --------------------------------------------------------------------------------------------------- */
 static void judge_room(struct orr_storage *s) {
+    bool short_of = s->segments.no_room && orri_segments_short(s);
+    if (short_of && ORR_RARE(s->w, "storage.seems_cramped")) s->segments.cramped = true;
     const struct orri_segment *last = orri_segment_last(s);
     uint64_t room = last ? last->size - last->used : 0;
     if (s->segments.spare.n > 1) room += (s->segments.spare.n - 1) * s->cfg.segment_bytes;

@@ -60,13 +60,17 @@ local function settle(s, when, runner)
 end
 
 -- A protocol that bears f failures must go on without those f: that many nodes, which the seed names, lose their power
--- when the faults end, and come back once the others have answered. Disks that were damaged are failures enough.
+-- when the faults end, and come back once the others have answered. Each group is to keep a majority of its voters.
+-- Disks that were damaged are failures enough.
 local function minority(s, seed)
-  local ids, n = {}, (#s.ids - 1) // 2
+  local away, n = {}, (#s.ids - 1) // 2
   local first = core.hash.word("minority " .. seed) & 0xff
   for _, id in ipairs(s.ids) do if s.core:damaged(id) then n = n - 1 end end
-  for i = 1, n do ids[i] = s.ids[(first + i) % #s.ids + 1] end
-  return ids
+  for i = 1, #s.ids do
+    local id = s.ids[(first + i) % #s.ids + 1]
+    if #away < n and s.core:bears(id, table.unpack(away)) then away[#away + 1] = id end
+  end
+  return away
 end
 
 -- The end of the faults ends no sync that hangs: those are waited for.

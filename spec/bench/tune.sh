@@ -7,7 +7,10 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=$PWD/build/tuned kv=examples/kv/cluster.lua
-fail() { echo "tune.sh: $*; all that it said is in $build.log" >&2; exit 1; }
+fail() {
+    echo "tune.sh: $*; all that it said is in $build.log" >&2
+    exit 1
+}
 make_it() {                         # HOW LTO
     cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo '-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2 -g' \
         -DBUILD_TESTING=OFF -DORR_PROFILE="$1" -DORR_LTO="$2" && cmake --build "$build" --target orrery_program

@@ -14,7 +14,7 @@
 
 static const char *const names[] = {
     "agree.early_beat", "apply.one_entry", "group.drops_message", "group.pulls_one", "group.sends_twice",
-    "group.stores_first", "kv.image_own_chunk", "kv.image_short_walk", "kv.joins_buckets", "kv.splits_bucket",
+    "group.stores_first", "kv.image_own_chunk", "kv.image_short_walk", "kv.joins_buckets", "kv.splits_buckets",
     "link.closes", "link.early_ping", "link.saves_again", "node.one_pass", "node.one_timer", "origin.closes_batch",
     "origin.sends_again", "peer.dials_at_once", "raft.commits_one", "raft.forgets_cache", "raft.narrow_window",
     "raft.needless_round", "raft.probes_again", "raft.sends_one", "raft.short_timeout", "raft.small_part",
@@ -23,7 +23,8 @@ static const char *const names[] = {
     "service.tight_input", "snapshot.abandoned", "snapshot.early", "snapshot.keeps_no_log", "snapshot.small_fetch",
     "snapshot.small_piece", "snapshot.splits_part", "snapshot.unheld", "storage.drops_segment",
     "storage.early_segment", "storage.fetches_one", "storage.flushes_later", "storage.needless_batch",
-    "storage.prepares_later", "storage.reads_less", "storage.small_batch", "storage.small_room",
+    "storage.prepares_later", "storage.reads_less", "storage.seems_cramped", "storage.short_queue",
+    "storage.small_batch", "storage.small_room",
 };
 enum { N_NAMES = sizeof names / sizeof *names, SEEDS = 60 };
 _Static_assert(N_NAMES >= 40, "at least so many");

@@ -216,6 +216,25 @@ static void the_budget_knows_who_decides_together(void **state) {
     assert_int_equal(all, 2);
 }
 
+/* Where nobody else has what a node keeps, chance leaves it alone: in no set, or where there are none. */
+static void who_decides_with_nobody_can_be_spared(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        for (unsigned sets = 0; sets <= 1; sets++) {
+            struct cluster *c = cluster_new(seed);
+            struct orr_sim_faults rates;
+            everything(&rates);
+            rates.budget = ORR_SIM_QUORUMS;
+            if (sets) assert_int_equal(orr_sim_quorum(c->sim, 0x7), 0);     /* n1, n2, n3 */
+            assert_int_equal(orr_sim_chaos(c->sim, &rates, 0, 10 * ORR_SECOND), 0);
+            orr_sim_run(c->sim, 9 * ORR_SECOND);
+            assert_int_equal(damaged(c), sets);
+            assert_false(orr_sim_disk_damaged(c->sim, names[3]) || orr_sim_disk_damaged(c->sim, names[4]));
+            cluster_free(c);
+        }
+    }
+}
+
 static void sets_of_deciders_are_limited(void **state) {
     (void)state;
     struct orr_sim *sim = probe_sim(1);
@@ -384,6 +403,7 @@ int main(void) {
         cmocka_unit_test(every_kind_strikes_within_the_budget_and_all_is_healed),
         cmocka_unit_test(a_budget_of_none_leaves_all_disks_whole),
         cmocka_unit_test(the_budget_knows_who_decides_together),
+        cmocka_unit_test(who_decides_with_nobody_can_be_spared),
         cmocka_unit_test(sets_of_deciders_are_limited),
         cmocka_unit_test(chaos_is_its_seed_too),
         cmocka_unit_test(one_kind_s_rate_moves_no_other_kind),

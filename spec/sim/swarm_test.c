@@ -61,6 +61,8 @@ static void damage_is_drawn_besides(void **state) {
         drawn = plain;
         orr_sim_faults_damage(&drawn, seed);
         for (int kind = 0; kind < ORR_SIM_KINDS; kind++) on[kind] += drawn.rate[kind] > plain.rate[kind];
+        assert_int_equal(plain.budget, ORR_SIM_MINORITY);
+        assert_int_equal(drawn.budget, ORR_SIM_QUORUMS);
         any += memcmp(drawn.rate, plain.rate, sizeof plain.rate) != 0;
     }
     for (int kind = 0; kind < ORR_SIM_KINDS; kind++) {

@@ -11,6 +11,9 @@ done
 for change in spec/mutants/harmless/*.patch; do
     check "$(basename "$change" .patch), which is harmless, applies" patch -p1 -s -f --dry-run -i "$change"
 done
+for part in spec/mutants/without/*.patch; do
+    check "the laboratory without $(basename "$part" .patch) applies" patch -p1 -s -f --dry-run -i "$part"
+done
 if [ "${ORR_LONG:-0}" = 1 ]; then
     tally spec/mutants/run
     tally spec/mutants/run --harmless

@@ -5,6 +5,7 @@
  * emit and the simulated disks, never a core's memory:
  *
  *   one_leader            no term has two leaders
+ *   one_vote              no node votes for two in one term, nor forgets over a restart for whom it did
  *   committed_changed     what was committed at an index stays, on every node
  *   leader_completeness   a leader's log reaches as far as anything that was committed in terms before its own
  *   persist_before_claim  each term, vote and acknowledgement that a message claims is on its sender's durable

@@ -99,10 +99,12 @@ enum orr_sim_fault {
     ORR_SIM_KINDS
 };
 #define ORR_SIM_MINORITY UINT32_MAX /* (number of nodes - 1) / 2 */
+#define ORR_SIM_QUORUMS (UINT32_MAX - 1)    /* a minority of each of orr_sim_quorum's sets, and none that is in none:
+                                             * what only it has is lost with its disk */
 struct orr_sim_faults {
     double rate[ORR_SIM_KINDS];
     unsigned budget;                /* nodes whose disk may be damaged or lost at once, by chance, at most; and never
-                                     * more than orr_sim_quorum's sets bear: ORR_SIM_MINORITY */
+                                     * more than orr_sim_quorum's sets bear: ORR_SIM_MINORITY, or _QUORUMS */
     orr_time down_mean, pause_mean, cut_mean;  /* how long a crashed node stays down, a paused one paused, a link cut */
     /* While chaos reigns each link is longer by up to this, and each disk up to so many times as slow, drawn for each;
      * 0, 0 and 1: as they were. */
@@ -117,9 +119,10 @@ ORR_API void orr_sim_faults_default(struct orr_sim_faults *faults);
  * random means, links and disks, all drawn from the seed. Whatever is drawn, a cluster is whole, or short of a
  * minority, most of the time. */
 ORR_API void orr_sim_faults_swarm(struct orr_sim_faults *faults, uint64_t seed);
-/* In half of the seeds, besides: rot, and restarts with an old or an empty disk, within the budget. A node that is hurt
- * so may never answer again, and owes nothing any more (orr_sim_disk_damaged); all others do. Neither misdirected nor
- * stale: a write that was reported and isn't there makes a node tell what is not so, which no quorum bears. */
+/* In half of the seeds, besides: rot, and restarts with an old or an empty disk, within the budget, which is
+ * ORR_SIM_QUORUMS from then on. A node that is hurt so may never answer again, and owes nothing any more
+ * (orr_sim_disk_damaged); all others do. Neither misdirected nor stale: a write that was reported and isn't there makes
+ * a node tell what is not so, which no quorum bears. */
 ORR_API void orr_sim_faults_damage(struct orr_sim_faults *faults, uint64_t seed);
 ORR_API const char *orr_sim_fault_name(enum orr_sim_fault kind);        /* "crash_written"; NULL past the end */
 ORR_API const char *orr_sim_fault_unit(enum orr_sim_fault kind);        /* "OP", "TIMED", "SHARE", "COUNT" */
@@ -313,6 +316,8 @@ ORR_API void orr_sim_disk_repaired(struct orr_sim *sim, const char *node);
  * each such set at most, so a healthy copy of whatever they decided stays in every majority. Without any, all nodes are
  * one set. ORR_EFULL: over 64 sets. */
 ORR_API int orr_sim_quorum(struct orr_sim *sim, uint64_t members);
+/* Has each set a majority left without these nodes, and without those whose disks are damaged or lost? */
+ORR_API bool orr_sim_bears(const struct orr_sim *sim, uint64_t without);
 
 /* -- Clocks, memory, and any OP fault or crash by count ---------------------------------------------------------- */
 /* step: wall clock only; drift: both */

@@ -62,10 +62,14 @@ static void remove_due(struct orri_kv *m, const struct orr_at *at, unsigned max)
     }
 }
 
-/* How the table lies in memory is nothing that another replica sees. */
-static void reshape(struct orri_kv *m) {
-    if (orr_rare(&m->rare, "kv.splits_bucket")) orri_kv_table_split(m->live);
-    if (orr_rare(&m->rare, "kv.joins_buckets")) orri_kv_table_join(m->live);
+/* How the table lies in memory is nothing that another replica sees. Few keys leave nearly all buckets empty: that of
+ * the op's is moved. */
+static void reshape(struct orri_kv *m, struct orr_slice op) {
+    bool splits = orr_rare(&m->rare, "kv.splits_buckets"), joins = orr_rare(&m->rare, "kv.joins_buckets");
+    if (!splits && !joins) return;
+    uint64_t hash = orri_kv_hash(m, orri_kv_first_arg(op));
+    if (splits) orri_kv_table_split(m->live, hash);
+    if (joins) orri_kv_table_join(m->live, hash);
 }
 
 static int kv_apply(void *x, const struct orr_at *at, struct orr_slice op, struct orr_sink *sink) {
@@ -74,7 +78,7 @@ static int kv_apply(void *x, const struct orr_at *at, struct orr_slice op, struc
     if (orri_kv_decode(&args, op) < 0 || args.code >= 64) return orri_kv_error(sink, ORR_EINVALID, "ERR not an op");
     if (!m->seed) m->seed = first_seed(at, op);
     if (m->dead) orri_kv_reap(m, REAP_OP);
-    reshape(m);
+    reshape(m, op);
     int rc = orri_kv_apply(m, at, &args, sink);
     if (rc == 0) remove_due(m, at, DUE_OP);
     return rc;

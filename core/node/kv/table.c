@@ -133,8 +133,16 @@ static bool join_one(struct orri_kv_table *t) {
     return true;
 }
 
-void orri_kv_table_split(struct orri_kv_table *t) { (void)split_one(t); }
-void orri_kv_table_join(struct orri_kv_table *t) { (void)join_one(t); }
+static bool is_split(const struct orri_kv_table *t, uint64_t hash) { return hash >> (64 - t->bits) < t->split; }
+
+/* Never the last one of a level: it would make a table of twice the size, and the next time another. */
+void orri_kv_table_split(struct orri_kv_table *t, uint64_t hash) {
+    uint64_t last = ((uint64_t)1 << t->bits) - 1;
+    while (!is_split(t, hash) && t->split < last && split_one(t)) {}
+}
+void orri_kv_table_join(struct orri_kv_table *t, uint64_t hash) {
+    while (is_split(t, hash) && join_one(t)) {}
+}
 
 /* -- Entries ------------------------------------------------------------------------------------------------------- */
 

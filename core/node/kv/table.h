@@ -48,9 +48,10 @@ struct orri_kv_table {
 };
 
 int orri_kv_table_new(struct orri_kv_table **out, const struct orr_alloc *alloc);
-/* One bucket more, or less, than the number of keys asks for; without memory, nothing. */
-void orri_kv_table_split(struct orri_kv_table *t);
-void orri_kv_table_join(struct orri_kv_table *t);
+/* More buckets, or less, than the number of keys asks for: that of `hash` is split, or joined with its twin, and so
+ * are those between it and the boundary, as far as there is memory. */
+void orri_kv_table_split(struct orri_kv_table *t, uint64_t hash);
+void orri_kv_table_join(struct orri_kv_table *t, uint64_t hash);
 /* Takes a table down, about `work` entries or segments a call; true: it is gone, and so is `t`. */
 bool orri_kv_table_reap(struct orri_kv_table *t, uint64_t work);
 

@@ -19,7 +19,7 @@ end
 local function faults_of(name)
   if name == nil or name == "none" then return false end
   if name == "default" then return { default = true } end
-  if name == "swarm" then return { swarm = true } end
+  if name == "swarm" then return { swarm = true, damage = true } end
   if not name:find "%.lua$" then
     return nil, ("--faults must be none, default, swarm or FILE.lua (got '%s')"):format(name)
   end
@@ -252,7 +252,7 @@ again. Exit status: 0 all held, 1 something was violated, 2 wrong use.]],
     { "--seed", "N", "one run (default: 1)", kind = "integer" },
     { "--seeds", "A:B", "a run for each seed from A to B", kind = range },
     { "--for", "SECONDS", "how long faults strike, in virtual seconds (default: 30)", kind = "seconds" },
-    { "--faults", "WHICH", "none (default), default: all that must hurt nobody, swarm: some of those, or FILE.lua" },
+    { "--faults", "WHICH", "none (default), default: all that hurt nobody, swarm: some, and damage, or FILE.lua" },
     { "--workload", "WHICH", "what clients do: kv (default), none, another that comes along, or FILE.lua" },
     { "--clients", "N", "so many clients (default: 4, or as the workload says)", kind = "integer" },
     { "--stop-on-first", nil, "ends at the first seed that violates something" },
