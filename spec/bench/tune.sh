@@ -13,7 +13,8 @@ fail() {
 }
 make_it() {                         # HOW LTO
     cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo '-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2 -g' \
-        -DBUILD_TESTING=OFF -DORR_PROFILE="$1" -DORR_LTO="$2" && cmake --build "$build" --target orrery_program
+        -DBUILD_TESTING=OFF -DORR_PROFILE="$1" -DORR_LTO="$2" &&
+        cmake --build "$build" --target orrery_program
 }
 digests() { "$1" sim $kv --seeds 101:104 --for 10 --faults default --json | sed 's/.*"digest":"\([^"]*\)".*/\1/'; }
 
@@ -26,6 +27,6 @@ make_it record OFF >"$build.log" 2>&1 || fail "the build that counts failed"
 } >>"$build.log" 2>&1 || fail "a run to learn from failed"
 make_it use ON >>"$build.log" 2>&1 || fail "the build by the counts failed"
 if [ -x build/release/orrery ]; then
-    [ "$(digests "$build/orrery")" = "$(digests build/release/orrery)" ] || fail "it does not do what build/release does"
+    [ "$(digests "$build/orrery")" = "$(digests build/release/orrery)" ] || fail "it does not do as build/release"
 fi
 echo "$build/orrery"
