@@ -165,8 +165,8 @@ static void ask_at(struct hand *h, orr_time now) {
                                         .root_delay = 655, .root_dispersion = 655, .refid = 0xc0000202,
                                         .origin = cookies.transmit, .receive = orr_ntp_stamp_of(wall + 10 * ORR_MS),
                                         .transmit = orr_ntp_stamp_of(wall + 11 * ORR_MS) };
-    h->arrival = (struct orr_ntp_arrival){ .from = server_address, .local = now + 21 * ORR_MS, .wall = wall,
-                                           .by_kernel = true };
+    h->arrival = (struct orr_ntp_arrival){ .from = server_address, .wall = wall, .by_kernel = true };
+    h->arrival.local = now < INT64_MAX - 21 * ORR_MS ? now + 21 * ORR_MS : INT64_MAX;
 }
 
 static struct hand begin(const struct orr_ntp_client_config *given) {
