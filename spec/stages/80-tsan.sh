@@ -13,7 +13,7 @@ build() {
     tail -n 30 build/spec/build-tsan.log
     return 1
 }
-slow='^(layers|tidy|check\.|consensus\.raft_(ailing|random)|lab\.|sim\.)|log_random'
+slow='^(layers|tidy|(check|clock|lab|sim)\.|consensus\.raft_(ailing|random))|log_random'
 slow="$slow|^node\.(agree|cluster|kv_image|resp|two_groups|visit)"
 tests() {
     timeout -k 5 600 ctest --preset tsan -E "$slow" >build/spec/ctest-tsan.log 2>&1 && return
