@@ -12,6 +12,7 @@
 
 #define DELAY_MAX (16 * ORR_SECOND)
 #define ROOT_MAX ORR_SECOND
+#define ORIGIN_FAR 16.0             /* s */
 #define STEP_RATE_SD 1e-6           /* after a step, the frequency is known no better than that */
 enum {
     HELD_ALIKE = 2, HELD_AT_ALL = 3,        /* in a row, and the peer's estimate begins anew */
@@ -68,17 +69,6 @@ struct orri_peer *orri_clock_find(const struct orr_clock *c, uint32_t id) {
     return NULL;
 }
 
-int orr_clock_peer_add(struct orr_clock *c, uint32_t id, unsigned flags) {
-    if (flags & ~(unsigned)(ORR_CLOCK_TRUST | ORR_CLOCK_NOSELECT)) return ORR_EINVALID;
-    if (orri_clock_find(c, id)) return ORR_ECONFLICT;
-    if (c->n == c->config.peers_max) return ORR_EOVERLOADED;
-    struct orri_peer *p = &c->peers[c->n++];
-    *p = (struct orri_peer){ .id = id, .flags = flags, .waiting = !c->synced, .poll = c->config.poll_min,
-                             .t1 = INT64_MIN, .asked = INT64_MIN };
-    orri_path_init(&p->path);
-    return 0;
-}
-
 /* -- Around every input -------------------------------------------------------------------------------------------- */
 static void forget(struct orr_clock *c) {
     c->epoch++;
@@ -97,28 +87,40 @@ static bool input(struct orr_clock *c, orr_time now) {
 }
 
 /* And this last: what was claimed may have been wrong, and then a new epoch begins. */
-static void changed(struct orr_clock *c, bool step) {
+static void changed(struct orr_clock *c, orr_time now, bool step) {
     struct orr_clock_time t;
     if (step) forget(c);
-    if (!orr_clock_now(c, c->latest, &t) || t.state == ORR_CLOCK_UNSYNC) {
+    if (!orr_clock_now(c, now, &t) || t.state == ORR_CLOCK_UNSYNC) {
         c->good = 0;
         return;
     }
     if (t.earliest < c->floor) {
         forget(c);
-        if (!orr_clock_now(c, c->latest, &t)) return;
+        if (!orr_clock_now(c, now, &t)) return;
     }
     c->good = t.good;
     c->synced = true;
 }
 
-int orr_clock_peer_remove(struct orr_clock *c, uint32_t id) {
+int orr_clock_peer_add(struct orr_clock *c, orr_time now, uint32_t id, unsigned flags) {
+    if (flags & ~(unsigned)(ORR_CLOCK_TRUST | ORR_CLOCK_NOSELECT)) return ORR_EINVALID;
+    if (orri_clock_find(c, id)) return ORR_ECONFLICT;
+    if (c->n == c->config.peers_max) return ORR_EOVERLOADED;
+    if (!input(c, now)) return ORR_EINVALID;
+    struct orri_peer *p = &c->peers[c->n++];
+    *p = (struct orri_peer){ .id = id, .flags = flags, .waiting = !c->synced, .poll = c->config.poll_min,
+                             .t1 = INT64_MIN, .asked = INT64_MIN };
+    orri_path_init(&p->path);
+    changed(c, now, false);
+    return 0;
+}
+
+int orr_clock_peer_remove(struct orr_clock *c, orr_time now, uint32_t id) {
     struct orri_peer *p = orri_clock_find(c, id);
-    if (!p) return ORR_EINVALID;
-    (void)input(c, c->latest);
+    if (!p || !input(c, now)) return ORR_EINVALID;
     c->n--;
     memmove(p, p + 1, (size_t)(&c->peers[c->n] - p) * sizeof *p);
-    changed(c, false);
+    changed(c, now, false);
     return 0;
 }
 
@@ -142,6 +144,21 @@ static void begin(struct orri_peer *p, const struct orri_exchange *x, double rat
 static void begin_anew(struct orri_peer *p) {
     p->root = p->suspect_root;
     begin(p, &p->suspect, p->bank.rate, orri_larger(p->bank.rate_sd, STEP_RATE_SD));
+}
+
+/* Offsets are exact to far below 1 ns only while they are small: the origin follows them. */
+static void follow(struct orri_peer *p) {
+    if (fabs(p->bank.offset) < ORIGIN_FAR) return;
+    double whole = round(p->bank.offset), by = -whole;
+    p->origin = orri_add(p->origin, (orr_time)whole * ORR_SECOND);
+    orri_bank_move(&p->bank, by);
+    for (uint32_t j = 0; j < p->history.n; j++) {
+        p->history.ring[j].low += by;
+        p->history.ring[j].high += by;
+    }
+    p->suspect.offset += by;
+    p->suspect.low += by;
+    p->suspect.high += by;
 }
 
 void orr_clock_local_step(struct orr_clock *c, orr_time now, orr_time delta) {
@@ -259,6 +276,7 @@ static enum orr_clock_verdict take(struct orr_clock *c, struct orri_peer *p, con
         orri_path_learn(&path, &r, error, p->bank.sd);
         orri_bank_update(&p->bank, &e, &r, &p->history);
         orri_history_add(&p->history, &e);
+        follow(p);
         orri_peer_intersect(p);
     }
     p->path = path;
@@ -336,11 +354,11 @@ int orr_clock_sample(struct orr_clock *c, orr_time now, uint32_t id, const struc
         p->lost_in_row = 0;
         c->heard = true;
         adapt(c, p);
-        changed(c, verdict == ORR_CLOCK_STEP && (all || c->n <= 2) && !(p->flags & ORR_CLOCK_NOSELECT));
+        changed(c, now, verdict == ORR_CLOCK_STEP && (all || c->n <= 2) && !(p->flags & ORR_CLOCK_NOSELECT));
     } else if (verdict == ORR_CLOCK_BAD_SYNC || verdict == ORR_CLOCK_BAD_ROOT) {
         asked(p, x->t1);
         unanswered(p);
-        changed(c, false);
+        changed(c, now, false);
     }
     p->verdicts[verdict]++;
     return (int)verdict;
@@ -353,7 +371,7 @@ int orr_clock_lost(struct orr_clock *c, orr_time now, uint32_t id) {
     asked(p, now);
     unanswered(p);
     p->lost++;
-    changed(c, false);
+    changed(c, now, false);
     return 0;
 }
 
@@ -387,7 +405,7 @@ void orr_clock_temperature(struct orr_clock *c, orr_time now, int32_t millicelsi
         orri_bank_heat(&p->bank, now, change);
         p->heat += fabs(change);
     }
-    changed(c, false);
+    changed(c, now, false);
 }
 
 /* -- Looking at peers ---------------------------------------------------------------------------------------------- */

@@ -188,6 +188,14 @@ void orri_bank_shift(struct orri_bank *b, orr_time local) {
     }
 }
 
+void orri_bank_move(struct orri_bank *b, double by) {
+    for (unsigned i = 0; i < ORRI_FILTERS; i++) {
+        b->now[i].offset += by;
+        b->settled[i].offset += by;
+    }
+    mix(b);
+}
+
 void orri_bank_heat(struct orri_bank *b, orr_time at, double rate) {
     double before = orri_seconds(at - b->at);
     for (unsigned i = 0; i < ORRI_FILTERS; i++) {

@@ -10,7 +10,7 @@
  *
  * Stamps are whole nanoseconds; all else is in doubles of seconds, and of differences only: of an offset to the peer's
  * `origin`, of a time to the moment of the last exchange. `offset` is reference minus local everywhere, and `rate` how
- * fast it grows: negative where the local clock is fast.                                                              */
+ * fast it grows: negative where the local clock is fast. */
 #ifndef ORRI_CLOCK_INNER_H
 #define ORRI_CLOCK_INNER_H
 
@@ -101,6 +101,7 @@ void orri_bank_predict(struct orri_bank *b, orr_time at);
 void orri_bank_update(struct orri_bank *b, const struct orri_exchange *x, const struct orri_reading *r,
                       const struct orri_history *h);
 void orri_bank_shift(struct orri_bank *b, orr_time local);          /* the local clock was set: moments move */
+void orri_bank_move(struct orri_bank *b, double by);                /* all offsets: they are against another origin */
 void orri_bank_heat(struct orri_bank *b, orr_time at, double rate); /* from `at` on, it runs by `rate` differently */
 /* Variance of the mixture's offset so long after it, and of what a bound carried so far may be off. */
 double orri_bank_variance(const struct orri_bank *b, double dt);

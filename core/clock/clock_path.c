@@ -2,7 +2,7 @@
  *
  * Queues only add. The least delay of late is the empty path; what an exchange took beyond it, its excess, bounds its
  * error: the offset is wrong by at most half of it. How much of the excess is on the way out is learned (0.5: all of
- * it, -0.5: all of it is on the way back), and so is how widely the error scatters around that.                       */
+ * it, -0.5: all of it is on the way back), and so is how widely the error scatters around that. */
 #include "clock/clock_inner.h"
 
 #define FAR 1e9                     /* s; longer than any delay that is accepted */

@@ -173,7 +173,8 @@ static void answer(struct field *f, orr_time local, orr_time low, orr_time high,
         offsets[n] = f->list[i].offset;
         rates[n++] = f->list[i].peer->bank.rate;
     }
-    struct middle m = { median(offsets, n), median(rates, n), 0, orri_seconds(orri_subtract(high, low)), f->voters > 2 };
+    double width = orri_seconds(orri_subtract(high, low));
+    struct middle m = { median(offsets, n), median(rates, n), 0, width, f->voters > 2 };
     double offset = combine(f, &m, out, &sd);
     offset = orri_smaller(orri_larger(offset, 0), m.high);
     out->offset = orri_add(low, whole(round(offset * 1e9)));

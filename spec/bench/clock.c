@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "--peers") == 0) config.peers_max = (unsigned)atoi(argv[i + 1]);
     }
     if (orr_clock_new(&c, &config) != 0) return 2;
-    for (uint32_t i = 0; i < config.peers_max; i++) (void)orr_clock_peer_add(c, i, 0);
+    for (uint32_t i = 0; i < config.peers_max; i++) (void)orr_clock_peer_add(c, INT64_MIN / 4, i, 0);
     double began = cpu_seconds();
     while (fgets(line, sizeof line, stdin)) {
         orr_time local;

@@ -6,7 +6,7 @@
  *     struct orr_clock_config config;
  *     orr_clock_config_init(&config);
  *     orr_clock_new(&c, &config);
- *     orr_clock_peer_add(c, 7, 0);
+ *     orr_clock_peer_add(c, local, 7, 0);
  *     orr_clock_sample(c, local, 7, &exchange);        // each reply; orr_clock_lost for what had none
  *     orr_clock_now(c, local, &t);                     // t.earliest <= reference time <= t.latest
  *     if (orr_clock_after(&t, lease_end)) ...          // has surely passed
@@ -15,8 +15,8 @@
  * be one that nobody steers (CLOCK_MONOTONIC_RAW). The same calls give the same bits. One thread at a time.
  *
  * What is promised: reference time is in [earliest, latest] while the state is not ORR_CLOCK_UNSYNC, fewer than half of
- * the peers lie, the local oscillator's frequency leaves the learned one by no more than `max_drift_ppb`, and the peers'
- * root delay and dispersion are true. A path that is longer one way than the other moves the offset by up to half of
+ * the peers lie, the local oscillator's frequency leaves the learned one by no more than `max_drift_ppb`, and what the
+ * peers say of their own error (root delay, root dispersion) is true. A path that is longer one way than the other moves the offset by up to half of
  * the difference, which nobody can see from one path; the interval holds it. Where half or more disagree, the state is
  * ORR_CLOCK_UNSYNC: no guess is made.                                                                                */
 #ifndef ORR_CLOCK_H
@@ -53,16 +53,18 @@ ORR_API void orr_clock_free(struct orr_clock *c);   /* NULL is nothing */
 /* Bytes of a clock with room for so many peers. */
 ORR_API size_t orr_clock_bytes(unsigned peers_max);
 
+/* All inputs take `now`, the local clock's reading at the call: never less than before, but after a step. */
+
 /* -- Peers --------------------------------------------------------------------------------------------------------- */
 enum {
     ORR_CLOCK_TRUST = 1,            /* while there are such peers, they alone have a vote */
     ORR_CLOCK_NOSELECT = 2          /* measured and shown, but without a vote and never followed */
 };
 /* 0; ORR_ECONFLICT: it is there; ORR_EOVERLOADED: there are peers_max; ORR_EINVALID: a flag that is none. */
-ORR_API int orr_clock_peer_add(struct orr_clock *c, uint32_t id, unsigned flags);
-ORR_API int orr_clock_peer_remove(struct orr_clock *c, uint32_t id);        /* ORR_EINVALID: there is none */
+ORR_API int orr_clock_peer_add(struct orr_clock *c, orr_time now, uint32_t id, unsigned flags);
+ORR_API int orr_clock_peer_remove(struct orr_clock *c, orr_time now, uint32_t id);  /* ORR_EINVALID: there is none */
 
-/* -- Inputs: `now` is the local clock's reading at the call, never less than before but after a step --------------- */
+/* -- Exchanges ----------------------------------------------------------------------------------------------------- */
 struct orr_clock_exchange {
     orr_time t1, t4;                /* local */
     orr_time t2, t3;                /* the peer's, its era already unwrapped */
