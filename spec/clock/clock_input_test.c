@@ -315,7 +315,8 @@ static uint64_t garbage(uint64_t seed, unsigned n, bool wild) {
         else if (now < (orr_time)1 << 61) now += (orr_time)(orri_rng_next(&rng) >> (26 + orri_rng_below(&rng, 38)));
         x.t4 = now;
         x.t2 = orri_rng_chance(&rng, 0.2) ? any_time(&rng, there) : now / 2 + x.t1 / 2;
-        x.t3 = orri_rng_chance(&rng, 0.2) ? any_time(&rng, x.t2) : x.t2 / 2 + x.t2 / 2 + (orr_time)orri_rng_below(&rng, 2);
+        x.t3 = orri_rng_chance(&rng, 0.2) ? any_time(&rng, x.t2)
+                                          : x.t2 / 2 + x.t2 / 2 + (orr_time)orri_rng_below(&rng, 2);
         x.stamp_error_ns = (uint32_t)(orri_rng_next(&rng) >> (32 + orri_rng_below(&rng, 32)));
         x.root_dispersion_ns = (uint32_t)(orri_rng_next(&rng) >> (34 + orri_rng_below(&rng, 30)));
         if (wild && orri_rng_chance(&rng, 0.1)) x.t1 = any_time(&rng, now);

@@ -1,7 +1,7 @@
 /* peers.h - for the clock's tests: a local clock that is wrong, peers over a network with queues, and the truth.
  *
  * `time` is the truth, ns. The local clock is off and runs at a rate of its own; a peer shows the truth and what it
- * lies by. Delays are 100 us each way and an exponential queue of 50 us in the mean.                                      */
+ * lies by. Delays are 100 us each way and an exponential queue of 50 us in the mean. */
 #ifndef SPEC_CLOCK_PEERS_H
 #define SPEC_CLOCK_PEERS_H
 

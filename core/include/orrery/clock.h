@@ -16,9 +16,9 @@
  *
  * What is promised: reference time is in [earliest, latest] while the state is not ORR_CLOCK_UNSYNC, fewer than half of
  * the peers lie, the local oscillator's frequency leaves the learned one by no more than `max_drift_ppb`, and what the
- * peers say of their own error (root delay, root dispersion) is true. A path that is longer one way than the other moves the offset by up to half of
- * the difference, which nobody can see from one path; the interval holds it. Where half or more disagree, the state is
- * ORR_CLOCK_UNSYNC: no guess is made.                                                                                */
+ * peers say of their own error (root delay, root dispersion) is true. A path that is longer one way than the other
+ * moves the offset by up to half of the difference, which nobody can see from one path; the interval holds it. Where
+ * half or more disagree, the state is ORR_CLOCK_UNSYNC: no guess is made. */
 #ifndef ORR_CLOCK_H
 #define ORR_CLOCK_H
 
