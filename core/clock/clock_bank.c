@@ -34,10 +34,16 @@ static void predict(struct orri_filter *k, double dt, double wander) {
     k->p11 += wander * dt;
 }
 
-/* What the measurement is worth is judged by itself, too: one at more than three deviations counts for less. */
-static void correct(struct orri_filter *k, double offset, double variance) {
+/* A measurement that is more than three deviations off is taken to be wider than it says. Where it is a full block,
+ * which no few late replies can spoil, the offset itself may have jumped as well (another route): half of the surprise is
+ * given to either, so that a jump is not taken for a frequency. */
+static void correct(struct orri_filter *k, double offset, double variance, bool may_jump) {
     double error = offset - k->offset, chance = orri_square(error) / (k->p00 + variance);
-    if (chance > 9) variance *= chance / 9;
+    if (chance > 9) {
+        double surprise = variance * (chance / 9 - 1);
+        k->p00 += may_jump ? surprise / 2 : 0;
+        variance += may_jump ? surprise / 2 : surprise;
+    }
     double sum = k->p00 + variance, gain = k->p00 / sum, rate_gain = k->p01 / sum;
     k->offset += gain * error;
     k->rate = orri_within(k->rate + rate_gain * error, ORRI_RATE_MAX);
@@ -150,14 +156,14 @@ static void update_length(struct orri_bank *b, unsigned l, const struct orri_exc
     bool full = k->n == length[l];
     if (length[l] > 1 && full) learn_gaps(k, length[l], e);
     double offset = r->offset, variance = r->variance;
-    bool block = length[l] > 1 && condense(k, length[l], e, x->stamp, &offset, &variance);
+    bool block = length[l] > 1 && condense(k, length[l], e, x->stamp * ORRI_STAMP_SD, &offset, &variance);
     bool settles = full || !block;
     for (unsigned i = l * ORRI_WANDERS; i < (l + 1) * ORRI_WANDERS; i++) {
         if (block) {
             b->now[i] = b->settled[i];
             predict(&b->now[i], orri_seconds(x->at - k->since), wander_of(i));
         }
-        correct(&b->now[i], offset, variance);
+        correct(&b->now[i], offset, variance, block && full);
         if (settles) b->settled[i] = b->now[i];
     }
     if (settles) k->since = x->at;

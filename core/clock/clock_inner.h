@@ -18,6 +18,7 @@
 
 #define ORRI_TIME_LIMIT ((orr_time)1 << 62)     /* ns; stamps and intervals end before it: differences fit */
 #define ORRI_RATE_MAX 1e-3          /* no oscillator is farther off, and no estimate goes there */
+#define ORRI_STAMP_SD (1.0 / 3)      /* deviation of a stamp: its error is a bound, of three of them */
 #define ORRI_RATE_SD_START 1e-4     /* of a clock that nothing is known about */
 
 static inline double orri_seconds(orr_time ns) { return (double)ns * 1e-9; }

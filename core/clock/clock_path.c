@@ -43,10 +43,11 @@ struct orri_reading orri_path_read(struct orri_path *p, const struct orri_exchan
     else p->excess += p->excess * (excess > p->excess ? 0.05 : -0.05);
     if (p->excess < 1e-3 * x->stamp) p->excess = 1e-3 * x->stamp;      /* so that it can grow again */
 
-    struct orri_reading r = { .excess = excess, .floor = x->stamp + 0.02 * p->excess };
+    struct orri_reading r = { .excess = excess, .floor = x->stamp * ORRI_STAMP_SD + 0.02 * p->excess };
     r.offset = x->offset - orri_path_share(p) * excess;
     r.variance = orri_square(r.floor) + p->spread * orri_square(excess);
-    if (p->n < LEARNED) r.variance += orri_square(x->delay) / 12;      /* the empty path isn't known yet */
+    /* The empty path isn't known yet: the least of n is about 1/n as far from it as one is. */
+    if (p->n < LEARNED) r.variance += orri_square(x->delay / (p->n + 1)) / 12;
     if (p->n <= SETTLED) p->n++;
     return r;
 }

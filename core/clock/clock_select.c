@@ -142,9 +142,11 @@ static double combine(const struct field *f, const struct middle *m, struct orr_
     for (unsigned i = 0; i < f->n; i++) {
         const struct candidate *k = &f->list[i];
         if (!is_true(k, m)) continue;
+        /* One that comes apart counts for less long before it is far enough away to be left out. */
+        double apart = m->of_many ? k->offset - m->offset : 0, weight = 1 / orri_larger(k->variance, apart * apart / 9);
         double rate_w = 1 / (orri_square(k->peer->bank.rate_sd) + 1e-20);
-        w += 1 / k->variance;
-        wo += k->offset / k->variance;
+        w += weight;
+        wo += weight * k->offset;
         wr += rate_w;
         wrr += rate_w * k->peer->bank.rate;
         out->good |= (uint64_t)1 << k->place;
