@@ -35,8 +35,8 @@ static void predict(struct orri_filter *k, double dt, double wander) {
 }
 
 /* A measurement that is more than three deviations off is taken to be wider than it says. Where it is a full block,
- * which no few late replies can spoil, the offset itself may have jumped as well (another route): half of the surprise is
- * given to either, so that a jump is not taken for a frequency. */
+ * which no few late replies can spoil, the offset itself may have jumped as well (another route): half of the surprise
+ * is given to either, so that a jump is not taken for a frequency. */
 static void correct(struct orri_filter *k, double offset, double variance, bool may_jump) {
     double error = offset - k->offset, chance = orri_square(error) / (k->p00 + variance);
     if (chance > 9) {
