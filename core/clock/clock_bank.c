@@ -23,6 +23,8 @@ enum { GAPS_LEARNED = 10, GAPS_KNOWN = 3 };
 #define FAR 1e18                    /* s; beyond every bound */
 
 static const double wander_variance[ORRI_WANDERS] = { 1e-24, 1e-22, 1e-20, 1e-18, 1e-16, 1e-14, 1e-12 };
+/* Before anything is heard: an oscillator that restless is rare, and takes a few exchanges to be believed. */
+static const double score_before[ORRI_WANDERS] = { 0, 0, 0, 0, -1.5, -4.5, -9 };
 static const uint32_t length[ORRI_LENGTHS] = { 1, 4, 12, 32, 63 };      /* below ORRI_HISTORY + 1 */
 
 static double wander_of(unsigned i) { return wander_variance[i % ORRI_WANDERS]; }
@@ -88,6 +90,7 @@ void orri_bank_begin(struct orri_bank *b, const struct orri_exchange *x, double 
     struct orri_filter k = { x->offset, rate, orri_square(x->delay / 2), 0, orri_square(rate_sd) };
     for (unsigned i = 0; i < ORRI_FILTERS; i++) b->now[i] = b->settled[i] = k;
     for (unsigned l = 0; l < ORRI_LENGTHS; l++) b->block[l].since = x->at;
+    for (unsigned i = 0; i < ORRI_FILTERS; i++) b->score[i] = score_before[i % ORRI_WANDERS];
     weigh(b);
     mix(b);
 }
@@ -146,7 +149,8 @@ static bool condense(const struct orri_block *k, uint32_t size, const struct ext
     if (k->full < GAPS_KNOWN) return false;
     double part = (double)size / k->n;
     *offset = (e->out + e->back) / 2 - part * (k->gap_out - k->gap_back) / 2;
-    *variance = part * part * (orri_square(k->gap_out) + orri_square(k->gap_back)) / 4 + orri_square(stamp);
+    double unsure = 1 + 20.0 / (k->full * k->full);         /* a mean of few gaps may be far too small */
+    *variance = unsure * part * part * (orri_square(k->gap_out) + orri_square(k->gap_back)) / 4 + orri_square(stamp);
     return true;
 }
 

@@ -12,6 +12,7 @@
 #include "clock/clock_inner.h"
 
 #define LIMIT ORRI_TIME_LIMIT
+#define SHARED 0.2                  /* of the peers' errors: one oscillator is under all of them */
 enum { HOLDOVER_POLLS = 8, STRATUM_UNSYNC = 16 };
 
 struct candidate {
@@ -138,6 +139,7 @@ static bool is_true(const struct candidate *k, const struct middle *m) {
 /* The true peers, each by the inverse of its variance; offset and sd in seconds, against the origin. */
 static double combine(const struct field *f, const struct middle *m, struct orr_clock_time *out, double *sd) {
     double w = 0, wo = 0, wr = 0, wrr = 0;
+    unsigned n = 0;
     out->stratum = STRATUM_UNSYNC;
     for (unsigned i = 0; i < f->n; i++) {
         const struct candidate *k = &f->list[i];
@@ -145,6 +147,7 @@ static double combine(const struct field *f, const struct middle *m, struct orr_
         /* One that comes apart counts for less long before it is far enough away to be left out. */
         double apart = m->of_many ? k->offset - m->offset : 0, weight = 1 / orri_larger(k->variance, apart * apart / 9);
         double rate_w = 1 / (orri_square(k->peer->bank.rate_sd) + 1e-20);
+        n++;
         w += weight;
         wo += weight * k->offset;
         wr += rate_w;
@@ -153,7 +156,7 @@ static double combine(const struct field *f, const struct middle *m, struct orr_
         if (k->peer->stratum + 1 < out->stratum) out->stratum = (uint8_t)(k->peer->stratum + 1);
     }
     out->rate_ppt = (int32_t)lround(-1e12 * (w > 0 ? wrr / wr : m->rate));
-    *sd = w > 0 ? sqrt(1 / w) : (m->high - m->low) / 2;
+    *sd = w > 0 ? sqrt((1 + SHARED * (n - 1)) / w) : (m->high - m->low) / 2;
     return w > 0 ? wo / w : m->offset;
 }
 
