@@ -34,7 +34,7 @@ static void four_peers_are_better_than_one(void **state) {
         unsigned n = k ? 4 : 1;
         peers_begin(&w, n);
         poll_all(&w, n, 100);
-        for (unsigned i = 0; i < 300; i++) {
+        for (unsigned i = 0; i < 3000; i++) {
             poll_all(&w, n, 1);
             double e = (double)error_now(&w);
             sum[k] += e * e;
@@ -42,7 +42,7 @@ static void four_peers_are_better_than_one(void **state) {
         assert_int_equal(read_clock(&w).good, ((uint64_t)1 << n) - 1);
         peers_end(&w);
     }
-    assert_true(sum[1] < 0.5 * sum[0]);
+    assert_true(sum[1] < 0.6 * sum[0]);
 }
 
 static void what_the_peer_says_of_its_own_error_is_in_the_interval(void **state) {
