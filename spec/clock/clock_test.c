@@ -100,6 +100,37 @@ static void one_way_longer_than_the_other_is_not_seen_but_held(void **state) {
     peers_end(&w);
 }
 
+/* Queues of 500 us one way, of 5 us the other; root mean square of the error, us, and the peer as it is seen then. */
+static double error_of_uneven(bool back, struct orr_clock_peer *p) {
+    struct peers w;
+    double sum = 0;
+    peers_begin(&w, 1);
+    for (unsigned i = 0; i < 3000; i++) {
+        struct orr_clock_exchange x = { .t1 = local(&w), .stratum = 1 };
+        orr_time out = 100000 + (queue(&w) - 100000) * (back ? 1 : 100) / 10;
+        orr_time home = 100000 + (queue(&w) - 100000) * (back ? 100 : 1) / 10;
+        w.time += out;
+        x.t2 = x.t3 = w.time;
+        w.time += home;
+        x.t4 = local(&w);
+        assert_int_equal(give(&w, 0, &x), ORR_CLOCK_USED);
+        w.time += 4 * ORR_SECOND;
+        if (i >= 1000) sum += pow((double)error_now(&w) / 1e3, 2);
+    }
+    assert_int_equal(orr_clock_peer_info(w.clock, local(&w), 0, p), 0);
+    peers_end(&w);
+    return sqrt(sum / 2000);
+}
+static void queues_that_are_all_on_one_way_are_learned_and_taken_out(void **state) {
+    (void)state;
+    struct orr_clock_peer p;
+    assert_true(error_of_uneven(false, &p) < 3);       /* halfway would be off by 250 in the mean */
+    assert_true(p.out_percent >= 90);
+    assert_true(error_of_uneven(true, &p) < 3);
+    assert_true(p.out_percent <= 10);
+    assert_true(p.delay >= 200000 && p.delay < 230000 && p.jitter > 150000);
+}
+
 /* -- Steps --------------------------------------------------------------------------------------------------------- */
 static void a_step_of_the_reference_is_believed_at_the_second_time(void **state) {
     (void)state;
@@ -361,6 +392,7 @@ int main(void) {
         cmocka_unit_test(what_the_peer_says_of_its_own_error_is_in_the_interval),
         cmocka_unit_test(an_interval_grows_while_nothing_is_heard),
         cmocka_unit_test(one_way_longer_than_the_other_is_not_seen_but_held),
+        cmocka_unit_test(queues_that_are_all_on_one_way_are_learned_and_taken_out),
         cmocka_unit_test(a_step_of_the_reference_is_believed_at_the_second_time),
         cmocka_unit_test(where_most_peers_step_all_of_them_do_at_once),
         cmocka_unit_test(a_local_step_begins_an_epoch_and_an_interval_from_scratch),
