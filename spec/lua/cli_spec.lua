@@ -111,7 +111,7 @@ describe("wrong use", function()
     { "sim c.lua --without bb", "c.lua: --without: there is no node \"bb\" (nearest: 'b')" },
     { "sim c.lua --without a,b", "c.lua: --without: no node would be left" },
     { "sim c.lua --seeds 1:2 --events e", "sim: --events is of one seed: --seed N" },
-    { "bench none", "bench: no benchmark 'none'" },
+    { "bench nothing", "bench: no benchmark 'nothing'" },
   }
   for _, case in ipairs(cases) do
     it("is told: orrery " .. case[1], function() is_wrong(case[2], case[1]) end)
