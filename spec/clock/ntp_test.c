@@ -416,6 +416,82 @@ static void an_era_that_ends_within_an_exchange_is_none(void **state) {
     }
 }
 
+static void t3_is_near_t2_though_that_is_68_years_away(void **state) {
+    (void)state;
+    struct hand h = begin(NULL);
+    orr_time t2 = wall + ((orr_time)1 << 31) * ORR_SECOND - 1;
+    h.reply.receive = orr_ntp_stamp_of(t2);
+    h.reply.transmit = orr_ntp_stamp_of(t2 + ORR_MS);
+    assert_int_equal(hear(&h), ORR_NTP_TAKEN);
+    assert_true(h.x.t2 == t2 && h.x.t3 == t2 + ORR_MS);
+    orr_ntp_client_free(h.c);
+}
+
+/* -- Interleaved mode ---------------------------------------------------------------------------------------------- */
+static struct orr_ntp_packet request_of(const struct hand *h) {
+    struct orr_ntp_packet p;
+    assert_int_equal(orr_ntp_decode(h->request, sizeof h->request, &p), ORR_NTP_TAKEN);
+    return p;
+}
+
+static struct hand begin_interleaved(void) {
+    struct orr_ntp_client_config config;
+    orr_ntp_client_config_init(&config);
+    config.interleaved = true;
+    struct hand h = begin(&config);
+    assert_true(request_of(&h).origin == 0 && request_of(&h).receive == 0);
+    assert_int_equal(hear(&h), ORR_NTP_TAKEN);
+    return h;
+}
+
+static void a_stamp_that_comes_after_the_reply_is_of_use_yet(void **state) {
+    (void)state;
+    struct hand h = begin_interleaved();
+    orr_ntp_stamp t2 = h.reply.receive;
+    for (int i = 0; i < 2; i++) {                           /* the first time its exchange was told already */
+        orr_time t1 = sent + (i + 1) * 2 * ORR_SECOND;
+        uint64_t before = h.cookie;
+        ask_at(&h, t1);
+        orr_ntp_client_sent(h.c, before, t1 - 2 * ORR_SECOND + 5);
+        assert_true(request_of(&h).origin == t2 && request_of(&h).receive == ~h.cookie);
+        h.reply.origin = ~h.cookie;
+        assert_int_equal(hear(&h), i == 0 ? ORR_NTP_KEPT : ORR_NTP_TAKEN);
+    }
+    assert_true(h.x.t1 == sent + 2 * ORR_SECOND + 5);
+    assert_int_equal(h.x.flags, ORR_NTP_INTERLEAVED);
+    ask_at(&h, sent + 6 * ORR_SECOND);
+    h.reply.origin = ~h.cookie;
+    h.reply.receive = 0;
+    assert_int_equal(hear(&h), ORR_NTP_ZERO);
+    orr_ntp_client_free(h.c);
+}
+
+static void after_four_misses_it_asks_in_basic_mode(void **state) {
+    (void)state;
+    struct hand h = begin_interleaved();
+    for (int i = 0; i < 4; i++) {
+        ask_at(&h, sent + (i + 1) * 2 * ORR_SECOND);
+        assert_true(request_of(&h).origin != 0);
+    }
+    ask_at(&h, sent + 10 * ORR_SECOND);
+    assert_true(request_of(&h).origin == 0 && request_of(&h).receive == 0);
+    assert_int_equal(hear(&h), ORR_NTP_TAKEN);              /* it is there again, and may know the other mode */
+    for (int i = 0; i < 4; i++) {
+        ask_at(&h, sent + (i + 6) * 2 * ORR_SECOND);
+        assert_true(request_of(&h).origin == h.reply.receive);
+        assert_int_equal(hear(&h), ORR_NTP_TAKEN);          /* but doesn't speak it */
+    }
+    for (int i = 0; i < 15; i++) {
+        ask_at(&h, sent + (i + 10) * 2 * ORR_SECOND);
+        assert_true(request_of(&h).origin == 0);
+        assert_int_equal(hear(&h), ORR_NTP_TAKEN);
+    }
+    ask_at(&h, sent + 100 * ORR_SECOND);
+    assert_true(request_of(&h).origin != 0);
+    orr_ntp_client_free(h.c);
+}
+
+/* -- What a server is worth ---------------------------------------------------------------------------------------- */
 static void a_server_that_is_no_use_is_out_of_reach_after_8_polls(void **state) {
     (void)state;
     struct hand h = begin(NULL);
@@ -583,6 +659,9 @@ int main(void) {
         cmocka_unit_test(what_is_at_the_edge_is_taken),
         cmocka_unit_test(a_request_has_one_reply),
         cmocka_unit_test(an_era_that_ends_within_an_exchange_is_none),
+        cmocka_unit_test(t3_is_near_t2_though_that_is_68_years_away),
+        cmocka_unit_test(a_stamp_that_comes_after_the_reply_is_of_use_yet),
+        cmocka_unit_test(after_four_misses_it_asks_in_basic_mode),
         cmocka_unit_test(a_server_that_is_no_use_is_out_of_reach_after_8_polls),
         cmocka_unit_test(four_times_at_2_s_and_then_by_the_poll),
         cmocka_unit_test(rate_makes_it_ask_less_for_good),
