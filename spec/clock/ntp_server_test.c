@@ -175,6 +175,18 @@ static void bytes_that_are_no_request_get_no_answer(void **state) {
     orr_ntp_server_free(h.s);
 }
 
+/* The clock was set back between the two readings; or gave t2 twice, and it was moved on. */
+static void no_answer_leaves_before_its_request_came(void **state) {
+    (void)state;
+    struct hand h = begin(ORR_SECOND);
+    for (int i = 0; i < 17; i++) {
+        h.t3 = i % 2 ? wall : wall - ORR_MS;
+        assert_int_equal(ask(&h), i < 16 ? ORR_NTP_TAKEN : ORR_NTP_RATE);
+        assert_true(h.answer.transmit >= h.answer.receive);
+    }
+    orr_ntp_server_free(h.s);
+}
+
 /* -- Too many ------------------------------------------------------------------------------------------------------ */
 static void who_asks_too_often_is_told_one_time_in_eight(void **state) {
     (void)state;
@@ -360,6 +372,7 @@ int main(void) {
         cmocka_unit_test(it_answers_clients_only),
         cmocka_unit_test(its_own_answer_is_no_question),
         cmocka_unit_test(bytes_that_are_no_request_get_no_answer),
+        cmocka_unit_test(no_answer_leaves_before_its_request_came),
         cmocka_unit_test(who_asks_too_often_is_told_one_time_in_eight),
         cmocka_unit_test(each_address_has_its_own_measure),
         cmocka_unit_test(strangers_drive_out_the_oldest),

@@ -133,6 +133,7 @@ static void what_is_beyond_saturates(void **state) {
     assert_true(orr_ntp_time(orr_ntp_stamp_of(INT64_MIN) - ((uint64_t)1 << 32), INT64_MIN) == INT64_MIN);
     assert_true(orr_ntp_time(orr_ntp_stamp_of(INT64_MAX), INT64_MAX) == INT64_MAX);
     assert_true(orr_ntp_time(orr_ntp_stamp_of(INT64_MIN), INT64_MIN) == INT64_MIN);
+    assert_true(orr_ntp_time(orr_ntp_stamp_of(INT64_MIN + 9), INT64_MIN) == INT64_MIN + 9);
     assert_true(orr_ntp_short_of(INT64_MAX) == UINT32_MAX && orr_ntp_short_of(-1) == 0 && orr_ntp_short_of(0) == 0);
     assert_true(orr_ntp_short_of(INT64_MIN) == 0);
     assert_true(orr_ntp_short_of(1) == 1);                  /* a bound is rounded up */
