@@ -30,6 +30,10 @@ struct orri_recovery {
     bool started;                   /* number, chain and oldest are of a batch that was read */
     uint64_t number, chain, oldest;
     struct orri_segment *torn;      /* a segment whose first batch was never whole: to be wiped */
+    /* The first that seemed damaged; and is, or was, the newest read alone, for what it says of that? */
+    struct orri_segment *suspect;
+    uint64_t suspect_sequence, suspect_at;
+    enum { ORRI_NOT_ASKED, ORRI_ASKING, ORRI_ASKED } newest_asked;
     /* The search for heads behind a bad batch. */
     struct orri_segment *searched;
     size_t search_claim;            /* all slots are searched: the next */

@@ -5,6 +5,11 @@
  * or a later head in the same segment: damage. Nothing: the tail of a write that was under way. A newest segment whose
  * very first batch is such a tail does not exist yet, and the row ends in the one before it.
  *
+ * A segment that is not needed any more may have been about to become another one: its slot's beginning still bears the
+ * old one, and what lies behind is no more what it was. From where on the row is needed the newest segment says first
+ * in its beginning, but its later batches may have said better since. So where an older segment seems damaged, the
+ * newest is read alone, for what it says last, and the row is read again from there.
+ *
  * Nothing is changed here; recover.c cuts the tail off once all else was found to be in order. Reads are bounded: a
  * piece, or one batch.                                                                                               */
 #include "storage/recover.h"
@@ -156,10 +161,52 @@ static int apply_batch(struct orri_recovery *r, struct orr_slice body, bool begi
     return rc;
 }
 
+/* -- The row, once more ------------------------------------------------------------------------------------------- */
+static void read_again(struct orri_recovery *r) {
+    struct orr_storage *s = r->s;
+    for (size_t i = 0; i < s->segments.used.n; i++) segment_at(r, i)->sequence = segment_at(r, i)->live = 0;
+    s->segments.used.n = 0;
+    while (s->groups.n > 0) orri_group_free(s, s->groups.at[--s->groups.n]);
+    orr_drop(r->piece);
+    r->piece = orr_borrow(NULL, 0);
+    r->started = false;
+    r->number = r->chain = r->oldest = 0;
+    orri_wal_recover(r);
+}
+
+static void damaged(struct orri_recovery *r) {
+    orri_recover_damage(r, r->suspect->name, r->suspect_at, ORR_ECORRUPT,
+                        "a batch is damaged, and a later segment proves that it was complete");
+}
+
+static void ask_newest(struct orri_recovery *r) {
+    struct orri_claim *newest = newest_claim(r);
+    r->suspect = segment_at(r, r->k);
+    r->suspect_sequence = r->suspect->sequence;
+    r->suspect_at = r->at;
+    r->newest_asked = ORRI_ASKING;
+    newest->oldest = newest->sequence;
+    read_again(r);
+}
+
+static void newest_has_said(struct orri_recovery *r) {
+    r->newest_asked = ORRI_ASKED;
+    if (r->oldest <= r->suspect_sequence) {
+        damaged(r);
+        return;
+    }
+    newest_claim(r)->oldest = r->oldest;
+    read_again(r);
+}
+
 /* -- The row's end ------------------------------------------------------------------------------------------------- */
 static void log_over(struct orri_recovery *r) {
     struct orr_storage *s = r->s;
     struct orri_segment *last = orri_segment_last(s);
+    if (r->newest_asked == ORRI_ASKING) {
+        newest_has_said(r);
+        return;
+    }
     orr_drop(r->piece);
     r->piece = orr_borrow(NULL, 0);
     s->wal.number = r->number;
@@ -197,7 +244,6 @@ static void slot_searched(struct orri_recovery *r, bool found) {
  * if it had never been tried. (It may have said that less is needed than the batches before it did; only what was
  * durably said counts, for the segments it would have given up were not.)                                            */
 static void beginning_searched(struct orri_recovery *r, bool found) {
-    struct orr_storage *s = r->s;
     struct orri_segment *last = segment_at(r, r->k);
     struct orri_claim *claim = claim_of(r, last->sequence);
     if (found) {
@@ -205,20 +251,14 @@ static void beginning_searched(struct orri_recovery *r, bool found) {
                             "a segment's first batch is damaged, and later ones prove that it was complete");
         return;
     }
-    if (r->k == 0 && claim->number != 1) {
+    if (r->k == 0 && claim->number != 1 && r->newest_asked != ORRI_ASKING) {
         orri_recover_damage(r, last->name, 0, ORR_ECORRUPT, "the segment before this one is missing");
         return;
     }
     r->torn = last;
     claim->sequence = 0;
-    for (size_t i = 0; i < s->segments.used.n; i++) segment_at(r, i)->sequence = segment_at(r, i)->live = 0;
-    s->segments.used.n = 0;
-    while (s->groups.n > 0) orri_group_free(s, s->groups.at[--s->groups.n]);
-    orr_drop(r->piece);
-    r->piece = orr_borrow(NULL, 0);
-    r->started = false;
-    r->number = r->chain = r->oldest = 0;
-    orri_wal_recover(r);
+    if (r->newest_asked == ORRI_ASKING) r->newest_asked = ORRI_NOT_ASKED;      /* it is another one */
+    read_again(r);
 }
 
 /* Nothing can be read at r->at. */
@@ -229,8 +269,13 @@ static void segment_over(struct orri_recovery *r, bool head_readable) {
     if (r->k + 1 < r->s->segments.used.n) {
         const struct orri_claim *next = claim_of(r, segment->sequence + 1);
         if (!r->started || next->number != r->number + 1 || next->before != r->chain) {
-            orri_recover_damage(r, segment->name, r->at, ORR_ECORRUPT,
-                                "a batch is damaged, and a later segment proves that it was complete");
+            if (r->newest_asked == ORRI_NOT_ASKED) {
+                ask_newest(r);
+                return;
+            }
+            r->suspect = segment;
+            r->suspect_at = r->at;
+            damaged(r);
             return;
         }
         r->k++;
