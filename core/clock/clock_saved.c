@@ -86,7 +86,9 @@ static void read_path(struct orr_reader *r, struct orri_path *p) {
 int orr_clock_load(struct orr_clock *c, const void *at, size_t size) {
     if (c->heard) return ORR_EINVALID;
     if (size < HEAD_BYTES + 8 || memcmp(at, magic, MAGIC) != 0) return ORR_ECORRUPT;
+#ifndef ORR_FUZZING                 /* they are to reach what lies behind it */
     if (orri_get_le((const unsigned char *)at + size - 8, 8) != orri_hash64(at, size - 8, 0)) return ORR_ECORRUPT;
+#endif
     struct orr_reader r = orri_reader((const unsigned char *)at + MAGIC, size - MAGIC - 8);
     struct orri_heat heat = { .begun = false };
     struct orri_path paths[ORR_CLOCK_PEERS_MAX], path;

@@ -582,19 +582,23 @@ static int64_t slow_turns(void) {
     return sum;
 }
 
+/* Where other programs run too, a turn may have to wait for the processor: what an attack does, it does twice. */
 static void attack(size_t i) {
+    enum { SLOW_MAX = 5 };
     pid_t pids[LIVE_NODES_MAX] = { 0 };
     bool restarts = attacks[i].run == no_descriptors;
     live_say("-- %s", attacks[i].name);
     for (size_t k = 0; k < l.n && !restarts; k++) pids[k] = l.nodes[k].pid;
-    int64_t slow = slow_turns();
-    attacks[i].run();
-    still_well(attacks[i].name, pids);
-    if (!attacks[i].syncs) {
-        slow = slow < 0 ? -1 : slow_turns() - slow;
-        live_check(slow >= 0 && slow <= 5,
-                   "no turn of the loop took long (%" PRId64 " above 16 ms; other programs run here, too)", slow);
+    int64_t slow = SLOW_MAX + 1;
+    for (int times = 0; times < 2 && (times == 0 || (slow > SLOW_MAX && !attacks[i].syncs)); times++) {
+        int64_t before = slow_turns();
+        attacks[i].run();
+        still_well(attacks[i].name, pids);
+        slow = before < 0 ? -1 : slow_turns() - before;
     }
+    if (!attacks[i].syncs)
+        live_check(slow >= 0 && slow <= SLOW_MAX,
+                   "no turn of the loop took long (%" PRId64 " above 16 ms; other programs run here, too)", slow);
 }
 
 int main(int argc, char **argv) {

@@ -15,6 +15,7 @@ if [ "${ORR_LONG:-}" ]; then runs=2000000; else runs=20000; fi
 decoders() {
     case $1 in
     batch) echo node/batch.c:97 node/filter.c:90 ;;
+    clock) echo clock/clock_saved.c:90 ;;
     code) echo ../bindings/orrb_code.c:84 ;;
     frame) echo node/frame.c:97 node/glance.c:92 ;;
     handshake) echo node/handshake.c:95 node/identity.c:97 node/forward.c:95 ;;
@@ -34,11 +35,11 @@ decoders() {
     esac
 }
 
-# What reads bytes that came from outside: all but base/codec.h and core/lab, which reads its own memory.
+# What reads bytes that came from outside: all but base/codec and core/lab, which reads its own memory.
 forgotten() {
     for file in spec/fuzz/*_fuzz.c; do decoders "$(basename "$file" _fuzz.c)"; done | tr ' ' '\n' | cut -d : -f 1 |
         grep -v '^\.\./' | sort >"$work/floors"
-    grep -rlE 'orri_(reader|get_le)\(' core | sed 's,^core/,,' | grep -v '^lab/\|^base/codec\.h$' | sort |
+    grep -rlE 'orri_(reader|get_le)\(' core | sed 's,^core/,,' | grep -v '^lab/\|^base/codec\.[ch]$' | sort |
         comm -23 - "$work/floors"
 }
 
@@ -74,7 +75,7 @@ replay() {                          # NAME
     find $work -name '*.gcda' -delete
     gcc -g -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -DORR_FUZZING -DORR_CHECKS \
         -Icore/include -Icore -Ispec -o "$work/$1" "spec/fuzz/$1_fuzz.c" spec/fuzz/replay.c $(beyond "$1") \
-        $work/gcc/liborrery.a --coverage -lxxhash -lpthread &&
+        $work/gcc/liborrery.a --coverage -lxxhash -lpthread -lm &&
         spec/asan timeout -k 5 120 "$work/$1" "spec/fuzz/corpus/$1"
 }
 
@@ -88,7 +89,7 @@ fuzz() {                            # NAME: a whole node takes longer than a dec
     if [ "$1" = node ]; then set -- "$1" $((runs / 10)); else set -- "$1" "$runs"; fi
     clang -g -O1 -fsanitize=fuzzer,address,undefined -DORR_FUZZING -DORR_CHECKS -Icore/include -Icore -Ispec \
         -o "$work/$1-clang" "spec/fuzz/$1_fuzz.c" $(beyond "$1") \
-        $work/clang/liborrery.a -lxxhash -lpthread || return 1
+        $work/clang/liborrery.a -lxxhash -lpthread -lm || return 1
     rm -rf "$work/$1-found" && mkdir "$work/$1-found"
     spec/asan timeout -k 5 900 "$work/$1-clang" -runs="$2" -seed=1 -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$work/$1-broken-" "$work/$1-found" "spec/fuzz/corpus/$1" >"$work/$1-clang.log" 2>&1 && return
