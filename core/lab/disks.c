@@ -111,7 +111,9 @@ static void take_record(struct orr_lab *lab, struct disk *d, const struct orri_w
         m->base = m->last = r->index;
         m->base_term = r->term;
         break;
-    case ORRI_WAL_RELEASE: break;
+    case ORRI_WAL_RELEASE:          /* as a summary would say it; the segments that had it may have gone */
+        cut(m, r->index, 0);
+        break;
     }
 }
 
