@@ -190,8 +190,11 @@ static int fetched_commits(struct orr_raft *r, const struct orr_entry *entries, 
 static int fetched_for(struct orr_raft *r, struct orri_raft_peer *p, const struct orr_entry *entries, size_t n,
                        int status) {
     p->fetch = 0;
-    /* Asked for anew. */
-    if (p->progress == ORRI_SNAPSHOT || status < 0 || !is_ours(r, entries, n, p->next)) return 0;
+    if (p->progress == ORRI_SNAPSHOT) return 0;
+    /* What this leader's log has, and its disk gives back no more, it would try for ever in vain: others should lead. */
+    bool lost = status == ORR_ECORRUPT && r->role == ORR_LEADER && p->next >= r->log.first && !r->incoming.done;
+    if (lost) orri_raft_mute(r, status);
+    if (status < 0 || !is_ours(r, entries, n, p->next)) return 0;           /* asked for anew */
     p->batch = orri_raft_batch_new(r, entries, n);
     return p->batch ? 0 : -ENOMEM;
 }
