@@ -191,7 +191,7 @@ static int fetched_for(struct orr_raft *r, struct orri_raft_peer *p, const struc
                        int status) {
     p->fetch = 0;
     if (p->progress == ORRI_SNAPSHOT) return 0;
-    /* What this leader's log has, and its disk gives back no more, it would try for ever in vain: others should lead. */
+    /* What this log has, and its disk gives back no more, it would try for ever in vain: others should lead. */
     bool lost = status == ORR_ECORRUPT && r->role == ORR_LEADER && p->next >= r->log.first && !r->incoming.done;
     if (lost) orri_raft_mute(r, status);
     if (status < 0 || !is_ours(r, entries, n, p->next)) return 0;           /* asked for anew */
