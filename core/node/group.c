@@ -547,7 +547,10 @@ void orri_group_done(struct orr_group *g, const struct orri_storage_done *d) {
     case ORR_TAKE_STORED: on_stored(g, d); break;
     case ORR_TAKE_PART: (void)g->order->part_stored(g->x, now, d->id, d->status); break;
     case ORR_TAKE_FETCHED: (void)g->order->fetched(g->x, now, d->id, d->entries, d->n_entries, d->status); break;
-    case ORR_TAKE_FETCHED_PART: (void)g->order->fetched_part(g->x, now, d->id, d->data, d->status); break;
+    case ORR_TAKE_FETCHED_PART:
+        if (d->status < 0) orri_snapshot_unread(g, d);
+        (void)g->order->fetched_part(g->x, now, d->id, d->data, d->status);
+        break;
     case ORR_TAKE_SNAPSHOT: orri_snapshot_taken(g, d); break;
     default: break;
     }

@@ -108,6 +108,7 @@ struct orri_taking {                /* a snapshot of our own */
     struct orr_snapshot snapshot;
     orr_time not_before;            /* after a failure */
     orr_time held_until;            /* HELD: at the latest */
+    bool wanted;                    /* the newest one can't be read back: another, however little is new */
 };
 struct orri_restoring {             /* a snapshot goes into the machine */
     bool on, prefix_done;
@@ -365,6 +366,7 @@ void orri_snapshot_refuse(struct orr_group *g, int status);     /* those that we
 void orri_snapshot_forget(struct orri_under_way *u);
 void orri_snapshot_restore(struct orr_group *g, const struct orr_snapshot *s);
 void orri_snapshot_fetched(struct orr_group *g, const struct orri_storage_done *d);
+void orri_snapshot_unread(struct orr_group *g, const struct orri_storage_done *d);      /* a peer's piece can't be read */
 #define ORRI_FETCH_OURS (UINT64_C(1) << 63)
 /* service.c */
 int orri_services_listen(struct orr_node *n);

@@ -11,12 +11,13 @@
  *   16+n        the machine's image
  *
  * Taking is spread over turns: the machine is frozen once, then gives pieces as the disk has room. It is begun when the
- * log has grown by enough bytes, or the host asks for one. Two snapshots are kept, and the log from the older one on:
- * should the newest be damaged, the older one and the log still give the state; the same tail serves followers that are
- * slow.
+ * log has grown by enough bytes, when the host asks for one, and when the newest one can't be read back for a peer. Two
+ * snapshots are kept, and the log from the older one on: should the newest be damaged, the older one and the log still
+ * give the state; the same tail serves followers that are slow.
  *
  * A node's groups share one log, which is given up from its beginning: a group at rest would keep, with a few old
  * entries, all that the others write. One that holds too much of it takes a snapshot, and keeps no log before that.  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/codec.h"
@@ -92,16 +93,17 @@ static bool holds_too_much(const struct orr_group *g) {
     return orri_storage_segments_held(n->storage, g->number) > segments;
 }
 
-static bool has_grown(const struct orr_group *g) {
+static bool is_time(const struct orr_group *g) {
     uint64_t bytes = orri_storage_log_bytes(g->node->storage, g->number), max = g->node->cfg.snapshot_bytes;
     bool early = bytes >= max / 16 && ORR_RARE(g->node->w, "snapshot.early");
-    return g->node->now >= g->taking.not_before && (bytes >= max || early || holds_too_much(g));
+    bool wanted = g->taking.wanted || bytes >= max || early || holds_too_much(g);
+    return g->node->now >= g->taking.not_before && wanted;
 }
 
 static bool due(struct orr_group *g) {
     bool may = !g->agree.open.index && g->node->phase == ORRI_NODE_RUNNING && g->config_size &&
                g->status.stored >= g->at.index;
-    return g->taking.state == ORRI_TAKING_NOT && may && (is_asked_for(g) || has_grown(g));
+    return g->taking.state == ORRI_TAKING_NOT && may && (is_asked_for(g) || is_time(g));
 }
 
 static void compact(struct orr_group *g, const struct orr_snapshot *newest, orr_index keep_after) {
@@ -215,6 +217,7 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
         return;
     }
     struct orr_snapshot newest, older = { 0 };
+    g->taking.wanted = false;
     orri_storage_snapshots(n->storage, g->number, &newest, &older);
     bool short_log = n->disk_full || holds_too_much(g) || ORR_RARE(n->w, "snapshot.keeps_no_log");
     orr_index keep_after = short_log ? newest.index : older.index;
@@ -224,6 +227,18 @@ void orri_snapshot_taken(struct orr_group *g, const struct orri_storage_done *d)
     orri_trace(g, ORR_TRACE_SNAPSHOT, &newest.index, sizeof newest.index);
     compact(g, &newest, keep_after);
     (void)is_asked_for(g);
+}
+
+/* The state is in memory still: what is taken of it now is whole, and the peers get that. */
+void orri_snapshot_unread(struct orr_group *g, const struct orri_storage_done *d) {
+    struct orr_snapshot newest;
+    orri_storage_snapshots(g->node->storage, g->number, &newest, NULL);
+    bool damaged = d->status == ORR_ECORRUPT || d->status == -EIO;
+    if (!damaged || d->snapshot.index != newest.index || d->snapshot.term != newest.term) return;
+    orri_node_log(g->node, ORR_LOG_WARN, "group %s: %s can't be read back (%s): taking another snapshot", g->name,
+                  d->text, orr_strerror(d->status));
+    orri_storage_snapshot_damaged(g->node->storage, g->number);
+    g->taking.wanted = true;
 }
 
 /* -- Restoring ----------------------------------------------------------------------------------------------------- */

@@ -189,6 +189,8 @@ int orri_snapshot_fetch(struct orr_storage *s, uint32_t group, const struct orr_
     if (f->size > 1 && ORR_RARE(s->w, "storage.reads_less")) f->size /= 2;
     if (f->kept) {
         f->kept->readers++;
+        f->f.result.done.snapshot = f->kept->snapshot;
+        f->f.result.done.snapshot.config = orr_borrow(NULL, 0);
         memcpy(f->name, f->kept->name, sizeof f->name);
         f->f.result.done.text = f->name;
     }

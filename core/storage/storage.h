@@ -74,7 +74,8 @@ enum orri_storage_kind {
     ORR_TAKE_STORED,        /* group, id, status */
     ORR_TAKE_PART,          /* group, id, status */
     ORR_TAKE_FETCHED,       /* group, id, status, entries: borrowed until the next take (their slices: hold) */
-    ORR_TAKE_FETCHED_PART,  /* group, id, status, data: likewise; text: the file's name */
+    ORR_TAKE_FETCHED_PART,  /* group, id, status, data: likewise; of `snapshot`, without
+                             * its config; text: the file's name */
     ORR_TAKE_SNAPSHOT,      /* group, status, snapshot */
     ORR_TAKE_ROOM,          /* group: snapshot_room is above 0 again */
     ORR_TAKE_FULL,          /* status ORR_EFULL: the disk is full, proposals should be refused; 0: there is room again.

@@ -440,6 +440,40 @@ static void snapshots_let_the_log_go_and_bring_a_late_node_up(void **state) {
     cluster_free(c);
 }
 
+/* The leader's newest snapshot loses a bit, and no log reaches back to where the late one is. */
+static void a_snapshot_that_rots_is_taken_anew_for_who_needs_it(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 18);
+    c->snapshot_bytes = 2 << 20;
+    c->segment_bytes = 1 << 20;
+    counter_pad = 400;
+    start_all(c);
+    run_until_ready(c, 5 * ORR_SECOND);
+    orr_sim_kill(c->sim, "n3");
+    start_clients(c);
+    struct orr_order_status s = { 0 };
+    for (int i = 0; i < 60 && s.first < 100; i++) {
+        run(c, ORR_SECOND);
+        assert_true(orr_group_status(leader_of(c)->group, &s));
+    }
+    c->quiet = true;
+    run(c, ORR_SECOND);
+    const struct member *m = leader_of(c);
+    assert_true(orr_group_status(m->group, &s));
+    orr_index damaged = s.snapshot;
+    char newest[64];
+    const char *name;
+    snprintf(newest, sizeof newest, "-%016" PRIx64 "-", damaged);
+    for (size_t i = 0; (name = orr_sim_disk_durable_name(c->sim, m->name, i)) && !strstr(name, newest);) i++;
+    assert_non_null(name);
+    assert_int_equal(orr_sim_disk_rot(c->sim, m->name, name, 200000), 0);
+    assert_int_equal(orr_sim_start(c->sim, "n3"), 0);
+    check_promises(c);
+    assert_ptr_equal(leader_of(c), m);
+    assert_true(orr_group_status(m->group, &s) && s.snapshot > damaged);
+    cluster_free(c);
+}
+
 static void a_node_that_leaves_hands_over_first(void **state) {
     (void)state;
     struct cluster *c = busy_cluster(3, 6);
@@ -728,6 +762,7 @@ int main(void) {
         cmocka_unit_test(leaders_are_killed_again_and_again),
         cmocka_unit_test(links_are_cut_and_mended),
         cmocka_unit_test(snapshots_let_the_log_go_and_bring_a_late_node_up),
+        cmocka_unit_test(a_snapshot_that_rots_is_taken_anew_for_who_needs_it),
         cmocka_unit_test(a_node_that_leaves_hands_over_first),
         cmocka_unit_test(an_emptied_disk_votes_for_nobody),
         cmocka_unit_test(an_older_disk_votes_for_nobody),

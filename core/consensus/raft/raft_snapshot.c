@@ -177,8 +177,8 @@ int orr_raft_part_stored(struct orr_raft *r, orr_time now, uint64_t part_id, int
     bool done = in->done;
     in->part = 0;
     in->done = false;
-    if (status < 0) {
-        in->have = 0;                       /* a bad checksum too: from the beginning, when the leader sends again */
+    if (status < 0) {       /* a bad checksum too: when the leader sends again, from the beginning what he has then */
+        forget_incoming(r);
         return orri_raft_end(r, 0);
     }
     in->have += in->part_size;
