@@ -167,20 +167,7 @@ static void refused_by_storage(struct orr_group *g, enum orri_storage_kind kind,
 
 static void trace_send(struct orr_group *g, const struct orr_out *m) {
     struct orr_trace_send t = { .to = m->to };
-    struct orr_slice whole = m->head;
-    struct orr_chunk *joined = NULL;
-    size_t size = m->head.size;
-    for (size_t i = 0; i < m->n_body; i++) size += m->body[i].size;
-    if (m->n_body) {
-        joined = g->node->w->chunks->get(g->node->w->chunks, size);
-        if (!joined) return;
-        struct orr_writer w = orri_writer(joined->at, size);
-        orri_write_bytes(&w, m->head.at, m->head.size);
-        for (size_t i = 0; i < m->n_body; i++) orri_write_bytes(&w, m->body[i].at, m->body[i].size);
-        whole = (struct orr_slice){ joined, joined->at, size };
-    }
-    if (g->order->claims(whole, &t.claims) == 0) orri_trace(g, ORR_TRACE_SEND, &t, sizeof t);
-    orr_chunk_drop(joined);
+    if (g->order->claims(m->head, &t.claims) == 0) orri_trace(g, ORR_TRACE_SEND, &t, sizeof t);
 }
 
 static void send_one(struct orr_group *g, const struct orr_out *m) {

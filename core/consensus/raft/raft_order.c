@@ -88,11 +88,11 @@ static int recv_frame(void *x, orr_time now, orr_id from, struct orr_slice frame
     return rc;
 }
 
-static int claims(struct orr_slice frame, void *out) {
+static int claims(struct orr_slice head, void *out) {
     struct orr_claims *c = out;
     struct orr_raft_msg m;
     *c = (struct orr_claims){ 0 };
-    int rc = orri_raft_decode(frame, &m, NULL);
+    int rc = orri_raft_decode(head, &m, NULL);        /* no entries wanted: it need not go to the end */
     if (rc) return rc;
     bool talks = m.type == ORR_RAFT_PREVOTE || (m.type == ORR_RAFT_PREVOTE_REPLY && m.granted);
     if (!talks) c->term = m.term;

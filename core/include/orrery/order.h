@@ -237,8 +237,9 @@ struct orr_order_ops {
     /* The last causes, at most `max`, the oldest first. Optional (NULL). */
     size_t (*causes)(const void *x, struct orr_cause *out, size_t max);
     void (*check)(const void *x);                               /* asserts every structural invariant */
-    /* For oracles: the claims in a frame as values (orrery/trace.h: struct orr_claims); ORR_EINVALID. Pure. */
-    int (*claims)(struct orr_slice frame, void *claims);
+    /* For oracles: what a message claims, by its head as it is in `msgs` (orrery/trace.h: struct orr_claims);
+     * ORR_EINVALID. Pure. */
+    int (*claims)(struct orr_slice head, void *claims);
     /* For viewers: what a message is, by its head as it is in `msgs` (orrery/trace.h: struct orr_glance); ORR_EINVALID.
      * Pure. Optional (NULL). */
     int (*glance)(struct orr_slice head, void *glance);
