@@ -1,5 +1,6 @@
 #!/bin/sh
-# tune.sh - build/tuned/orrery: the program, optimised by what a run of the simulator does most (gcc's profiles).
+# tune.sh - build/tuned/orrery: the program for this processor, optimised by what a run of the simulator does most
+# (gcc's profiles).
 #
 # Builds it once so that it counts, runs seeds of the key-value example, builds it again by the counts, and compares the
 # digests of other seeds with those of build/release: the same program, a fifth faster. Some minutes of one core.
@@ -12,7 +13,7 @@ fail() {
     exit 1
 }
 make_it() {                         # HOW LTO
-    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo '-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2 -g' \
+    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo '-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O3 -g -march=native' \
         -DBUILD_TESTING=OFF -DORR_PROFILE="$1" -DORR_LTO="$2" &&
         cmake --build "$build" --target orrery_program
 }
