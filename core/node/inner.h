@@ -366,7 +366,7 @@ void orri_snapshot_refuse(struct orr_group *g, int status);     /* those that we
 void orri_snapshot_forget(struct orri_under_way *u);
 void orri_snapshot_restore(struct orr_group *g, const struct orr_snapshot *s);
 void orri_snapshot_fetched(struct orr_group *g, const struct orri_storage_done *d);
-void orri_snapshot_unread(struct orr_group *g, const struct orri_storage_done *d);      /* a peer's piece can't be read */
+void orri_snapshot_unread(struct orr_group *g, const struct orri_storage_done *d);      /* a piece for a peer was not */
 #define ORRI_FETCH_OURS (UINT64_C(1) << 63)
 /* service.c */
 int orri_services_listen(struct orr_node *n);

@@ -13,8 +13,8 @@ fail() {
     exit 1
 }
 make_it() {                         # HOW LTO
-    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo '-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O3 -g -march=native' \
-        -DBUILD_TESTING=OFF -DORR_PROFILE="$1" -DORR_LTO="$2" &&
+    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF \
+        '-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O3 -g -march=native' -DORR_PROFILE="$1" -DORR_LTO="$2" &&
         cmake --build "$build" --target orrery_program
 }
 digests() { "$1" sim $kv --seeds 101:104 --for 10 --faults default --json | sed 's/.*"digest":"\([^"]*\)".*/\1/'; }
