@@ -92,6 +92,8 @@ static orr_time patience_next(const struct orr_loop *loop) {
     orr_time next = loop->accept_again;
     if (orri_linked(&loop->patient))
         next = sooner(next, ORRI_MEMBER(loop->patient.next, struct orri_stream, patient)->patience_ends);
+    for (struct orri_link *l = loop->guests.next; l != &loop->guests; l = l->next)
+        next = sooner(next, ORRI_MEMBER(l, struct orri_guest, all)->deadline);
     return next;
 }
 orr_time orri_next_time(const struct orr_loop *loop) { return sooner(loop->alarm, patience_next(loop)); }

@@ -3,7 +3,8 @@
  * loop.c turns; clock.c has time and the alarm; process.c has chance, log, signals and the stop; stream.c, send.c and
  * listen.c are TCP, peer.c the addresses and dialling, datagram.c UDP; file.c takes requests for files on the loop's
  * thread, disk.c owns the threads that run them and disk_run.c is what they run, names.c is the directory;
- * jobs.c is the pool; done.c is how other threads give requests back.
+ * jobs.c is the pool; done.c is how other threads give requests back. ntp_*.c are guests: they live on the loop's turns
+ * and sockets beside its node (orrery/ntp_live.h).
  *
  * Everything here belongs to the loop's thread, except what disk.c, jobs.c and done.c say is under a lock or atomic. */
 #ifndef ORRI_LOOP_INNER_H
@@ -161,6 +162,15 @@ struct orri_jobs {
     bool stopping;
 };
 
+/* -- Guests -------------------------------------------------------------------------------------------------------- */
+/* What else lives on the loop's turns. Each turn calls `turn`, after libevent and before the node; one comes at
+ * `deadline` (of orri_boottime) at the latest. Whoever makes a guest ends it before the loop is freed. */
+struct orri_guest {
+    struct orri_link all;           /* in loop->guests */
+    orr_time deadline;
+    void (*turn)(struct orri_guest *g);
+};
+
 /* -- The loop ------------------------------------------------------------------------------------------------------ */
 struct orr_loop {
     struct orr_world world;         /* first: the node's pointer is ours */
@@ -207,6 +217,7 @@ struct orr_loop {
 
     struct orri_disk disk;
     struct orri_jobs jobs;
+    struct orri_link guests;
 
     uint64_t seed_key;
     struct event signal_events[3];
@@ -227,6 +238,7 @@ void *orri_alloc(struct orr_loop *loop, size_t size);                       /* z
 void orri_dealloc(struct orr_loop *loop, void *at, size_t size);
 void orri_nudge(struct orr_loop *loop);     /* something was submitted; outside a turn the host's poll must see it */
 void orri_event_set(struct orr_loop *loop, struct event *event, int fd, short what, event_callback_fn fn, void *arg);
+void orri_guest_join(struct orr_loop *loop, struct orri_guest *g);         /* orri_unlink takes it away */
 
 /* clock.c */
 int orri_clock_new(struct orr_loop *loop);

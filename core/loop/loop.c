@@ -71,6 +71,12 @@ void orri_nudge(struct orr_loop *loop) {
     if (!loop->in_turn) orri_done_ring(loop);
 }
 
+void orri_guest_join(struct orr_loop *loop, struct orri_guest *g) {
+    orri_link_init(&g->all);
+    orri_link_last(&loop->guests, &g->all);
+    orri_nudge(loop);
+}
+
 /* -- The door ------------------------------------------------------------------------------------------------------ */
 static struct orr_req *loop_take(struct orr_world *w) {
     struct orr_loop *loop = orri_loop(w);
@@ -163,6 +169,7 @@ int orr_loop_new(struct orr_loop **out, const struct orr_loop_config *config) {
     orri_link_init(&loop->ready);
     orri_link_init(&loop->dirty);
     orri_link_init(&loop->patient);
+    orri_link_init(&loop->guests);
     orri_file_init(loop);
     orri_jobs_init(loop);
     int error = loop_open(loop, config);
@@ -239,6 +246,13 @@ static void account(struct orr_loop *loop) {
     loop->stats.turn_log2_ns[i < last ? i : last]++;
 }
 
+static void serve_guests(struct orr_loop *loop) {
+    for (struct orri_link *l = loop->guests.next; l != &loop->guests; l = l->next) {
+        struct orri_guest *g = ORRI_MEMBER(l, struct orri_guest, all);
+        g->turn(g);
+    }
+}
+
 static bool turn(struct orr_loop *loop, orr_time timeout) {
     start_submitted(loop);
     wait_for_something(loop, timeout);
@@ -249,6 +263,7 @@ static bool turn(struct orr_loop *loop, orr_time timeout) {
     orri_done_collect(loop);
     orri_streams_expire(loop);
     if (loop->now >= loop->accept_again) orri_accept_resume(loop);
+    serve_guests(loop);
 
     bool alarm = loop->now >= loop->alarm, woken = alarm || has_something(loop);
     if (woken) {
