@@ -33,6 +33,7 @@ int orrb_open_sim(lua_State *L);
 int orrb_open_value(lua_State *L);
 int orrb_open_map(lua_State *L);
 int orrb_open_visit(lua_State *L);
+int orrb_open_ntp(lua_State *L);
 ORR_API int luaopen_orrery_core(lua_State *L);
 /* Orrery's own modules, compiled; kept by state L as long as it lives. For one more simulation, numbered so. */
 struct orrb_chunks;

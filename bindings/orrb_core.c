@@ -73,6 +73,7 @@ int luaopen_orrery_core(lua_State *L) {
         { "value", orrb_open_value },
         { "map", orrb_open_map },
         { "visit", orrb_open_visit },
+        { "ntp", orrb_open_ntp },
     };
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
         lua_pushcfunction(L, rooms[i].open);

@@ -48,7 +48,7 @@ describe("the program", function()
     local code, out = orrery "--version"
     assert.equal(0, code)
     assert.matches("^orrery %d+%.%d+%.%d+ %(.+%)\n$", out)
-    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench" } do
+    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench", "ntp" } do
       assert.equal(out, select(2, orrery(command .. " --version")))
     end
   end)
@@ -56,7 +56,7 @@ describe("the program", function()
   it("helps, and each command does", function()
     local code, out = orrery "--help"
     assert.equal(0, code)
-    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench" } do
+    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench", "ntp" } do
       assert.matches("\n  " .. command .. " +%l", out)
       local status, text = orrery(command .. " --help")
       assert.equal(0, status)
@@ -82,7 +82,6 @@ describe("wrong use", function()
     { "--hlep", "unknown option '--hlep' (nearest: '--help')" },
     { "repl c.lua d.lua", "repl: 'd.lua' is one argument too many; orrery repl --help lists them" },
     { "check none.jsonl", "check: none.jsonl: No such file or directory" },
-    { "ntp 127.0.0.1", "ntp is not available in this version (0.1.0)" },
     { "clock replay x", "clock is not available in this version (0.1.0)" },
     { "none.lua", "cannot read none.lua: No such file or directory" },
     { "up", "up: CLUSTER.lua is missing; orrery up --help lists them" },
@@ -111,6 +110,20 @@ describe("wrong use", function()
     { "sim c.lua --without bb", "c.lua: --without: there is no node \"bb\" (nearest: 'b')" },
     { "sim c.lua --without a,b", "c.lua: --without: no node would be left" },
     { "sim c.lua --seeds 1:2 --events e", "sim: --events is of one seed: --seed N" },
+    { "ntp", "ntp: ADDR is missing; orrery ntp --help says more" },
+    { "ntp a:b", "ntp: 'a:b' is no server: HOST, HOST:PORT, [IPv6]:PORT, or pool:HOST for several" },
+    { "ntp 127.0.0.1 --sampels 2",
+      "ntp: unknown option '--sampels' (nearest: '--samples'); orrery ntp --help lists them" },
+    { "ntp 127.0.0.1 --samples 0", "ntp: --samples must be 1 to 1000 (got '0'); orrery ntp --help lists them" },
+    { "ntp 127.0.0.1 --timeout x",
+      "ntp: --timeout must be 0.001 to 3600 seconds (got 'x'); orrery ntp --help lists them" },
+    { "ntp 127.0.0.1 --from 127.0.0.2", "ntp: --from is for --serve" },
+    { "ntp --serve 127.0.0.1", "ntp: --serve must be [HOST]:PORT, HOST an IP address (got '127.0.0.1')" },
+    { "ntp --serve a.example:1", "ntp: --serve must be [HOST]:PORT, HOST an IP address (got 'a.example:1')" },
+    { "ntp --serve :1 --from a,,b", "ntp: '' is no server: HOST, HOST:PORT, [IPv6]:PORT, or pool:HOST for several" },
+    { "ntp --serve :1 127.0.0.1", "ntp: '127.0.0.1' is one argument too many: --from 127.0.0.1 follows it" },
+    { "ntp --serve :1 --json", "ntp: --serve and --json don't go together" },
+    { "ntp --serve 192.0.2.1:1", "ntp: 192.0.2.1:1: Cannot assign requested address" },
     { "bench nothing", "bench: no benchmark 'nothing'" },
   }
   for _, case in ipairs(cases) do
