@@ -16,6 +16,7 @@ decoders() {
     case $1 in
     batch) echo node/batch.c:97 node/filter.c:90 ;;
     clock) echo clock/clock_saved.c:90 ;;
+    clock_replay) echo clock/clock_replay.c:97 ;;
     code) echo ../bindings/orrb_code.c:84 ;;
     frame) echo node/frame.c:97 node/glance.c:92 ;;
     handshake) echo node/handshake.c:95 node/identity.c:97 node/forward.c:95 ;;
