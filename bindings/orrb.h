@@ -29,6 +29,8 @@ int orrb_open_check(lua_State *L);
 int orrb_open_lab(lua_State *L);
 int orrb_open_memory(lua_State *L);
 int orrb_open_raft(lua_State *L);
+int orrb_open_clock(lua_State *L);
+int orrb_open_hlc(lua_State *L);
 int orrb_open_sim(lua_State *L);
 int orrb_open_value(lua_State *L);
 int orrb_open_map(lua_State *L);

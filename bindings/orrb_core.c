@@ -69,6 +69,8 @@ int luaopen_orrery_core(lua_State *L) {
         { "lab", orrb_open_lab },
         { "memory", orrb_open_memory },
         { "raft", orrb_open_raft },
+        { "clock", orrb_open_clock },
+        { "hlc", orrb_open_hlc },
         { "sim", orrb_open_sim },
         { "value", orrb_open_value },
         { "map", orrb_open_map },

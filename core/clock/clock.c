@@ -409,6 +409,12 @@ void orr_clock_temperature(struct orr_clock *c, orr_time now, int32_t millicelsi
 }
 
 /* -- Looking at peers ---------------------------------------------------------------------------------------------- */
+bool orr_clock_peer_at(const struct orr_clock *c, unsigned place, uint32_t *id) {
+    if (place >= c->n) return false;
+    *id = c->peers[place].id;
+    return true;
+}
+
 int orr_clock_peer_info(const struct orr_clock *c, orr_time local, uint32_t id, struct orr_clock_peer *out) {
     const struct orri_peer *p = orri_clock_find(c, id);
     if (!p) return ORR_EINVALID;

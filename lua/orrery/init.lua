@@ -9,6 +9,8 @@ return later.guard("orrery", {
   cluster = cluster.new,
   topology = require "orrery.topology",
   raft = require "orrery.raft".new,
+  clock = require "orrery.clock".new,
+  hlc = require "orrery.hlc".new,
   resp = require "orrery.resp".open(),
   sim = require "orrery.sim".new,
   start = require "orrery.start".new,

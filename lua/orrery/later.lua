@@ -10,7 +10,7 @@ local function set_of(text)
   return set
 end
 
-later.orrery = set_of [[paxos ring clock hlc job lines array records placement jump
+later.orrery = set_of [[paxos ring job lines array records placement jump
   recipes bench]]
 later.node = set_of [[members clock time secret shard register ring transaction lock singleton]]
 later.sim = {}

@@ -8,11 +8,13 @@
 --
 -- A node outlives its scripts: others can take over (boot's second function). They run beside the old ones in the same
 -- Lua state, each with an environment, locals and a node.state of its own.
+local clock = require "orrery.clock"
 local cluster = require "orrery.cluster"
 local console = require "orrery.console"
 local core = require "orrery.core"
 local environment = require "orrery.environment"
 local group = require "orrery.group"
+local hlc = require "orrery.hlc"
 local later = require "orrery.later"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
@@ -187,7 +189,7 @@ local function new_environment(self)
   local topology = later.guard("orrery.topology", environment.of_orrery(cluster.topology(true)), {})
   env.orrery = later.guard("orrery", environment.of_orrery {
     version = later.version, cluster = cluster.new, topology = topology, show = show,
-    raft = raft.new, resp = resp.open(),
+    raft = raft.new, clock = clock.new, hlc = hlc.new, resp = resp.open(),
     check = function() error("orrery.check is for programs outside the nodes", 2) end,
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,

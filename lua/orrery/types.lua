@@ -438,6 +438,342 @@ function Raft:status() end
 ---    local r <close> = orrery.raft { id = "a", voters = { "a" } }
 function Raft:close() end
 
+-- -- Clocks ----------------------------------------------------------------------------------------------------------
+---Times of bare clocks are integers in ns: a double is only good to 0.24 µs at today's date.
+---@alias nanoseconds integer
+
+---A peer: a name of the script's own, or a number from 0 to 2^32 - 1. `"7"` and `7` are two peers.
+---@alias orrery.ClockPeerId string|integer
+
+---@class orrery.ClockOptions
+---@field mode? "ntp"|"pacemaker"       "ntp" by default; "pacemaker" is `invalid` where this version hasn't got it
+---@field peers? integer|orrery.ClockPeerId[]  how many there may be, 1 to 64 (16 by default); or who they are: then
+---                                     the first answer waits for all of them, and nobody is right for being first
+---@field precision? nanoseconds        of reading the local clock: 30 by default
+---@field max_drift? integer            ppb by which the oscillator may leave its estimated frequency: 1000 by default
+---@field poll_min? integer             log2 s, -6 to 17: what next keeps to; 4 by default
+---@field poll_max? integer             10 by default
+---@field seed? integer                 of the chance in next: 1 by default
+
+---@class orrery.ClockPeerOptions
+---@field trust? boolean                while there are such peers, they alone have a vote
+---@field noselect? boolean             measured and shown, but without a vote and never followed
+---@field now? nanoseconds              the local clock; the last that was given by default
+
+---What the reply said, and when it was handed over.
+---@class orrery.ClockSample
+---@field stratum? integer              1 by default
+---@field root_delay? nanoseconds       0 by default, as the next three
+---@field root_dispersion? nanoseconds
+---@field leap? integer                 0 to 3, as in the packet: 3 is "not synchronised"
+---@field error? nanoseconds            how far the stamps may be off, beside the clock's precision
+---@field now? nanoseconds              t4 by default. Give it where replies may be handed over late: one whose t4 is
+---                                     more than 1 s before what was known is else taken for a clock that was set back
+
+---What became of a sample. From "bad_order" on nothing was learned from it.
+---@alias orrery.ClockVerdict "used"|"held_out"|"step"|"bad_order"|"bad_range"|"bad_delay"|"bad_root"|"bad_sync"
+
+---@class orrery.ClockTime
+---@field state "sync"|"holdover"|"unsync"   "unsync": no promise, the figures are for people; "holdover": the promise
+---                                     stands, but no true peer was heard for eight of its polls
+---@field offset nanoseconds            reference minus local, the likely value
+---@field earliest nanoseconds          reference time now is at least this; within an epoch it never goes back
+---@field latest nanoseconds            and at most this
+---@field likely nanoseconds            five standard deviations of the offset: of symmetric paths, not promised
+---@field rate integer                  of the local clock against reference, 1e-12: positive is fast
+---@field epoch integer                 counts steps: intervals of different epochs may contradict each other
+---@field stratum integer               one more than the best true peer's; 16: not synchronised
+---@field good orrery.ClockPeerId[]     the true peers
+
+---@class orrery.ClockPeer
+---@field role "new"|"true"|"false"|"observed"   "new": too few exchanges, and offset to out_percent are missing;
+---                                     "false": a falseticker, left out; "observed": noselect
+---@field offset? nanoseconds           by this peer alone, reference minus local
+---@field sd? nanoseconds               its standard deviation
+---@field earliest? nanoseconds         by this peer alone
+---@field latest? nanoseconds
+---@field rate? integer                 1e-12: positive is fast
+---@field delay? nanoseconds            the least round trip of late
+---@field jitter? nanoseconds           the median of what others took more
+---@field out_percent? integer          how much of the jitter is on the way out: 50 is even
+---@field reach integer                 bits of the last eight polls, the newest lowest: 1 was answered usably
+---@field poll integer                  log2 s
+---@field lost integer                  requests without a reply
+---@field trust boolean
+---@field noselect boolean
+---@field verdicts table<orrery.ClockVerdict, integer>   how many samples of each
+
+---What time it is and how wrong that may be, from exchanges with peers, by hand: nothing here reads a clock, waits or
+---sends. `local` is a clock that nobody steers, counted in ns. Reference time is between `earliest` and `latest` while
+---fewer than half of the peers lie, the oscillator keeps to `max_drift`, and what peers say of their own error is true.
+---
+---    local c <close> = assert(orrery.clock { peers = { "a", "b", "c" } })
+---@param options? orrery.ClockOptions
+---@return orrery.Clock? clock
+---@return string? message
+---@return string? code
+function orrery.clock(options) end
+
+---@class orrery.Clock
+local Clock = {}
+
+---A peer more. Peers that nobody has added are added by their first sample, or the first that is lost.
+---
+---    c:add("ntp1", { trust = true })                    --> true
+---@param peer orrery.ClockPeerId
+---@param opts? orrery.ClockPeerOptions
+---@return true? ok
+---@return string? message
+---@return string? code                 `conflict`: it is there; `overloaded`: there is no room
+function Clock:add(peer, opts) end
+
+---A peer less.
+---
+---    c:remove("ntp1")                                   --> true
+---@param peer orrery.ClockPeerId
+---@param now? nanoseconds              the local clock; the last that was given by default
+---@return true? ok
+---@return string? message
+---@return string? code                 `invalid`: there is no such peer
+function Clock:remove(peer, now) end
+
+---An exchange: the local clock when the request left and when the reply came, the peer's in between.
+---
+---    c:sample("a", 1000, 501600, 501700, 2300, { stratum = 2, root_delay = 40000 })     --> "used"
+---@param peer orrery.ClockPeerId
+---@param t1 nanoseconds                local: the request left
+---@param t2 nanoseconds                the peer's: it came
+---@param t3 nanoseconds                the peer's: the reply left
+---@param t4 nanoseconds                local: it came
+---@param opts? orrery.ClockSample
+---@return orrery.ClockVerdict? verdict
+---@return string? message
+---@return string? code                 `overloaded`: a new peer, and no room
+function Clock:sample(peer, t1, t2, t3, t4, opts) end
+
+---A request that had no reply.
+---
+---    c:lost("a", 16000000000)                           --> true
+---@param peer orrery.ClockPeerId
+---@param now nanoseconds               the local clock
+---@return true? ok
+---@return string? message
+---@return string? code                 `overloaded`: a new peer, and no room
+function Clock:lost(peer, now) end
+
+---A reading of a sensor near the oscillator. How the frequency follows it is learned in an hour or so, and then used.
+---Readings that cannot be are left out.
+---
+---    c:temperature(16000000000, 41500)                  --> true
+---@param now nanoseconds               the local clock
+---@param millicelsius integer
+---@return true ok
+function Clock:temperature(now, millicelsius) end
+
+---The local clock was set by `delta`, or without it by nobody knows how much (a machine that was suspended or moved). A
+---new epoch: no interval until peers are heard anew; the frequency is kept.
+---
+---    c:step(0)                                          --> true
+---@param now nanoseconds               the local clock after it
+---@param delta? nanoseconds
+---@return true ok
+function Clock:step(now, delta) end
+
+---What time it is, and how wrong that may be.
+---
+---    local t = c:now(17000000000)
+---    print(t.state, t.earliest, t.latest)
+---@param now nanoseconds               the local clock
+---@return orrery.ClockTime? time
+---@return string? message
+---@return string? code                 `unavailable`: not even a guess
+function Clock:now(now) end
+
+---Has `t` surely passed? Also false while nobody knows.
+---
+---    if c:after(now, lease_end) then close() end
+---@param now nanoseconds               the local clock
+---@param t nanoseconds                 reference time
+---@return boolean surely
+function Clock:after(now, t) end
+
+---Is `t` surely to come? Also false while nobody knows.
+---
+---    if c:before(now, lease_end) then write() end
+---@param now nanoseconds               the local clock
+---@param t nanoseconds                 reference time
+---@return boolean surely
+function Clock:before(now, t) end
+
+---Commit-wait: how long until `t` has surely passed, if nothing more is heard; 0: it has. Ask again after it: an epoch
+---may have begun.
+---
+---    sleep(c:wait(now, commit_time))
+---@param now nanoseconds               the local clock
+---@param t nanoseconds                 reference time
+---@return nanoseconds? left
+---@return string? message
+---@return string? code                 `unavailable`: nobody can say
+function Clock:wait(now, t) end
+
+---What is known of a peer.
+---
+---    c:peer("a").role                                   --> "true"
+---@param peer orrery.ClockPeerId
+---@param now? nanoseconds              the local clock; the last that was given by default
+---@return orrery.ClockPeer? info
+---@return string? message
+---@return string? code                 `invalid`: there is no such peer
+function Clock:peer(peer, now) end
+
+---Who the peers are, in the order of their places.
+---
+---    c:peers()                                          --> { "a", "b", "c" }
+---@return orrery.ClockPeerId[] peers
+function Clock:peers() end
+
+---When to ask this peer next: four times at 2 s, then as often as bound and wander ask for.
+---
+---    c:next(now, "a")
+---@param now nanoseconds               the local clock
+---@param peer orrery.ClockPeerId
+---@return nanoseconds? at              by the local clock
+---@return string? message
+---@return string? code                 `invalid`: there is no such peer
+function Clock:next(now, peer) end
+
+---What outlives a restart: frequency, temperature's share, jitter. Peers are known again by their names.
+---
+---    local saved = c:save()
+---@return string saved
+function Clock:save() end
+
+---Into a clock that has heard nothing yet; of peers, those that were added.
+---
+---    c:load(saved)                                      --> true
+---@param saved string
+---@return true? ok
+---@return string? message
+---@return string? code                 `corrupt`: not what save wrote; `invalid`: an exchange was heard already
+function Clock:load(saved) end
+
+---A line of a recorded trace, as `orrery clock replay` reads it: true, or the answer to a query. Peers are numbers.
+---
+---    c:replay "Q . 17000000000 ."
+---@param line string                   without its newline
+---@return string|true? answer
+---@return string? message
+---@return string? code                 `invalid`: it is malformed; `overloaded`: a new peer, and no room
+function Clock:replay(line) end
+
+---Gives its memory back at once. Twice is once; what is called afterwards raises.
+---
+---    c:close()
+function Clock:close() end
+
+---@class orrery.HlcOptions
+---@field skew_max? nanoseconds         a message further ahead of `latest` is refused: 500000000 by default
+---@field ahead? nanoseconds            how far before the time the stored limit may be: 10^9 by default, at least 10^6
+---@field limit? integer                the last that was stored; 0: none ever was, or nothing is kept
+
+---@class orrery.HlcStatus
+---@field last integer                  the stamp that was given last, or seen in a message that was taken
+---@field limit integer                 stamps below it are known to be stored
+---@field asked integer                 and below it asked to be
+---@field skew_max nanoseconds
+---@field ahead nanoseconds
+---@field refused integer               messages
+
+---A hybrid logical clock by hand. A stamp is an integer of 64 bits: 48 of time since 1970 in units of 2^-16 s, 16 of a
+---counter. What happened before has the lesser stamp: on one node, over messages, steps of the wall clock and restarts.
+---Stamps compare as integers; of 2038 and later only by math.ult(a, b), for Lua's integers have a sign.
+---
+---    local h = orrery.hlc {}
+---@param options? orrery.HlcOptions
+---@return orrery.Hlc hlc
+function orrery.hlc(options) end
+
+---@class orrery.Hlc
+local Hlc = {}
+
+---A stamp for what happens now, or for a message that is sent: greater than all before it.
+---
+---    local stamp = h:now(1790000000000000000)
+---@param wall nanoseconds              the best reading of the time, since 1970
+---@return integer? stamp
+---@return string? message
+---@return string? code                 `unavailable`: there are none after the last (2106)
+function Hlc:now(wall) end
+
+---A message with a stamp came: its receipt's stamp, greater than that and all before.
+---
+---    local stamp, message, code = h:recv(1790000000000000000, heard)
+---@param wall nanoseconds
+---@param stamp integer                 the message's
+---@param latest? nanoseconds           upper bound of the time; `wall` by default
+---@return integer? stamp
+---@return string? message
+---@return string? code                 `denied`: it is more than skew_max ahead of `latest`; nothing has changed
+function Hlc:recv(wall, stamp, latest) end
+
+---The stamp's time and its counter.
+---
+---    h:parts(7687991459840000001)                       --> 1790000000000000000, 1
+---@param stamp integer
+---@return nanoseconds time             since 1970
+---@return integer counter
+function Hlc:parts(stamp) end
+
+---The least stamp of a time, rounded down to its unit of 15.3 µs.
+---
+---    h:of(1790000000000000000)                          --> 7687991459840000000
+---@param wall nanoseconds
+---@return integer stamp
+function Hlc:of(wall) end
+
+---The limit that is to be stored now, each told once; nothing: none is. Write it to the disk, then say so with stored.
+---
+---    local limit = h:store(wall)
+---    if limit and write(limit) then h:stored(limit) end
+---@param wall nanoseconds
+---@return integer? limit
+function Hlc:store(wall) end
+
+---A limit is on the disk.
+---
+---    h:stored(limit)                                    --> true
+---@param limit integer
+---@return true? ok
+---@return string? message
+---@return string? code                 `invalid`: nobody asked for it
+function Hlc:stored(limit) end
+
+---A write of a limit failed: store asks anew.
+---
+---    h:unstored()                                       --> true
+---@return true ok
+function Hlc:unstored() end
+
+---May a stamp of this node be seen outside? Only then is a restart sure not to give it again.
+---
+---    if h:usable(stamp) then send(stamp) end
+---@param stamp integer
+---@return boolean usable
+function Hlc:usable(stamp) end
+
+---How far it is ahead of the wall clock; 0: not at all. After a restart let it get below the others' skew_max.
+---
+---    h:ahead(1790000000000000000)                       --> 0
+---@param wall nanoseconds
+---@return nanoseconds ahead
+function Hlc:ahead(wall) end
+
+---Where it stands.
+---
+---    h:status().refused                                 --> 0
+---@return orrery.HlcStatus status
+function Hlc:status() end
+
 -- -- Simulations -----------------------------------------------------------------------------------------------------
 ---@class orrery.SimOptions
 ---@field seed? integer                 1 by default: the same seed and calls are the same run, to the last byte

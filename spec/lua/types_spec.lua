@@ -12,7 +12,7 @@ local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology,\n" ..
-    "Raft = Raft, Map = Map, Sim = Sim, Handle = Handle, Client = Client,\n" ..
+    "Raft = Raft, Clock = Clock, Hlc = Hlc, Map = Map, Sim = Sim, Handle = Handle, Client = Client,\n" ..
     "Started = Started, Connected = Connected, WorkloadClient = WorkloadClient, History = History }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
@@ -77,6 +77,20 @@ describe("types.lua", function()
     local before
     for line in text:gmatch "[^\n]+" do
       local name = line:match "^function (Raft:%w+)" or line:match "^function (orrery%.raft)%("
+      if name then assert.is_truthy(before, name .. " has no example") end
+      before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
+    end
+  end)
+
+  it("has every method of the bare clocks, each with an example", function()
+    local orrery = require "orrery"
+    for class, object in pairs { Clock = orrery.clock(), Hlc = orrery.hlc() } do
+      assert.same(functions_of(getmetatable(object).__index), functions_of(types[class]))
+    end
+    local before
+    for line in text:gmatch "[^\n]+" do
+      local name = line:match "^function (Clock:%w+)" or line:match "^function (Hlc:%w+)" or
+        line:match "^function (orrery%.clock)" or line:match "^function (orrery%.hlc)"
       if name then assert.is_truthy(before, name .. " has no example") end
       before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
     end

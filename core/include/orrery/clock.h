@@ -150,6 +150,8 @@ struct orr_clock_peer {
     uint64_t verdicts[ORR_CLOCK_VERDICTS];
     uint64_t lost;
 };
+/* Who is in that place; places count from 0, and a peer that is removed moves those behind it. false: nobody. */
+ORR_API bool orr_clock_peer_at(const struct orr_clock *c, unsigned place, uint32_t *id);
 ORR_API int orr_clock_peer_info(const struct orr_clock *c, orr_time local, uint32_t id, struct orr_clock_peer *out);
 
 /* When to ask this peer next: four times at 2 s, then as often as bound and wander ask for, 1 % early or late by
