@@ -6,8 +6,8 @@ local args = require "orrery.cli.args"
 local core = require "orrery.core"
 local options = require "orrery.options"
 
-local commands = { "up", "run", "reload", "sim", "check", "repl", "lint", "bench", "ntp" }
-local later = { clock = true, job = true }
+local commands = { "up", "run", "reload", "sim", "check", "repl", "clock", "lint", "bench", "ntp" }
+local later = { job = true }
 
 local function every_name()
   local names = table.move(commands, 1, #commands, 1, {})

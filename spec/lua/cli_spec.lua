@@ -48,7 +48,7 @@ describe("the program", function()
     local code, out = orrery "--version"
     assert.equal(0, code)
     assert.matches("^orrery %d+%.%d+%.%d+ %(.+%)\n$", out)
-    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench", "ntp" } do
+    for _, command in ipairs { "up", "run", "sim", "check", "repl", "clock", "lint", "bench", "ntp" } do
       assert.equal(out, select(2, orrery(command .. " --version")))
     end
   end)
@@ -56,7 +56,7 @@ describe("the program", function()
   it("helps, and each command does", function()
     local code, out = orrery "--help"
     assert.equal(0, code)
-    for _, command in ipairs { "up", "run", "sim", "check", "repl", "lint", "bench", "ntp" } do
+    for _, command in ipairs { "up", "run", "sim", "check", "repl", "clock", "lint", "bench", "ntp" } do
       assert.matches("\n  " .. command .. " +%l", out)
       local status, text = orrery(command .. " --help")
       assert.equal(0, status)
@@ -82,7 +82,16 @@ describe("wrong use", function()
     { "--hlep", "unknown option '--hlep' (nearest: '--help')" },
     { "repl c.lua d.lua", "repl: 'd.lua' is one argument too many; orrery repl --help lists them" },
     { "check none.jsonl", "check: none.jsonl: No such file or directory" },
-    { "clock replay x", "clock is not available in this version (0.1.0)" },
+    { "clock replay", "clock: TRACE is missing; orrery clock --help lists them" },
+    { "clock replay none", "clock: none: No such file or directory" },
+    { "clock replay .", "clock: .: Is a directory" },
+    { "clock replya x", "clock: unknown 'replya' (nearest: 'replay'); orrery clock --help says more" },
+    { "clock watch x", "clock watch is not available in this version" },
+    { "clock replay a b", "clock: several traces at once are for --plot" },
+    { "clock replay a --peers 65", "clock: --peers must be from 1 to 64 (got '65'); orrery clock --help lists them" },
+    { "clock replay a --peers=0", "clock: --peers must be from 1 to 64 (got '0'); orrery clock --help lists them" },
+    { "clock replay a --mode x", "clock: --mode must be ntp or pacemaker (got 'x'); orrery clock --help lists them" },
+    { "clock replay a --plto", "clock: unknown option '--plto' (nearest: '--plot'); orrery clock --help lists them" },
     { "none.lua", "cannot read none.lua: No such file or directory" },
     { "up", "up: CLUSTER.lua is missing; orrery up --help lists them" },
     { "up c.lua d.lua", "up: 'd.lua' is one argument too many; orrery up --help lists them" },

@@ -1,5 +1,6 @@
--- clock_peers.lua - peers of a clock that runs too fast, on paths with queues: dofile "spec/lua/clock_peers.lua" (clock,
--- { lie = { a = ns } }). Everything from one seed; the truth is known.
+-- clock_peers.lua - peers of a clock that runs too fast, on paths with queues; from one seed, the truth is known.
+--
+-- dofile "spec/lua/clock_peers.lua" (clock, { lie = { a = ns }, rate = s/s })
 local ms, s = 1000000, 1000000000
 
 return function(clock, opts)

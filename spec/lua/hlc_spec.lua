@@ -1,5 +1,5 @@
--- hlc_spec.lua - orrery.hlc as an object: stamps, messages, limits over restarts, the end of the numbers; what wrong use
--- is told; and that no script reaches an assertion of the core.
+-- hlc_spec.lua - orrery.hlc as an object: stamps, messages, limits over restarts, the end of the numbers; what wrong
+-- use is told; and that no script reaches an assertion of the core.
 local orrery = require "orrery"
 
 local s, at = 1000000000, 1790000000000000000

@@ -1,6 +1,6 @@
 #!/bin/sh
 # 33-clock.sh - the clock on simulated networks, beside chrony's stored figures, on seeds that nothing was tuned on; and
-# the same answers from a program that is compiled another way.
+# the same answers from a program that is compiled another way, and from `orrery clock replay`.
 #
 # How soon the clock settles is shown by the table and not judged here: of few seeds that is chance.
 #
@@ -28,7 +28,13 @@ same() {                            # SCENARIO PEERS
     build/bench/clock/trace "$1" 5 >$tmp/trace && build/bench/clock/replay --peers "$2" <$tmp/trace >$tmp/o2 &&
         $tmp/replay --peers "$2" <$tmp/trace >$tmp/o0 && [ -s $tmp/o0 ] && cmp $tmp/o2 $tmp/o0
 }
+by_program() {                      # SCENARIO PEERS
+    build/bench/clock/trace "$1" 6 >$tmp/trace && build/bench/clock/replay --peers "$2" <$tmp/trace >$tmp/o2 &&
+        build/release/orrery clock replay $tmp/trace --peers "$2" >$tmp/lua && [ -s $tmp/lua ] && cmp $tmp/o2 $tmp/lua
+}
 check "it compiles without optimisation" unoptimised
 check "and answers the same, with four peers" same rstep 4
 check "and with a sensor" same tsout 1
+check "orrery clock replay answers the same, with a falseticker" by_program false1 4
+check "and without replies for hours" by_program outage 1
 finish

@@ -1,7 +1,8 @@
 -- args.lua - options and arguments of one command, as its module describes them.
 --
 -- options: array of { "--name", "VALUE" or nil, "what it does", kind =, many = true, hidden = true }. kind:
--- "integer", "seconds", or a function (text) -> value | nil, expected. arguments: array of names, all required.
+-- "integer", "seconds", or a function (text) -> value | nil, expected. maybe = PATTERN: it may stand alone, and is true
+-- then; the next word is its value where it fits. arguments: array of names, all required.
 local options = require "orrery.options"
 
 local args = {}
@@ -67,7 +68,9 @@ function args.parse(given, module)
       if value then return complain(("%s takes no value"):format(name)) end
       opts[option[1]:sub(3):gsub("-", "_")] = true
     else
-      if not value then i, value = i + 1, given[i + 1] end
+      local fits = not option.maybe or (given[i + 1] or ""):find(option.maybe)
+      if not value and fits then i, value = i + 1, given[i + 1] end
+      if not value and option.maybe then value = true end
       if not value then return complain(("%s needs a value: %s %s"):format(option[1], option[1], option[2])) end
       local wrong = store(opts, option, value)
       if wrong then return complain(wrong) end

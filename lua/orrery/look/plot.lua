@@ -4,8 +4,9 @@
 -- A source is what is drawn: { what = "sim:plot", title, ids, now = ns, groups = names, downs = { a = intervals },
 -- steps(field, group) -> { a = { { at = ns, value }, ... } } } for term, commit and applied.
 --
--- In the terminal each figure is a chart of braille dots, two across and four down in a character, in which all nodes
--- are drawn; what each has at the end stands beside it. A node that is down has no figure.
+-- Each figure is a chart (chart.lua) in which all nodes are drawn; in the terminal what each has at the end stands
+-- beside it. A node that is down has no figure.
+local chart = require "orrery.look.chart"
 local facts = require "orrery.look.facts"
 local faults = require "orrery.faults"
 local options = require "orrery.options"
@@ -13,14 +14,7 @@ local svg = require "orrery.look.svg"
 
 local plot = {}
 local ns = 1000000000
-local rows = 6                                          -- of characters
 local figures = { term = true, commit = true, applied = true, lag = true }
-
--- Of the terminal, as the program knows them; nil in another one's Lua.
-local function columns()
-  local program = package.preload["orrery.edit"]
-  return program and require "orrery.edit".columns()
-end
 
 -- -- Figures --------------------------------------------------------------------------------------------------------
 -- A function that gives the value at times that only grow.
@@ -75,23 +69,15 @@ local function range(source, values)
 end
 
 -- -- In the terminal ------------------------------------------------------------------------------------------------
-local dots = { { 1, 8 }, { 2, 16 }, { 4, 32 }, { 64, 128 } }      -- the bits of braille, by row and column
-
-local function dot(cells, x, y, width)
-  local at = (y // 4) * width + x // 2
-  cells[at] = (cells[at] or 0) | dots[y % 4 + 1][x % 2 + 1]
-end
-
-local function chart(source, name, values, width)
+local function in_dots(source, name, values, width)
   local low, high = range(source, values)
-  local label = math.max(#tostring(low), #tostring(high))
-  local cells, tall, lasts = {}, 4 * rows - 1, {}
+  local cells, lasts = {}, {}
   for _, id in ipairs(source.ids) do
     local before
     for k, v in ipairs(values[id]) do
       if v then
-        local y = tall - math.floor((v - low) / (high - low) * tall + 0.5)
-        for at = math.min(y, before or y), math.max(y, before or y) do dot(cells, k - 1, at, width) end
+        local y = chart.row(v, low, high)
+        for at = math.min(y, before or y), math.max(y, before or y) do chart.dot(cells, k - 1, at, width) end
         before = y
       else
         before = nil
@@ -100,12 +86,7 @@ local function chart(source, name, values, width)
     lasts[#lasts + 1] = ("%s %s"):format(id, values[id][#values[id]] or "-")
   end
   local lines = { ("%s   %s"):format(name, table.concat(lasts, "  ")) }
-  for r = 0, rows - 1 do
-    local text = {}
-    for c = 0, width - 1 do text[#text + 1] = utf8.char(0x2800 + (cells[r * width + c] or 0)) end
-    local mark = r == 0 and tostring(high) or r == rows - 1 and tostring(low) or ""
-    lines[#lines + 1] = ("%" .. label .. "s ┤%s"):format(mark, table.concat(text))
-  end
+  local label = chart.lines(lines, cells, width, tostring(low), tostring(high))
   return table.concat(lines, "\n"), label
 end
 
@@ -114,15 +95,13 @@ function Plot.__tostring(self) return self.text end
 
 local function in_text(source, names, series, from, till, width)
   local parts, label = {}, 0
-  for i, name in ipairs(names) do parts[i], label = chart(source, name, series[name], width) end
-  local first, last = ("%.3f s"):format(from / ns), ("%.3f s"):format(till / ns)
-  parts[#parts + 1] = (" "):rep(label + 2) .. first .. (" "):rep(math.max(1, width - #first - #last)) .. last
+  for i, name in ipairs(names) do parts[i], label = in_dots(source, name, series[name], width) end
+  parts[#parts + 1] = chart.foot(label, width, from / ns, till / ns)
   return table.concat(parts, "\n")
 end
 
 -- -- As SVG ---------------------------------------------------------------------------------------------------------
-local colours = { "#0969da", "#bc4c00", "#1a7f37", "#8250df", "#cf222e", "#bf8700", "#1b7c83", "#59636e" }
-local left, wide, tall, gap = 56, 860, 110, 46
+local left, wide = chart.left, chart.wide
 
 local function draw_series(parts, source, values, y, low, high, n)
   for i, id in ipairs(source.ids) do
@@ -130,7 +109,7 @@ local function draw_series(parts, source, values, y, low, high, n)
     for k, v in ipairs(values[id]) do
       if v then
         local x = left + (k - 1) / (n - 1) * wide
-        local at = y + tall - (v - low) / (high - low) * tall - 1.5 * (i - 1)   -- equal ones side by side
+        local at = chart.up(y, v, low, high) - 1.5 * (i - 1)    -- equal ones side by side
         if not pen then d[#d + 1] = ("M%s %s"):format(svg.n(x), svg.n(at))
         elseif v ~= before then d[#d + 1] = ("H%sV%s"):format(svg.n(x), svg.n(at))
         elseif k == n or not values[id][k + 1] then d[#d + 1] = ("H%s"):format(svg.n(x)) end
@@ -139,41 +118,30 @@ local function draw_series(parts, source, values, y, low, high, n)
         pen = false
       end
     end
-    parts[#parts + 1] = svg.tag("path", { "fill", "none", "stroke-width", "1.6", "stroke", colours[(i - 1) % 8 + 1],
-      "d", table.concat(d) }, svg.title(id))
+    parts[#parts + 1] = svg.tag("path", { "fill", "none", "stroke-width", "1.6", "stroke",
+      chart.colours[(i - 1) % 8 + 1], "d", table.concat(d) }, svg.title(id))
   end
-end
-
-local function label(parts, x, y, class, text, anchor)
-  parts[#parts + 1] = svg.tag("text", { "x", x, "y", y, "class", class, "text-anchor", anchor or "start" },
-    svg.text(text))
 end
 
 local function in_svg(source, names, series, from, till, n)
   local parts, y = {}, 44
   local about = ("%s, %.3f s to %.3f s"):format(source.title, from / ns, till / ns)
-  label(parts, left, 22, "head", about)
+  chart.label(parts, left, 22, "head", about)
   for i, id in ipairs(source.ids) do
     local x = left + wide - 70 * (#source.ids - i + 1) + 20
     parts[#parts + 1] = svg.tag("rect", { "x", x, "y", 14, "width", 14, "height", 4, "fill",
-      colours[(i - 1) % 8 + 1] })
-    label(parts, x + 18, 20, "small", id)
+      chart.colours[(i - 1) % 8 + 1] })
+    chart.label(parts, x + 18, 20, "small", id)
   end
   for _, name in ipairs(names) do
     local low, high = range(source, series[name])
-    label(parts, left, y - 6, "small", name)
-    for _, at in ipairs((svg.ticks(low, high, 4, 1))) do
-      local up = y + tall - (at - low) / (high - low) * tall
-      parts[#parts + 1] = svg.tag("line", { "class", "axis", "x1", left, "x2", left + wide, "y1", up, "y2", up })
-      label(parts, left - 6, up + 4, "small", ("%g"):format(at), "end")
-    end
+    chart.label(parts, left, y - 6, "small", name)
+    chart.axis(parts, y, low, high, 1, function(at) return ("%g"):format(at) end)
     draw_series(parts, source, series[name], y, low, high, n)
-    y = y + tall + gap
+    y = y + chart.tall + chart.gap
   end
-  for _, at in ipairs((svg.ticks(from / ns, till / ns, 9))) do
-    label(parts, left + (at * ns - from) / (till - from) * wide, y - gap + 16, "small", ("%g s"):format(at), "middle")
-  end
-  return svg.page(left + wide + 24, y - 20, about, parts, "", "")
+  local width, height = chart.times(parts, y, from / ns, till / ns)
+  return svg.page(width, height, about, parts, "", "")
 end
 
 -- -- The whole ------------------------------------------------------------------------------------------------------
@@ -223,7 +191,7 @@ function plot.draw(source, level, ...)
   end
   local group = group_of(source, checked.group, level + 1)
   if not group then return nil, source.what .. ": no node has had a group yet", "unavailable" end
-  local width = checked.width or math.max(20, (columns() or 100) - 12)
+  local width = checked.width or math.max(20, (chart.columns() or 100) - 12)
   local n, times, series = checked.path and 2 * wide or 2 * width, {}, {}
   for k = 1, n do times[k] = from + (till - from) * (k - 1) // (n - 1) end
   for _, name in ipairs(names) do series[name] = read[name](source, group, times) end
