@@ -4,8 +4,9 @@
 #   spec/bench/clock.sh [FIRST [SEEDS [SCENARIO...]]]           default: seeds 5 to 14, all scenarios
 #
 # Needs no chrony: its figures are stored with the scenarios (spec/clock/bench/scenarios.h). Seeds 1 to 4 are for tuning
-# on. CLOCK_REPLAY="PROGRAM OPTION..." judges another program that reads traces as spec/bench/clock.c does. Prints a
-# line for each scenario and its bars; then CPU for each exchange and bytes for each peer; exit 1 when a bar is missed.
+# on. CLOCK_REPLAY="PROGRAM OPTION..." judges another program that reads traces as spec/bench/clock.c does, such as
+# "build/release/orrery clock replay -". Prints a line for each scenario and its bars; then CPU for each exchange and
+# bytes for each peer; exit 1 when a bar is missed.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 first=${1:-5} seeds=${2:-10}

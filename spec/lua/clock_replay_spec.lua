@@ -257,6 +257,16 @@ describe("a plot of clocks", function()
     assert.matches("a &lt;b&gt;: unsync", svg)
   end)
 
+  it("is of years, too", function()
+    local points = {}
+    for i = 0, 10 do
+      points[i + 1] = { time = i * 900000000 * s, offset = 7, earliest = 6, latest = 8, state = "sync" }
+    end
+    local drawn = clocks.draw({ { name = "a", points = points } }, { width = 20 })
+    assert.equal(0, drawn.panels[1].columns[1].offset)
+    assert.equal(0, drawn.panels[1].columns[40].offset)
+  end)
+
   it("is of one moment, too, and of what nobody ever knew", function()
     assert.matches("a: unsync, nothing is known", tostring(clocks.draw { { name = "a", points = {
       { time = 5, state = "unsync" } } } }))

@@ -70,10 +70,10 @@ local function above(line, v, time) return v - line.base - (line.level + line.ra
 -- -- Columns --------------------------------------------------------------------------------------------------------
 -- One for each of n moments: { offset, low, high, state, step }; an empty one where nobody asked.
 local function columns_of(points, line, from, till, n)
-  local columns, epoch = {}, nil
+  local columns, epoch, whole = {}, nil, till + 0.0 - from      -- a product of integers would not fit
   for k = 1, n do columns[k] = {} end
   for _, p in ipairs(points) do
-    local c = columns[(p.time - from) * (n - 1) // (till - from) + 1]
+    local c = columns[math.floor((p.time - from) / whole * (n - 1)) + 1]
     if not c.state or states[p.state] > states[c.state] then c.state = p.state end
     if known(p) then
       c.offset = above(line, p.offset, p.time)
