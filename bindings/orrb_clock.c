@@ -181,12 +181,8 @@ static int clock_new(lua_State *L) {
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, CHECK);
     int rc = orr_clock_new(&h->c, &config);
-    if (rc == ORR_EINVALID && config.mode == ORR_CLOCK_PACEMAKER) {
-        lua_pushliteral(L, CLOCK ": mode \"pacemaker\" is not available in this version of Orrery");
-        return refuse(L, rc);
-    }
     if (rc) return orrb_fail(L, rc, CLOCK);
-    lua_gc(L, LUA_GCSTEP, (int)(orr_clock_bytes(config.peers_max) >> 10));     /* KiB that Lua hasn't seen */
+    lua_gc(L, LUA_GCSTEP, (int)(orr_clock_bytes(config.mode, config.peers_max) >> 10)); /* KiB that Lua hasn't seen */
     return 1;
 }
 

@@ -35,31 +35,37 @@ void orr_clock_config_init(struct orr_clock_config *config) {
 }
 
 static bool config_fits(const struct orr_clock_config *k) {
-    return k->mode == ORR_CLOCK_NTP && k->peers_max >= 1 && k->peers_max <= ORR_CLOCK_PEERS_MAX &&
-           k->precision_ns >= 1 && k->precision_ns <= ORR_SECOND && k->max_drift_ppb <= 1000000 && k->poll_min >= -6 &&
-           k->poll_min <= k->poll_max && k->poll_max <= 17;
+    return (k->mode == ORR_CLOCK_NTP || k->mode == ORR_CLOCK_PACEMAKER) && k->peers_max >= 1 &&
+           k->peers_max <= ORR_CLOCK_PEERS_MAX && k->precision_ns >= 1 && k->precision_ns <= ORR_SECOND &&
+           k->max_drift_ppb <= 1000000 && k->poll_min >= -6 && k->poll_min <= k->poll_max && k->poll_max <= 17;
 }
 
-size_t orr_clock_bytes(unsigned peers_max) {
-    return sizeof(struct orr_clock) + peers_max * sizeof(struct orri_peer);
+size_t orr_clock_bytes(enum orr_clock_mode mode, unsigned peers_max) {
+    size_t of_peer = sizeof(struct orri_peer) + (mode == ORR_CLOCK_PACEMAKER ? sizeof(struct orri_pace) : 0);
+    return sizeof(struct orr_clock) + peers_max * of_peer;
 }
 
 int orr_clock_new(struct orr_clock **out, const struct orr_clock_config *config) {
     if (!config_fits(config)) return ORR_EINVALID;
     const struct orr_alloc *alloc = config->alloc ? config->alloc : &orr_alloc_libc;
-    struct orr_clock *c = alloc->fn(alloc->ud, NULL, 0, orr_clock_bytes(config->peers_max));
+    size_t bytes = orr_clock_bytes(config->mode, config->peers_max);
+    struct orr_clock *c = alloc->fn(alloc->ud, NULL, 0, bytes);
     if (!c) return -ENOMEM;
-    memset(c, 0, orr_clock_bytes(config->peers_max));
+    memset(c, 0, bytes);
     c->config = *config;
     c->alloc = *alloc;
     c->latest = c->floor = INT64_MIN;
     c->rate_sd = ORRI_RATE_SD_START;
+    struct orri_pace *paces = (struct orri_pace *)&c->peers[config->peers_max];     /* behind the peers */
+    for (unsigned i = 0; config->mode == ORR_CLOCK_PACEMAKER && i < config->peers_max; i++) {
+        c->peers[i].pace = &paces[i];
+    }
     *out = c;
     return 0;
 }
 
 void orr_clock_free(struct orr_clock *c) {
-    if (c) (void)c->alloc.fn(c->alloc.ud, c, orr_clock_bytes(c->config.peers_max), 0);
+    if (c) (void)c->alloc.fn(c->alloc.ud, c, orr_clock_bytes(c->config.mode, c->config.peers_max), 0);
 }
 
 struct orri_peer *orri_clock_find(const struct orr_clock *c, uint32_t id) {
@@ -109,7 +115,8 @@ int orr_clock_peer_add(struct orr_clock *c, orr_time now, uint32_t id, unsigned 
     if (!input(c, now)) return ORR_EINVALID;
     struct orri_peer *p = &c->peers[c->n++];
     *p = (struct orri_peer){ .id = id, .flags = flags, .waiting = !c->synced, .poll = c->config.poll_min,
-                             .t1 = INT64_MIN, .asked = INT64_MIN };
+                             .t1 = INT64_MIN, .asked = INT64_MIN, .pace = p->pace };
+    if (p->pace) *p->pace = (struct orri_pace){ .lead = 0 };
     orri_path_init(&p->path);
     changed(c, now, false);
     return 0;
@@ -118,8 +125,10 @@ int orr_clock_peer_add(struct orr_clock *c, orr_time now, uint32_t id, unsigned 
 int orr_clock_peer_remove(struct orr_clock *c, orr_time now, uint32_t id) {
     struct orri_peer *p = orri_clock_find(c, id);
     if (!p || !input(c, now)) return ORR_EINVALID;
+    struct orri_pace *pace = p->pace;
     c->n--;
     memmove(p, p + 1, (size_t)(&c->peers[c->n] - p) * sizeof *p);
+    c->peers[c->n].pace = pace;
     changed(c, now, false);
     return 0;
 }
@@ -138,6 +147,7 @@ static void begin(struct orri_peer *p, const struct orri_exchange *x, double rat
     p->held = 0;
     p->heat = 0;
     orri_bank_begin(&p->bank, &at, rate, rate_sd);
+    if (p->pace) orri_pace_begin(p->pace, &at, rate, rate_sd);
     orri_history_add(&p->history, &at);
     orri_peer_intersect(p);
 }
@@ -152,6 +162,7 @@ static void follow(struct orri_peer *p) {
     double whole = round(p->bank.offset), by = -whole;
     p->origin = orri_add(p->origin, (orr_time)whole * ORR_SECOND);
     orri_bank_move(&p->bank, by);
+    if (p->pace) orri_pace_move(p->pace, by);
     for (uint32_t j = 0; j < p->history.n; j++) {
         p->history.ring[j].low += by;
         p->history.ring[j].high += by;
@@ -159,6 +170,8 @@ static void follow(struct orri_peer *p) {
     p->suspect.offset += by;
     p->suspect.low += by;
     p->suspect.high += by;
+    p->low += by;
+    p->high += by;
 }
 
 void orr_clock_local_step(struct orr_clock *c, orr_time now, orr_time delta) {
@@ -184,6 +197,7 @@ void orr_clock_local_step(struct orr_clock *c, orr_time now, orr_time delta) {
         if (known && p->bank.begun) {
             p->origin -= delta;
             orri_bank_shift(&p->bank, delta);
+            if (p->pace) orri_pace_shift(p->pace, delta);
         } else {
             p->bank.begun = false;
             orri_path_begin(&p->path);
@@ -276,8 +290,9 @@ static enum orr_clock_verdict take(struct orr_clock *c, struct orri_peer *p, con
         orri_path_learn(&path, &r, error, p->bank.sd);
         orri_bank_update(&p->bank, &e, &r, &p->history);
         orri_history_add(&p->history, &e);
-        follow(p);
         orri_peer_intersect(p);
+        if (p->pace) orri_pace_update(p, &e);
+        follow(p);
     }
     p->path = path;
     p->root = root;
@@ -403,6 +418,7 @@ void orr_clock_temperature(struct orr_clock *c, orr_time now, int32_t millicelsi
         p->low -= change * orri_seconds(now - p->bank.at);
         p->high -= change * orri_seconds(now - p->bank.at);
         orri_bank_heat(&p->bank, now, change);
+        if (p->pace) orri_pace_heat(p->pace, now, change);
         p->heat += fabs(change);
     }
     changed(c, now, false);
@@ -425,7 +441,7 @@ int orr_clock_peer_info(const struct orr_clock *c, orr_time local, uint32_t id, 
     if (!orri_peer_usable(p) || !in_range(local)) return 0;
     double dt = orri_seconds(orri_subtract(local, p->bank.at)), low, high;
     orri_peer_interval(p, local, orri_max_drift(c), &low, &high);
-    out->offset = orri_offset_down(p->origin, p->bank.offset + p->bank.rate * dt);
+    out->offset = orri_offset_down(p->origin, p->bank.offset + orri_peer_lead(p) + p->bank.rate * dt);
     out->sd = orri_offset_up(0, sqrt(orri_bank_variance(&p->bank, fabs(dt))));
     out->earliest = orri_add(local, orri_offset_down(p->origin, low));
     out->latest = orri_add(local, orri_offset_up(p->origin, high));

@@ -2,6 +2,10 @@
  *
  *     clock_path.c      one exchange's round trip: the least delay, the jitter, the share of it on the way out
  *     clock_bank.c      a peer's offset and frequency: filters side by side, weighted by how well they foretold
+ *     clock_pace.c      mode pacemaker: several estimates of a peer's offset, weighed by hindsight
+ *     clock_edge.c      one of them, and the teacher: what each way says by itself
+ *     clock_queue.c     how long one way's queues are
+ *     clock_line.c      others: a line between upper and lower bounds
  *     clock_interval.c  a peer's interval: where all its recent exchanges can be true at once
  *     clock_select.c    all peers: the interval that a majority covers, who is true, the answer
  *     clock_heat.c      how the frequency follows a temperature sensor
@@ -108,6 +112,78 @@ void orri_bank_heat(struct orri_bank *b, orr_time at, double rate); /* from `at`
 double orri_bank_variance(const struct orri_bank *b, double dt);
 double orri_bank_carry(const struct orri_bank *b, double dt);
 
+/* -- clock_queue.c ------------------------------------------------------------------------------------------------- */
+enum { ORRI_SCALES = 13 };
+struct orri_queue {
+    double share[ORRI_SCALES];      /* of exchanges: of no queue, of queues of about each size; they add up to 1 */
+};
+/* What an excess says that is known up to a variance. */
+struct orri_evidence {
+    double log;                     /* its logarithmic density */
+    double slope, bend;             /* that one's first and second derivative */
+    double share[ORRI_SCALES];      /* how likely it has had no queue, or one of each size */
+};
+void orri_queue_init(struct orri_queue *q, double usual);
+struct orri_evidence orri_queue_weigh(const struct orri_queue *q, double excess, double variance);
+void orri_queue_learn(struct orri_queue *q, const double share[ORRI_SCALES], double gain);
+
+/* -- clock_edge.c -------------------------------------------------------------------------------------------------- */
+enum { ORRI_EDGES = 6, ORRI_TRAIL = 13, ORRI_TAUGHT = 100 };
+struct orri_edge_filter {
+    double x[3], p[3][3];           /* offset, rate, half of the empty round trip; their covariance */
+};
+struct orri_edge_pull {             /* what one way's delay did to a filter */
+    float gain[3], slope, bend;
+};
+struct orri_edge_step {             /* what an exchange did to all of them */
+    orr_time at;
+    double offset[ORRI_EDGES];      /* after it */
+    float p[ORRI_EDGES][3];         /* and its covariance with the state */
+    struct orri_edge_pull pull[ORRI_EDGES][2];
+};
+struct orri_edge {
+    orr_time at;
+    struct orri_edge_filter filter[ORRI_EDGES];
+    double score[ORRI_EDGES], weight[ORRI_EDGES];
+    double offset;                  /* the mixture's */
+    uint32_t learned;               /* exchanges that the queues were learned from, up to ORRI_TAUGHT */
+    struct orri_queue queue[2];     /* out, back */
+    uint32_t steps, next;           /* in the trail; where the next goes */
+    struct orri_edge_step trail[ORRI_TRAIL];
+};
+/* All but what was learned of the queues begins at x. */
+void orri_edge_begin(struct orri_edge *e, const struct orri_exchange *x, double rate, double rate_sd);
+void orri_edge_update(struct orri_edge *e, const struct orri_exchange *x);
+/* The offset so many exchanges ago, by all that came since; back < steps. */
+double orri_edge_hindsight(const struct orri_edge *e, uint32_t back);
+void orri_edge_shift(struct orri_edge *e, orr_time local);          /* these three as in clock_bank.c */
+void orri_edge_move(struct orri_edge *e, double by);
+void orri_edge_heat(struct orri_edge *e, orr_time at, double rate);
+
+/* -- clock_line.c -------------------------------------------------------------------------------------------------- */
+/* The line over the last `length` exchanges, which divides ORRI_HISTORY, read at the last one; `price` is as the call
+ * before left it. b says about where the line is. false: no line can be told. */
+bool orri_line_fit(double price[][2], uint32_t length, const struct orri_history *h, const struct orri_bank *b,
+                   double jitter, double *offset);
+
+/* -- clock_pace.c -------------------------------------------------------------------------------------------------- */
+enum { ORRI_CANDIDATES = 5 };
+struct orri_pace {
+    struct orri_edge edge;
+    double price16[16][2], price32[32][2], price64[64][2];
+    double past[ORRI_TRAIL][ORRI_CANDIDATES];   /* what each said, beside the edge's trail */
+    double error[ORRI_CANDIDATES];  /* mean square, by hindsight */
+    uint32_t taught;                /* how often, up to ORRI_TAUGHT */
+    double lead;                    /* of the answer over the bank's */
+};
+struct orri_peer;
+void orri_pace_begin(struct orri_pace *k, const struct orri_exchange *x, double rate, double rate_sd);
+/* After bank, history and interval have taken x in. */
+void orri_pace_update(struct orri_peer *p, const struct orri_exchange *x);
+void orri_pace_shift(struct orri_pace *k, orr_time local);
+void orri_pace_move(struct orri_pace *k, double by);
+void orri_pace_heat(struct orri_pace *k, orr_time at, double rate);
+
 /* -- A peer -------------------------------------------------------------------------------------------------------- */
 struct orri_peer {
     uint32_t id;
@@ -116,6 +192,7 @@ struct orri_peer {
     orr_time origin;                /* ns; offsets are against it */
     struct orri_path path;
     struct orri_bank bank;
+    struct orri_pace *pace;         /* NULL in mode ntp */
     struct orri_history history;
     double low, high;               /* interval at bank.at, without root distance */
     double root;                    /* root delay / 2 + root dispersion */
@@ -167,6 +244,8 @@ static inline double orri_max_drift(const struct orr_clock *c) { return (double)
 static inline bool orri_peer_usable(const struct orri_peer *p) {
     return p->bank.begun && p->taken >= 3 && p->history.n > 0;
 }
+/* The likely offset beyond the bank's. */
+static inline double orri_peer_lead(const struct orri_peer *p) { return p->pace ? p->pace->lead : 0; }
 struct orri_peer *orri_clock_find(const struct orr_clock *c, uint32_t id);
 
 /* ns of an offset against an origin, rounded down or up, never out of range. */

@@ -118,7 +118,8 @@ static void estimate(struct field *f, orr_time local, orr_time origin) {
         struct candidate *k = &f->list[i];
         const struct orri_peer *p = k->peer;
         double dt = orri_seconds(local - p->bank.at);
-        k->offset = p->bank.offset + p->bank.rate * dt + orri_seconds(orri_subtract(p->origin, origin));
+        k->offset = p->bank.offset + orri_peer_lead(p) + p->bank.rate * dt;
+        k->offset += orri_seconds(orri_subtract(p->origin, origin));
         k->variance = orri_bank_variance(&p->bank, fabs(dt)) + 1e-15;
     }
 }

@@ -446,7 +446,7 @@ function Raft:close() end
 ---@alias orrery.ClockPeerId string|integer
 
 ---@class orrery.ClockOptions
----@field mode? "ntp"|"pacemaker"       "ntp" by default; "pacemaker" is `invalid` where this version hasn't got it
+---@field mode? "ntp"|"pacemaker"       "ntp" by default; "pacemaker" learns a network's queues
 ---@field peers? integer|orrery.ClockPeerId[]  how many there may be, 1 to 64 (16 by default); or who they are: then
 ---                                     the first answer waits for all of them, and nobody is right for being first
 ---@field precision? nanoseconds        of reading the local clock: 30 by default

@@ -1,6 +1,7 @@
 /* clock.c - the clock fed from a recorded trace, an answer for each of its queries.
  *
- *   clock [--peers N] [--poll S] <TRACE          (--poll: for the sake of what calls it; the trace has it anyway)
+ *   clock [--mode ntp|pacemaker] [--peers N] [--poll S] <TRACE          (--poll: for the sake of what calls it; the
+ *                                                                        trace has it anyway)
  *   clock --cost                                 prints CPU an exchange, bytes a peer
  *
  * Lines in and answers out are those of orrery/clock_replay.h, as in `orrery clock replay`; this is the clock without
@@ -13,10 +14,12 @@
 
 #include "base/rng.h"
 
+static const char *const modes[] = { "ntp", "pacemaker" };
+
 static double cpu_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
 /* A million exchanges, made beforehand: what the clock alone takes for each. */
-static void cost(unsigned peers) {
+static void cost(enum orr_clock_mode mode, unsigned peers) {
     enum { MADE = 4096, ROUNDS = 250 };
     static struct orr_clock_exchange made[MADE];
     struct orr_clock_config config;
@@ -24,6 +27,7 @@ static void cost(unsigned peers) {
     struct orr_rng rng;
     orri_rng_init(&rng, peers);
     orr_clock_config_init(&config);
+    config.mode = mode;
     config.peers_max = peers;
     if (orr_clock_new(&c, &config) != 0) exit(2);
     for (uint32_t i = 0; i < peers; i++) (void)orr_clock_peer_add(c, 0, i, 0);
@@ -41,8 +45,8 @@ static void cost(unsigned peers) {
         for (unsigned i = 0; i < MADE; i++) (void)orr_clock_sample(c, made[i].t4, i % peers, &made[i]);
         spent += cpu_seconds() - began;
     }
-    printf("%u peer%s: %.2f us of CPU an exchange, %zu bytes a peer\n", peers, peers > 1 ? "s" : "",
-           spent * 1e6 / MADE / ROUNDS, orr_clock_bytes(2) - orr_clock_bytes(1));
+    printf("%s, %u peer%s: %.2f us of CPU an exchange, %zu bytes a peer\n", modes[mode], peers, peers > 1 ? "s" : "",
+           spent * 1e6 / MADE / ROUNDS, orr_clock_bytes(mode, 2) - orr_clock_bytes(mode, 1));
     orr_clock_free(c);
 }
 
@@ -51,13 +55,18 @@ int main(int argc, char **argv) {
     struct orr_clock *c;
     char line[512], text[ORR_CLOCK_TEXT];
     if (argc == 2 && strcmp(argv[1], "--cost") == 0) {
-        cost(1);
-        cost(4);
+        for (int mode = ORR_CLOCK_NTP; mode <= ORR_CLOCK_PACEMAKER; mode++) {
+            cost((enum orr_clock_mode)mode, 1);
+            cost((enum orr_clock_mode)mode, 4);
+        }
         return 0;
     }
     orr_clock_config_init(&config);
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--peers") == 0) config.peers_max = (unsigned)atoi(argv[i + 1]);
+        if (strcmp(argv[i], "--mode") == 0) {
+            config.mode = strcmp(argv[i + 1], modes[0]) == 0 ? ORR_CLOCK_NTP : ORR_CLOCK_PACEMAKER;
+        }
     }
     if (orr_clock_new(&c, &config) != 0) return 2;
     for (uint32_t i = 0; i < config.peers_max; i++) (void)orr_clock_peer_add(c, INT64_MIN / 4, i, 0);

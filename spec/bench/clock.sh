@@ -1,14 +1,16 @@
 #!/bin/sh
 # clock.sh - the clock's errors and bounds beside chrony's, on simulated networks and oscillators.
 #
-#   spec/bench/clock.sh [FIRST [SEEDS [SCENARIO...]]]           default: seeds 5 to 14, all scenarios
+#   spec/bench/clock.sh [--mode ntp|pacemaker] [FIRST [SEEDS [SCENARIO...]]]    default: both, seeds 5 to 14, all
 #
 # Needs no chrony: its figures are stored with the scenarios (spec/clock/bench/scenarios.h). Seeds 1 to 4 are for tuning
 # on. CLOCK_REPLAY="PROGRAM OPTION..." judges another program that reads traces as spec/bench/clock.c does, such as
-# "build/release/orrery clock replay -". Prints a line for each scenario and its bars; then CPU for each exchange and
-# bytes for each peer; exit 1 when a bar is missed.
+# "build/release/orrery clock replay -". Prints a line for each scenario and mode with its bars; then CPU for each
+# exchange and bytes for each peer; exit 1 when a bar is missed.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+modes="ntp pacemaker"
+if [ "${1:-}" = --mode ]; then modes=${2:?}; shift 2; fi
 first=${1:-5} seeds=${2:-10}
 if [ $# -gt 2 ]; then shift 2; else set --; fi
 work=build/bench/clock
@@ -26,14 +28,18 @@ replay=${CLOCK_REPLAY:-$work/replay}
 missed=0
 "$work/score"
 for scenario; do
-    pairs=
     for seed in $(seq "$first" $((first + seeds - 1))); do
         "$work/trace" "$scenario" "$seed" >"$work/$seed.trace" || exit 2
-        peers=$(grep '^[XL]' "$work/$seed.trace" | head -100 | cut -d' ' -f2 | sort -n | tail -1)
-        $replay --peers $((peers + 1)) <"$work/$seed.trace" >"$work/$seed.answers" 2>"$work/cost" || exit 2
-        pairs="$pairs $work/$seed.trace $work/$seed.answers"
     done
-    "$work/score" "$scenario" $pairs || missed=1
+    peers=$(grep '^[XL]' "$work/$first.trace" | head -100 | cut -d' ' -f2 | sort -n | tail -1)
+    for mode in $modes; do
+        pairs=
+        for seed in $(seq "$first" $((first + seeds - 1))); do
+            $replay --mode $mode --peers $((peers + 1)) <"$work/$seed.trace" >"$work/$seed.answers" || exit 2
+            pairs="$pairs $work/$seed.trace $work/$seed.answers"
+        done
+        "$work/score" $mode "$scenario" $pairs || missed=1
+    done
     rm -f "$work"/*.trace "$work"/*.answers
 done
 "$work/replay" --cost

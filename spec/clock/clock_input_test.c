@@ -211,6 +211,7 @@ static void there_is_room_for_as_many_peers_as_was_said_and_no_more(void **state
     struct orr_clock_config config;
     struct orr_clock *c;
     orr_clock_config_init(&config);
+    config.mode = peers_mode;
     const struct orr_clock_config fits = config;
 #define REFUSED(field, value)                                                                                          \
     config = fits;                                                                                                     \
@@ -218,7 +219,7 @@ static void there_is_room_for_as_many_peers_as_was_said_and_no_more(void **state
     assert_int_equal(orr_clock_new(&c, &config), ORR_EINVALID)
     REFUSED(peers_max, 0);
     REFUSED(peers_max, 65);
-    REFUSED(mode, ORR_CLOCK_PACEMAKER);
+    REFUSED(mode, (enum orr_clock_mode)2);
     REFUSED(precision_ns, 0);
     REFUSED(max_drift_ppb, 1000001);
     REFUSED(poll_min, -7);
@@ -254,6 +255,7 @@ static void however_many_samples_come_nothing_grows(void **state) {
     struct orr_clock_peer p;
     struct peers w;
     orr_clock_config_init(&config);
+    config.mode = peers_mode;
     config.peers_max = 1;
     config.alloc = &alloc;
     peers_with(&w, &config, 1);
@@ -269,7 +271,7 @@ static void however_many_samples_come_nothing_grows(void **state) {
     }
     assert_int_equal(a.n_calls, 1);
     assert_int_equal(a.bytes_live, bytes);
-    assert_int_equal(bytes, orr_clock_bytes(1));
+    assert_int_equal(bytes, orr_clock_bytes(peers_mode, 1));
     assert_int_equal(orr_clock_peer_info(w.clock, local(&w), 0, &p), 0);
     assert_int_equal(p.verdicts[ORR_CLOCK_USED], 200000);
     assert_int_equal(p.lost, 100000);
@@ -299,6 +301,7 @@ static uint64_t garbage(uint64_t seed, unsigned n, bool wild) {
     uint64_t digest = 0;
     orri_rng_init(&rng, seed);
     orr_clock_config_init(&config);
+    config.mode = peers_mode;
     config.peers_max = 1 + (unsigned)orri_rng_below(&rng, 6);
     config.poll_min = -6;
     assert_int_equal(orr_clock_new(&c, &config), 0);
@@ -355,7 +358,7 @@ static uint64_t garbage(uint64_t seed, unsigned n, bool wild) {
         digest = digest * 31 + (uint64_t)t.likely + (uint64_t)p.offset + (uint64_t)p.sd;
         digest = digest * 31 + (uint32_t)t.rate_ppt;
     }
-    unsigned char saved[512];
+    unsigned char saved[4096];
     size_t size = orr_clock_save(c, saved, sizeof saved);
     assert_true(size <= sizeof saved);
     for (size_t i = 0; i < size; i++) digest = digest * 31 + saved[i];
@@ -391,5 +394,9 @@ int main(void) {
         cmocka_unit_test(whatever_comes_in_the_answer_is_an_interval),
         cmocka_unit_test(the_same_calls_give_the_same_bits),
     };
-    return cmocka_run_group_tests_name("clock input", tests, NULL, NULL);
+    int failed = 0;
+    for (peers_mode = ORR_CLOCK_NTP; peers_mode <= ORR_CLOCK_PACEMAKER; peers_mode++) {
+        failed += cmocka_run_group_tests_name(peers_modes[peers_mode], tests, NULL, NULL);
+    }
+    return failed;
 }

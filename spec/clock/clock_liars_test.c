@@ -168,6 +168,7 @@ static void flags_say_who_has_a_vote(void **state) {
     struct orr_clock_config config;
     struct orr_clock_peer p;
     orr_clock_config_init(&config);
+    config.mode = peers_mode;
     config.peers_max = 4;
     peers_with(&w, &config, 0);
     assert_int_equal(orr_clock_peer_add(w.clock, local(&w), 0, 0), 0);
@@ -205,5 +206,9 @@ int main(void) {
         cmocka_unit_test(one_that_never_answers_is_not_waited_for_for_ever),
         cmocka_unit_test(flags_say_who_has_a_vote),
     };
-    return cmocka_run_group_tests_name("clock liars", tests, NULL, NULL);
+    int failed = 0;
+    for (peers_mode = ORR_CLOCK_NTP; peers_mode <= ORR_CLOCK_PACEMAKER; peers_mode++) {
+        failed += cmocka_run_group_tests_name(peers_modes[peers_mode], tests, NULL, NULL);
+    }
+    return failed;
 }

@@ -283,6 +283,7 @@ static void peers_are_asked_in_a_burst_and_then_as_often_as_the_bound_needs(void
     (void)state;
     struct orr_clock_config config;
     orr_clock_config_init(&config);
+    config.mode = peers_mode;
     config.poll_min = 2;
     config.poll_max = 10;
     struct peers w;
@@ -311,7 +312,7 @@ static void peers_are_asked_in_a_burst_and_then_as_often_as_the_bound_needs(void
 static void a_clock_begins_with_what_an_earlier_one_knew(void **state) {
     (void)state;
     struct peers w, again;
-    unsigned char saved[256], more[256];
+    unsigned char saved[1024], more[1024];
     peers_begin(&w, 2);
     poll_all(&w, 2, 200);
     size_t size = orr_clock_save(w.clock, saved, sizeof saved);
@@ -339,14 +340,14 @@ static void a_clock_begins_with_what_an_earlier_one_knew(void **state) {
 static void damaged_bytes_are_refused(void **state) {
     (void)state;
     struct peers w;
-    unsigned char saved[256], bad[256];
+    unsigned char saved[1024], bad[1024];
     peers_begin(&w, 2);
     poll_all(&w, 2, 20);
     size_t size = orr_clock_save(w.clock, saved, sizeof saved);
     peers_end(&w);
     peers_begin(&w, 2);
     size_t fresh = orr_clock_save(w.clock, bad, sizeof bad);
-    unsigned char before[256];
+    unsigned char before[1024];
     memcpy(before, bad, fresh);
     for (size_t i = 0; i < size; i++) {
         for (unsigned bit = 0; bit < 8; bit++) {
@@ -370,6 +371,7 @@ static void a_clock_is_one_allocation(void **state) {
     struct orr_clock_config config;
     struct orr_clock *c;
     orr_clock_config_init(&config);
+    config.mode = peers_mode;
     SPEC_EACH_FAILURE(a) {
         const struct orr_alloc alloc = spec_alloc_of(&a);
         config.alloc = &alloc;
@@ -382,7 +384,7 @@ static void a_clock_is_one_allocation(void **state) {
         spec_alloc_check(&a);
     }
     orr_clock_free(NULL);
-    assert_true(orr_clock_bytes(2) - orr_clock_bytes(1) <= 16384);
+    assert_true(orr_clock_bytes(peers_mode, 2) - orr_clock_bytes(peers_mode, 1) <= 16384);
 }
 
 int main(void) {
@@ -405,5 +407,9 @@ int main(void) {
         cmocka_unit_test(damaged_bytes_are_refused),
         cmocka_unit_test(a_clock_is_one_allocation),
     };
-    return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
+    int failed = 0;
+    for (peers_mode = ORR_CLOCK_NTP; peers_mode <= ORR_CLOCK_PACEMAKER; peers_mode++) {
+        failed += cmocka_run_group_tests_name(peers_modes[peers_mode], tests, NULL, NULL);
+    }
+    return failed;
 }

@@ -18,6 +18,8 @@
 #include "base/rng.h"
 
 enum { PEERS_MOST = 64 };
+static enum orr_clock_mode peers_mode;      /* of the clocks that are made: a file's tests are run in both */
+static const char *const peers_modes[] = { "ntp", "pacemaker" };
 struct peers {
     struct orr_clock *clock;
     struct orr_rng rng;
@@ -48,6 +50,7 @@ static inline void peers_with(struct peers *w, const struct orr_clock_config *co
 static inline void peers_begin(struct peers *w, unsigned n) {
     struct orr_clock_config config;
     orr_clock_config_init(&config);
+    config.mode = peers_mode;
     config.peers_max = n;
     peers_with(w, &config, n);
 }

@@ -1,6 +1,6 @@
 /* score.c - answers held against the truth: one line of a table, and whether the bars were met.
  *
- *   score SCENARIO TRACE ANSWERS [TRACE ANSWERS...]         a pair for each seed; `score` alone prints the head
+ *   score MODE SCENARIO TRACE ANSWERS [TRACE ANSWERS...]    a pair for each seed; `score` alone prints the head
  *
  * An error is the answered offset minus the true one; a violation, a true one outside the interval. The first half hour
  * (60 polls, if that is longer) is left out. Over seeds: root mean squares in squares, 95 % and bounds by their means,
@@ -99,19 +99,23 @@ static void add_seed(const struct scenario *s, const char *trace, const char *an
     sums->settle += settled(rows, n, 3 * s->chrony.p95);
 }
 
-static int report(const struct scenario *s, const struct sums *m) {
+static double bar(const char *mode, double learned, double of_ntp) {
+    if (strcmp(mode, "ntp") != 0) return learned;
+    return of_ntp > 0 ? of_ntp : BAR_OF_NTP * learned;
+}
+
+static int report(const char *mode, const struct scenario *s, const struct sums *m) {
     const struct figures *c = &s->chrony;
     double n = (double)m->seeds, rms = sqrt(m->square / n), bound = m->bound / n / c->bound;
     double violations = (double)m->violations / (double)m->queries, settle = m->settle / n;
+    double most = bar(mode, s->bars.rms, s->rms_of_ntp), tuned = bar(mode, s->bars.tuned_rms, s->tuned_rms_of_ntp);
     char missed[128] = "";
-    printf("%-7s %9.3f %9.3f %9.3f | %9.3f %9.3f %9.3f | %5.2f %5.2f | %5.2f %5.2f", s->name, rms / 1e3,
-           m->p95 / n / 1e3, m->max / 1e3, c->rms / 1e3, c->p95 / 1e3, c->max / 1e3, rms / c->rms,
-           s->bars.rms * BAR_OF_NTP, rms / c->tuned_rms, s->bars.tuned_rms * BAR_OF_NTP);
+    printf("%-9s %-7s %9.3f %9.3f %9.3f | %9.3f %9.3f %9.3f | %5.3f %5.3f | %5.3f %5.3f", mode, s->name,
+           rms / 1e3, m->p95 / n / 1e3, m->max / 1e3, c->rms / 1e3, c->p95 / 1e3, c->max / 1e3, rms / c->rms, most,
+           rms / c->tuned_rms, tuned);
     printf(" | %7.4f %6.1f %5.2f %5.0f %6.3f", 100 * violations, m->violation_worst / 1e3, bound, settle,
            100 * (double)m->unlikely / (double)m->queries);
-    if (rms > c->rms * s->bars.rms * BAR_OF_NTP || rms > c->tuned_rms * s->bars.tuned_rms * BAR_OF_NTP) {
-        (void)strcat(missed, " rms");
-    }
+    if (rms > c->rms * most || rms > c->tuned_rms * tuned) (void)strcat(missed, " rms");
     if (c->max > 0 && m->max > c->max * s->bars.max) (void)strcat(missed, " max");
     if (violations > s->bars.violations || m->silent > 0) (void)strcat(missed, " interval");
     if (bound > 1.05) (void)strcat(missed, " bound");
@@ -124,17 +128,17 @@ int main(int argc, char **argv) {
     const struct scenario *s = NULL;
     struct sums sums = { 0 };
     if (argc == 1) {
-        printf("us      |  ours: rms      95 %%       max |    chrony's, as stored      | to it,  bar | to tuned, bar"
-               " | outside %% by, width, settled, > 5 sd %%\n");
+        printf("us                |  ours: rms   95 %%       max |    chrony's, as stored      | to it,  bar "
+               "| to tuned, bar | outside %% by, width, settled, > 5 sd %%\n");
         return 0;
     }
     for (unsigned i = 0; i < SCENARIOS; i++) {
-        if (strcmp(argv[1], scenarios[i].name) == 0) s = &scenarios[i];
+        if (argc > 2 && strcmp(argv[2], scenarios[i].name) == 0) s = &scenarios[i];
     }
-    if (!s || argc < 4 || argc % 2 != 0) {
-        (void)fputs("usage: score SCENARIO TRACE ANSWERS [TRACE ANSWERS...]\n", stderr);
+    if (!s || argc < 5 || argc % 2 == 0) {
+        (void)fputs("usage: score MODE SCENARIO TRACE ANSWERS [TRACE ANSWERS...]\n", stderr);
         return 2;
     }
-    for (int i = 2; i < argc; i += 2) add_seed(s, argv[i], argv[i + 1], &sums);
-    return report(s, &sums);
+    for (int i = 3; i < argc; i += 2) add_seed(s, argv[i], argv[i + 1], &sums);
+    return report(argv[1], s, &sums);
 }
