@@ -15,7 +15,7 @@ spec/bench/clock.sh 5 $seeds >$tmp/table 2>&1
 cat $tmp/table
 good() { grep -E "^$1 +$2 " $tmp/table | grep -qE ' met$| MISSED settle$'; }
 for mode in ntp pacemaker; do
-    for scenario in $(build/bench/clock/trace --list); do
+    for scenario in $(build/bench/clock/trace --list) mesh; do
         check "$mode, $scenario: errors and interval" good $mode "$scenario"
     done
 done

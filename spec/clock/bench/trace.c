@@ -5,18 +5,13 @@
  *
  * X lines: peer t1 t2 t3 t4 true-time delay-out delay-back stratum root-delay root-dispersion; L: peer true-time t1;
  * S: local millicelsius; Q: true-time local true-reference-minus-true-time. ns. */
-#include "clock/bench/scenarios.h"
+#include "clock/bench/ways.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
-
-#define PI 3.14159265358979323846
 #define ROOT_DISPERSION 15259       /* ns: what 1 us is in a packet, rounded up to 2^-16 s */
 enum { PEERS = 4, WAITING = 64, OFFSET_NS = 5000000 };
 
@@ -36,11 +31,6 @@ struct run {
     unsigned n_waiting;
 };
 
-static double normal(struct orr_rng *rng) {
-    double u = 1 - orri_rng_unit(rng), v = orri_rng_unit(rng);
-    return sqrt(-2 * log(u)) * cos(2 * PI * v);
-}
-static double exponential(struct orr_rng *rng, double mean) { return -mean * log(1 - orri_rng_unit(rng)); }
 static double middle(const struct scenario *s) { return s->hours * 1800; }
 static double sine(double amplitude, double t, double period) {
     return period > 0 ? amplitude * sin(2 * PI * t / period) : 0;
@@ -61,8 +51,8 @@ static void oscillate(struct run *r) {
         if (t >= middle(s)) r->rate[i] += s->rate_step;
         r->phase[i] = phase;
         phase += r->rate[i];
-        wander += s->wander / 60 * normal(&r->oscillator);
-        walk += s->degrees_walk / 60 * normal(&r->oscillator);
+        wander += s->wander / 60 * way_normal(&r->oscillator);
+        walk += s->degrees_walk / 60 * way_normal(&r->oscillator);
     }
 }
 
@@ -78,26 +68,8 @@ static int64_t peer_at(const struct run *r, unsigned peer, double t) {
     return llround(shown * 1e9);
 }
 
-/* Whether this 2 s slot is congested: the same for all that ask. */
-static bool congested(const struct run *r, unsigned peer, unsigned back, double t, double share) {
-    struct orr_rng slot;
-    orri_rng_init(&slot, (r->seed * 64 + peer * 2 + back) * 1000003 + (uint64_t)(t / 2));
-    return orri_rng_chance(&slot, share);
-}
-
 static double delay(struct run *r, unsigned peer, unsigned back, double t) {
-    const struct way *w = back ? &r->s->back : &r->s->out;
-    struct orr_rng *rng = &r->way[peer][back];
-    double d = w->base;
-    switch (w->queue) {
-    case EXPONENTIAL: d += exponential(rng, w->mean); break;
-    case HEAVY: d += w->mean * 1.5 * (pow(1 - orri_rng_unit(rng), -1 / 2.5) - 1); break;
-    case NORMAL: d += fabs(normal(rng)) * w->mean * sqrt(PI / 2); break;
-    case SWITCH:
-        if (orri_rng_chance(rng, w->load)) d += exponential(rng, w->mean);
-        d += 20e-9 * normal(rng);
-    }
-    if (w->burst > 0 && congested(r, peer, back, t, w->burst)) d += exponential(rng, w->burst_mean);
+    double d = way_delay(back ? &r->s->back : &r->s->out, &r->way[peer][back], r->seed * 64 + peer * 2 + back, t);
     return !back && t >= middle(r->s) ? d + r->s->route_step : d;
 }
 
@@ -121,7 +93,7 @@ static void poll(struct run *r, unsigned peer, double t) {
 
 static void query(struct run *r, double t) {
     if (r->s->degrees_period > 0) {
-        double shown = r->degrees[(size_t)t] + 0.2 * normal(&r->sensor);
+        double shown = r->degrees[(size_t)t] + 0.2 * way_normal(&r->sensor);
         printf("S %" PRId64 " %ld\n", local_at(r, t), lround(shown * 4) * 250);
     }
     printf("Q %lld %" PRId64 " %lld\n", llround(t * 1e9), local_at(r, t), llround(reference_at(r, t) * 1e9));
