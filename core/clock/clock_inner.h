@@ -168,6 +168,7 @@ bool orri_line_fit(double price[][2], uint32_t length, const struct orri_history
 
 /* -- clock_pace.c -------------------------------------------------------------------------------------------------- */
 enum { ORRI_CANDIDATES = 5 };
+#define ORRI_ERROR_MOST 1e3         /* s^2 */
 struct orri_pace {
     struct orri_edge edge;
     double price16[16][2], price32[32][2], price64[64][2];

@@ -38,7 +38,8 @@ static void teach(struct orri_pace *k) {
     const double *said = k->past[k->edge.next];             /* the oldest that is kept */
     if (k->taught < ORRI_TAUGHT) k->taught++;
     for (unsigned i = 0; i < ORRI_CANDIDATES; i++) {
-        k->error[i] += (orri_square(said[i] - truth) - k->error[i]) / k->taught;
+        double error = orri_smaller(orri_square(said[i] - truth), ORRI_ERROR_MOST);     /* a line may say anything */
+        k->error[i] += (error - k->error[i]) / k->taught;
     }
 }
 

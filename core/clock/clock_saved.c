@@ -117,7 +117,7 @@ static void read_pace(struct orr_reader *r, struct learned *k) {
     k->exchanges = orri_read_u8(r);
     if (k->taught == 0 || k->taught > ORRI_TAUGHT || k->exchanges == 0 || k->exchanges > ORRI_TAUGHT) r->failed = true;
     for (unsigned i = 0; i < ORRI_CANDIDATES; i++) {
-        k->error[i] = read_double(r, 1e3);
+        k->error[i] = read_double(r, ORRI_ERROR_MOST);
         if (k->error[i] < 0) r->failed = true;
     }
     for (unsigned way = 0; way < 2; way++) {
