@@ -32,7 +32,8 @@ extern "C" {
 /* Both give the same intervals, and take the same peers for true. They differ in the likely value: what
  * ORR_CLOCK_PACEMAKER learned of a network (orr_clock_save keeps it) makes that several times nearer where queues hide
  * the clock, for some 10 times the CPU (30 us an exchange) and 2.5 times the memory. Until it has seen some 20
- * exchanges with a peer, and while nothing is heard, it says what ORR_CLOCK_NTP would. */
+ * exchanges with a peer, and while nothing is heard, it says what ORR_CLOCK_NTP would. It takes short delays for the
+ * likely ones: where all delays lie around a usual one, none near the least, ORR_CLOCK_NTP is the nearer. */
 enum orr_clock_mode {
     ORR_CLOCK_NTP,                  /* each peer's offset and frequency by a bank of filters, peers by majority */
     ORR_CLOCK_PACEMAKER             /* and of each peer more estimates, weighed by what hindsight says of them */
