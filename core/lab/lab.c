@@ -107,9 +107,12 @@ bool lab_exempt(const struct orr_lab *lab, size_t node) {
 /* -- What the simulation tells ------------------------------------------------------------------------------------- */
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
+    struct orr_lab *lab = ud;
     (void)now;
     (void)size;
-    lab_oracle_trace(ud, node, group, kind, event);
+    int of = kind == ORR_TRACE_CLOCK || kind == ORR_TRACE_TIME ? lab_node_named(lab, node) : -1;
+    if (of >= 0) lab_times_trace(lab, (size_t)of, kind, event);
+    else lab_oracle_trace(lab, node, group, kind, event);
 }
 static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why) {
     (void)now;
@@ -142,7 +145,7 @@ static int build(struct orr_lab *lab) {
     if (rc < 0) return rc;
     if (lab->cfg.flip) orr_sim_flip(lab->sim, lab->cfg.flip - 1);
     if ((rc = lab_oracle_new(lab)) < 0 || (rc = lab_shadow_new(lab)) < 0 || (rc = lab_disks_new(lab)) < 0) return rc;
-    if ((rc = lab_fold_new(lab)) < 0 || (rc = start_nodes(lab)) < 0) return rc;
+    if ((rc = lab_fold_new(lab)) < 0 || (rc = lab_times_new(lab)) < 0 || (rc = start_nodes(lab)) < 0) return rc;
     return lab_clients_new(lab);
 }
 
@@ -153,6 +156,7 @@ void orr_lab_free(struct orr_lab *lab) {
     lab_oracle_free(lab);
     lab_shadow_free(lab);
     lab_disks_free(lab);
+    lab_times_free(lab);
     struct orr_alloc alloc = lab->alloc;
     lab_fold_free(lab);
     if (lab->ops) alloc.fn(alloc.ud, lab->ops, lab->cap_ops * sizeof *lab->ops, 0);
@@ -283,6 +287,7 @@ static void account(struct orr_lab *lab) {
     r->events = orr_sim_events(lab->sim);
     r->digest = orr_sim_digest(lab->sim);
     r->virtual_time = orr_sim_now(lab->sim);
+    r->times = lab_times_read(lab);
     memcpy(r->faults, orr_sim_counts(lab->sim), sizeof r->faults);
     account_rares(lab, r);
     count_operations(lab);

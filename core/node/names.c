@@ -25,6 +25,7 @@ void orr_node_config_init(struct orr_node_config *cfg) {
         .calls_max = 1000,
         .peer_bytes_max = 16 << 20,
         .visitors_max = 100,
+        .clock = { .mode = ORR_CLOCK_NTP, .bound_max = 100 * ORR_MS, .drift_max_ppb = 500000 },
     };
 }
 
@@ -60,6 +61,9 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
     if (cfg->call <= 0) return "call";
     if (cfg->calls_max == 0) return "calls_max";
     if (cfg->peer_bytes_max < cfg->message_bytes_max + 1024) return "peer_bytes_max";
+    if (cfg->clock.mode != ORR_CLOCK_NTP) return "clock.mode";
+    if (cfg->clock.bound_max <= 0) return "clock.bound_max";
+    if (cfg->clock.drift_max_ppb == 0 || cfg->clock.drift_max_ppb > 1000000) return "clock.drift_max_ppb";
     if (cfg->heartbeat <= 0 || cfg->election <= cfg->heartbeat) return "election";
     return NULL;
 }

@@ -12,9 +12,11 @@
  *                         disk image
  *   acknowledged_lost     a client's acknowledgement names a committed entry
  *   digest                replicas that have applied the same index have the same state
- *   monotone              no node's term, commit or applied index goes back while it runs, nor its term over restarts
+ *   monotone              no node's term, commit or applied index goes back while it runs, nor its term over restarts;
+ *                         nor, within an epoch, the earliest time that it tells
  *   exactly_once          no command takes effect twice
  *   linearizable          the clients' history, with the log's order as witness
+ *   bound                 whoever is told the cluster's time (orrery/time.h) is told an interval that holds it
  *   liveness, quiet       the cluster answers once it is left alone; without faults, no elections but the first
  *   crash                 a node ended by itself without a fault that explains it
  *   floor                 the run did too little work to prove anything
@@ -86,6 +88,7 @@ struct orr_lab_result {
     orr_time virtual_time;
     uint64_t faults[ORR_SIM_KINDS]; /* how often each struck */
     uint64_t claims;                /* in messages, compared with the disk image */
+    uint64_t times;                 /* how often somebody was told the cluster's time */
     struct orr_lab_rare rares[ORR_LAB_RARES_MAX];   /* in the order of their first use */
     size_t n_rares;
 };
