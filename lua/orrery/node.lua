@@ -2,7 +2,7 @@
 --
 -- bindings/orrb_node.c calls boot(host, text), which makes the node, and the first function that it returns once the
 -- node's disk is open: that runs the top level, which only declares. host is the C side: new, replicate, log, seed,
--- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners, console.
+-- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners, clock, console.
 -- What is declared is checked here, so a complaint points at the script's line; C turns it into calls of the core.
 -- rehearse(text) does all of it on a host that does nothing, to find mistakes before processes are started.
 --
@@ -14,6 +14,7 @@ local core = require "orrery.core"
 local environment = require "orrery.environment"
 local group = require "orrery.group"
 local later = require "orrery.later"
+local node_clock = require "orrery.node_clock"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local raft = require "orrery.raft"
@@ -151,6 +152,9 @@ local function new_node(self)
   for name, f in pairs(self.rpc) do method(name, f) end
   for _, name in ipairs { "spawn", "sleep", "after", "every", "channel" } do method(name, self.tasks[name]) end
   console.watch(self, members)
+  local time
+  time, members.clock = node_clock.open(self)
+  method("time", time)
   method("from", self.host.rpc.from)
   method("left", self.host.tasks.left)
   method("now", self.host.tasks.now)
@@ -204,6 +208,9 @@ end
 
 local function configure(self)
   local value, members, peers = self.plan.cluster, {}, {}
+  if value.clock and #value.clock.ntp > 0 then
+    error("clock.ntp is not available in this version of Orrery (" .. later.version .. ")", 0)
+  end
   for _, id in ipairs(self.plan.peers) do peers[id] = true end
   for i, member in ipairs(value.nodes) do
     members[i] = { id = member.id, at = member.at, link = peers[member.id] or false }
@@ -213,6 +220,7 @@ local function configure(self)
     message = value.limits.message, op = value.limits.op, calls = value.limits.calls, memory = value.limits.memory,
     steps = value.limits.steps,
     call = value.timing.call, election = value.timing.election, heartbeat = value.timing.heartbeat,
+    clock = value.clock,
   }
 end
 
@@ -399,7 +407,7 @@ function node.idle_host(over)
   local host = room {
     replicate = function() return true end, seed = function() return 1 end,
     tasks = room { spawn = function() return true, 0 end }, rpc = room { on = function() return true end },
-    groups = node.idle_groups(nothing), listeners = room {}, console = room {},
+    groups = node.idle_groups(nothing), listeners = room {}, console = room {}, clock = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host
