@@ -128,8 +128,9 @@ void orri_time_turn(struct orr_node *n) {
     t->wall.set = 0;
     bool other = orri_wall_look(&t->wall, n->w);
     if (t->wall.set) {
-        orri_node_log(n, ORR_LOG_WARN, "this machine's clock was set by %+.3f s: it counts again in the cluster's time "
-                      "when it has kept still for %.0f s", (double)t->wall.set / 1e9, (double)ORR_TIME_KEPT / 1e9);
+        orri_node_log_rarely(n, &t->note, ORR_LOG_WARN, "this machine's clock was set by %+.3f s: it counts again in "
+                             "the cluster's time when it has kept still for %.0f s", (double)t->wall.set / 1e9,
+                             (double)ORR_TIME_KEPT / 1e9);
     }
     if (!other) return;
     t->loose = true;
@@ -237,6 +238,7 @@ static void answered(struct orr_node *n, const struct orr_datagram *d) {
         bool unsteady = verdict == ORR_NTP_LEAP || verdict == ORR_NTP_STRATUM;
         if (verdict == ORR_NTP_TAKEN || unsteady) {
             m->waits = false;
+            if (!m->unsteady) m->begins = d->received;
             m->unsteady = unsteady;
         }
         if (unsteady) orri_time_forget(m, n->w->ops->fresh(n->w));

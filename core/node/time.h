@@ -9,13 +9,9 @@
 #include <orrery/ntp.h>
 #include <orrery/time.h>
 
-#include "node/alarm.h"
+#include "node/inner.h"
 #include "node/median.h"
 #include "node/wall.h"
-
-struct orr_node;
-struct orri_peer;
-struct orri_time;
 
 struct orri_timekeeper {            /* a member, as this node knows it */
     struct orri_alarm alarm;        /* first: it is asked next */
@@ -27,7 +23,8 @@ struct orri_timekeeper {            /* a member, as this node knows it */
     bool waits;                     /* for its answer */
     bool known;                     /* it was heard, and its clock is still that one */
     bool unsteady;                  /* its last answer: it begins anew */
-    bool named;                     /* the log says that it is off */
+    bool named, restless;           /* the log says that it is off; that it doesn't keep still */
+    orr_time begins;                /* local; since when it is unsteady */
     orr_time heard;                 /* local; when the last good answer was asked for */
 };
 struct orri_time {
@@ -42,6 +39,7 @@ struct orri_time {
     orr_time floor;                 /* what was told in this epoch */
     uint32_t epoch;
     bool known, named;              /* as the log has it; named: it has said anything */
+    struct orri_note note;          /* of this machine's clock being set */
 };
 
 /* time.c. Each but ask and start may be called for any node. */

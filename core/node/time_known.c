@@ -201,8 +201,18 @@ static void name_off(struct orri_timekeeper *m, orr_time by) {
     m->named = off;
     const char *whose = own ? "this machine" : m->peer->name;
     if (!off) orri_node_log(n, ORR_LOG_INFO, "%s's clock is with the cluster's again", whose);
-    else orri_node_log(n, ORR_LOG_WARN, "%s's clock is %.3f s %s the cluster's", whose,
+    else orri_node_log(n, ORR_LOG_WARN, "%s's clock is at least %.3f s %s the cluster's", whose,
                        (double)(by < 0 ? -by : by) / 1e9, by < 0 ? "behind" : "ahead of");
+}
+
+/* One that was set, or started again, counts again soon; one that keeps on being set does not. */
+static void name_restless(struct orri_timekeeper *m, orr_time local) {
+    bool restless = m->unsteady && local - m->begins > 2 * ORR_TIME_KEPT;
+    if (restless == m->restless) return;
+    m->restless = restless;
+    if (restless) orri_node_log(m->time->node, ORR_LOG_WARN, "%s's clock does not keep still: it does not count",
+                                m->peer->name);
+    else orri_node_log(m->time->node, ORR_LOG_INFO, "%s's clock keeps still again", m->peer->name);
 }
 
 static void name_state(struct orri_time *t, const struct known *k) {
@@ -222,6 +232,7 @@ void orri_time_review(struct orri_time *t) {
     expire(t, local);
     const struct known k = gather(t, local);
     name_state(t, &k);
+    for (size_t i = 0; i < t->n; i++) name_restless(&t->members[i], local);
     for (size_t i = 0; i < t->n && is_narrow(t, &k.all); i++) {
         if (k.clocks[i].low != INT64_MIN) name_off(&t->members[i], off_by(&k.clocks[i], &k.all));
     }

@@ -15,36 +15,43 @@
 #define LOOK_EVERY (10 * ORR_MS)
 #define READING_MAX (ORR_MS)
 #define MARGIN (ORR_TIME_KEPT / 100)        /* others' clocks are slow */
+enum { READINGS = 8 };              /* of which the quickest is the most exact */
 
-static bool measure(struct orr_world *w, orr_time *local, orr_time *offset) {
+struct reading {
+    orr_time local, offset, width;
+};
+static struct reading measure(struct orr_world *w) {
     struct orr_wall wall;
     orr_time before = w->ops->fresh(w);
     w->ops->wall(w, &wall);
-    *local = w->ops->fresh(w);
-    *offset = wall.realtime - (before + (*local - before) / 2);
-    return *local - before <= READING_MAX;
+    orr_time after = w->ops->fresh(w);
+    return (struct reading){ after, wall.realtime - (before + (after - before) / 2), after - before };
 }
 
 void orri_wall_begin(struct orri_wall *k, struct orr_world *w, bool first, orr_time since) {
-    orr_time local, offset;
-    for (int tries = 0; !measure(w, &local, &offset) && tries < 10; tries++) {}
-    bool told = first || local - since >= ORR_TIME_KEPT + MARGIN;
-    *k = (struct orri_wall){ .begun = true, .ours = told, .told = told, .offset = offset, .next = offset,
-                             .steady = since + ORR_TIME_KEPT + MARGIN, .looked = local };
+    struct reading best = measure(w);
+    for (int tries = 0; best.width > 0 && tries < READINGS; tries++) {
+        struct reading r = measure(w);
+        if (r.width < best.width) best = r;
+    }
+    bool told = first || best.local - since >= ORR_TIME_KEPT + MARGIN;
+    *k = (struct orri_wall){ .ours = told, .told = told, .offset = best.offset, .next = best.offset,
+                             .steady = since + ORR_TIME_KEPT + MARGIN, .looked = best.local };
 }
 
 bool orri_wall_look(struct orri_wall *k, struct orr_world *w) {
-    orr_time local, offset;
-    if (w->ops->fresh(w) - k->looked < LOOK_EVERY || !measure(w, &local, &offset)) return false;
-    k->looked = local;
-    orr_time moved = offset - k->next;
+    if (w->ops->fresh(w) - k->looked < LOOK_EVERY) return false;
+    const struct reading r = measure(w);
+    if (r.width > READING_MAX) return false;
+    k->looked = r.local;
+    orr_time moved = r.offset - k->next;
     if (moved > SET_LEAST || moved < -SET_LEAST) {
         k->told = false;
-        k->next = offset;
-        k->steady = local + ORR_TIME_KEPT + MARGIN;
+        k->next = r.offset;
+        k->steady = r.local + ORR_TIME_KEPT + MARGIN;
         k->set = moved;
     }
-    if (k->told || local < k->steady) return false;
+    if (k->told || r.local < k->steady) return false;
     k->offset = k->next;
     k->ours = k->told = true;
     return true;

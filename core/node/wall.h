@@ -5,7 +5,6 @@
 #include <orrery/world.h>
 
 struct orri_wall {
-    bool begun;
     bool ours;                      /* the offset is that of the clock that we keep: this node itself may rest on it */
     bool told;                      /* ... and others, who ask */
     orr_time offset;                /* wall time minus the local clock */
