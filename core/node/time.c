@@ -138,8 +138,10 @@ void orri_time_turn(struct orr_node *n) {
 }
 
 /* -- What travels -------------------------------------------------------------------------------------------------- */
-static void send(struct orr_node *n, orr_id to, unsigned char bytes[SIZE]) {
+static void seal(const struct orr_node *n, unsigned char bytes[SIZE]) {
     orri_put_le(bytes + ORR_NTP_SIZE, orri_hash64(bytes, ORR_NTP_SIZE, n->identity.cluster), SUM);
+}
+static void send(struct orr_node *n, orr_id to, const unsigned char bytes[SIZE]) {
     (void)n->w->ops->datagram(n->w, to, orr_borrow(bytes, SIZE));       /* it may be lost here, too */
 }
 
@@ -177,7 +179,9 @@ static void asked(struct orr_node *n, const struct orr_datagram *d) {
     const struct orr_ntp_server_clock clock = { .synchronised = t->wall.told && t->me, .stratum = STRATUM,
                                                 .precision = PRECISION, .refid = WALL_LETTERS, .reference = a.wall };
     orr_time wall = n->w->ops->fresh(n->w) + offset;
-    if (orr_ntp_server_recv(t->server, &a, &clock, wall, out) == ORR_NTP_TAKEN) send(n, d->from, out);
+    if (orr_ntp_server_recv(t->server, &a, &clock, wall, out) != ORR_NTP_TAKEN) return;
+    seal(n, out);
+    send(n, d->from, out);
 }
 
 /* -- Asking -------------------------------------------------------------------------------------------------------- */
@@ -197,14 +201,23 @@ static orr_time pause(const struct orri_timekeeper *m, orr_time now) {
     return interval - interval / 64 + (orr_time)orri_rng_below(&m->time->node->rng, (uint64_t)interval / 32);
 }
 
-static void poll(struct orri_alarm *alarm) {
-    struct orri_timekeeper *m = (struct orri_timekeeper *)(void *)alarm;
+/* t1 is read when nothing is left to do but to send: what a cold cache takes would be on the way out only. */
+static void ask(struct orri_timekeeper *m) {
     struct orr_node *n = m->time->node;
     struct orr_ntp_cookies cookies;
     unsigned char out[SIZE];
-    if (m->waits) (void)orr_clock_lost(m->time->clock, n->now, m->number);
     n->w->ops->secret(n->w, &cookies, sizeof cookies);
-    if (orr_ntp_client_request(m->client, n->w->ops->fresh(n->w), &cookies, out) == 0) send(n, m->peer->id, out);
+    if (orr_ntp_client_request(m->client, n->w->ops->fresh(n->w), &cookies, out) < 0) return;
+    seal(n, out);
+    orr_ntp_client_sent(m->client, cookies.transmit, n->w->ops->fresh(n->w));
+    send(n, m->peer->id, out);
+}
+
+static void poll(struct orri_alarm *alarm) {
+    struct orri_timekeeper *m = (struct orri_timekeeper *)(void *)alarm;
+    struct orr_node *n = m->time->node;
+    if (m->waits) (void)orr_clock_lost(m->time->clock, n->now, m->number);
+    ask(m);
     m->waits = true;
     if (m->asked < BURST) m->asked++;
     orri_node_alarm(n, &m->alarm, n->now + pause(m, n->now));
