@@ -285,6 +285,28 @@ static void two_of_three_that_are_set_move_it_and_an_epoch_begins(void **state) 
     end();
 }
 
+static void a_wide_limit(struct orr_node_config *cfg) { cfg->clock.bound_max = ORR_SECOND; }
+
+/* n1 rests on n2's clock for as long as it may, and then n2 takes another one: the median steps back to below what n1
+ * has told a moment ago, and well within what it knows. */
+static void what_was_told_by_a_clock_that_is_lost_binds_no_longer(void **state) {
+    (void)state;
+    w.config = a_wide_limit;
+    begin(3, 12, NULL, 60 * ORR_SECOND);
+    set_wall("n2", 0.8);
+    set_wall("n3", 1.6);
+    run(2);
+    orr_sim_cut(w.sim, "n1", "n2");
+    orr_sim_cut(w.sim, "n2", "n1");
+    set_wall("n2", -1.5);
+    run(9);
+    assert_int_equal(w.places[0].last.epoch, 0);
+    run(5);
+    assert_int_equal(w.places[0].rc, 0);
+    assert_int_equal(w.places[0].last.epoch, 1);
+    end();
+}
+
 static void a_node_started_again_knows_it_at_once_but_does_not_count(void **state) {
     (void)state;
     begin(3, 9, NULL, 60 * ORR_SECOND);
@@ -370,6 +392,7 @@ int main(void) {
         cmocka_unit_test(a_clock_that_is_set_counts_again_when_it_has_kept_still),
         cmocka_unit_test(a_clock_that_stands_never_counts_again),
         cmocka_unit_test(two_of_three_that_are_set_move_it_and_an_epoch_begins),
+        cmocka_unit_test(what_was_told_by_a_clock_that_is_lost_binds_no_longer),
         cmocka_unit_test(a_node_started_again_knows_it_at_once_but_does_not_count),
         cmocka_unit_test(waiting_is_over_when_it_has_surely_passed),
         cmocka_unit_test(nobody_asks_where_nobody_wants_to_know),
