@@ -102,7 +102,21 @@ static void read_limits(lua_State *L) {
     n->host.tasks.live_max = n->limit / BYTES_A_TASK;
 }
 
-/* false: nobody asks or answers; or { mode, bound_max, drift_max, at_once }, each may be nil */
+/* The array at the top as texts; what holds them is left in its place. */
+static void read_servers(lua_State *L, struct orr_node_clock *clock) {
+    size_t n = (size_t)luaL_len(L, -1);
+    const char **names = lua_newuserdatauv(L, (n + 1) * sizeof *names, 0);
+    luaL_checkstack(L, (int)n + 2, NULL);
+    for (size_t i = 0; i < n; i++) {
+        lua_geti(L, -2 - (int)i, (lua_Integer)i + 1);
+        names[i] = luaL_checkstring(L, -1);
+    }
+    clock->ntp = names;
+    clock->n_ntp = n;
+}
+
+/* false: nobody asks or answers; or { mode, bound_max, drift_max, at_once, ntp }, each may be nil. Leaves what holds
+ * the servers' addresses. */
 static void read_clock(lua_State *L, struct orr_node_clock *clock) {
     clock->off = lua_getfield(L, 1, "clock") == LUA_TBOOLEAN;
     if (lua_istable(L, -1)) {
@@ -115,8 +129,8 @@ static void read_clock(lua_State *L, struct orr_node_clock *clock) {
         lua_getfield(L, at, "mode");
         if (lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), "pacemaker") == 0) clock->mode = ORR_CLOCK_PACEMAKER;
         lua_settop(L, at);
+        if (lua_getfield(L, at, "ntp") == LUA_TTABLE) read_servers(L, clock);
     }
-    lua_pop(L, 1);
 }
 
 /* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, record, message, op, calls, memory, steps, call,

@@ -133,7 +133,8 @@ static int start_nodes(struct orr_lab *lab) {
 static int build(struct orr_lab *lab) {
     struct orr_sim_config sim = lab->cfg.sim;
     sim.judge = (struct orr_sim_judge){ on_trace, on_life, lab };
-    if (sim.nodes_max < lab->cfg.n_nodes) sim.nodes_max = (unsigned)lab->cfg.n_nodes;
+    size_t places = lab->cfg.n_nodes + lab->cfg.n_ntp;
+    if (sim.nodes_max < places) sim.nodes_max = (unsigned)places;
     size_t cap = 0;
     lab->nodes = lab_grow(lab, NULL, &cap, lab->cfg.n_nodes, sizeof *lab->nodes);
     lab->cap_nodes = cap;
@@ -146,6 +147,7 @@ static int build(struct orr_lab *lab) {
     if (lab->cfg.flip) orr_sim_flip(lab->sim, lab->cfg.flip - 1);
     if ((rc = lab_oracle_new(lab)) < 0 || (rc = lab_shadow_new(lab)) < 0 || (rc = lab_disks_new(lab)) < 0) return rc;
     if ((rc = lab_fold_new(lab)) < 0 || (rc = lab_times_new(lab)) < 0 || (rc = start_nodes(lab)) < 0) return rc;
+    if ((rc = lab_ntp_new(lab)) < 0) return rc;
     return lab_clients_new(lab);
 }
 
@@ -157,6 +159,7 @@ void orr_lab_free(struct orr_lab *lab) {
     lab_shadow_free(lab);
     lab_disks_free(lab);
     lab_times_free(lab);
+    lab_ntp_free(lab);
     struct orr_alloc alloc = lab->alloc;
     lab_fold_free(lab);
     if (lab->ops) alloc.fn(alloc.ud, lab->ops, lab->cap_ops * sizeof *lab->ops, 0);

@@ -5,6 +5,9 @@
  * is known to nobody, and its wall clock stands in for it. An offset must be that of the wall clock when it is named.
  * Then every answer that anybody gets must hold the truth of that instant, and within an epoch `earliest` goes forward.
  *
+ * Where there are NTP servers (ntp.c), the truth is virtual time. Where half or more of them lie it can't be known; nor
+ * for a while afterwards, for what they said was believed.
+ *
  * A member that lost its disk does not know that it was believed before: while it may contradict what others still
  * believe, nothing is judged. Nothing else is left out. */
 #include <errno.h>
@@ -59,7 +62,7 @@ static void names(struct orr_lab *lab, size_t node, orr_time offset) {
     struct kept *k = &lab->times->nodes[node];
     offset += local_of(lab, node, true) - local_of(lab, node, false);
     orr_time wrong = wall_of(lab, node) - local_of(lab, node, false) - offset;
-    if (k->named && k->offset != offset && lab_exempt(lab, node))
+    if (k->named && k->offset != offset && lab_exempt(lab, node) && lab->times->unclear != ORR_NEVER)
         lab->times->unclear = orr_sim_now(lab->sim) + BELIEVED;
     k->named = true;
     k->offset = offset;
@@ -73,8 +76,19 @@ static orr_time clock_of(const struct orr_lab *lab, size_t node) {
     return k->named ? local_of(lab, node, false) + k->offset : wall_of(lab, node);
 }
 
+/* While liars are half of the servers, and for as long afterwards as a node may go by what they said, nothing is
+ * judged. */
+#define LIES_LAST (5 * 64 * ORR_SECOND)
+void lab_times_lie(struct orr_lab *lab) {
+    bool many = 2 * lab_ntp_liars(lab) >= lab->cfg.n_ntp;
+    orr_time now = orr_sim_now(lab->sim);
+    if (many) lab->times->unclear = ORR_NEVER;
+    else if (lab->times->unclear == ORR_NEVER) lab->times->unclear = now + LIES_LAST;
+}
+
 /* Below it, or equal and before it in the file, are (n - 1) / 2 others: the lower median. */
 static orr_time truth(const struct orr_lab *lab) {
+    if (lab->cfg.n_ntp > 0) return lab->cfg.sim.wall_start + orr_sim_now(lab->sim);
     size_t n = lab->cfg.n_nodes < ORR_TIME_MEMBERS_MAX ? lab->cfg.n_nodes : ORR_TIME_MEMBERS_MAX;
     orr_time clocks[ORR_TIME_MEMBERS_MAX];
     for (size_t i = 0; i < n; i++) clocks[i] = clock_of(lab, i);

@@ -215,6 +215,11 @@ enum orri_phase {
     ORRI_NODE_NEW, ORRI_NODE_OPENING, ORRI_NODE_NAMING /* the identity on its way to the disk */, ORRI_NODE_LOADING,
     ORRI_NODE_RUNNING, ORRI_NODE_LEAVING, ORRI_NODE_STOPPED
 };
+enum { ORRI_SERVERS_MAX = 16, ORRI_SERVER_NAME_MAX = 71 };
+struct orri_ntp_server {            /* of the file's clock.ntp */
+    orr_id id;
+    char address[ORRI_SERVER_NAME_MAX + 1];
+};
 struct orr_node {
     struct orr_world *w;
     const struct orr_alloc *alloc;
@@ -251,6 +256,8 @@ struct orr_node {
     size_t cap_parts;
     bool disk_full, disk_failed;
     struct orri_host host;
+    struct orri_ntp_server *servers;
+    size_t n_servers;
     struct orri_time *time;         /* NULL: nobody has asked for it */
     orr_time started;
     struct orri_alarm leaving;

@@ -29,3 +29,18 @@ struct orri_span orri_median(const struct orri_span *clocks, size_t n) {
     size_t k = (n + 1) / 2;
     return (struct orri_span){ orri_smallest(lows, n, k), orri_smallest(highs, n, k) };
 }
+
+/* Where enough hold a point, the first such point is a lower end and the last one an upper end. */
+struct orri_span orri_covered(const struct orri_span *spans, size_t n, size_t k) {
+    struct orri_span out = { INT64_MAX, INT64_MIN };
+    for (size_t i = 0; i < n; i++) {
+        size_t low = 0, high = 0;
+        for (size_t j = 0; j < n; j++) {
+            low += spans[j].low <= spans[i].low && spans[i].low <= spans[j].high;
+            high += spans[j].low <= spans[i].high && spans[i].high <= spans[j].high;
+        }
+        if (low >= k && spans[i].low < out.low) out.low = spans[i].low;
+        if (high >= k && spans[i].high > out.high) out.high = spans[i].high;
+    }
+    return out.low <= out.high ? out : ORRI_SPAN_ANY;
+}

@@ -45,6 +45,7 @@ void orr_node_free(struct orr_node *n) {
     orri_identity_clear(&n->identity);
     orri_slots_clear(&n->slots);
     orri_node_resize(n, n->parts, n->cap_parts * sizeof *n->parts, 0);
+    orri_node_resize(n, n->servers, n->n_servers * sizeof *n->servers, 0);
     orri_node_drop_text(n, n->cluster);
     orri_node_drop_text(n, n->name);
     n->w->wake = NULL;
@@ -62,6 +63,11 @@ int orr_node_start(struct orr_node *n) {
     cfg.segment_bytes = n->cfg.segment_bytes;
     for (size_t i = 0; i < n->n_peers && rc == 0; i++) {
         if (n->peers[i].linked) rc = n->w->ops->peer(n->w, n->peers[i].id, n->peers[i].address);
+    }
+    for (size_t i = 0; i < n->n_servers && rc == 0; i++) {
+        rc = n->w->ops->peer(n->w, n->servers[i].id, n->servers[i].address);
+        if (rc < 0) orri_node_log(n, ORR_LOG_ERROR, "the NTP server %s can't be asked: %s", n->servers[i].address,
+                                  orr_strerror(rc));
     }
     if (rc == 0) rc = orri_storage_new(&n->storage, n->w, &cfg);
     if (rc == 0) n->phase = ORRI_NODE_OPENING;

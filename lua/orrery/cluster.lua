@@ -411,6 +411,15 @@ function cluster.without(value, gone)
   return setmetatable(part, meta)
 end
 
+-- Addresses of the NTP servers.
+function cluster.servers(value)
+  local servers = {}
+  for i, name in ipairs(value.clock and value.clock.ntp or {}) do
+    servers[i] = name:find ":%d+$" and name or name .. ":123"
+  end
+  return servers
+end
+
 -- The script of a node, as the file names it.
 function cluster.script(value, node)
   return node.node or value.node

@@ -206,11 +206,17 @@ local function new_environment(self)
   return env
 end
 
+-- With the addresses of its servers whole.
+local function clock_of(value)
+  if not value.clock then return value.clock end
+  local clock = {}
+  for key, v in pairs(value.clock) do clock[key] = v end
+  clock.ntp = cluster.servers(value)
+  return clock
+end
+
 local function configure(self)
   local value, members, peers = self.plan.cluster, {}, {}
-  if value.clock and #value.clock.ntp > 0 then
-    error("clock.ntp is not available in this version of Orrery (" .. later.version .. ")", 0)
-  end
   for _, id in ipairs(self.plan.peers) do peers[id] = true end
   for i, member in ipairs(value.nodes) do
     members[i] = { id = member.id, at = member.at, link = peers[member.id] or false }
@@ -220,7 +226,7 @@ local function configure(self)
     message = value.limits.message, op = value.limits.op, calls = value.limits.calls, memory = value.limits.memory,
     steps = value.limits.steps,
     call = value.timing.call, election = value.timing.election, heartbeat = value.timing.heartbeat,
-    clock = value.clock,
+    clock = clock_of(value),
   }
 end
 

@@ -28,7 +28,8 @@
 
 ---How well the cluster's time is to be known.
 ---@class orrery.ClockOptions
----@field ntp? string[]                 servers, "host:port"; {} by default: not available yet
+---@field ntp? string[]                 NTP servers, "host" or "host:port" (live: IP addresses): the cluster's time is
+---                                     theirs then; {} by default: it is the median of the members' clocks
 ---@field mode? "ntp"|"pacemaker"       how the likely value is estimated: "ntp" by default
 ---@field bound_max? seconds            what is known less well (half the interval) isn't known: 0.1 by default
 ---@field drift_max? number             no machine's clock runs farther off: 0.0005 by default, at most 0.001. The less
@@ -1524,6 +1525,16 @@ function Sim:step_clock(node, T) end
 ---@return string? code
 function Sim:freeze_clock(node) end
 
+---An NTP server of the cluster file says another time by so much, and doesn't know it.
+---
+---    sim:between(5, 60):lie("ntp2", 3.0)
+---@param server string|string[]        as the cluster file names it
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:lie(server, T) end
+
 ---Its clocks run so many millionths too fast.
 ---
 ---    sim:drift("b", 200)
@@ -2044,7 +2055,7 @@ function Log:warn(...) end
 function Log:error(...) end
 
 ---What is known of the cluster's time: seconds since 1970 by the (lower) median of the clocks of its members, the
----file's first 15 nodes, whichever of them are wrong, down or cut off.
+---file's first 15 nodes, whichever of them are wrong, down or cut off; or by its NTP servers.
 ---@class orrery.ClockStatus
 ---@field state "synchronised"|"holdover"|"unsynchronised"   holdover: a majority was heard, but not lately
 ---@field epoch integer                 counts steps back
@@ -2054,11 +2065,12 @@ function Log:error(...) end
 ---@field bound? seconds                half of the interval
 ---@field offset? seconds               time minus this machine's wall clock
 ---@field why? string                   it isn't known
----@field off string[]                  ids of members that are surely more than clock.bound_max away
----@field members table<string, orrery.ClockMember>
+---@field off string[]                  ids of members that are surely more than clock.bound_max away; false servers
+---@field members table<string, orrery.ClockMember>   by id; NTP servers by address
 
 ---@class orrery.ClockMember
----@field role "known"|"off"|"unsteady"|"unknown"   unsteady: its machine's clock was set, or it was started again
+---@field role "known"|"off"|"unsteady"|"unknown"   unsteady: its machine's clock was set, or it was started again; or
+---                                     it has no time
 ---@field own boolean                   this node itself
 ---@field offset? seconds               its clock minus the cluster's time: positive is ahead
 ---@field off? seconds                  so far away it surely is

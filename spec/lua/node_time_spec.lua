@@ -23,9 +23,11 @@ local script = [[
 ]]
 local clock = "clock = {},"
 
--- A simulation with a minute of swarm; every node asks at every turn of its own.
-local function swarmed(seed, nodes)
-  local list = {}
+-- A simulation with a minute of swarm; every node asks at every turn of its own. servers: so many NTP servers, of which
+-- the last one lies.
+local function swarmed(seed, nodes, servers)
+  local list, names = {}, {}
+  for i = 1, servers or 0 do names[i] = ("'ntp%d'"):format(i) end
   for i = 1, nodes do list[i] = ("{ id = 'n%d', at = '10.0.0.%d:7000' }"):format(i, i) end
   folder:write("swarm/node.lua", [[
     local last, epoch
@@ -39,9 +41,10 @@ local function swarmed(seed, nodes)
     end)
     node:on("step", function() return node.clock:status().state end)]])
   local path = folder:write("swarm/cluster.lua", ([[
-    return orrery.cluster { name = "t", node = "node.lua", clock = {}, nodes = { %s } }]]):format(
-    table.concat(list, ", ")))
+    return orrery.cluster { name = "t", node = "node.lua", clock = { ntp = { %s } }, nodes = { %s } }]]):format(
+    table.concat(names, ", "), table.concat(list, ", ")))
   local sim <close> = assert(orrery.sim(path, { seed = seed, faults = "swarm" }))
+  if servers then sim:between(10 + seed % 7, 40):lie("ntp" .. servers, seed % 3 == 0 and 1e-3 or (-1) ^ seed * seed) end
   sim:run(60)
   assert(sim:check())
   local told = 0
@@ -199,6 +202,102 @@ describe("node.clock", function()
   end)
 end)
 
+describe("with NTP servers", function()
+  local function begin(servers, more)
+    return start(script, { more = ("clock = { ntp = { %s } %s },"):format(servers, more or "") })
+  end
+  local three = "'ntp1', 'ntp2:123', 'ntp3:1123'"
+
+  it("the cluster's time is theirs", function()
+    local sim <close> = begin(three)
+    sim:run(8)
+    for _, id in ipairs { "a", "b", "c" } do
+      local earliest, latest = sim:call(id, "time")
+      local truth = 1.7e9 + sim:now()
+      assert.is_true(earliest <= truth and truth <= latest and latest - earliest < 0.01)
+    end
+    sim:step_clock("b", 100)
+    local seen = sim:call("b", "status")
+    sim:run(1)
+    seen = sim:call("b", "status")
+    assert.equal("synchronised", seen.state)
+    assert.same({ "b" }, seen.off)
+    assert.is_true(math.abs(seen.offset + 100) < 0.1)
+  end)
+
+  it("one that lies is named, and moves nothing", function()
+    local sim <close> = begin(three)
+    sim:run(10)
+    sim:lie("ntp2", 3)
+    sim:run(60)
+    local seen = sim:call("a", "status")
+    assert.same({ "ntp2:123" }, seen.off)
+    assert.equal("off", seen.members["ntp2:123"].role)
+    assert.is_true(math.abs(seen.members["ntp2:123"].offset - 3) < 0.01)
+    assert.equal("known", seen.members["ntp3:1123"].role)
+    assert.is_true(math.abs(seen.time - 1.7e9 - sim:now()) < 0.001)
+    assert(sim:check())
+  end)
+
+  it("a node that reaches none has the time of the others", function()
+    local sim <close> = begin(three)
+    sim:cut("a", { "ntp1", "ntp2", "ntp3:1123" })
+    sim:run(30)
+    local seen = sim:call("a", "status")
+    assert.equal("synchronised", seen.state)
+    assert.equal("unknown", seen.members["ntp1:123"].role)
+    assert.equal("known", seen.members.b.role)
+    assert(sim:check())
+  end)
+
+  it("there is no time where nobody reaches one", function()
+    local sim <close> = begin(three)
+    sim:cut({ "ntp1", "ntp2", "ntp3:1123" }, sim.all)
+    sim:run(20)
+    local none, message, code = sim:call("a", "time")
+    assert.is_nil(none)
+    assert.equal("node:time: of the servers and nodes that are asked 0 are known, 2 are needed", message)
+    assert.equal("unavailable", code)
+    assert.equal("unsteady", sim:call("a", "status").members.b.role)
+  end)
+
+  it("one server alone is not believed where the file names three", function()
+    local sim <close> = begin(three)
+    sim:lie("ntp2", 5)
+    sim:cut("a", { "ntp1", "ntp3:1123", "b", "c" })
+    sim:restart "a"
+    sim:run(20)
+    local none, message = sim:call("a", "time")
+    assert.is_nil(none)
+    assert.equal("node:time: of the servers and nodes that are asked 1 are known, 2 are needed", message)
+    sim:heal("a", "b")
+    sim:run(10)
+    none, message = sim:call("a", "time")
+    assert.is_nil(none)                         -- whom of the two to believe?
+    assert.truthy(message:find "^node:time: it is known to 2%.5%d+ s only, and clock%.bound_max is 0%.100000 s$")
+    sim:heal("a", "c")
+    sim:run(10)
+    assert.is_number((sim:call("a", "time")))
+    assert(sim:check())
+  end)
+
+  it("more liars than honest ones are not judged, and may lead astray", function()
+    local sim <close> = begin(three)
+    sim:lie({ "ntp1", "ntp2" }, 5)
+    sim:run(60)
+    assert.is_true(math.abs(sim:call("a", "status").time - 1.7e9 - sim:now() - 5) < 0.01)
+    assert(sim:check())
+  end)
+
+  it("a verb names its servers", function()
+    local sim <close> = begin(three)
+    assert.has_error(function() sim:lie("a", 1) end,
+      [[sim:lie: 'server' must be an NTP server of the cluster (got "a")]])
+    assert.has_error(function() sim:cut("a", "ntp4") end,
+      [[sim:cut: 'b' must be a node of the cluster (got "ntp4")]])
+  end)
+end)
+
 describe("the cluster file's clock", function()
   local function check(text)
     local value, message = cluster.load(folder:write("c.lua", ([[
@@ -239,5 +338,13 @@ describe("whatever strikes", function()
       told = told + swarmed(seed, 1 + seed % 6)
     end
     assert.is_true(told > 500 * (last - first + 1))
+  end)
+
+  it(("it holds with NTP servers, one of them a liar: seeds %s to %s"):format(first, last), function()
+    local told = 0
+    for seed = math.tointeger(first), math.tointeger(last) do
+      told = told + swarmed(seed, 1 + seed % 5, 3 + seed % 3)
+    end
+    assert.is_true(told > 200 * (last - first + 1))
   end)
 end)

@@ -68,12 +68,41 @@ static void whatever_the_clocks_are_it_holds_their_median(void **state) {
     }
 }
 
+static void what_enough_intervals_hold_is_their_hull(void **state) {
+    (void)state;
+    const struct orri_span three[] = { at(1, 5), at(4, 9), at(8, 12) };
+    is(orri_covered(three, 3, 1), 1, 12);
+    is(orri_covered(three, 3, 2), 4, 9);
+    is(orri_covered(three, 3, 3), INT64_MIN, INT64_MAX);
+    is(orri_covered(three, 2, 2), 4, 5);
+    is(orri_covered(three, 0, 1), INT64_MIN, INT64_MAX);
+    is(orri_covered((struct orri_span[]){ at(1, 9), at(3, 4), ORRI_SPAN_ANY }, 3, 3), 3, 4);
+}
+
+static void whoever_lies_of_few_enough_the_others_hold_the_truth(void **state) {
+    struct orr_rng rng;
+    (void)state;
+    orri_rng_init(&rng, 12);
+    for (int round = 0; round < 20000; round++) {
+        size_t n = 1 + orri_rng_below(&rng, 9), liars = orri_rng_below(&rng, n);
+        struct orri_span spans[9];
+        for (size_t i = 0; i < n; i++) {
+            orr_time of = i < liars ? orri_rng_between(&rng, -30, 30) : 0;
+            spans[i] = at(of - orri_rng_between(&rng, 0, 9), of + orri_rng_between(&rng, 0, 9));
+        }
+        struct orri_span all = orri_covered(spans, n, n - liars);
+        assert_true(all.low <= 0 && 0 <= all.high);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_clocks_that_are_known_it_is_the_lower_one),
         cmocka_unit_test(one_clock_far_away_moves_it_no_further_than_its_neighbour),
         cmocka_unit_test(it_is_known_as_soon_as_a_majority_is),
         cmocka_unit_test(whatever_the_clocks_are_it_holds_their_median),
+        cmocka_unit_test(what_enough_intervals_hold_is_their_hull),
+        cmocka_unit_test(whoever_lies_of_few_enough_the_others_hold_the_truth),
     };
     return cmocka_run_group_tests_name("node.median", tests, NULL, NULL);
 }

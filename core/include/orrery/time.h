@@ -18,6 +18,11 @@
  * node answers "not known" for ORR_TIME_KEPT, when nobody holds it any more, and then begins anew from the wall clock.
  * So does a process that is started again, which cannot know what it was believed to be.
  *
+ * Where the file names NTP servers (config.clock.ntp), the cluster's time is theirs instead. Every node asks all of
+ * them, and the other members for what these have from them; it is what all of these hold but for a minority of the
+ * servers, (n - 1) / 2, whoever is heard. A node answers others by what it has from servers alone, so nothing it says
+ * comes back to it. Too few heard: the time is not known.
+ *
  * What is promised: earliest <= the cluster's time <= latest, as long as no clock runs farther off than `drift_max`
  * (a kernel that slews faster, a virtual machine that stands still and isn't told, are beyond that) and a member that
  * has lost its disk is not started again within ORR_TIME_KEPT of its end under another wall clock. */
@@ -53,13 +58,14 @@ ORR_API void orr_node_time_why(const struct orr_node *node, char *out, size_t si
 
 enum orr_time_role {
     ORR_TIME_UNKNOWN,               /* not heard of, or not lately */
-    ORR_TIME_UNSTEADY,              /* it answers that its wall clock was set: it begins anew */
+    ORR_TIME_UNSTEADY,              /* it answers that its wall clock was set: it begins anew; that it has no time */
     ORR_TIME_KNOWN,
-    ORR_TIME_OFF                    /* known, and surely farther from the cluster's time than `bound_max` */
+    ORR_TIME_OFF                    /* known, and surely farther from the cluster's time than `bound_max`; a server: at
+                                     * all */
 };
 struct orr_time_member {
     const char *name;               /* the node's, for its life */
-    bool own;                       /* this node itself */
+    bool own, server;               /* this node itself; an NTP server, by its address */
     enum orr_time_role role;
     orr_time earliest, latest;      /* its clock, by what is known of it; 0 where it isn't */
     orr_time likely;
@@ -67,7 +73,8 @@ struct orr_time_member {
     orr_time delay;                 /* the least round trip of late */
     orr_time age;                   /* since it was heard; 0: own */
 };
-/* The i-th member, in the file's order. False: there are no more, or this node does not ask. */
+/* The i-th member, in the file's order, and behind them the servers. False: there are no more, or this node does not
+ * ask. */
 ORR_API bool orr_node_time_member(const struct orr_node *node, size_t i, struct orr_time_member *out);
 /* Does it ask (and so may know the time)? */
 ORR_API bool orr_node_time_asks(const struct orr_node *node);
