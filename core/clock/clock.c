@@ -263,6 +263,11 @@ static enum orr_clock_verdict take(struct orr_clock *c, struct orri_peer *p, con
     if (!p->bank.begun) p->origin = (x->t2 - x->t1) / 2 + (x->t3 - x->t4) / 2;
     struct orri_exchange e = convert(c, p, x);
     double root = orri_seconds(x->root_delay_ns) / 2 + orri_seconds(x->root_dispersion_ns);
+    if (p->rate_max > 0) {      /* each exchange bears how wrong the peer was then, and not now */
+        e.low -= root;
+        e.high += root;
+        root = 0;
+    }
     struct orri_path path = p->path;
     struct orri_reading r = orri_path_read(&path, &e);
     if (!p->bank.begun) {

@@ -26,10 +26,10 @@ struct lab_ntp {
     struct server servers[ORR_LAB_NTP_MAX];
 };
 
+/* Its own clock, which may drift, is not asked: a request that has waited came now. */
 static void answer(struct server *s, const struct orr_datagram *d) {
     orr_time now = s->lab->cfg.sim.wall_start + orr_sim_now(s->lab->sim) + s->lie;
-    struct orr_ntp_arrival a = { .at = d->data.at, .size = d->data.size, .local = d->received, .by_kernel = true,
-                                 .wall = now - (s->w->ops->now(s->w) - d->received) };
+    struct orr_ntp_arrival a = { .at = d->data.at, .size = d->data.size, .local = d->received, .wall = now };
     memcpy(a.from.ip, &d->from, sizeof d->from);
     const struct orr_ntp_server_clock clock = { .synchronised = true, .stratum = STRATUM, .precision = PRECISION,
                                                 .reference = now, .half_width = DISPERSION };

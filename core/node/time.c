@@ -217,8 +217,10 @@ static void asked(struct orr_node *n, const struct orr_datagram *d) {
     if (!t || !ready_to_answer(t)) return;
     orri_time_turn(n);                              /* as it is now, not as at the turn's beginning */
     orr_time local = n->w->ops->fresh(n->w);
-    const struct orr_ntp_server_clock clock = own_clock(t, local, &offset);
+    struct orr_ntp_server_clock clock = own_clock(t, local, &offset);
     const struct orr_ntp_arrival a = arrival(d, offset);
+    if (orri_time_by_servers(t))                    /* the offset is of now, and t2 may be long ago */
+        clock.half_width += (local - d->received) / 1000 + 1;
     orr_time wall = n->w->ops->fresh(n->w) + offset;
     if (orr_ntp_server_recv(t->server, &a, &clock, wall, out) != ORR_NTP_TAKEN) return;
     seal(n, out);

@@ -18,7 +18,7 @@ enum { MOST = 17 };
 
 struct place {
     struct world *of;
-    char id[8], at[24];
+    char id[24], at[40];
     struct orr_node *node;
     struct orr_node_time last;      /* what it was told at its last turn, */
     int rc;                         /* and with what status */
