@@ -222,6 +222,8 @@ void orrb_copy_plain(lua_State *from, lua_State *to);
 
 /* -- What nodes say of themselves (orrb_status.c) ------------------------------------------------------------------ */
 void orrb_push_node_status(lua_State *L, const struct orr_node *node);
+/* Pushes what it knows of the cluster's time; nothing changes in it. */
+void orrb_push_clock(lua_State *L, const struct orr_node *node);
 /* Of all groups that have a replica here, by name. */
 void orrb_push_groups(lua_State *L, struct orr_node *node);
 /* False, and nothing is pushed: no replica is here. */

@@ -71,7 +71,9 @@ void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet) {
         m->script.ud = fleet;
         lua_getfield(L, -1, "resp");
         m->resp = lua_tostring(L, -1);
-        lua_pop(L, 2);
+        lua_getfield(L, -2, "at");
+        m->at = lua_tostring(L, -1);
+        lua_pop(L, 3);
     }
     fleet->n = n;
     lua_remove(L, list);

@@ -9,6 +9,7 @@
 struct orrb_member {
     struct orrb_script script;
     struct orrb_node *node;         /* NULL: down */
+    const char *at;                 /* where its peers find it, or NULL */
     const char *resp;               /* address of its RESP listener, or NULL */
     uint64_t starts;
 };
@@ -18,8 +19,8 @@ struct orrb_fleet {
     struct orrb_buffer out;         /* for packing what nodes are asked; freed by who owns the fleet */
     char why[1024];                 /* of the first boot that failed since it was emptied */
 };
-/* Of the table at arg: nodes = { { id, plan, resp or nil }, ... } and path. Pushes what has to be kept while the fleet
- * is used: a userdata, whose user value holds the strings. */
+/* Of the table at arg: nodes = { { id, plan, at or nil, resp or nil }, ... } and path. Pushes what has to be kept while
+ * the fleet is used: a userdata, whose user value holds the strings. */
 void orrb_fleet_read(lua_State *L, int arg, struct orrb_fleet *fleet);
 /* Small logs, so that segments are filled and recycled and snapshots are taken within a run's few thousand operations;
  * the seed says how small. */

@@ -231,7 +231,7 @@ static int tell_event(lua_State *L) {
 }
 
 void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events) {
-    if (events & ORR_GROUP_RESTORED) orrb_feeds_restored(h, g);
+    if (g && events & ORR_GROUP_RESTORED) orrb_feeds_restored(h, g);
     for (struct orrb_watch *at = h->watches; at; at = at->next) {
         if (at->group != g || !(at->events & events)) continue;
         struct orrb_task *t = orrb_task_new(&h->tasks, tell_event);
@@ -269,13 +269,13 @@ static unsigned count(const struct orrb_watch *at) {
     return n;
 }
 
-/* watch(group, "leader", "snapshot" or "upgrade", f) -> true: f() is a task for each such event, from now on for good;
- * or false, and how many there may be */
+/* watch(group, "leader", "snapshot" or "upgrade", f), watch(nil, "step", f) -> true: f() is a task for each such event,
+ * from now on for good; or false, and how many there may be */
 static int watch(lua_State *L) {
-    static const char *const names[] = { "leader", "snapshot", "upgrade", NULL };
-    static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT, ORRB_GROUP_UPGRADE };
+    static const char *const names[] = { "leader", "snapshot", "upgrade", "step", NULL };
+    static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT, ORRB_GROUP_UPGRADE, ORRB_TIME_STEP };
     struct orrb_host *h = host(L);
-    struct orr_group *g = group_arg(L);
+    struct orr_group *g = lua_isnil(L, 1) ? NULL : group_arg(L);
     unsigned which = events[luaL_checkoption(L, 2, NULL, names)];
     luaL_checktype(L, 3, LUA_TFUNCTION);
     struct orrb_watch **all = h->staging ? &h->staged_watches : &h->watches;

@@ -6,6 +6,7 @@
  * script that eats all it may gets an error, and nothing else does. */
 #include <errno.h>
 #include <lualib.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,8 +102,39 @@ static void read_limits(lua_State *L) {
     n->host.tasks.live_max = n->limit / BYTES_A_TASK;
 }
 
+/* The array at the top as texts; what holds them is left in its place. */
+static void read_servers(lua_State *L, struct orr_node_clock *clock) {
+    size_t n = (size_t)luaL_len(L, -1);
+    const char **names = lua_newuserdatauv(L, (n + 1) * sizeof *names, 0);
+    luaL_checkstack(L, (int)n + 2, NULL);
+    for (size_t i = 0; i < n; i++) {
+        lua_geti(L, -2 - (int)i, (lua_Integer)i + 1);
+        names[i] = luaL_checkstring(L, -1);
+    }
+    clock->ntp = names;
+    clock->n_ntp = n;
+}
+
+/* false: nobody asks or answers; or { mode, bound_max, drift_max, at_once, ntp }, each may be nil. Leaves what holds
+ * the servers' addresses. */
+static void read_clock(lua_State *L, struct orr_node_clock *clock) {
+    clock->off = lua_getfield(L, 1, "clock") == LUA_TBOOLEAN;
+    if (lua_istable(L, -1)) {
+        int at = lua_gettop(L);
+        clock->bound_max = orrb_time_field(L, at, "bound_max", clock->bound_max);
+        if (lua_getfield(L, at, "drift_max") != LUA_TNIL)
+            clock->drift_max_ppb = (uint32_t)ceil(1e9 * luaL_checknumber(L, -1));
+        lua_getfield(L, at, "at_once");
+        clock->at_once = lua_toboolean(L, -1);
+        lua_getfield(L, at, "mode");
+        if (lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), "pacemaker") == 0) clock->mode = ORR_CLOCK_PACEMAKER;
+        lua_settop(L, at);
+        if (lua_getfield(L, at, "ntp") == LUA_TTABLE) read_servers(L, clock);
+    }
+}
+
 /* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, record, message, op, calls, memory, steps, call,
- * election, heartbeat } */
+ * election, heartbeat, clock } */
 static int host_new(lua_State *L) {
     struct orrb_node *n = self(L);
     struct orr_node_config cfg;
@@ -122,6 +154,7 @@ static int host_new(lua_State *L) {
     cfg.call = orrb_time_field(L, 1, "call", cfg.call);
     cfg.election = orrb_time_field(L, 1, "election", cfg.election);
     cfg.heartbeat = orrb_time_field(L, 1, "heartbeat", cfg.heartbeat);
+    read_clock(L, &cfg.clock);
     if (n->script->segment_bytes) cfg.segment_bytes = n->script->segment_bytes;
     if (n->script->snapshot_bytes) cfg.snapshot_bytes = n->script->snapshot_bytes;
     read_limits(L);
@@ -379,6 +412,8 @@ static void on_event(void *ud, struct orr_group *g, unsigned events) {
     orrb_code_consider(h);
 }
 
+static void on_stepped(void *ud) { orrb_group_event(&((struct orrb_node *)ud)->host, NULL, ORRB_TIME_STEP); }
+
 static void on_peers(void *ud) { orrb_code_consider(&((struct orrb_node *)ud)->host); }
 
 /* What a script keeps may fill its memory for good. Then each request takes a whole collection and fails, and others
@@ -405,7 +440,7 @@ static void on_stop(void *ud) { orrb_tasks_cancel(&((struct orrb_node *)ud)->hos
 
 static const struct orr_host_ops host_ops = {
     .declare = on_declare, .asked = on_asked, .gone = on_gone, .event = on_event, .turn = on_turn, .stop = on_stop,
-    .peers = on_peers,
+    .peers = on_peers, .stepped = on_stepped,
 };
 
 /* -- The state ---------------------------------------------------------------------------------------------------- */
@@ -478,6 +513,8 @@ static int boot(lua_State *L) {
     lua_setfield(L, -2, "groups");
     orrb_listen_open(L, &n->host);
     lua_setfield(L, -2, "listeners");
+    orrb_time_open(L, &n->host);
+    lua_setfield(L, -2, "clock");
     orrb_console_open(L, &n->host);
     lua_setfield(L, -2, "console");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);

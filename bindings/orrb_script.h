@@ -43,11 +43,15 @@ void orrb_rpc_commit(struct orrb_host *h);
 void orrb_rpc_abandon(struct orrb_host *h);
 void orrb_rpc_clear(struct orrb_host *h);
 
-/* orrb_group.c */
+/* orrb_group.c. g: NULL for what is the node's: ORRB_TIME_STEP */
+enum { ORRB_TIME_STEP = 1 << 17 };  /* besides enum orr_group_event and ORRB_GROUP_UPGRADE */
 void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events);
 void orrb_group_commit(struct orrb_host *h);
 void orrb_group_abandon(struct orrb_host *h);
 void orrb_group_clear(struct orrb_host *h);
+
+/* orrb_time.c: node:time and node.clock. */
+void orrb_time_open(lua_State *L, struct orrb_host *h);
 
 /* orrb_feed.c. open adds its functions to the table at the top; may raise. */
 void orrb_feed_open(lua_State *L, struct orrb_host *h);

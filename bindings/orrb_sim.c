@@ -80,9 +80,24 @@ int orrb_sim_boot_failed(lua_State *L, struct orrb_sim *s, int rc) {
 static void name_nodes(lua_State *L, const struct orrb_fleet *fleet, struct orr_lab_config *cfg) {
     struct orr_lab_node *nodes = lua_newuserdatauv(L, (fleet->n + 1) * sizeof *nodes, 0);
     for (size_t i = 0; i < fleet->n; i++)
-        nodes[i] = (struct orr_lab_node){ .id = fleet->members[i].script.id, .resp = fleet->members[i].resp };
+        nodes[i] = (struct orr_lab_node){ .id = fleet->members[i].script.id, .at = fleet->members[i].at,
+                                          .resp = fleet->members[i].resp };
     cfg->nodes = nodes;
     cfg->n_nodes = fleet->n;
+}
+
+/* ntp = { ADDRESS, ... } or nil; what holds it is pushed, and the table's strings stay where they are. */
+static void name_servers(lua_State *L, int arg, struct orr_lab_config *cfg) {
+    const char **names = lua_newuserdatauv(L, ORR_LAB_NTP_MAX * sizeof *names, 0);
+    if (lua_getfield(L, arg, "ntp") == LUA_TTABLE) cfg->n_ntp = (size_t)luaL_len(L, -1);
+    luaL_argcheck(L, cfg->n_ntp <= ORR_LAB_NTP_MAX, arg, "too many NTP servers");
+    for (size_t i = 0; i < cfg->n_ntp; i++) {
+        lua_geti(L, -1, (lua_Integer)i + 1);
+        names[i] = luaL_checkstring(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    cfg->ntp = names;
 }
 
 static void read_config(lua_State *L, int arg, struct orr_lab_config *cfg) {
@@ -106,8 +121,8 @@ static int rage(lua_State *L, struct orrb_sim *s, const struct orr_sim_faults *f
     return phase ? orr_lab_chaos(s->lab) : orr_sim_chaos(s->sim, faults, 0, ORR_NEVER);
 }
 
-/* sim.new{ seed, path, nodes = { { id, plan, resp }, ... }, faults, events, debug, record, quiet, run, clients, keys,
- * flip } -> handle, or nil, one line, code */
+/* sim.new{ seed, path, nodes = { { id, plan, at, resp }, ... }, ntp, faults, events, debug, record, quiet, run,
+ * clients, keys, flip } -> handle, or nil, one line, code */
 static int sim_new(lua_State *L) {
     struct orr_lab_config cfg;
     struct orr_sim_faults faults;
@@ -121,6 +136,7 @@ static int sim_new(lua_State *L) {
     lua_setiuservalue(L, 2, 1);
     orrb_fleet_draw(&s->fleet, cfg.sim.seed);
     name_nodes(L, &s->fleet, &cfg);
+    name_servers(L, 1, &cfg);
     cfg.boot = orrb_fleet_boot(&s->fleet);
     bool raging = orrb_faults_read(L, 1, &faults);
     if (raging) cfg.faults = &faults;
@@ -179,6 +195,12 @@ static int sim_hangs(lua_State *L) {
 static int sim_excuse(lua_State *L) {
     struct orrb_sim *s = orrb_sim_self(L);
     return orrb_sim_answer(L, orr_lab_excuse(s->lab, luaL_checkstring(L, 2), lua_toboolean(L, 3)), "excuse");
+}
+
+/* sim:lie(server, ns): it is wrong by so much from now on */
+static int sim_lie(lua_State *L) {
+    struct orrb_sim *s = orrb_sim_self(L);
+    return orrb_sim_answer(L, orr_lab_lie(s->lab, luaL_checkstring(L, 2), luaL_checkinteger(L, 3)), "lie");
 }
 
 /* sim:violate(property, text): the first one counts */
@@ -325,7 +347,8 @@ int orrb_open_sim(lua_State *L) {
         { "news", sim_news }, { "seed", sim_seed }, { "random", sim_random }, { "steps", sim_steps },
         { "walk", sim_walk }, { "events", sim_events }, { "digest", sim_digest }, { "counts", sim_counts },
         { "quiet", sim_quiet }, { "settled", sim_settled }, { "excuse", sim_excuse }, { "damaged", sim_damaged },
-        { "hangs", sim_hangs }, { "bears", sim_bears }, { "violate", sim_violate }, { "judge", sim_judge },
+        { "hangs", sim_hangs }, { "bears", sim_bears }, { "violate", sim_violate },
+        { "lie", sim_lie }, { "judge", sim_judge },
         { NULL, NULL },
     };
     static const luaL_Reg *const methods[] = {

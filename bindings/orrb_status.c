@@ -1,5 +1,6 @@
 /* orrb_status.c - what nodes and groups say of themselves, as tables; the same inside a node and outside it. */
 #include <orrery/host.h>
+#include <orrery/time.h>
 
 #include "orrb_script.h"
 
@@ -25,6 +26,9 @@ void orrb_push_node_status(lua_State *L, const struct orr_node *node) {
     set_integer(L, "clients", s.clients);
     set_integer(L, "visitors", s.visitors);
     set_integer(L, "incarnation", s.incarnation);
+    if (!orr_node_time_asks(node)) return;
+    orrb_push_clock(L, node);
+    lua_setfield(L, -2, "clock");
 }
 
 void orrb_push_groups(lua_State *L, struct orr_node *node) {

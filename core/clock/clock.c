@@ -18,7 +18,7 @@ enum {
     HELD_ALIKE = 2, HELD_AT_ALL = 3,        /* in a row, and the peer's estimate begins anew */
     TAKEN_MOST = 8,                         /* exchanges with one peer, and nobody else is waited for */
     LOST_MOST = 3,                          /* in a row, and the peer isn't waited for */
-    BURST = 4, CALM = 4, LEAP_UNSYNC = 3, STRATUM_MAX = 15
+    BURST = 4, CALM = 4, LEAP_UNSYNC = 3, STRATUM_MAX = 15, RATE_MAX_PPB = 10000000
 };
 
 /* -- Life ---------------------------------------------------------------------------------------------------------- */
@@ -37,7 +37,8 @@ void orr_clock_config_init(struct orr_clock_config *config) {
 static bool config_fits(const struct orr_clock_config *k) {
     return (k->mode == ORR_CLOCK_NTP || k->mode == ORR_CLOCK_PACEMAKER) && k->peers_max >= 1 &&
            k->peers_max <= ORR_CLOCK_PEERS_MAX && k->precision_ns >= 1 && k->precision_ns <= ORR_SECOND &&
-           k->max_drift_ppb <= 1000000 && k->poll_min >= -6 && k->poll_min <= k->poll_max && k->poll_max <= 17;
+           k->max_drift_ppb <= 1000000 && k->rate_max_ppb <= RATE_MAX_PPB && k->poll_min >= -6 &&
+           k->poll_min <= k->poll_max && k->poll_max <= 17;
 }
 
 size_t orr_clock_bytes(enum orr_clock_mode mode, unsigned peers_max) {
@@ -115,7 +116,8 @@ int orr_clock_peer_add(struct orr_clock *c, orr_time now, uint32_t id, unsigned 
     if (!input(c, now)) return ORR_EINVALID;
     struct orri_peer *p = &c->peers[c->n++];
     *p = (struct orri_peer){ .id = id, .flags = flags, .waiting = !c->synced, .poll = c->config.poll_min,
-                             .t1 = INT64_MIN, .asked = INT64_MIN, .pace = p->pace };
+                             .t1 = INT64_MIN, .asked = INT64_MIN, .rate_max = c->config.rate_max_ppb * 1e-9,
+                             .pace = p->pace };
     if (p->pace) *p->pace = (struct orri_pace){ .lead = 0 };
     orri_path_init(&p->path);
     changed(c, now, false);
@@ -228,6 +230,7 @@ static struct orri_exchange convert(const struct orr_clock *c, const struct orri
                                     const struct orr_clock_exchange *x) {
     struct orri_exchange e = { .at = x->t1 + (x->t4 - x->t1) / 2 };
     e.stamp = orri_seconds((orr_time)c->config.precision_ns + x->stamp_error_ns);
+    e.stamp += p->rate_max * orri_seconds(x->t4 - x->t1);       /* the peer's stamps are of some moment in between */
     e.high = orri_seconds(orri_subtract(x->t2 - x->t1, p->origin));
     e.low = orri_seconds(orri_subtract(x->t3 - x->t4, p->origin));
     e.offset = (e.high + e.low) / 2;
@@ -276,6 +279,11 @@ static enum orr_clock_verdict take(struct orr_clock *c, struct orri_peer *p, con
     if (!p->bank.begun) p->origin = (x->t2 - x->t1) / 2 + (x->t3 - x->t4) / 2;
     struct orri_exchange e = convert(c, p, x);
     double root = orri_seconds(x->root_delay_ns) / 2 + orri_seconds(x->root_dispersion_ns);
+    if (p->rate_max > 0) {      /* each exchange bears how wrong the peer was then, and not now */
+        e.low -= root;
+        e.high += root;
+        root = 0;
+    }
     struct orri_path path = p->path;
     struct orri_reading r = orri_path_read(&path, &e);
     if (!p->bank.begun) {
@@ -321,7 +329,7 @@ static void asked(struct orri_peer *p, orr_time at) {
  * jitter. */
 static bool bears(const struct orr_clock *c, const struct orri_peer *p, int poll) {
     double t = pow(2, poll);
-    return orri_max_drift(c) * t <= p->path.delay / 8 &&
+    return orri_larger(orri_max_drift(c), p->rate_max) * t <= p->path.delay / 8 &&
            orri_bank_carry(&p->bank, t) <= orri_square(p->path.excess + p->path.delay / 16);
 }
 static void adapt(const struct orr_clock *c, struct orri_peer *p) {

@@ -197,6 +197,7 @@ struct orri_peer {
     struct orri_history history;
     double low, high;               /* interval at bank.at, without root distance */
     double root;                    /* root delay / 2 + root dispersion */
+    double rate_max;                /* config.rate_max_ppb as a rate; 0: the interval goes by the bank's */
     double heat;                    /* how far the temperature moved the rate since the last exchange */
     uint32_t taken;                 /* exchanges since the last step of the local clock, up to a few; then it stays */
     uint32_t held;                  /* exchanges held out in a row */

@@ -107,9 +107,12 @@ bool lab_exempt(const struct orr_lab *lab, size_t node) {
 /* -- What the simulation tells ------------------------------------------------------------------------------------- */
 static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, unsigned kind, const void *event,
                      size_t size) {
+    struct orr_lab *lab = ud;
     (void)now;
     (void)size;
-    lab_oracle_trace(ud, node, group, kind, event);
+    int of = kind == ORR_TRACE_CLOCK || kind == ORR_TRACE_TIME ? lab_node_named(lab, node) : -1;
+    if (of >= 0) lab_times_trace(lab, (size_t)of, kind, event);
+    else lab_oracle_trace(lab, node, group, kind, event);
 }
 static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why) {
     (void)now;
@@ -130,7 +133,8 @@ static int start_nodes(struct orr_lab *lab) {
 static int build(struct orr_lab *lab) {
     struct orr_sim_config sim = lab->cfg.sim;
     sim.judge = (struct orr_sim_judge){ on_trace, on_life, lab };
-    if (sim.nodes_max < lab->cfg.n_nodes) sim.nodes_max = (unsigned)lab->cfg.n_nodes;
+    size_t places = lab->cfg.n_nodes + lab->cfg.n_ntp;
+    if (sim.nodes_max < places) sim.nodes_max = (unsigned)places;
     size_t cap = 0;
     lab->nodes = lab_grow(lab, NULL, &cap, lab->cfg.n_nodes, sizeof *lab->nodes);
     lab->cap_nodes = cap;
@@ -142,7 +146,8 @@ static int build(struct orr_lab *lab) {
     if (rc < 0) return rc;
     if (lab->cfg.flip) orr_sim_flip(lab->sim, lab->cfg.flip - 1);
     if ((rc = lab_oracle_new(lab)) < 0 || (rc = lab_shadow_new(lab)) < 0 || (rc = lab_disks_new(lab)) < 0) return rc;
-    if ((rc = lab_fold_new(lab)) < 0 || (rc = start_nodes(lab)) < 0) return rc;
+    if ((rc = lab_fold_new(lab)) < 0 || (rc = lab_times_new(lab)) < 0 || (rc = start_nodes(lab)) < 0) return rc;
+    if ((rc = lab_ntp_new(lab)) < 0) return rc;
     return lab_clients_new(lab);
 }
 
@@ -153,6 +158,8 @@ void orr_lab_free(struct orr_lab *lab) {
     lab_oracle_free(lab);
     lab_shadow_free(lab);
     lab_disks_free(lab);
+    lab_times_free(lab);
+    lab_ntp_free(lab);
     struct orr_alloc alloc = lab->alloc;
     lab_fold_free(lab);
     if (lab->ops) alloc.fn(alloc.ud, lab->ops, lab->cap_ops * sizeof *lab->ops, 0);
@@ -283,6 +290,7 @@ static void account(struct orr_lab *lab) {
     r->events = orr_sim_events(lab->sim);
     r->digest = orr_sim_digest(lab->sim);
     r->virtual_time = orr_sim_now(lab->sim);
+    r->times = lab_times_read(lab);
     memcpy(r->faults, orr_sim_counts(lab->sim), sizeof r->faults);
     account_rares(lab, r);
     count_operations(lab);

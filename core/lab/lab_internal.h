@@ -16,6 +16,8 @@ struct lab_oracle;
 struct lab_shadow;
 struct lab_disks;
 struct lab_fold;
+struct lab_times;
+struct lab_ntp;
 
 /* One run. */
 struct orr_lab {
@@ -39,6 +41,8 @@ struct orr_lab {
     struct lab_shadow *shadow;
     struct lab_disks *disks;
     struct lab_fold *fold;
+    struct lab_times *times;
+    struct lab_ntp *ntp;
     uint32_t *groups;               /* their numbers, in order of appearance; slot 0 is the node itself */
     size_t n_groups, cap_groups;
     bool out_of_memory;
@@ -80,6 +84,19 @@ void lab_oracle_life(struct orr_lab *lab, const char *node, enum orr_sim_state s
 bool lab_oracle_converged(const struct orr_lab *lab, const char **behind);
 void lab_oracle_account(struct orr_lab *lab);       /* fills the result's counts */
 bool lab_exempt(const struct orr_lab *lab, size_t node);     /* its disk was lost or damaged: it owes nothing */
+
+/* -- times.c: what they say of the cluster's time ------------------------------------------------------------------ */
+int lab_times_new(struct orr_lab *lab);
+void lab_times_free(struct orr_lab *lab);
+void lab_times_start(struct orr_lab *lab, size_t node);     /* it (re)starts */
+void lab_times_trace(struct orr_lab *lab, size_t node, unsigned kind, const void *event);
+void lab_times_lie(struct orr_lab *lab);                    /* an NTP server lies now, or no longer */
+uint64_t lab_times_read(const struct orr_lab *lab);         /* how often somebody was told it */
+
+/* -- ntp.c: servers that know the true time ------------------------------------------------------------------------ */
+int lab_ntp_new(struct orr_lab *lab);               /* and starts them */
+void lab_ntp_free(struct orr_lab *lab);
+size_t lab_ntp_liars(const struct orr_lab *lab);
 
 /* -- shadow.c: an independent reading of the committed log: the order of the writes -------------------------------- */
 int lab_shadow_new(struct orr_lab *lab);

@@ -272,6 +272,7 @@ void lab_oracle_life(struct orr_lab *lab, const char *name, enum orr_sim_state s
     if (node < 0) return;
     if (state == ORR_SIM_UP) {
         lab->oracle->starts++;
+        lab_times_start(lab, (size_t)node);
         lab_disks_start(lab, (size_t)node);
         for (size_t g = 0; g < lab->oracle->n_groups; g++) {
             struct member *m = &lab->oracle->groups[g].members[node];

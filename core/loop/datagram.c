@@ -2,7 +2,12 @@
  *
  * They bear no identity, so only those from a known peer's address are given on. When they came is the kernel's stamp
  * where it gives one, moved from its wall clock to ours. They are sent at once: nothing is gained by waiting,
- * and a stamp in them stays true.                                                                                    */
+ * and a stamp in them stays true.
+ *
+ * A wall clock may have been set since, and a program may be shown another one than the kernel's: how long a datagram
+ * waited is believed only as far as others did lately. None can have come after it was read, so the quickest of late
+ * tells how far the kernel's wall clock is ahead of our clock, at least. What is told is too late rather than too
+ * early: whoever measures a round trip by it finds it longer, and never shorter. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
@@ -13,7 +18,8 @@
 
 #include "loop/inner.h"
 
-enum { DATAGRAMS_A_TURN = 64 };
+enum { DATAGRAMS_A_TURN = 64, STAMPS = 64 };
+#define WAKING_MAX (100 * ORR_US)  /* that the quickest one waited, too */
 
 static void on_datagram(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
@@ -85,15 +91,32 @@ static orr_id sender(const struct orr_loop *loop, const struct sockaddr_storage 
     return ORR_NOBODY;
 }
 
-/* How long ago the kernel says it came, if that is believable: the wall clock may have been set since. */
-static bool age(struct msghdr *message, orr_time *out) {
+static orr_time wall_of(const struct timespec *t) { return (orr_time)t->tv_sec * ORR_SECOND + t->tv_nsec; }
+
+/* How much longer than the quickest of the last few dozen this one waited. ahead: its stamp minus our clock's reading
+ * after it was read. */
+static orr_time waited_more(struct orr_loop *loop, orr_time ahead) {
+    struct orri_stamps *s = &loop->stamps;
+    if (s->n == 0 || s->wall_steps != loop->wall_steps) *s = (struct orri_stamps){ 0, loop->wall_steps, ahead, ahead };
+    if (s->n++ == STAMPS) {
+        s->before = s->most;
+        s->most = ahead;
+        s->n = 1;
+    }
+    if (ahead > s->most) s->most = ahead;
+    return (s->most > s->before ? s->most : s->before) - ahead;
+}
+
+/* How long ago it came. False: the kernel doesn't say. */
+static bool age(struct orr_loop *loop, struct msghdr *message, orr_time *out) {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS) continue;
         struct timespec came, now;
         memcpy(&came, CMSG_DATA(c), sizeof came);
         clock_gettime(CLOCK_REALTIME, &now);
-        *out = (orr_time)(now.tv_sec - came.tv_sec) * ORR_SECOND + now.tv_nsec - came.tv_nsec;
-        return *out >= 0 && *out < 10 * ORR_SECOND;
+        orr_time waited = wall_of(&now) - wall_of(&came), more = waited_more(loop, wall_of(&came) - orri_boottime());
+        *out = waited < 0 ? 0 : waited > more + WAKING_MAX ? more : waited;
+        return true;
     }
     return false;
 }
@@ -115,7 +138,7 @@ static bool receive(struct orr_loop *loop) {
         loop->stats.datagrams_dropped++;
         return false;
     }
-    bool stamped = age(&message, &old);
+    bool stamped = age(loop, &message, &old);
     loop->datagram = (struct orr_datagram){
         .req = { .op = ORR_OP_DATAGRAM, .result = (uint64_t)n, .begun = loop->now, .ended = loop->now },
         .from = id,

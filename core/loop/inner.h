@@ -172,6 +172,11 @@ struct orri_guest {
 };
 
 /* -- The loop ------------------------------------------------------------------------------------------------------ */
+struct orri_stamps {                /* of datagrams: how far the kernel's wall clock is ahead of our clock, at least */
+    unsigned n;                     /* of `most` */
+    uint32_t wall_steps;
+    orr_time most, before;          /* by those of late, and by those before them */
+};
 struct orr_loop {
     struct orr_world world;         /* first: the node's pointer is ours */
     struct orr_loop_config config;
@@ -213,6 +218,7 @@ struct orr_loop {
     int udp_fd;
     struct event udp;
     bool udp_ready;
+    struct orri_stamps stamps;
     struct orr_datagram datagram;
 
     struct orri_disk disk;

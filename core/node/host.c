@@ -76,11 +76,18 @@ static bool wants_peers(const struct orri_host *h) {
     return h->peers_changed && h->ops && h->ops->peers && !h->stopped;
 }
 
+static bool wants_step(const struct orri_host *h) { return h->stepped && h->ops && h->ops->stepped && !h->stopped; }
+
 static bool tell_events(struct orr_node *n) {
     bool any = wants_peers(&n->host);
     if (any) {
         n->host.peers_changed = false;
         n->host.ops->peers(n->host.ud);
+    }
+    if (wants_step(&n->host)) {
+        any = true;
+        n->host.stepped = false;
+        n->host.ops->stepped(n->host.ud);
     }
     for (size_t i = 0; i < n->n_groups && wants_events(&n->host); i++) {
         struct orr_group *g = n->groups[i];
@@ -105,7 +112,7 @@ bool orri_host_turn(struct orr_node *n) {
 
 bool orri_host_due(const struct orr_node *n) {
     const struct orri_host *h = &n->host;
-    if (h->told || h->soon || h->bundle_changed || wants_peers(h)) return true;
+    if (h->told || h->soon || h->bundle_changed || wants_peers(h) || wants_step(h)) return true;
     if (n->me->out.head) return true;
     for (size_t i = 0; i < n->n_groups && wants_events(h); i++) {
         if (n->groups[i]->events) return true;

@@ -8,7 +8,7 @@
  *   origin.c, forward.c, reads.c, waiters.c                what is under way
  *   visitor.c     who asks, and is no node                 visit.c      his side of it: no part of a node
  *   frame.c, handshake.c, welcome.c, batch.c, filter.c, identity.c     values and formats
- *   note.c       logging
+ *   note.c       logging                                time.c and what its header names: the cluster's time
  *   host.c, and what rpc.h names                           what the program asks that bears the node
  */
 #ifndef ORRI_INNER_H
@@ -52,6 +52,7 @@ enum orri_link_state {
     ORRI_LINK_UP,
     ORRI_LINK_CLOSING
 };
+struct orri_time;
 struct orri_peer;
 struct orri_link {
     struct orri_endpoint end;       /* first */
@@ -214,6 +215,11 @@ enum orri_phase {
     ORRI_NODE_NEW, ORRI_NODE_OPENING, ORRI_NODE_NAMING /* the identity on its way to the disk */, ORRI_NODE_LOADING,
     ORRI_NODE_RUNNING, ORRI_NODE_LEAVING, ORRI_NODE_STOPPED
 };
+enum { ORRI_SERVERS_MAX = 16, ORRI_SERVER_NAME_MAX = 71 };
+struct orri_ntp_server {            /* of the file's clock.ntp */
+    orr_id id;
+    char address[ORRI_SERVER_NAME_MAX + 1];
+};
 struct orr_node {
     struct orr_world *w;
     const struct orr_alloc *alloc;
@@ -250,6 +256,10 @@ struct orr_node {
     size_t cap_parts;
     bool disk_full, disk_failed;
     struct orri_host host;
+    struct orri_ntp_server *servers;
+    size_t n_servers;
+    struct orri_time *time;         /* NULL: nobody has asked for it */
+    orr_time started;
     struct orri_alarm leaving;
     orr_time leave_until, linger_until;
     bool closing;                   /* leaving, and everything is being closed */

@@ -2,6 +2,7 @@
  *
  * The founding configuration is text: one line for the cluster, one for each group, sorted, with its voters sorted. Its
  * hash is the cluster id, so what is not in it (addresses, who else is in the file) may change freely.               */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ void orr_node_config_init(struct orr_node_config *cfg) {
         .calls_max = 1000,
         .peer_bytes_max = 16 << 20,
         .visitors_max = 100,
+        .clock = { .mode = ORR_CLOCK_NTP, .bound_max = 100 * ORR_MS, .drift_max_ppb = 500000 },
     };
 }
 
@@ -60,6 +62,12 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
     if (cfg->call <= 0) return "call";
     if (cfg->calls_max == 0) return "calls_max";
     if (cfg->peer_bytes_max < cfg->message_bytes_max + 1024) return "peer_bytes_max";
+    if (cfg->clock.mode != ORR_CLOCK_NTP) return "clock.mode";
+    if (cfg->clock.n_ntp > ORRI_SERVERS_MAX) return "clock.ntp";
+    for (size_t i = 0; i < cfg->clock.n_ntp; i++)
+        if (!cfg->clock.ntp[i] || strlen(cfg->clock.ntp[i]) > ORRI_SERVER_NAME_MAX) return "clock.ntp";
+    if (cfg->clock.bound_max <= 0) return "clock.bound_max";
+    if (cfg->clock.drift_max_ppb == 0 || cfg->clock.drift_max_ppb > 1000000) return "clock.drift_max_ppb";
     if (cfg->heartbeat <= 0 || cfg->election <= cfg->heartbeat) return "election";
     return NULL;
 }
@@ -101,6 +109,19 @@ static int add_peers(struct orr_node *n, const struct orr_node_config *cfg) {
     return index_peers(n);
 }
 
+/* A server has an id, too: to the world it is a peer. */
+static int add_servers(struct orr_node *n, const struct orr_node_config *cfg) {
+    if (cfg->clock.n_ntp == 0) return 0;
+    n->servers = orri_node_resize(n, NULL, 0, cfg->clock.n_ntp * sizeof *n->servers);
+    if (!n->servers) return -ENOMEM;
+    for (size_t i = 0; i < cfg->clock.n_ntp; i++) {
+        struct orri_ntp_server *s = &n->servers[n->n_servers++];
+        (void)snprintf(s->address, sizeof s->address, "%s", cfg->clock.ntp[i]);
+        s->id = orr_id_of(s->address);              /* no node's: theirs have no colon */
+    }
+    return 0;
+}
+
 int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_node_config *cfg, const char **why) {
     const char *wrong = wrong_field(cfg);
     if (why) *why = wrong;
@@ -113,6 +134,9 @@ int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_no
     n->name = orri_node_copy(n, cfg->id);
     int rc = n->cluster && n->name ? orri_slots_ensure(&n->slots) : -ENOMEM;
     if (rc == 0) rc = add_peers(n, cfg);
+    n->cfg.clock.ntp = NULL;
+    n->cfg.clock.n_ntp = 0;
+    if (rc == 0) rc = add_servers(n, cfg);
     if (rc < 0) {
         if (rc == ORR_EINVALID && why) *why = "nodes: two of one name";
         orr_node_free(n);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "node/inner.h"
+#include "node/time.h"
 
 enum { STRANGERS_MAX = 64, TIMERS_A_TURN = 10000, PASSES_MAX = 3 };
 #define ALARM_SLACK (50 * ORR_US)
@@ -35,6 +36,7 @@ void orr_node_free(struct orr_node *n) {
     if (!n) return;
     n->in_turn = true;                              /* whoever is told now asks the world for nothing */
     orri_heap_clear(&n->heap);                      /* first: every timer in it is still alive */
+    orri_time_free(n);
     orri_services_free(n);
     orri_host_clear(n);
     for (size_t i = 0; i < n->n_groups; i++) orri_group_delete(n->groups[i]);
@@ -43,6 +45,7 @@ void orr_node_free(struct orr_node *n) {
     orri_identity_clear(&n->identity);
     orri_slots_clear(&n->slots);
     orri_node_resize(n, n->parts, n->cap_parts * sizeof *n->parts, 0);
+    orri_node_resize(n, n->servers, n->n_servers * sizeof *n->servers, 0);
     orri_node_drop_text(n, n->cluster);
     orri_node_drop_text(n, n->name);
     n->w->wake = NULL;
@@ -53,12 +56,18 @@ void orr_node_free(struct orr_node *n) {
 int orr_node_start(struct orr_node *n) {
     struct orr_storage_config cfg;
     if (n->phase != ORRI_NODE_NEW) return ORR_EINVALID;
+    n->started = n->w->ops->now(n->w);
     int rc = n->w->ops->open_dir(n->w);
     if (rc < 0) return rc;
     orri_storage_config_init(&cfg);
     cfg.segment_bytes = n->cfg.segment_bytes;
     for (size_t i = 0; i < n->n_peers && rc == 0; i++) {
         if (n->peers[i].linked) rc = n->w->ops->peer(n->w, n->peers[i].id, n->peers[i].address);
+    }
+    for (size_t i = 0; i < n->n_servers && rc == 0; i++) {
+        rc = n->w->ops->peer(n->w, n->servers[i].id, n->servers[i].address);
+        if (rc < 0) orri_node_log(n, ORR_LOG_ERROR, "the NTP server %s can't be asked: %s", n->servers[i].address,
+                                  orr_strerror(rc));
     }
     if (rc == 0) rc = orri_storage_new(&n->storage, n->w, &cfg);
     if (rc == 0) n->phase = ORRI_NODE_OPENING;
@@ -188,6 +197,7 @@ static void run_if_loaded(struct orr_node *n) {
     orri_node_log(n, ORR_LOG_INFO, "%s of cluster %s %016llx, start number %u", n->name, n->cluster,
              (unsigned long long)n->identity.cluster, n->identity.incarnation);
     orri_peers_start(n);
+    orri_time_start(n);
     orri_host_ready(n);
 }
 
@@ -242,6 +252,7 @@ static void leave(struct orr_node *n) {
         orri_services_stop(n);
         orri_services_flush(n);
         orri_peers_stop(n);
+        orri_time_stop(n);
     }
     bool alone = n->n_conns == 0 && !n->links, linger = n->closing && n->now >= n->linger_until;
     bool written = (!n->storage || orri_storage_idle(n->storage)) && orri_saved_idle(n);
@@ -292,6 +303,7 @@ static void dispatch(struct orr_node *n, struct orr_req *req) {
         if (end) end->event(end, ev);
         break;
     }
+    case ORR_OP_DATAGRAM: orri_time_datagram(n, (const struct orr_datagram *)(const void *)req); break;
     case ORR_OP_SIGNAL: orr_node_stop(n, "a signal"); break;
     default: break;
     }
@@ -348,6 +360,7 @@ static void inputs(struct orr_node *n) {
     for (size_t i = 0; i < n->n_groups; i++) {
         if (n->groups[i]->x) n->groups[i]->order->wall(n->groups[i]->x, n->now, wall.realtime);
     }
+    orri_time_turn(n);
     while ((req = n->w->ops->take(n->w))) dispatch(n, req);
     while (n->storage && !orri_node_dead(n) && orri_storage_take(n->storage, &done)) storage_done(n, &done);
     if (n->storage && orri_storage_deadline(n->storage) <= n->now) orri_storage_tick(n->storage, n->now);

@@ -89,6 +89,7 @@ struct orri_host {
     bool declaring, stopped, soon;
     bool peers_changed;             /* the host was not told yet */
     bool bundle_changed;            /* peers were not told yet */
+    bool stepped;                   /* the cluster's time; the host was not told yet */
     struct orri_under_way **places; /* all records, by place; free ones through next */
     size_t n_places, cap_places;
     struct orri_under_way *spare;

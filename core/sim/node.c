@@ -170,7 +170,7 @@ static orr_time world_fresh(struct orr_world *w) { return world_now(w); }
 
 static void world_wall(struct orr_world *w, struct orr_wall *out) {
     const struct orri_node *node = orri_node_of(w);
-    *out = (struct orr_wall){ orri_clock_wall(&node->clock, node->now), node->clock.steps };
+    *out = (struct orr_wall){ orri_clock_wall(&node->clock, world_now(w)), node->clock.steps };
 }
 
 static void world_alarm(struct orr_world *w, orr_time at, orr_time slack) {
@@ -301,6 +301,7 @@ static void clock_boot(struct orri_node *node) {
     orri_clock_drift(clock, node->sim->now, clock->ppb);
     clock->base_local = orri_rng_between(&node->turns, ORR_SECOND, 1000 * ORR_SECOND);
     clock->wall_offset += local - clock->base_local;
+    clock->before += local - clock->base_local;
     clock->steps = 0;
 }
 
@@ -552,5 +553,13 @@ int orr_sim_clock_now(const struct orr_sim *sim, const char *name, orr_time *wal
     if (!node) return -ENOENT;
     *wall = orri_clock_wall(&node->clock, orri_clock_local(&node->clock, sim->now));
     *drift_ppb = node->clock.ppb;
+    return 0;
+}
+
+int orr_sim_clock_local(const struct orr_sim *sim, const char *name, orr_time *local, orr_time *lived) {
+    const struct orri_node *node = orri_node_find(sim, name);
+    if (!node) return -ENOENT;
+    *local = orri_clock_local(&node->clock, sim->now);
+    *lived = *local + node->clock.before;
     return 0;
 }

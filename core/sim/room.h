@@ -37,6 +37,7 @@ struct orri_tick {
 /* A node's clocks: local = base_local + (t - base_t) * (1 + ppb / 1e9); the wall clock adds an offset. */
 struct orri_clock {
     orr_time base_t, base_local;
+    orr_time before;                /* what boots took away from local */
     int32_t ppb;
     orr_time wall_offset;
     uint32_t steps;

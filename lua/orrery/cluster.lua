@@ -168,12 +168,14 @@ local fields = {
     election = { "seconds", default = 0.25 },
     heartbeat = { "seconds", default = 0.05 },
   } },
-  clock = { "table", default = {}, fields = {
+  clock = { "table", or_false = true, default = {}, expected = "a table, or false", fields = {
     ntp = { "table", default = {}, expected = "an array of servers", most = 16, each = {
       "string", pattern = "^[%w.:%[%]-]+$", expected = '"host" or "host:port"',
     } },
     mode = { "choice", of = { "ntp", "pacemaker" }, default = "ntp" },
     bound_max = { "seconds", default = 0.1 },
+    drift_max = { "number", above = 0, max = 0.001 },       -- no default, as limits.message
+    at_once = { "boolean" },
   } },
 }
 
@@ -255,6 +257,11 @@ local function check_timing(timing)
     "timing", "heartbeat")
 end
 
+-- Who says how his clocks are wants to know the time: its nodes ask each other from their start on.
+local function settle_clock(value, given)
+  if given and value.clock.at_once == nil then value.clock.at_once = true end
+end
+
 -- The value with all defaults, or nil and what is wrong with it: { path, text }.
 function cluster.check(given)
   if type(given) ~= "table" then
@@ -264,6 +271,7 @@ function cluster.check(given)
   if not value then return nil, bad end
   -- Defaults that are tables go through the same rules, so each node has its own.
   value.links = value.links or topology.mesh()
+  settle_clock(value, given.clock)
   bad = settle_listeners(value.nodes) or check_ids(value.nodes) or check_addresses(value.nodes) or check_scripts(value)
     or check_links(value) or check_timing(value.timing)
   if bad then return nil, bad end
@@ -401,6 +409,15 @@ function cluster.without(value, gone)
   part.nodes, part.links = nodes, links
   origins[part] = origins[value]
   return setmetatable(part, meta)
+end
+
+-- Addresses of the NTP servers.
+function cluster.servers(value)
+  local servers = {}
+  for i, name in ipairs(value.clock and value.clock.ntp or {}) do
+    servers[i] = name:find ":%d+$" and name or name .. ":123"
+  end
+  return servers
 end
 
 -- The script of a node, as the file names it.

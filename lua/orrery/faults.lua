@@ -25,22 +25,28 @@ end
 
 -- -- What verbs take ------------------------------------------------------------------------------------------------
 -- A rule is { name, kind, ... } as in options.lua; `optional` ones may be left out.
-local function check_id(sim, v, clients)
-  if type(v) == "string" and (sim.index[v] or clients and v == "clients") then return v end
-  local known = table.move(sim.ids, 1, #sim.ids, 1, {})
-  if clients then known[#known + 1] = "clients" end
-  return nil, ("a node of the cluster (got %s%s)"):format(options.got(v), options.hint(v, known))
+local function check_id(sim, v, rule)
+  local known, what = options.keys(sim.servers), "an NTP server of the cluster"
+  if not rule.servers then
+    known = table.move(rule.clients and sim.ends or sim.ids, 1, rule.clients and #sim.ends or #sim.ids, 1, {})
+    what = "a node of the cluster"
+  end
+  if (rule.servers or rule.clients) and sim.servers[v] then return sim.servers[v] end
+  for _, name in ipairs(known) do if v == name then return v end end
+  return nil, ("%s (got %s%s)"):format(what, options.got(v), options.hint(v, known))
 end
 
 -- An array of ids, or nil and what was expected (and what came).
-local function check_who(sim, v, clients)
+local function check_who(sim, v, rule)
   if type(v) ~= "table" then v = { v } end
   if #v == 0 then return nil, "an id or an array of ids (got none)" end
-  for _, id in ipairs(v) do
-    local ok, expected = check_id(sim, id, clients)
-    if not ok then return nil, expected end
+  local ids = {}
+  for i, given in ipairs(v) do
+    local id, expected = check_id(sim, given, rule)
+    if not id then return nil, expected end
+    ids[i] = id
   end
-  return v
+  return ids
 end
 
 local function raise(what, name, text, level)
@@ -55,7 +61,7 @@ local function resolve(sim, who, what, rule, level)
     who = who(sim)
     if who == nil or type(who) == "table" and #who == 0 then return {} end
   end
-  local ids, expected = check_who(sim, who, rule.clients)
+  local ids, expected = check_who(sim, who, rule)
   if not ids then raise(what, rule[1], expected, level + 1) end
   return ids
 end

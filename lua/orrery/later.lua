@@ -12,7 +12,7 @@ end
 
 later.orrery = set_of [[paxos ring job lines array records placement jump
   recipes bench]]
-later.node = set_of [[members clock time secret shard register ring transaction lock singleton]]
+later.node = set_of [[members secret shard register ring transaction lock singleton]]
 later.sim = {}
 later.handle = set_of [[on close why]]
 later.started = set_of [[why]]

@@ -2,7 +2,7 @@
 --
 -- bindings/orrb_node.c calls boot(host, text), which makes the node, and the first function that it returns once the
 -- node's disk is open: that runs the top level, which only declares. host is the C side: new, replicate, log, seed,
--- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners, console.
+-- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners, clock, console.
 -- What is declared is checked here, so a complaint points at the script's line; C turns it into calls of the core.
 -- rehearse(text) does all of it on a host that does nothing, to find mistakes before processes are started.
 --
@@ -16,6 +16,7 @@ local environment = require "orrery.environment"
 local group = require "orrery.group"
 local hlc = require "orrery.hlc"
 local later = require "orrery.later"
+local node_clock = require "orrery.node_clock"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local raft = require "orrery.raft"
@@ -153,6 +154,9 @@ local function new_node(self)
   for name, f in pairs(self.rpc) do method(name, f) end
   for _, name in ipairs { "spawn", "sleep", "after", "every", "channel" } do method(name, self.tasks[name]) end
   console.watch(self, members)
+  local time
+  time, members.clock = node_clock.open(self)
+  method("time", time)
   method("from", self.host.rpc.from)
   method("left", self.host.tasks.left)
   method("now", self.host.tasks.now)
@@ -204,6 +208,15 @@ local function new_environment(self)
   return env
 end
 
+-- With the addresses of its servers whole.
+local function clock_of(value)
+  if not value.clock then return value.clock end
+  local clock = {}
+  for key, v in pairs(value.clock) do clock[key] = v end
+  clock.ntp = cluster.servers(value)
+  return clock
+end
+
 local function configure(self)
   local value, members, peers = self.plan.cluster, {}, {}
   for _, id in ipairs(self.plan.peers) do peers[id] = true end
@@ -215,6 +228,7 @@ local function configure(self)
     message = value.limits.message, op = value.limits.op, calls = value.limits.calls, memory = value.limits.memory,
     steps = value.limits.steps,
     call = value.timing.call, election = value.timing.election, heartbeat = value.timing.heartbeat,
+    clock = clock_of(value),
   }
 end
 
@@ -401,7 +415,7 @@ function node.idle_host(over)
   local host = room {
     replicate = function() return true end, seed = function() return 1 end,
     tasks = room { spawn = function() return true, 0 end }, rpc = room { on = function() return true end },
-    groups = node.idle_groups(nothing), listeners = room {}, console = room {},
+    groups = node.idle_groups(nothing), listeners = room {}, console = room {}, clock = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host

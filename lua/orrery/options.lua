@@ -124,7 +124,7 @@ local kinds = {
     return nil, options.either(rule.of)
   end,
   table = function(v, rule)
-    if type(v) == "table" then return v end
+    if type(v) == "table" or v == false and rule.or_false then return v end
     return nil, rule.expected or "a table"
   end,
 }
@@ -166,7 +166,7 @@ function options.value(v, rule)
     return complaint(path or {}, ("must be %s (got %s)"):format(expected, options.got(path and path.got or v)))
   end
   if rule.each then return array(v, rule) end
-  if rule.fields then return fill(v, rule.fields) end
+  if rule.fields and v then return fill(v, rule.fields) end
   return out
 end
 

@@ -235,16 +235,22 @@ end
 -- path reads), rages (faults strike that heal() ends), again (how a violation's text ends), verbose (a function that
 -- gets each note), travels (whether it may go back: the way is kept). The simulation, or nil and one line.
 function sim.assemble(value, made, opts)
+  made.ntp = cluster.servers(value)
+  for _, member in ipairs(made.nodes) do member.at = cluster.node(value, member.id).at end
   local opened_core, message = core.sim.new(made)
   if not opened_core then return nil, message end
   local self = {
     core = opened_core, cluster = value, name = value.name, seed = made.seed, again = opts.again, made = made,
     given = opts.given, rages = opts.rages, verbose = opts.verbose or false, ids = cluster.ids(value),
-    ends = cluster.ids(value), index = {}, nodes = {}, clients = {}, watches = {}, facts = false,
+    ends = cluster.ids(value), index = {}, nodes = {}, servers = {}, clients = {}, watches = {}, facts = false,
     tape = travel.new_tape(opts.travels),
     tell = function(text) io.stderr:write(text, "\n") end, say = function(text) io.stdout:write(text, "\n") end,
   }
   self.ends[#self.ends + 1] = "clients"
+  for _, address in ipairs(made.ntp) do
+    self.ends[#self.ends + 1] = address
+    self.servers[address], self.servers[address:gsub(":123$", "")] = address, address
+  end
   setmetatable(self, sim.meta)
   for _, id in ipairs(self.ids) do self.index[id], self.nodes[id] = true, handle.new(self, id) end
   self.plain_link = self.core:link(self.ids[1], "clients")

@@ -15,15 +15,16 @@ local meta = {
 }
 
 -- One more in `all`: f(...) at each tell of that event, one of `events`. A method on() returns what this returns, as a
--- tail call: its caller is told what is wrong.
-function subscription.new(all, events, event, f)
+-- tail call: its caller is told what is wrong; or says who it is, and at what level that caller is.
+function subscription.new(all, events, event, f, what, level)
   local known = false
+  what, level = what or "node:on", level or 2
   for _, name in ipairs(events) do known = known or name == event end
   if not known then
-    error(("node:on: 'event' must be %s (got %s%s)"):format(options.either(events), options.got(event),
-      options.hint(event, events)), 2)
+    error(("%s: 'event' must be %s (got %s%s)"):format(what, options.either(events), options.got(event),
+      options.hint(event, events)), level)
   elseif type(f) ~= "function" then
-    error(("node:on %s: a function is expected (got %s)"):format(event, options.got(f)), 2)
+    error(("%s %s: a function is expected (got %s)"):format(what, event, options.got(f)), level)
   end
   local s = setmetatable({ event = event, f = f, all = all, closed = false }, meta)
   all[#all + 1] = s

@@ -26,6 +26,17 @@
 ---@field memory? integer               bytes of a script's Lua state, and 2560 for each task that may live: 2^28
 ---                                     by default, 2^20 to 2^40
 
+---How well the cluster's time is to be known.
+---@class orrery.ClockOptions
+---@field ntp? string[]                 NTP servers, "host" or "host:port" (live: IP addresses): the cluster's time is
+---                                     theirs then; {} by default: it is the median of the members' clocks
+---@field mode? "ntp"|"pacemaker"       how the likely value is estimated: "ntp" by default
+---@field bound_max? seconds            what is known less well (half the interval) isn't known: 0.1 by default
+---@field drift_max? number             no machine's clock runs farther off: 0.0005 by default, at most 0.001. The less
+---                                     the narrower; but whoever slews a clock faster makes answers wrong
+---@field at_once? boolean              nodes ask from their start on: true by default where `clock` is given, otherwise
+---                                     from the first use on
+
 ---@class orrery.ClusterFile
 ---@field name string                   `[a-z0-9-]`, 1 to 63: the cluster's identity
 ---@field node? string                  the script, beside this file; needed unless each node has its own
@@ -35,7 +46,7 @@
 ---@field secrets? table<string, string> name = "env:VAR" or "file:PATH"
 ---@field limits? orrery.Limits
 ---@field timing? { call?: seconds, election?: seconds, heartbeat?: seconds }   2, 0.25, 0.05 by default
----@field clock? { ntp?: string[], mode?: "ntp"|"pacemaker", bound_max?: seconds }
+---@field clock? orrery.ClockOptions|false   false: no node knows the cluster's time
 
 ---A checked cluster, defaults filled in: plain data, the same on every node.
 ---@class orrery.Cluster: orrery.ClusterFile
@@ -1850,6 +1861,16 @@ function Sim:step_clock(node, T) end
 ---@return string? code
 function Sim:freeze_clock(node) end
 
+---An NTP server of the cluster file says another time by so much, and doesn't know it.
+---
+---    sim:between(5, 60):lie("ntp2", 3.0)
+---@param server string|string[]        as the cluster file names it
+---@param T seconds
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:lie(server, T) end
+
 ---Its clocks run so many millionths too fast.
 ---
 ---    sim:drift("b", 200)
@@ -1861,7 +1882,7 @@ function Sim:freeze_clock(node) end
 function Sim:drift(node, ppm) end
 
 ---state ("up", "down", "paused"), why (it ended by itself), groups (by name), and while it is up: recovered, ready,
----disenfranchised, disk_full, peers_up, clients, visitors, incarnation.
+---disenfranchised, disk_full, peers_up, clients, visitors, incarnation, and clock (orrery.ClockStatus) where it asks.
 ---@class orrery.NodeStatus
 ---@field state "up"|"down"|"paused"
 ---@field groups table<string, orrery.GroupStatus>
@@ -2369,6 +2390,73 @@ function Log:warn(...) end
 ---@param ... any
 function Log:error(...) end
 
+---What is known of the cluster's time: seconds since 1970 by the (lower) median of the clocks of its members, the
+---file's first 15 nodes, whichever of them are wrong, down or cut off; or by its NTP servers.
+---@class orrery.ClockStatus
+---@field state "synchronised"|"holdover"|"unsynchronised"   holdover: a majority was heard, but not lately
+---@field epoch integer                 counts steps back
+---@field earliest? seconds             with latest, time and bound: nil where nobody can say
+---@field latest? seconds
+---@field time? seconds                 the likely value
+---@field bound? seconds                half of the interval
+---@field offset? seconds               time minus this machine's wall clock
+---@field why? string                   it isn't known
+---@field off string[]                  ids of members that are surely more than clock.bound_max away; false servers
+---@field members table<string, orrery.ClockMember>   by id; NTP servers by address
+
+---@class orrery.ClockMember
+---@field role "known"|"off"|"unsteady"|"unknown"   unsteady: its machine's clock was set, or it was started again; or
+---                                     it has no time
+---@field own boolean                   this node itself
+---@field offset? seconds               its clock minus the cluster's time: positive is ahead
+---@field off? seconds                  so far away it surely is
+---@field bound? seconds                how well its clock is known
+---@field delay? seconds                the least round trip to it of late
+---@field age? seconds                  since it was heard
+
+---@class orrery.NodeClock
+local NodeClock = {}
+
+---Has T surely passed? False while the time isn't known.
+---
+---    if node.clock:after(lease.ends) then take() end
+---@param T seconds
+---@return boolean
+function NodeClock:after(T) end
+
+---Is T surely still to come? False while the time isn't known.
+---
+---    if node.clock:before(mine) then act() end
+---@param T seconds
+---@return boolean
+function NodeClock:before(T) end
+
+---Waits until T has surely passed, also through times when nobody can say.
+---
+---    local _, latest = node:time()
+---    kv:set("stamp", latest)
+---    node.clock:wait(latest)                  -- whoever reads the time from now on reads a later one
+---@async
+---@param T seconds
+---@return true? passed
+---@return string? message
+---@return string? code                 "timeout": the task has no time left; "unavailable": clock = false
+function NodeClock:wait(T) end
+
+---What is known, of whom, and who is wrong.
+---
+---    print(orrery.show(node.clock:status()))
+---@return orrery.ClockStatus status
+function NodeClock:status() end
+
+---f(epoch) when the time may have stepped back: what was after something may be before it again.
+---
+---    node.clock:on("step", function(epoch) node.log:warn("epoch", epoch) end)
+---@param event "step"
+---@param f async fun(epoch: integer)
+---@return orrery.Subscription subscription
+function NodeClock:on(event, f) end
+
 ---The node that runs this script. Read-only.
 ---@class orrery.Node
 ---@field id string
@@ -2378,6 +2466,7 @@ function Log:error(...) end
 ---@field cluster orrery.Cluster
 ---@field peers string[]                ids that this node has a link to, sorted
 ---@field log orrery.Log
+---@field clock orrery.NodeClock
 ---@field state table                   the script's own, seen at the prompt and by specs; neither kept nor sent
 node = {}
 
@@ -2462,6 +2551,15 @@ function node:left() end
 ---    local begun = node:now()
 ---@return seconds now
 function node:now() end
+
+---The cluster's time, which is between these two.
+---
+---    local earliest, latest = node:time()
+---    if earliest and earliest > ends then node.log:info "it has surely ended" end
+---@return seconds? earliest
+---@return seconds|string latest        or the message
+---@return string? code                 "unavailable": it isn't known, or not within clock.bound_max
+function node:time() end
 
 ---A task of the node's own: no deadline, nobody who asked. As many may live as limits.memory has room for, one for
 ---each 2560 bytes of it (104,857 by default); one more, or one more timer, is `overloaded` at once, and is not made.

@@ -84,6 +84,57 @@ static void an_interval_grows_while_nothing_is_heard(void **state) {
     peers_end(&w);
 }
 
+/* With rate_max nothing that was learned is believed: a clock may go as it likes within it, at any moment. */
+static void no_change_of_pace_within_the_largest_rate_takes_the_truth_out(void **state) {
+    (void)state;
+    struct orr_clock_config config;
+    orr_clock_config_init(&config);
+    config.peers_max = 1;
+    config.rate_max_ppb = 600000;
+    struct peers w;
+    peers_with(&w, &config, 1);
+    struct orr_rng rng;
+    orri_rng_init(&rng, 3);
+    for (unsigned i = 0; i < 2000; i++) {
+        w.offset = local(&w) - w.time;
+        w.began = w.time;
+        w.rate = 600e-6 * (2 * orri_rng_unit(&rng) - 1);
+        if (orri_rng_chance(&rng, 0.7)) (void)ask(&w, 0);
+        w.time += orri_rng_between(&rng, 0, 20 * ORR_SECOND);
+        struct orr_clock_peer p;
+        assert_int_equal(orr_clock_peer_info(w.clock, local(&w), 0, &p), 0);
+        if (p.role == ORR_CLOCK_NEW) continue;
+        assert_true(p.earliest <= w.time && w.time <= p.latest);
+    }
+    peers_end(&w);
+    config.rate_max_ppb = 10000001;
+    assert_int_equal(orr_clock_new(&w.clock, &config), ORR_EINVALID);
+}
+
+static void a_peer_that_knows_better_now_knew_worse_before(void **state) {
+    (void)state;
+    struct orr_clock_config config;
+    orr_clock_config_init(&config);
+    config.peers_max = 1;
+    config.rate_max_ppb = 50000;
+    for (unsigned i = 0; i < 50; i++) {
+        struct peers w;
+        peers_with(&w, &config, 1);
+        w.root_dispersion = 200000;
+        w.lie[0] = 150000;
+        for (unsigned k = 0; k < i + 3; k++) (void)ask(&w, 0);
+        w.root_dispersion = 1000;
+        w.lie[0] = 0;
+        for (unsigned k = 0; k < 5; k++) {
+            (void)ask(&w, 0);
+            struct orr_clock_peer p;
+            assert_int_equal(orr_clock_peer_info(w.clock, local(&w), 0, &p), 0);
+            assert_true(p.earliest <= w.time && w.time <= p.latest);
+        }
+        peers_end(&w);
+    }
+}
+
 static void one_way_longer_than_the_other_is_not_seen_but_held(void **state) {
     (void)state;
     struct peers w;
@@ -393,6 +444,8 @@ int main(void) {
         cmocka_unit_test(four_peers_are_better_than_one),
         cmocka_unit_test(what_the_peer_says_of_its_own_error_is_in_the_interval),
         cmocka_unit_test(an_interval_grows_while_nothing_is_heard),
+        cmocka_unit_test(no_change_of_pace_within_the_largest_rate_takes_the_truth_out),
+        cmocka_unit_test(a_peer_that_knows_better_now_knew_worse_before),
         cmocka_unit_test(one_way_longer_than_the_other_is_not_seen_but_held),
         cmocka_unit_test(queues_that_are_all_on_one_way_are_learned_and_taken_out),
         cmocka_unit_test(a_step_of_the_reference_is_believed_at_the_second_time),

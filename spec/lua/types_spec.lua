@@ -11,8 +11,9 @@ teardown(function() folder:remove() end)
 local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
   local text = file:read "a" ..
-    "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, Topology = Topology,\n" ..
-    "Raft = Raft, Clock = Clock, Hlc = Hlc, Map = Map, Sim = Sim, Handle = Handle, Client = Client,\n" ..
+    "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, NodeClock = NodeClock,\n" ..
+    "Topology = Topology, Raft = Raft, Clock = Clock, Hlc = Hlc, Map = Map, Sim = Sim, Handle = Handle,\n" ..
+    "Client = Client,\n" ..
     "Started = Started, Connected = Connected, WorkloadClient = WorkloadClient, History = History }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
@@ -31,7 +32,8 @@ local function real()
     local kv = node:replicate("kv", { machine = "kv" })
     node:listen("resp", kv:resp())
     local own = node:replicate("own", { apply = function() end })
-    for name, t in pairs { node = node, orrery = orrery, group = own, kv = kv, log = node.log } do
+    for name, t in pairs { node = node, orrery = orrery, group = own, kv = kv, log = node.log,
+        clock = node.clock } do
       local names = {}
       for key, v in pairs(t) do names[#names + 1] = key .. " " .. type(v) end
       table.sort(names)
@@ -64,6 +66,7 @@ describe("types.lua", function()
     end
     assert.same(functions_of(methods), functions_of(types.Group))
     assert.same(had.log.functions, functions_of(types.Log))
+    assert.same(had.clock.functions, functions_of(types.NodeClock))
     assert.same(had.orrery.functions, functions_of(types.orrery))
     local topology = require "orrery.topology"
     for _, name in ipairs(functions_of(types.orrery.topology)) do assert.is_function(topology[name]) end

@@ -28,6 +28,7 @@ decoders() {
     ntp) echo clock/ntp_packet.c:95 clock/ntp_client.c:95 clock/ntp_server.c:97 clock/hlc.c:95 ;;
     raft) echo consensus/raft/raft_codec.c:97 consensus/raft/raft_glance.c:97 consensus/raft/raft_config.c:91 ;;
     rpc) echo node/message.c:92 node/results.c:97 node/saved.c:42 node/carry.c:49 node/rpc.c:82 node/out.c:80 ;;
+    time) echo node/time.c:88 node/time_known.c:88 ;;
     resp) echo node/resp/parser.c:97 node/resp/commands.c:90 node/resp/strings.c:92 ;;
     visit) echo node/out.c:82 node/welcome.c:97 node/visit.c:90 node/visitor.c:84 ;;
     value) echo ../bindings/orrb_unpack.c:73 ../bindings/orrb_pack.c:79 ;;
@@ -87,7 +88,7 @@ reached() {                         # FILE FLOOR
 }
 
 fuzz() {                            # NAME: a whole node takes longer than a decoder
-    if [ "$1" = node ]; then set -- "$1" $((runs / 10)); else set -- "$1" "$runs"; fi
+    if [ "$1" = node ] || [ "$1" = time ]; then set -- "$1" $((runs / 10)); else set -- "$1" "$runs"; fi
     clang -g -O1 -fsanitize=fuzzer,address,undefined -DORR_FUZZING -DORR_CHECKS -Icore/include -Icore -Ispec \
         -o "$work/$1-clang" "spec/fuzz/$1_fuzz.c" $(beyond "$1") \
         $work/clang/liborrery.a -lxxhash -lpthread -lm || return 1

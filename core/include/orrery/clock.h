@@ -15,10 +15,11 @@
  * be one that nobody steers (CLOCK_MONOTONIC_RAW). The same calls give the same bits. One thread at a time.
  *
  * What is promised: reference time is in [earliest, latest] while the state is not ORR_CLOCK_UNSYNC, fewer than half of
- * the peers lie, the local oscillator's frequency leaves the learned one by no more than `max_drift_ppb`, and what the
- * peers say of their own error (root delay, root dispersion) is true. A path that is longer one way than the other
- * moves the offset by up to half of the difference, which nobody can see from one path; the interval holds it. Where
- * half or more disagree, the state is ORR_CLOCK_UNSYNC: no guess is made. */
+ * the peers lie, the local oscillator's frequency leaves the learned one by no more than `max_drift_ppb` (or, which
+ * asks for less and gives a wider interval: no clock leaves `rate_max_ppb`), and what the peers say of their own error
+ * (root delay, root dispersion) is true. A path that is longer one way than the other moves the offset by up to half of
+ * the difference, which nobody can see from one path; the interval holds it. Where half or more disagree, the state is
+ * ORR_CLOCK_UNSYNC: no guess is made. */
 #ifndef ORR_CLOCK_H
 #define ORR_CLOCK_H
 
@@ -45,6 +46,9 @@ struct orr_clock_config {
     unsigned peers_max;             /* 1 to ORR_CLOCK_PEERS_MAX; memory is taken for so many */
     uint32_t precision_ns;          /* of reading the local clock */
     uint32_t max_drift_ppb;         /* how fast the oscillator may leave its estimated frequency; at most 1000000 */
+    uint32_t rate_max_ppb;          /* 0; or the promise rests on nothing that was learned, but on this alone: no peer's
+                                     * clock gains or loses more on the local one, however both change their pace;
+                                     * at most 10000000 */
     int8_t poll_min, poll_max;      /* log2 s, -6 to 17: what orr_clock_next keeps to */
     uint64_t seed;                  /* of the small jitter in orr_clock_next */
     const struct orr_alloc *alloc;  /* NULL: libc's; borrowed while the clock lives */

@@ -68,6 +68,8 @@ struct orr_host_ops {
     bool (*turn)(void *ud);
     /* A peer came up or went, or runs other scripts than before: orr_node_peer says. */
     void (*peers)(void *ud);
+    /* The cluster's time may have stepped back: a new epoch (orrery/time.h) has begun, or several have. */
+    void (*stepped)(void *ud);
     void (*stop)(void *ud);         /* the node leaves, or has failed: tasks end now; once */
 };
 /* ops, ud: borrowed for the node's life. ORR_EINVALID: started already. */

@@ -12,9 +12,11 @@
  *                         disk image
  *   acknowledged_lost     a client's acknowledgement names a committed entry
  *   digest                replicas that have applied the same index have the same state
- *   monotone              no node's term, commit or applied index goes back while it runs, nor its term over restarts
+ *   monotone              no node's term, commit or applied index goes back while it runs, nor its term over restarts;
+ *                         nor, within an epoch, the earliest time that it tells
  *   exactly_once          no command takes effect twice
  *   linearizable          the clients' history, with the log's order as witness
+ *   bound                 whoever is told the cluster's time (orrery/time.h) is told an interval that holds it
  *   liveness, quiet       the cluster answers once it is left alone; without faults, no elections but the first
  *   crash                 a node ended by itself without a fault that explains it
  *   floor                 the run did too little work to prove anything
@@ -41,15 +43,21 @@ extern "C" {
 
 struct orr_lab_node {
     const char *id;
+    const char *at;                 /* where it is for its peers, as its boot says; needed with `ntp` alone */
     const char *resp;               /* address of its RESP listener, as its boot makes it listen; NULL:
                                      * clients pass it by */
 };
+enum { ORR_LAB_NTP_MAX = 16 };
 struct orr_lab;
 struct orr_lab_config {
     size_t size;                    /* set by init */
     struct orr_sim_config sim;      /* seed, speeds, hooks; `judge` is the laboratory's */
     const struct orr_lab_node *nodes;   /* copied; their texts are borrowed for as long as the laboratory lives */
     size_t n_nodes;                 /* 64 at the most */
+    /* Addresses of NTP servers that the nodes ask (orr_node_config.clock). The laboratory plays them: each is one more
+     * node of the simulation, named by its address, that knows the true time. Borrowed, as the nodes' texts. */
+    const char *const *ntp;
+    size_t n_ntp;
     struct orr_sim_boot boot;       /* of every node; start() gets its name */
     const struct orr_sim_faults *faults;    /* NULL: none. Borrowed until orr_lab_chaos */
     orr_time run;                   /* of the safety phase; 30 s */
@@ -86,6 +94,7 @@ struct orr_lab_result {
     orr_time virtual_time;
     uint64_t faults[ORR_SIM_KINDS]; /* how often each struck */
     uint64_t claims;                /* in messages, compared with the disk image */
+    uint64_t times;                 /* how often somebody was told the cluster's time */
     struct orr_lab_rare rares[ORR_LAB_RARES_MAX];   /* in the order of their first use */
     size_t n_rares;
 };
@@ -109,6 +118,9 @@ ORR_API int orr_lab_quiet(struct orr_lab *lab);
 ORR_API bool orr_lab_settled(const struct orr_lab *lab, const char **who, const char **owes);
 /* A node that is kept down in the liveness phase owes nothing, until it is excused no more. -ENOENT. */
 ORR_API int orr_lab_excuse(struct orr_lab *lab, const char *node, bool excused);
+/* From now on that NTP server is wrong by so much, and doesn't know it; 0: it is right again. Where half or more of
+ * them lie, or did lately, what nodes are told is not judged. -ENOENT: there is none of that name. */
+ORR_API int orr_lab_lie(struct orr_lab *lab, const char *server, orr_time by);
 /* What the caller found to be wrong; the first violation counts. text: one line, without the time. */
 ORR_API void orr_lab_violate(struct orr_lab *lab, const char *property, const char *text);
 /* Judges the history so far, counts, and gives the result. -ENOMEM. */

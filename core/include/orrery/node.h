@@ -17,6 +17,7 @@
 #ifndef ORR_NODE_H
 #define ORR_NODE_H
 
+#include <orrery/clock.h>
 #include <orrery/machine.h>
 #include <orrery/order.h>
 #include <orrery/world.h>
@@ -32,6 +33,15 @@ struct orr_node_member {
     const char *id, *address;       /* copied */
     bool link;                      /* may this node talk to it? (itself: ignored) */
 };
+struct orr_node_clock {             /* the cluster's time: orrery/time.h */
+    bool off;                       /* it is never known here, and nobody is answered */
+    bool at_once;                   /* this node asks from its start on, not only from the first use on */
+    enum orr_clock_mode mode;       /* of the likely value */
+    orr_time bound_max;             /* what is known less well (half the interval) isn't known; 100 ms */
+    uint32_t drift_max_ppb;         /* no machine's clock runs farther off; 500000, at most 1000000 */
+    const char *const *ntp;         /* addresses of NTP servers, as the world has them; copied */
+    size_t n_ntp;                   /* 16 at most; 0: the cluster's time is the median of its clocks */
+};
 struct orr_node_config {
     size_t size;                    /* set by config_init */
     const char *cluster;            /* the file's name: 1..63 of [a-z0-9-] */
@@ -46,6 +56,7 @@ struct orr_node_config {
     orr_time call;                  /* timing.call: a client's command is answered by then, if only with an error */
     orr_time election, heartbeat;   /* defaults of groups */
     uint64_t segment_bytes;         /* of the log */
+    struct orr_node_clock clock;
     uint64_t snapshot_bytes;        /* log bytes since the last snapshot that ask for the next one */
     /* What a client, and all clients of a listener together, may hold here: input that is no whole command yet, output
      * that they don't read (of one client's, what its stream has taken does not count). Who is above, or holds most, is

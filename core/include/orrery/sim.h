@@ -326,6 +326,8 @@ ORR_API int orr_sim_clock(struct orr_sim *sim, const char *node, orr_time step, 
 ORR_API int orr_sim_clock_freeze(struct orr_sim *sim, const char *node, bool on);
 /* what the node's wall clock shows now, ns since 1970, and how fast its clocks run */
 ORR_API int orr_sim_clock_now(const struct orr_sim *sim, const char *node, orr_time *wall, int32_t *drift_ppb);
+/* what its monotonic clock shows now, and what it would if it did not begin anew at each boot */
+ORR_API int orr_sim_clock_local(const struct orr_sim *sim, const char *node, orr_time *local, orr_time *lived);
 /* The nth next opportunity (1: the next) for this OP fault or effect crash at this node is taken. ORR_SIM_CRASH counts
  * deliveries. Several may be armed, each counted from when it was; 0 takes them all back. ORR_EFULL: too many. */
 ORR_API int orr_sim_arm(struct orr_sim *sim, const char *node, enum orr_sim_fault kind, uint64_t nth);

@@ -36,7 +36,11 @@ enum orr_trace_kind {
     ORR_TRACE_TAKEN,                /* struct orr_trace_ack: the leader put a batch of ours into
                                      * the log (or we re-sent it) */
     ORR_TRACE_SNAPSHOT,             /* orr_index: a snapshot was taken through here */
-    ORR_TRACE_UPGRADE               /* orr_index: from the next entry on the group's machine runs other code */
+    ORR_TRACE_UPGRADE,              /* orr_index: from the next entry on the group's machine runs other code */
+    /* Of the node itself: the group is 0. */
+    ORR_TRACE_CLOCK,                /* orr_time: the clock that it keeps for the cluster's time (orrery/time.h) is its
+                                     * local clock plus this from now on */
+    ORR_TRACE_TIME                  /* struct orr_node_time: what somebody is told of the cluster's time */
 };
 struct orr_trace_send {
     orr_id to;

@@ -75,7 +75,7 @@ local function json(r)
     ('"digest":"%s"'):format(r.digest),
     ('"unknown":%d,"failed":%d'):format(r.unknown, r.failed),
     ('"reads":%d,"overlapping_reads":%d'):format(r.reads, r.overlapping_reads),
-    ('"elections":%d,"restarts":%d,"claims":%d'):format(r.elections, r.restarts, r.claims),
+    ('"elections":%d,"restarts":%d,"claims":%d,"times":%d'):format(r.elections, r.restarts, r.claims, r.times),
   }
   if not r.ok then
     parts[#parts + 1] = ('"property":"%s","violation":%s'):format(r.property, json_text(r.violation))
@@ -104,7 +104,7 @@ end
 
 local sums = {
   "events", "operations", "unknown", "failed", "reads", "overlapping_reads", "elections", "restarts",
-  "virtual_s", "wall_s",
+  "times", "virtual_s", "wall_s",
 }
 
 local function add(total, r)
@@ -152,6 +152,9 @@ local function summary(total)
   if total.reads > 0 then
     lines[3] = ("%d reads, %.0f %% of them beside a write of their key; %d elections, %d restarts"):format(total.reads,
       100 * total.overlapping_reads / total.reads, total.elections, total.restarts)
+  end
+  if total.times > 0 then
+    lines[#lines + 1] = ("%d answers to what the time is, each compared with the truth"):format(total.times)
   end
   local struck = {}
   for _, fault in ipairs(core.lab.faults()) do

@@ -396,4 +396,14 @@ verbs.drift = { who, { "ppm", "number", min = -100000, max = 100000 }, act = fun
   end)
 end }
 
+-- An NTP server of the file's clock.ntp says another time, and doesn't know it.
+verbs.lie = { { "server", "who", servers = true }, { "T", "number", min = -1e9, max = 1e9 },
+  act = function(sim, temporary, servers, by)
+    return each(servers, function(name)
+      hold(sim, temporary, "lie " .. name, 0, in_ns(by), function(v) sim.core:lie(name, v) end)
+      return true
+    end)
+  end,
+}
+
 return verbs

@@ -1,0 +1,130 @@
+/* orrb_time.c - the cluster's time, for scripts (lua/orrery/node_clock.lua) and for who looks on from outside.
+ *
+ * Times are seconds in doubles, which at today's date count in 0.24 us: what is told is rounded outward. */
+#include <math.h>
+
+#include <orrery/time.h>
+
+#include "orrb.h"
+#include "orrb_script.h"
+
+static struct orr_node *node(lua_State *L) {
+    const struct orrb_host *h = lua_touserdata(L, lua_upvalueindex(1));
+    return h->tasks.node;
+}
+
+static double nearest(orr_time ns) { return (double)(ns / ORR_SECOND) + (double)(ns % ORR_SECOND) / 1e9; }
+static double down(orr_time ns) { return nextafter(nearest(ns), -INFINITY); }
+static double up(orr_time ns) { return nextafter(nearest(ns), INFINITY); }
+
+static int unknown(lua_State *L, const char *what) {
+    char why[200];
+    orr_node_time_why(node(L), why, sizeof why);
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", what, why[0] ? why : "it has just become known");
+    lua_pushstring(L, orr_error_word(ORR_EUNAVAILABLE));
+    return 3;
+}
+
+/* now(what) -> earliest, latest; or nil, message, "unavailable" */
+static int now(lua_State *L) {
+    struct orr_node_time t;
+    if (orr_node_time(node(L), &t) < 0) return unknown(L, luaL_checkstring(L, 1));
+    lua_pushnumber(L, down(t.earliest));
+    lua_pushnumber(L, up(t.latest));
+    return 2;
+}
+
+/* wait(T) -> seconds until T has surely passed, if nothing more is heard; 0: it has; nil: that isn't known */
+static int wait(lua_State *L) {
+    struct orr_node_time t;
+    double at = luaL_checknumber(L, 1);
+    if (orr_node_time(node(L), &t) < 0) return 0;
+    if (down(t.earliest) > at) {
+        lua_pushnumber(L, 0);
+        return 1;
+    }
+    double pause = at < 9e9 ? nearest(orr_node_time_wait(node(L), (orr_time)ceil(at * 1e9) + 1)) : 1e9;
+    lua_pushnumber(L, pause > 1e-6 ? pause : 1e-6);
+    return 1;
+}
+
+/* -- Status -------------------------------------------------------------------------------------------------------- */
+static void set_number(lua_State *L, const char *name, double value) {
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, name);
+}
+static void set_text(lua_State *L, const char *name, const char *value) {
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, name);
+}
+static double span(orr_time ns) { return (double)ns / 1e9; }
+
+static void push_member(lua_State *L, const struct orr_time_member *m, const struct orr_node_time *t) {
+    static const char *const roles[] = { "unknown", "unsteady", "known", "off" };
+    lua_createtable(L, 0, 7);
+    set_text(L, "role", roles[m->role]);
+    lua_pushboolean(L, m->own);
+    lua_setfield(L, -2, "own");
+    if (m->likely == 0) return;
+    set_number(L, "bound", span((m->latest - m->earliest + 1) / 2));
+    set_number(L, "age", span(m->age));
+    set_number(L, "delay", span(m->delay));
+    if (t->likely == 0) return;
+    set_number(L, "offset", span(m->likely - t->likely));
+    set_number(L, "off", span(m->off));
+}
+
+/* Members by name, and at `off` the names of those that are off. */
+static void push_members(lua_State *L, const struct orr_node *n, const struct orr_node_time *t) {
+    struct orr_time_member m;
+    lua_newtable(L);
+    lua_newtable(L);
+    for (size_t i = 0; orr_node_time_member(n, i, &m); i++) {
+        push_member(L, &m, t);
+        lua_setfield(L, -3, m.name);
+        if (m.role != ORR_TIME_OFF) continue;
+        lua_pushstring(L, m.name);
+        lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    }
+    lua_setfield(L, -3, "off");
+    lua_setfield(L, -2, "members");
+}
+
+void orrb_push_clock(lua_State *L, const struct orr_node *n) {
+    static const char *const states[] = { "unsynchronised", "synchronised", "holdover" };
+    struct orr_node_time t;
+    struct orr_wall wall;
+    char why[200];
+    const struct orr_world *w = orr_node_world(n);
+    lua_createtable(L, 0, 10);
+    orr_node_time_peek(n, &t);
+    w->ops->wall(orr_node_world(n), &wall);
+    set_text(L, "state", states[t.state]);
+    lua_pushinteger(L, t.epoch);
+    lua_setfield(L, -2, "epoch");
+    orr_node_time_why(n, why, sizeof why);
+    if (why[0]) set_text(L, "why", why);
+    push_members(L, n, &t);
+    if (t.likely == 0) return;
+    set_number(L, "earliest", down(t.earliest));
+    set_number(L, "latest", up(t.latest));
+    set_number(L, "time", nearest(t.likely));
+    set_number(L, "bound", span((t.latest - t.earliest + 1) / 2));
+    set_number(L, "offset", span(t.likely - wall.realtime));
+}
+
+/* status() -> the same, of a node that asks from now on */
+static int status(lua_State *L) {
+    struct orr_node_time t;
+    (void)orr_node_time(node(L), &t);
+    orrb_push_clock(L, node(L));
+    return 1;
+}
+
+void orrb_time_open(lua_State *L, struct orrb_host *h) {
+    static const luaL_Reg functions[] = { { "now", now }, { "wait", wait }, { "status", status }, { NULL, NULL } };
+    luaL_newlibtable(L, functions);
+    lua_pushlightuserdata(L, h);
+    luaL_setfuncs(L, functions, 1);
+}

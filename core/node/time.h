@@ -1,0 +1,77 @@
+/* time.h - a node's part in its cluster's time (orrery/time.h): what is kept for it, and who does what.
+ *
+ *   wall.c           this node's own clock          median.c        the arithmetic
+ *   time.c           asking and being asked         time_known.c    what is known by it, what a program is told
+ *   time_told.c      what the log is told, and who looks on
+ */
+#ifndef ORRI_TIME_H
+#define ORRI_TIME_H
+
+#include <orrery/ntp.h>
+#include <orrery/time.h>
+
+#include "node/inner.h"
+#include "node/median.h"
+#include "node/wall.h"
+
+enum { ORRI_ASKED_MAX = ORR_TIME_MEMBERS_MAX + ORRI_SERVERS_MAX };
+struct orri_timekeeper {            /* who is asked: a member, as this node knows it, or a server */
+    struct orri_alarm alarm;        /* first: it is asked next */
+    struct orri_time *time;
+    orr_id id;
+    const char *name;
+    bool server, linked;
+    uint32_t number;                /* in the estimations */
+    struct orr_ntp_client *client;  /* NULL: this node itself, or one that it has no link to */
+    uint32_t asked;                 /* how often, up to a few */
+    bool waits;                     /* for its answer */
+    bool known;                     /* it was heard, and its clock is still that one */
+    bool unsteady;                  /* its last answer: it begins anew, or is not synchronised */
+    bool named, restless;           /* the log says that it is off; that it doesn't keep still */
+    orr_time begins;                /* local; since when it is unsteady */
+    orr_time heard;                 /* local; when the last good answer was asked for */
+};
+struct orri_time {
+    struct orr_node *node;
+    struct orri_wall wall;
+    struct orr_ntp_server *server;  /* NULL: nobody has asked yet */
+    struct orr_clock *clock;        /* of all who are asked; NULL: this node does not ask */
+    struct orri_timekeeper asked[ORRI_ASKED_MAX];       /* members first */
+    size_t n, n_asked;              /* members; all */
+    struct orri_timekeeper *me;     /* among them, or NULL */
+    bool loose;                     /* since `floor` was told, some member's clock may have become another one */
+    orr_time floor;                 /* what was told in this epoch */
+    uint32_t epoch;
+    bool known, named;              /* as the log has it; named: it has said anything */
+    struct orri_note note;          /* of this machine's clock being set */
+};
+/* Is the cluster's time that of NTP servers? */
+static inline bool orri_time_by_servers(const struct orri_time *t) { return t->node->n_servers > 0; }
+
+/* time.c. Each but ask and start may be called for any node. */
+struct orri_time *orri_time_ask(struct orr_node *n);            /* asks from now on; NULL: no memory, or no node yet */
+void orri_time_start(struct orr_node *n);                       /* it runs */
+void orri_time_turn(struct orr_node *n);                        /* a turn begins */
+void orri_time_datagram(struct orr_node *n, const struct orr_datagram *d);
+void orri_time_stop(struct orr_node *n);                        /* asks nobody any more */
+void orri_time_free(struct orr_node *n);
+void orri_time_forget(struct orri_timekeeper *m, orr_time local);   /* its clock may be anything */
+/* time_known.c */
+/* So many of the NTP servers may be wrong. */
+static inline size_t orri_time_liars(const struct orri_time *t) { return (t->node->n_servers - 1) / 2; }
+struct orri_known {                 /* now */
+    struct orri_span clocks[ORRI_ASKED_MAX], all;       /* of each that is asked; the cluster's time */
+    orr_time likely;                /* 0 where all may be anything, as state is UNSYNC then */
+    enum orr_clock_state state;
+    uint32_t epoch;
+    size_t n_known;
+};
+struct orri_known orri_time_known(const struct orri_time *t, orr_time local);
+bool orri_time_is_narrow(const struct orri_time *t, const struct orri_span *s);         /* as bound_max asks */
+bool orri_time_look(const struct orri_timekeeper *m, orr_time local, struct orri_span *out, orr_time *likely);
+void orri_time_expire(struct orri_time *t, orr_time local);     /* forgets whose clocks were not heard for too long */
+/* time_told.c */
+void orri_time_trace_clock(const struct orri_time *t);          /* the clock that we keep is this one from now on */
+void orri_time_review(struct orri_time *t);                     /* something was learned: the log says what is new */
+
+#endif

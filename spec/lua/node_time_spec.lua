@@ -1,0 +1,350 @@
+-- node_time_spec.lua - node:time() and node.clock in simulations, whose laboratory compares each answer with the truth.
+local cluster = require "orrery.cluster"
+local orrery = require "orrery"
+
+local folder = dofile "spec/lua/folder.lua"()
+local start = dofile "spec/lua/script.lua"(folder)
+teardown(function() folder:remove() end)
+
+local script = [[
+  node:on("time", function() return node:time() end)
+  node:on("after", function(T) return node.clock:after(T) end)
+  node:on("before", function(T) return node.clock:before(T) end)
+  node:on("wait", function(by)
+    local earliest, latest = node:time()
+    local began = node:now()
+    local ok, message, code = node.clock:wait(latest + by)
+    return ok, node:now() - began, message, code
+  end)
+  node:on("until", function(T) return node.clock:wait(T) end)
+  node:on("status", function() return node.clock:status() end)
+  node.state.steps = {}
+  node.clock:on("step", function(epoch) table.insert(node.state.steps, epoch) end)
+]]
+local clock = "clock = {},"
+
+-- A simulation with a minute of swarm; every node asks at every turn of its own. servers: so many NTP servers, of which
+-- the last one lies.
+local function swarmed(seed, nodes, servers)
+  local list, names = {}, {}
+  for i = 1, servers or 0 do names[i] = ("'ntp%d'"):format(i) end
+  for i = 1, nodes do list[i] = ("{ id = 'n%d', at = '10.0.0.%d:7000' }"):format(i, i) end
+  folder:write("swarm/node.lua", [[
+    local last, epoch
+    node:every(0.02, function()
+      local earliest, latest, code = node:time()
+      if not earliest then assert(code == "unavailable") return end
+      local now = node.clock:status().epoch
+      assert(earliest <= latest and (now ~= epoch or earliest >= last))
+      last, epoch = earliest, now
+      node.state.told = (node.state.told or 0) + 1
+    end)
+    node:on("step", function() return node.clock:status().state end)]])
+  local path = folder:write("swarm/cluster.lua", ([[
+    return orrery.cluster { name = "t", node = "node.lua", clock = { ntp = { %s } }, nodes = { %s } }]]):format(
+    table.concat(names, ", "), table.concat(list, ", ")))
+  local sim <close> = assert(orrery.sim(path, { seed = seed, faults = "swarm" }))
+  if servers then sim:between(10 + seed % 7, 40):lie("ntp" .. servers, seed % 3 == 0 and 1e-3 or (-1) ^ seed * seed) end
+  sim:run(60)
+  assert(sim:check())
+  local told = 0
+  for i = 1, nodes do told = told + (sim.nodes["n" .. i].state.told or 0) end
+  return told
+end
+
+describe("node:time", function()
+  it("is known within milliseconds, a moment after the start", function()
+    local sim <close> = start(script, { more = clock })
+    for _, id in ipairs { "a", "b", "c" } do
+      local earliest, latest = sim:call(id, "time")
+      assert.is_true(latest - earliest > 0 and latest - earliest < 0.01)
+      assert.is_true(math.abs(earliest - 1.7e9) < 60)
+    end
+  end)
+
+  it("is asked for from the first use on, where the cluster file says nothing of it", function()
+    local sim <close> = start(script)
+    assert.is_nil(sim.nodes.a:status().clock)
+    local none, message, code = sim:call("a", "time")
+    assert.is_nil(none)
+    assert.equal("node:time: the clocks of 1 of 3 members are known, 2 are needed", message)
+    assert.equal("unavailable", code)
+    sim:run(1)
+    assert.is_number((sim:call("a", "time")))
+    assert.is_nil(sim.nodes.b:status().clock)
+  end)
+
+  it("is never known with clock = false", function()
+    local sim <close> = start(script, { more = "clock = false," })
+    sim:call("a", "time")
+    sim:run(2)
+    local none, message, code = sim:call("a", "time")
+    assert.is_nil(none)
+    assert.equal("node:time: the cluster file says clock = false", message)
+    assert.equal("unavailable", code)
+    none, message, code = sim:call("a", "until", 1)
+    assert.is_nil(none)
+    assert.equal("node.clock:wait: the cluster file says clock = false", message)
+    assert.equal("unavailable", code)
+    assert.is_false((sim:call("a", "after", 1)))
+    assert.is_false((sim:call("a", "before", 9e9)))
+  end)
+
+  it("is not known where the bound is above bound_max", function()
+    local sim <close> = start(script, { more = "clock = { bound_max = 0.006 }," })
+    assert.is_number((sim:call("a", "time")))
+    sim:delay(0.1)
+    sim:run(12)                                  -- what was known before widens by 1 ms a second
+    local none, message, code = sim:call("a", "time")
+    assert.is_nil(none)
+    assert.truthy(message:find "^node:time: it is known to 0%.0%d+ s only, and clock%.bound_max is 0%.006000 s$")
+    assert.equal("unavailable", code)
+  end)
+
+  it("says who is wrong, itself too", function()
+    local sim <close> = start(script, { more = clock })
+    sim:step_clock("b", 2)
+    sim:run(13)
+    local seen, own = sim:call("a", "status"), sim:call("b", "status")
+    assert.same({ "b" }, seen.off)
+    assert.same({ "b" }, own.off)
+    assert.equal("off", seen.members.b.role)
+    assert.is_true(math.abs(seen.members.b.off - 2) < 0.02)
+    assert.is_true(own.members.b.own and math.abs(own.offset + 2) < 0.02)
+    assert.equal("known", seen.members.c.role)
+    assert.equal("synchronised", seen.state)
+    assert.is_true(seen.bound < 0.01 and seen.earliest <= seen.time and seen.time <= seen.latest)
+    assert.same(seen.off, sim.nodes.a:status().clock.off)
+  end)
+end)
+
+describe("node.clock", function()
+  it("tells what has surely passed and what is surely to come", function()
+    local sim <close> = start(script, { more = clock })
+    local earliest, latest = sim:call("a", "time")
+    assert.is_true((sim:call("a", "after", earliest - 0.001)))
+    assert.is_false((sim:call("a", "after", latest + 1)))
+    assert.is_false((sim:call("a", "before", earliest - 0.001)))
+    assert.is_true((sim:call("a", "before", latest + 1)))
+  end)
+
+  it("waits until it has surely passed", function()
+    local sim <close> = start(script, { more = clock })
+    local ok, took = sim:call("a", "wait", 0.25)
+    assert.is_true(ok)
+    assert.is_true(took > 0.25 and took < 0.26)
+    assert.is_true((sim:call("a", "until", 1)))
+  end)
+
+  it("waits no longer than who asked", function()
+    local sim <close> = start([[
+      node.state.closed = false
+      node:on("until", function(T)
+        local held <close> = setmetatable({}, { __close = function() node.state.closed = true end })
+        return node.clock:wait(T)
+      end)]], { more = clock })
+    local ok, _, code = sim:call("a", "until", 4e9)
+    assert.is_nil(ok)
+    assert.equal("unknown", code)
+    sim:run(0.1)
+    assert.is_true(sim.nodes.a.state.closed)
+  end)
+
+  it("waits on while the time isn't known", function()
+    local sim <close> = start([[
+      node.state.waited = false
+      node:on("begin", function(T)
+        node:spawn(function() node.clock:wait(T) node.state.waited = true end)
+      end)
+      node:on("time", function() return node:time() end)]], { more = clock })
+    local _, latest = sim:call("a", "time")
+    sim:partition({ "a" }, { "b", "c" })
+    sim:run(12)
+    assert.is_nil((sim:call("a", "time")))
+    sim:call("a", "begin", latest + 15)
+    sim:run(10)
+    assert.is_false(sim.nodes.a.state.waited)
+    sim:heal()
+    sim:run(3)
+    assert.is_true(sim.nodes.a.state.waited)
+  end)
+
+  it("tells of a step", function()
+    local sim <close> = start(script, { more = clock })
+    sim:call("c", "time")
+    sim:step_clock("a", -20)
+    sim:step_clock("b", -20)
+    sim:run(14)
+    sim:call("c", "time")
+    sim:run(0.1)
+    assert.same({ 1 }, sim.nodes.c.state.steps)
+    assert.equal(1, sim:call("c", "status").epoch)
+  end)
+
+  it("complains at the script's line", function()
+    for text, complaint in pairs {
+      ["node.clock:after()"] = "node.clock:after: a time is expected, seconds since 1970 (got nothing)",
+      ["node.clock:before 'x'"] = 'node.clock:before: a time is expected, seconds since 1970 (got "x")',
+      ["node.clock:wait(0/0)"] = "node.clock:wait: a time is expected, seconds since 1970 (got -nan)",
+      ["node.clock.after(1)"] = "node.clock.after must be called as a method: node.clock:after(...)",
+      ["node.clock:on('stop', print)"] = [[node.clock:on: 'event' must be "step" (got "stop" (nearest: 'step'))]],
+      ["node.clock:on('step', 1)"] = "node.clock:on step: a function is expected (got 1)",
+      ["node.clock:later(1)"] = "node.clock.later is unknown",
+      ["node.time()"] = "node.time must be called as a method: node:time(...)",
+      ["node.clock:wait(1)"] = "node.clock:wait waits, so it must be called from a task",
+    } do
+      folder:write("bad/node.lua", "\n" .. text)
+      local ok, message = pcall(orrery.sim, folder:write("bad/cluster.lua", [[
+        return orrery.cluster { name = "t", node = "node.lua", nodes = { { id = "a", at = "127.0.0.1:1" } } }]]))
+      assert.is_false(ok)
+      assert.truthy(message:find("node.lua:2: " .. complaint, 1, true), message)
+    end
+  end)
+end)
+
+describe("with NTP servers", function()
+  local function begin(servers, more)
+    return start(script, { more = ("clock = { ntp = { %s } %s },"):format(servers, more or "") })
+  end
+  local three = "'ntp1', 'ntp2:123', 'ntp3:1123'"
+
+  it("the cluster's time is theirs", function()
+    local sim <close> = begin(three)
+    sim:run(8)
+    for _, id in ipairs { "a", "b", "c" } do
+      local earliest, latest = sim:call(id, "time")
+      local truth = 1.7e9 + sim:now()
+      assert.is_true(earliest <= truth and truth <= latest and latest - earliest < 0.01)
+    end
+    sim:step_clock("b", 100)
+    local seen = sim:call("b", "status")
+    sim:run(1)
+    seen = sim:call("b", "status")
+    assert.equal("synchronised", seen.state)
+    assert.same({ "b" }, seen.off)
+    assert.is_true(math.abs(seen.offset + 100) < 0.1)
+  end)
+
+  it("one that lies is named, and moves nothing", function()
+    local sim <close> = begin(three)
+    sim:run(10)
+    sim:lie("ntp2", 3)
+    sim:run(60)
+    local seen = sim:call("a", "status")
+    assert.same({ "ntp2:123" }, seen.off)
+    assert.equal("off", seen.members["ntp2:123"].role)
+    assert.is_true(math.abs(seen.members["ntp2:123"].offset - 3) < 0.01)
+    assert.equal("known", seen.members["ntp3:1123"].role)
+    assert.is_true(math.abs(seen.time - 1.7e9 - sim:now()) < 0.001)
+    assert(sim:check())
+  end)
+
+  it("a node that reaches none has the time of the others", function()
+    local sim <close> = begin(three)
+    sim:cut("a", { "ntp1", "ntp2", "ntp3:1123" })
+    sim:run(30)
+    local seen = sim:call("a", "status")
+    assert.equal("synchronised", seen.state)
+    assert.equal("unknown", seen.members["ntp1:123"].role)
+    assert.equal("known", seen.members.b.role)
+    assert(sim:check())
+  end)
+
+  it("there is no time where nobody reaches one", function()
+    local sim <close> = begin(three)
+    sim:cut({ "ntp1", "ntp2", "ntp3:1123" }, sim.all)
+    sim:run(20)
+    local none, message, code = sim:call("a", "time")
+    assert.is_nil(none)
+    assert.equal("node:time: of the servers and nodes that are asked 0 are known, 2 are needed", message)
+    assert.equal("unavailable", code)
+    assert.equal("unsteady", sim:call("a", "status").members.b.role)
+  end)
+
+  it("one server alone is not believed where the file names three", function()
+    local sim <close> = begin(three)
+    sim:lie("ntp2", 5)
+    sim:cut("a", { "ntp1", "ntp3:1123", "b", "c" })
+    sim:restart "a"
+    sim:run(20)
+    local none, message = sim:call("a", "time")
+    assert.is_nil(none)
+    assert.equal("node:time: of the servers and nodes that are asked 1 are known, 2 are needed", message)
+    sim:heal("a", "b")
+    sim:run(10)
+    none, message = sim:call("a", "time")
+    assert.is_nil(none)                         -- whom of the two to believe?
+    assert.truthy(message:find "^node:time: it is known to 2%.5%d+ s only, and clock%.bound_max is 0%.100000 s$")
+    sim:heal("a", "c")
+    sim:run(10)
+    assert.is_number((sim:call("a", "time")))
+    assert(sim:check())
+  end)
+
+  it("more liars than honest ones are not judged, and may lead astray", function()
+    local sim <close> = begin(three)
+    sim:lie({ "ntp1", "ntp2" }, 5)
+    sim:run(60)
+    assert.is_true(math.abs(sim:call("a", "status").time - 1.7e9 - sim:now() - 5) < 0.01)
+    assert(sim:check())
+  end)
+
+  it("a verb names its servers", function()
+    local sim <close> = begin(three)
+    assert.has_error(function() sim:lie("a", 1) end,
+      [[sim:lie: 'server' must be an NTP server of the cluster (got "a")]])
+    assert.has_error(function() sim:cut("a", "ntp4") end,
+      [[sim:cut: 'b' must be a node of the cluster (got "ntp4")]])
+  end)
+end)
+
+describe("the cluster file's clock", function()
+  local function check(text)
+    local value, message = cluster.load(folder:write("c.lua", ([[
+return orrery.cluster { name = "t", node = "n.lua", nodes = { { id = "a", at = "127.0.0.1:1" } },
+%s
+}]]):format(text)))
+    return value and value.clock, message and message:match "c%.lua:%d+: (.*)$"
+  end
+
+  it("may be left out, given, or false", function()
+    assert.same({ ntp = {}, mode = "ntp", bound_max = 0.1 }, (check ""))
+    assert.same({ ntp = {}, mode = "ntp", bound_max = 0.1, at_once = true }, (check "clock = {}"))
+    assert.same({ ntp = {}, mode = "ntp", bound_max = 1, drift_max = 0.0001, at_once = false },
+      (check "clock = { bound_max = 1, drift_max = 1e-4, at_once = false }"))
+    assert.is_false((check "clock = false"))
+  end)
+
+  it("is checked", function()
+    for text, complaint in pairs {
+      ["clock = true"] = "'clock' must be a table, or false (got true)",
+      ["clock = { bound = 1 }"] = "'clock.bound' is unknown (nearest: 'bound_max')",
+      ["clock = { bound_max = 0 }"] = "'clock.bound_max' must be a number of seconds above 0 and at most 86400 (got 0)",
+      ["clock = { drift_max = 0.01 }"] = "'clock.drift_max' must be a number above 0 and at most 0.001 (got 0.01)",
+      ["clock = { at_once = 1 }"] = "'clock.at_once' must be true or false (got 1)",
+    } do
+      local value, message = check(text)
+      assert.is_nil(value)
+      assert.equal("orrery.cluster: " .. complaint, message)
+    end
+  end)
+end)
+
+describe("whatever strikes", function()
+  local first, last = (os.getenv "ORR_SEEDS" or "1:12"):match "^(%d+):(%d+)$"
+  it(("the answer holds: seeds %s to %s"):format(first, last), function()
+    local told = 0
+    for seed = math.tointeger(first), math.tointeger(last) do
+      told = told + swarmed(seed, 1 + seed % 6)
+    end
+    assert.is_true(told > 500 * (last - first + 1))
+  end)
+
+  it(("it holds with NTP servers, one of them a liar: seeds %s to %s"):format(first, last), function()
+    local told = 0
+    for seed = math.tointeger(first), math.tointeger(last) do
+      told = told + swarmed(seed, 1 + seed % 5, 3 + seed % 3)
+    end
+    assert.is_true(told > 200 * (last - first + 1))
+  end)
+end)

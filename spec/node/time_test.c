@@ -1,0 +1,402 @@
+/* time_test.c - the cluster's time in the simulator, where the truth is known: the laboratory compares whatever any
+ * node is told, at each of its turns. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <inttypes.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <orrery/host.h>
+#include <orrery/lab.h>
+#include <orrery/time.h>
+
+enum { MOST = 17 };
+
+struct place {
+    struct world *of;
+    char id[24], at[40];
+    struct orr_node *node;
+    struct orr_node_time last;      /* what it was told at its last turn, */
+    int rc;                         /* and with what status */
+    unsigned steps;
+};
+struct world {
+    size_t n;
+    struct orr_lab *lab;
+    struct orr_sim *sim;
+    struct place places[MOST];
+    struct orr_node_member file[MOST];
+    struct orr_lab_node nodes[MOST];
+    void (*config)(struct orr_node_config *cfg);
+    bool asks;                      /* every node, at every turn */
+    char log[1 << 16];
+    char violation[512];
+};
+static struct world w;
+
+/* -- A world ------------------------------------------------------------------------------------------------------- */
+static bool reads(void *ud) {
+    struct place *p = ud;
+    if (p->of->asks) p->rc = orr_node_time(p->node, &p->last);
+    return false;
+}
+static void stepped(void *ud) { ((struct place *)ud)->steps++; }
+static const struct orr_host_ops ops = { .turn = reads, .stepped = stepped };
+
+static int start(void *ud, struct orr_world *world, const char *name) {
+    struct world *all = ud;
+    struct place *p = &all->places[atoi(name + 1) - 1];
+    struct orr_node_config cfg;
+    const char *why;
+    orr_node_config_init(&cfg);
+    cfg.cluster = "time";
+    cfg.id = p->id;
+    cfg.nodes = all->file;
+    cfg.n_nodes = all->n;
+    cfg.segment_bytes = 1 << 20;
+    if (all->config) all->config(&cfg);
+    int rc = orr_node_new(&p->node, world, &cfg, &why);
+    if (rc == 0) rc = orr_node_host(p->node, &ops, p);
+    return rc < 0 ? rc : orr_node_start(p->node);
+}
+static void halt(void *ud, const char *name) { ((struct world *)ud)->places[atoi(name + 1) - 1].node = NULL; }
+
+static void logs(void *ud, orr_time now, const char *node, enum orr_level level, const char *text, size_t size) {
+    struct world *all = ud;
+    size_t at = strlen(all->log);
+    if (level <= ORR_LOG_WARN)
+        snprintf(all->log + at, sizeof all->log - at, "%s: %.*s\n", node, (int)size, text);
+    if (getenv("VERBOSE")) printf("%9.4f %s %.*s\n", (double)now / 1e9, node, (int)size, text);
+}
+static void violated(void *ud, orr_time now, const char *property, const char *text) {
+    struct world *all = ud;
+    snprintf(all->violation, sizeof all->violation, "%s at %.6f s: %s", property, (double)now / 1e9, text);
+}
+
+static void begin(size_t n, uint64_t seed, const struct orr_sim_faults *faults, orr_time run) {
+    struct orr_lab_config cfg;
+    orr_lab_config_init(&cfg);
+    cfg.sim.seed = seed;
+    cfg.sim.log = logs;
+    cfg.sim.log_level = ORR_LOG_INFO;
+    cfg.sim.ud = &w;
+    cfg.violated = violated;
+    cfg.clients = 0;
+    cfg.faults = faults;
+    cfg.run = run;
+    w.n = n;
+    w.asks = true;
+    w.log[0] = w.violation[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        struct place *p = &w.places[i];
+        *p = (struct place){ .of = &w };
+        snprintf(p->id, sizeof p->id, "n%zu", i + 1);
+        snprintf(p->at, sizeof p->at, "10.0.0.%zu:7000", i + 1);
+        w.file[i] = (struct orr_node_member){ p->id, p->at, true };
+        w.nodes[i] = (struct orr_lab_node){ .id = p->id };
+    }
+    cfg.nodes = w.nodes;
+    cfg.n_nodes = n;
+    cfg.boot = (struct orr_sim_boot){ .start = start, .halt = halt, .ud = &w };
+    assert_int_equal(orr_lab_new(&w.lab, &cfg), 0);
+    w.sim = orr_lab_sim(w.lab);
+}
+static void holds(void) {
+    if (w.violation[0]) fail_msg("%s", w.violation);
+}
+static void run(double seconds) {
+    orr_sim_run(w.sim, orr_sim_now(w.sim) + (orr_time)(seconds * 1e9));
+    holds();
+}
+static uint64_t end(void) {
+    struct orr_lab_result r;
+    assert_int_equal(orr_lab_judge(w.lab, &r), 0);
+    orr_lab_free(w.lab);
+    w.lab = NULL;
+    w.config = NULL;
+    return r.times;
+}
+static bool said(const char *text) { return strstr(w.log, text) != NULL; }
+static void set_wall(const char *node, double seconds) {
+    assert_int_equal(orr_sim_clock(w.sim, node, (orr_time)(seconds * 1e9), 0), 0);
+}
+static struct orr_time_member member(size_t of, size_t i) {
+    struct orr_time_member m;
+    assert_true(orr_node_time_member(w.places[of].node, i, &m));
+    return m;
+}
+static const char *why(size_t of) {
+    static char text[200];
+    orr_node_time_why(w.places[of].node, text, sizeof text);
+    return text;
+}
+static double half(const struct orr_node_time *t) { return (double)(t->latest - t->earliest) / 2e9; }
+
+/* -- What it is ---------------------------------------------------------------------------------------------------- */
+static void a_second_after_the_start_each_node_knows_it_within_a_few_ms(void **state) {
+    (void)state;
+    begin(3, 1, NULL, 60 * ORR_SECOND);
+    run(1);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(w.places[i].rc, 0);
+        assert_int_equal(w.places[i].last.state, ORR_CLOCK_SYNC);
+        assert_int_equal(w.places[i].last.epoch, 0);
+        assert_true(half(&w.places[i].last) < 0.004);
+    }
+    assert_true(end() > 20);
+}
+
+static void one_node_alone_knows_it_exactly(void **state) {
+    (void)state;
+    begin(1, 1, NULL, 60 * ORR_SECOND);
+    run(1);
+    assert_int_equal(w.places[0].rc, 0);
+    assert_true(w.places[0].last.earliest == w.places[0].last.latest);
+    assert_string_equal(why(0), "");
+    end();
+}
+
+static void whose_machine_is_wrong_is_named_and_moves_nothing(void **state) {
+    (void)state;
+    begin(4, 2, NULL, 60 * ORR_SECOND);
+    set_wall("n4", 2);
+    run(3);
+    orr_time wall;
+    int32_t drift;
+    orr_sim_clock_now(w.sim, "n1", &wall, &drift);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(w.places[i].rc, 0);
+        assert_true(llabs((long long)(w.places[i].last.likely - wall)) < 500 * ORR_MS);
+        assert_int_equal(member(i, 3).role, ORR_TIME_OFF);
+        assert_true(llabs((long long)(member(i, 3).off - 2 * ORR_SECOND)) < 15 * ORR_MS);   /* walls differ by 10 ms */
+        assert_int_equal(member(i, 0).role, ORR_TIME_KNOWN);
+    }
+    assert_true(said("n1: n4's clock is at least 2.0") || said("n1: n4's clock is at least 1.9"));
+    assert_true(said("n4: this machine's clock is at least 2.0") || said("n4: this machine's clock is at least 1.9"));
+    end();
+}
+
+static void of_twenty_nodes_the_first_fifteen_keep_it(void **state) {
+    (void)state;
+    begin(MOST, 3, NULL, 60 * ORR_SECOND);
+    run(2);
+    struct orr_time_member m;
+    for (size_t i = 0; i < MOST; i++) {
+        assert_int_equal(w.places[i].rc, 0);
+        assert_false(orr_node_time_member(w.places[i].node, ORR_TIME_MEMBERS_MAX, &m));
+    }
+    assert_true(member(14, 14).own);
+    assert_false(member(16, 14).own);
+    end();
+}
+
+/* -- What takes it away -------------------------------------------------------------------------------------------- */
+static void who_is_cut_off_knows_it_for_ten_seconds(void **state) {
+    (void)state;
+    begin(3, 4, NULL, 60 * ORR_SECOND);
+    run(2);
+    orr_sim_partition(w.sim, 1);
+    run(7);
+    assert_int_equal(w.places[0].rc, 0);
+    assert_int_equal(w.places[0].last.state, ORR_CLOCK_HOLDOVER);
+    assert_int_equal(w.places[1].last.state, ORR_CLOCK_SYNC);
+    run(4);
+    assert_int_equal(w.places[0].rc, ORR_EUNAVAILABLE);
+    assert_int_equal(w.places[0].last.state, ORR_CLOCK_UNSYNC);
+    assert_int_equal(w.places[1].rc, 0);
+    assert_string_equal(why(0), "the clocks of 1 of 3 members are known, 2 are needed");
+    assert_true(said("n1: the cluster's time is not known any more: the clocks of 1 of 3"));
+    orr_sim_heal_links(w.sim);
+    run(3);
+    assert_int_equal(w.places[0].rc, 0);
+    end();
+}
+
+static void a_narrow_limit(struct orr_node_config *cfg) { cfg->clock.bound_max = 10 * ORR_MS; }
+
+static void a_wider_answer_than_the_limit_is_none(void **state) {
+    (void)state;
+    w.config = a_narrow_limit;
+    begin(3, 5, NULL, 60 * ORR_SECOND);
+    const struct orr_sim_link slow = { .delay = 30 * ORR_MS };
+    assert_int_equal(orr_sim_link(w.sim, "n1", NULL, &slow), 0);
+    run(3);
+    assert_int_equal(w.places[0].rc, ORR_EUNAVAILABLE);
+    assert_true(half(&w.places[0].last) > 0.0101 && half(&w.places[0].last) < 0.02);
+    assert_non_null(strstr(why(0), "s only, and clock.bound_max is 0.010000 s"));
+    assert_true(orr_node_time_wait(w.places[0].node, 1) == ORR_NEVER);
+    assert_int_equal(w.places[1].rc, 0);            /* it has the third one near */
+    end();
+}
+
+/* -- What moves it ------------------------------------------------------------------------------------------------- */
+static void a_clock_that_is_set_counts_again_when_it_has_kept_still(void **state) {
+    (void)state;
+    begin(3, 6, NULL, 60 * ORR_SECOND);
+    run(2);
+    set_wall("n2", 30);
+    run(2);
+    assert_true(said("n2: this machine's clock was set by +30.000 s"));
+    assert_int_equal(member(0, 1).role, ORR_TIME_UNSTEADY);
+    assert_int_equal(member(1, 1).role, ORR_TIME_UNSTEADY);
+    assert_true(llabs((long long)member(1, 1).off) < ORR_SECOND);      /* its own clock is still the old one */
+    for (size_t i = 0; i < 3; i++) assert_int_equal(w.places[i].rc, 0);
+    run(11);
+    assert_int_equal(member(0, 1).role, ORR_TIME_OFF);
+    assert_true(member(1, 1).off > 29 * ORR_SECOND);
+    for (size_t i = 0; i < 3; i++) assert_int_equal(w.places[i].rc, 0);
+    end();
+}
+
+static void a_clock_that_stands_never_counts_again(void **state) {
+    (void)state;
+    begin(3, 7, NULL, 60 * ORR_SECOND);
+    run(2);
+    orr_sim_clock_freeze(w.sim, "n3", true);
+    run(30);
+    assert_int_equal(member(0, 2).role, ORR_TIME_UNSTEADY);
+    assert_true(said("n1: n3's clock does not keep still: it does not count"));
+    for (size_t i = 0; i < 3; i++) assert_int_equal(w.places[i].rc, 0);
+    end();
+}
+
+static void two_of_three_that_are_set_move_it_and_an_epoch_begins(void **state) {
+    (void)state;
+    begin(3, 8, NULL, 60 * ORR_SECOND);
+    run(2);
+    set_wall("n1", -20);
+    set_wall("n2", -20);
+    run(1);
+    assert_int_equal(w.places[2].rc, ORR_EUNAVAILABLE);
+    run(12);
+    orr_time wall;
+    int32_t drift;
+    orr_sim_clock_now(w.sim, "n1", &wall, &drift);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(w.places[i].rc, 0);
+        assert_true(llabs((long long)(w.places[i].last.likely - wall)) < ORR_SECOND);
+        assert_true(w.places[i].last.epoch >= 1 && w.places[i].steps >= 1);
+    }
+    assert_true(said("the cluster's time may have stepped back by up to"));
+    end();
+}
+
+static void a_wide_limit(struct orr_node_config *cfg) { cfg->clock.bound_max = ORR_SECOND; }
+
+/* n1 rests on n2's clock for as long as it may, and then n2 takes another one: the median steps back to below what n1
+ * has told a moment ago, and well within what it knows. */
+static void what_was_told_by_a_clock_that_is_lost_binds_no_longer(void **state) {
+    (void)state;
+    w.config = a_wide_limit;
+    begin(3, 12, NULL, 60 * ORR_SECOND);
+    set_wall("n2", 0.8);
+    set_wall("n3", 1.6);
+    run(2);
+    orr_sim_cut(w.sim, "n1", "n2");
+    orr_sim_cut(w.sim, "n2", "n1");
+    set_wall("n2", -1.5);
+    run(9);
+    assert_int_equal(w.places[0].last.epoch, 0);
+    run(5);
+    assert_int_equal(w.places[0].rc, 0);
+    assert_int_equal(w.places[0].last.epoch, 1);
+    end();
+}
+
+static void a_node_started_again_knows_it_at_once_but_does_not_count(void **state) {
+    (void)state;
+    begin(3, 9, NULL, 60 * ORR_SECOND);
+    run(2);
+    assert_int_equal(orr_sim_restart(w.sim, "n1", ORR_SIM_KEPT), 0);
+    set_wall("n1", 5);
+    run(2);
+    assert_int_equal(w.places[0].rc, 0);
+    assert_int_equal(member(0, 0).role, ORR_TIME_UNSTEADY);
+    assert_int_equal(member(1, 0).role, ORR_TIME_UNSTEADY);
+    run(12);
+    assert_int_equal(member(1, 0).role, ORR_TIME_OFF);
+    end();
+}
+
+static void waiting_is_over_when_it_has_surely_passed(void **state) {
+    (void)state;
+    begin(3, 10, NULL, 60 * ORR_SECOND);
+    run(2);
+    struct orr_node *n = w.places[0].node;
+    struct orr_node_time now;
+    assert_int_equal(orr_node_time(n, &now), 0);
+    orr_time at = now.latest + 50 * ORR_MS, wait = orr_node_time_wait(n, at);
+    assert_true(orr_node_time_wait(n, now.earliest - 1) == 0);
+    assert_true(wait > 50 * ORR_MS && wait < 70 * ORR_MS);
+    w.asks = false;
+    orr_sim_run(w.sim, orr_sim_now(w.sim) + wait);
+    assert_true(orr_node_time_wait(n, at) == 0);
+    end();
+}
+
+/* -- Who doesn't want it ------------------------------------------------------------------------------------------- */
+static void off(struct orr_node_config *cfg) { cfg->clock.off = true; }
+static void at_once(struct orr_node_config *cfg) { cfg->clock.at_once = true; }
+
+static void nobody_asks_where_nobody_wants_to_know(void **state) {
+    uint64_t events[3];
+    void (*const configs[])(struct orr_node_config *) = { NULL, off, at_once };
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        w.config = configs[i];
+        begin(3, 11, NULL, 60 * ORR_SECOND);
+        w.asks = false;
+        run(5);
+        events[i] = orr_sim_events(w.sim);
+        assert_true(orr_node_time_asks(w.places[0].node) == (i == 2));
+        if (i == 1) assert_string_equal(why(0), "the cluster file says clock = false");
+        end();
+    }
+    assert_true(events[0] == events[1] && events[2] > events[0]);
+}
+
+/* -- Under faults -------------------------------------------------------------------------------------------------- */
+/* A node reads at each of its turns, of which an idle one has few besides the clock's own. */
+static void whatever_strikes_the_answer_holds(void **state) {
+    const char *given = getenv("ORR_SEEDS");
+    uint64_t seeds = given ? strtoull(given, NULL, 10) : 40, told = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        struct orr_sim_faults faults;
+        orr_sim_faults_swarm(&faults, seed);
+        orr_sim_faults_damage(&faults, seed);
+        faults.rate[ORR_SIM_CLOCK_STEP] *= 4;
+        faults.rate[ORR_SIM_CLOCK_FREEZE] *= 4;
+        faults.rate[ORR_SIM_CLOCK_DRIFT] *= 4;
+        begin(1 + seed % 7, seed, &faults, 60 * ORR_SECOND);
+        assert_int_equal(orr_lab_chaos(w.lab), 0);
+        orr_sim_run(w.sim, 62 * ORR_SECOND);
+        if (w.violation[0]) fail_msg("seed %" PRIu64 ": %s", seed, w.violation);
+        told += end();
+    }
+    assert_true(told > 200 * seeds);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_second_after_the_start_each_node_knows_it_within_a_few_ms),
+        cmocka_unit_test(one_node_alone_knows_it_exactly),
+        cmocka_unit_test(whose_machine_is_wrong_is_named_and_moves_nothing),
+        cmocka_unit_test(of_twenty_nodes_the_first_fifteen_keep_it),
+        cmocka_unit_test(who_is_cut_off_knows_it_for_ten_seconds),
+        cmocka_unit_test(a_wider_answer_than_the_limit_is_none),
+        cmocka_unit_test(a_clock_that_is_set_counts_again_when_it_has_kept_still),
+        cmocka_unit_test(a_clock_that_stands_never_counts_again),
+        cmocka_unit_test(two_of_three_that_are_set_move_it_and_an_epoch_begins),
+        cmocka_unit_test(what_was_told_by_a_clock_that_is_lost_binds_no_longer),
+        cmocka_unit_test(a_node_started_again_knows_it_at_once_but_does_not_count),
+        cmocka_unit_test(waiting_is_over_when_it_has_surely_passed),
+        cmocka_unit_test(nobody_asks_where_nobody_wants_to_know),
+        cmocka_unit_test(whatever_strikes_the_answer_holds),
+    };
+    return cmocka_run_group_tests_name("node.time", tests, NULL, NULL);
+}
