@@ -1,4 +1,5 @@
--- clock.lua - orrery clock replay: a recorded trace of exchanges through the clock, a line for each of its queries.
+-- clock.lua - orrery clock replay: a recorded trace of exchanges through the clock, a line for each of its queries; and
+-- orrery clock watch, which is clock_watch.lua's.
 --
 -- A line is read, and an answer written, by core/clock/clock_replay.c; here is the file around them, and the plot.
 local clock = require "orrery.clock"
@@ -6,7 +7,7 @@ local clocks = require "orrery.look.clocks"
 local options = require "orrery.options"
 
 local piece, line_most = 1 << 16, 4096
-local verbs = { "replay" }
+local verbs = { "replay", "watch" }
 
 -- -- Reading --------------------------------------------------------------------------------------------------------
 local function open(path)
@@ -107,7 +108,7 @@ end
 
 local function run(opts, arguments, context)
   local verb, paths = arguments[1], table.move(arguments, 2, #arguments, 1, {})
-  if verb == "watch" then return context.wrong "clock watch is not available in this version" end
+  if verb == "watch" then return require "orrery.cli.clock_watch"(paths, opts, context) end
   if verb ~= "replay" then
     return context.wrong(("clock: unknown '%s'%s; orrery clock --help says more"):format(verb,
       options.hint(verb, verbs)))
@@ -120,9 +121,14 @@ local function run(opts, arguments, context)
 end
 
 return {
-  usage = "orrery clock replay TRACE... [OPTION]...",
-  about = "runs recorded exchanges through the clock: what it would have said",
+  usage = "orrery clock replay TRACE... [OPTION]...\n       orrery clock watch ADDR... [OPTION]...",
+  about = "what time it is, by recorded exchanges (replay) or in a live cluster (watch), and how wrong that may be",
   notes = [[
+watch asks the nodes of the cluster that has a node at ADDR (the next ADDR is for the case that it doesn't answer), and
+prints a line for each: offset is the cluster's time minus the machine's clock, and right within the bound; the clocks
+that a node knows of are those of the other machines, or NTP servers, against the cluster's time.
+
+
 A trace has a line for each event, times in ns, its fields apart by blanks; a dot is any word, and not read:
   X peer t1 t2 t3 t4 . . . stratum root_delay root_dispersion    an exchange: left, came, left again, came back
   L peer . t1                                                    a request without a reply
@@ -132,7 +138,7 @@ For each query comes a line: local offset earliest latest sd freq_ppb state good
 local, earliest and latest bound it, `-` is unknown; freq_ppb is positive where local is fast; state is sync, holdover
 or unsync; bit k of goodmask (hexadecimal) is the true peer in place k. TRACE - is the standard input.
 Exit status: 0, or 2 at the first line that is malformed (FILE:LINE) and for wrong use.]],
-  arguments = { "replay", "TRACE" }, more = true,
+  arguments = { "replay|watch", "TRACE or ADDR" }, more = true,
   options = {
     { "--mode", "MODE", "ntp (default) or pacemaker", kind = function(text)
       if text == "ntp" or text == "pacemaker" then return text end
@@ -145,7 +151,9 @@ Exit status: 0, or 2 at the first line that is malformed (FILE:LINE) and for wro
         return nil, "from 1 to 64"
       end },
     { "--poll", "S", "seconds between requests: taken for the sake of scripts, the trace has it", kind = "seconds" },
-    { "--plot", "[FILE.svg]", "draws offset and interval of each TRACE, here or in that file, in place of the lines",
+    { "--every", "S", "watch: so often (default: 1)", kind = "seconds" },
+    { "--for", "S", "watch: so long (default: until it is interrupted)", kind = "seconds" },
+    { "--plot", "[FILE.svg]", "draws offset and interval of each TRACE (in place of lines) or node (at the end)",
       maybe = "%.svg$" },
   },
   run = run,

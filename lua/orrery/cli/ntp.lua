@@ -1,26 +1,14 @@
 -- ntp.lua - orrery ntp: asks servers for the time, or serves it.
 local core = require "orrery.core"
+local figures = require "orrery.cli.figures"
+
+local span, signed = figures.span, figures.signed
 
 local default = { samples = 4, timeout = 2 }
 local silent_most = 2               -- requests in a row, then a server that never answered is given up
 local poll = -1                     -- log2 s: how far apart the requests are
 
 -- -- Words ------------------------------------------------------------------------------------------------------------
-local scales = { { 1e9, "s" }, { 1e6, "ms" }, { 1e3, "us" }, { 1, "ns" } }
-
--- 12.3 us
-local function span(ns)
-  for _, scale in ipairs(scales) do
-    if math.abs(ns) >= scale[1] or scale[1] == 1 then
-      return ("%.4g %s"):format(ns / scale[1], scale[2])
-    end
-  end
-end
-
-local function signed(ns)
-  return (ns < 0 and "" or "+") .. span(ns)
-end
-
 -- Four letters at stratum 1; else an IPv4 address, or what stands for another one.
 local function refid(place)
   local bytes = (">I4"):pack(place.refid)
@@ -123,16 +111,9 @@ local function row(place, now)
 end
 
 local function print_table(places, now)
-  local rows, widths = { columns }, {}
+  local rows = { columns }
   for _, place in ipairs(places) do rows[#rows + 1] = row(place, now) end
-  for _, cells in ipairs(rows) do
-    for i, cell in ipairs(cells) do widths[i] = math.max(widths[i] or 0, #cell) end
-  end
-  for _, cells in ipairs(rows) do
-    local line = {}
-    for i, cell in ipairs(cells) do line[i] = i == #cells and cell or cell .. (" "):rep(widths[i] - #cell) end
-    print(table.concat(line, "  "))
-  end
+  for _, line in ipairs(figures.align(rows)) do print(line) end
   if now and #places > 1 then
     local said = now.state == "unsynchronised" and "no majority of them agrees: the time is not known"
       or ("this machine's clock is off by %s +- %s"):format(signed(now.offset_ns), span(now.bound_ns))
