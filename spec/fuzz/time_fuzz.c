@@ -1,7 +1,8 @@
 /* time_fuzz.c - a node that asks its only peer for the time, and what that says: datagrams of any bytes, requests,
  * replies to what was asked. It may believe any time, but what it tells is in order, and it doesn't break.
  *
- * Input: records of a byte that says what comes (enum what), a byte of size, so many bytes; one each 10 ms. */
+ * Input: records of a byte that says what comes (enum what), a byte of size, so many bytes; one each 10 ms. Where the
+ * first byte is odd, the liar is no node but the cluster's only NTP server. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ enum { SIZE = ORR_NTP_SIZE + 8 };
 
 struct rig {
     struct orr_node *node;
+    bool server;                    /* is the liar one? */
     struct orr_world *w;            /* the liar's */
     struct orr_ntp_packet request;  /* the last */
     orr_time due, came, wall;
@@ -40,6 +42,7 @@ static void node_halt(void *ud, const char *name) {
 
 static int node_boot(void *ud, struct orr_world *w, const char *name) {
     static const struct orr_node_member file[] = { { "a", AT_NODE, true }, { "b", AT_LIAR, true } };
+    static const char *const servers[] = { AT_LIAR };
     struct rig *r = ud;
     struct orr_node_config cfg;
     const char *why;
@@ -48,9 +51,11 @@ static int node_boot(void *ud, struct orr_world *w, const char *name) {
     cfg.cluster = "test";
     cfg.id = "a";
     cfg.nodes = file;
-    cfg.n_nodes = 2;
+    cfg.n_nodes = r->server ? 1 : 2;
     cfg.segment_bytes = 64 << 10;
     cfg.clock.at_once = true;
+    cfg.clock.ntp = servers;
+    cfg.clock.n_ntp = r->server;
     if (orr_node_new(&r->node, w, &cfg, &why) < 0 || orr_node_start(r->node) < 0) abort();
     return 0;
 }
@@ -58,7 +63,7 @@ static int node_boot(void *ud, struct orr_world *w, const char *name) {
 /* -- What the liar says -------------------------------------------------------------------------------------------- */
 static void say(struct rig *r, unsigned char bytes[SIZE]) {
     orri_put_le(bytes + ORR_NTP_SIZE, orri_hash64(bytes, ORR_NTP_SIZE, r->node->identity.cluster), 8);
-    (void)r->w->ops->datagram(r->w, orr_id_of("a"), orr_borrow(bytes, SIZE));
+    (void)r->w->ops->datagram(r->w, orr_id_of("a"), orr_borrow(bytes, r->server ? ORR_NTP_SIZE : SIZE));
 }
 
 /* A reply to the last request; `over` lies over it from its first byte on. */
@@ -147,15 +152,16 @@ static int liar_boot(void *ud, struct orr_world *w, const char *name) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct rig r = { .at = data, .end = data + size };
+    struct rig r = { .at = data, .end = data + size, .server = size > 0 && (data[0] & 1) };
+    const char *liar = r.server ? AT_LIAR : "b";    /* servers are called by their addresses */
     struct orr_sim_config cfg;
     struct orr_sim *sim;
     orr_sim_config_init(&cfg);
     cfg.seed = 1;
     if (orr_sim_new(&sim, &cfg) < 0) abort();
     if (orr_sim_add(sim, "a", &(struct orr_sim_boot){ .start = node_boot, .halt = node_halt, .ud = &r }) < 0) abort();
-    if (orr_sim_add(sim, "b", &(struct orr_sim_boot){ .start = liar_boot, .ud = &r }) < 0) abort();
-    if (orr_sim_start(sim, "a") < 0 || orr_sim_start(sim, "b") < 0) abort();
+    if (orr_sim_add(sim, liar, &(struct orr_sim_boot){ .start = liar_boot, .ud = &r }) < 0) abort();
+    if (orr_sim_start(sim, "a") < 0 || orr_sim_start(sim, liar) < 0) abort();
     while (r.at < r.end && r.node && orr_sim_now(sim) < 60 * ORR_SECOND) {
         orr_sim_run(sim, orr_sim_now(sim) + 20 * ORR_MS);
         if (r.node) read_all(&r);
