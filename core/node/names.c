@@ -62,7 +62,7 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
     if (cfg->call <= 0) return "call";
     if (cfg->calls_max == 0) return "calls_max";
     if (cfg->peer_bytes_max < cfg->message_bytes_max + 1024) return "peer_bytes_max";
-    if (cfg->clock.mode != ORR_CLOCK_NTP) return "clock.mode";
+    if (cfg->clock.mode != ORR_CLOCK_NTP && cfg->clock.mode != ORR_CLOCK_PACEMAKER) return "clock.mode";
     if (cfg->clock.n_ntp > ORRI_SERVERS_MAX) return "clock.ntp";
     for (size_t i = 0; i < cfg->clock.n_ntp; i++)
         if (!cfg->clock.ntp[i] || strlen(cfg->clock.ntp[i]) > ORRI_SERVER_NAME_MAX) return "clock.ntp";

@@ -41,8 +41,9 @@ local function swarmed(seed, nodes, servers)
     end)
     node:on("step", function() return node.clock:status().state end)]])
   local path = folder:write("swarm/cluster.lua", ([[
-    return orrery.cluster { name = "t", node = "node.lua", clock = { ntp = { %s } }, nodes = { %s } }]]):format(
-    table.concat(names, ", "), table.concat(list, ", ")))
+    return orrery.cluster { name = "t", node = "node.lua", clock = { ntp = { %s }, mode = %q },
+      nodes = { %s } }]]):format(table.concat(names, ", "), seed % 2 == 0 and "pacemaker" or "ntp",
+      table.concat(list, ", ")))
   local sim <close> = assert(orrery.sim(path, { seed = seed, faults = "swarm" }))
   if servers then sim:between(10 + seed % 7, 40):lie("ntp" .. servers, seed % 3 == 0 and 1e-3 or (-1) ^ seed * seed) end
   sim:run(60)
