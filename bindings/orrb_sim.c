@@ -145,7 +145,8 @@ static int sim_new(lua_State *L) {
         if (!s->events) return orrb_fail(L, -errno, lua_tostring(L, -1));
     }
     lua_getfield(L, 1, "record");
-    if (lua_toboolean(L, -1) && !(s->trace = orrb_trace_new())) return luaL_error(L, "not enough memory");
+    if (lua_toboolean(L, -1) && !(s->trace = orrb_trace_new(cfg.sim.wall_start)))
+        return luaL_error(L, "not enough memory");
     orrb_sim_hooks(s, &cfg);
     int rc = start_all(s, &cfg);
     if (rc == 0) rc = orrb_fleet_quorums(&s->fleet, s->sim);

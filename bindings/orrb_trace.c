@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/time.h>
+
 enum { EVENTS_MAX = 1 << 16, GROUPS_MAX = 16, NAME_BYTES = 64 };
-enum kind { MESSAGE, LIFE, CUT, STATUS, COMMIT, APPLY, RESTORE };
-static const char *const kind_names[] = { "message", "life", "cut", "status", "commit", "apply", "restore" };
+enum kind { MESSAGE, LIFE, CUT, STATUS, COMMIT, APPLY, RESTORE, TIME };
+static const char *const kind_names[] = { "message", "life", "cut", "status", "commit", "apply", "restore",
+                                          "time" };
 
 enum { PARTS = 3, PART_BYTES = 40 };    /* of a frame: its head, the protocol's or the host's, the first message */
 struct first {                          /* bytes of a message */
@@ -34,6 +37,7 @@ struct event {
             orr_id leader;
             char why[24];           /* a node is down */
         } other;
+        struct orr_node_time time;
     } u;
 };
 struct group {
@@ -42,13 +46,15 @@ struct group {
 };
 struct orrb_trace {
     struct event *ring;             /* [EVENTS_MAX] */
+    orr_time wall_start;            /* the true time at 0 */
     uint64_t n;                     /* so many were noted */
     struct group groups[GROUPS_MAX];
     unsigned n_groups;
 };
 
-struct orrb_trace *orrb_trace_new(void) {
+struct orrb_trace *orrb_trace_new(orr_time wall_start) {
     struct orrb_trace *t = calloc(1, sizeof *t);
+    if (t) t->wall_start = wall_start;
     if (t) t->ring = calloc(EVENTS_MAX, sizeof *t->ring);
     if (t && t->ring) return t;
     free(t);
@@ -169,6 +175,9 @@ void orrb_trace_group(struct orrb_trace *t, orr_time now, const char *node, uint
         e = add(t, now, kind == ORR_TRACE_APPLY ? APPLY : RESTORE, node);
         e->u.other.index = a->index;
         e->u.other.term = a->term;
+    } else if (kind == ORR_TRACE_TIME) {
+        e = add(t, now, TIME, node);
+        e->u.time = *(const struct orr_node_time *)event;
     }
     if (e) e->group = group;
 }
@@ -228,6 +237,20 @@ static const char *name_of(const struct orrb_trace *t, orr_id id) {
     return NULL;
 }
 
+/* Against the true time. */
+static void push_time(lua_State *L, const struct orrb_trace *t, const struct event *e) {
+    static const char *const states[] = { "unsync", "sync", "holdover" };
+    orr_time now = t->wall_start + e->at;
+    lua_pushinteger(L, e->u.time.earliest - now);
+    lua_setfield(L, -2, "earliest");
+    lua_pushinteger(L, e->u.time.likely - now);
+    lua_setfield(L, -2, "likely");
+    lua_pushinteger(L, e->u.time.latest - now);
+    lua_setfield(L, -2, "latest");
+    set_integer(L, "epoch", e->u.time.epoch);
+    set_text(L, "what", states[e->u.time.state]);
+}
+
 static void push_event(lua_State *L, const struct orrb_trace *t, const struct event *e) {
     lua_createtable(L, 0, 10);
     set_integer(L, "at", (uint64_t)e->at);
@@ -236,6 +259,10 @@ static void push_event(lua_State *L, const struct orrb_trace *t, const struct ev
     if (e->to) set_text(L, "to", e->to);
     if (e->kind == MESSAGE) {
         push_message(L, t, e);
+        return;
+    }
+    if (e->kind == TIME) {
+        push_time(L, t, e);
         return;
     }
     const char *leader = e->kind == STATUS ? name_of(t, e->u.other.leader) : NULL;

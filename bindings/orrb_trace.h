@@ -1,4 +1,4 @@
-/* orrb_trace.h - the last events of a simulation, for viewers: messages, lives, cuts, roles, commits. */
+/* orrb_trace.h - the last events of a simulation, for viewers: messages, lives, cuts, roles, commits, times told. */
 #ifndef ORRB_TRACE_H
 #define ORRB_TRACE_H
 
@@ -9,7 +9,7 @@
 
 struct orrb_trace;
 
-struct orrb_trace *orrb_trace_new(void);                    /* NULL: no memory */
+struct orrb_trace *orrb_trace_new(orr_time wall_start);     /* the true time at 0. NULL: no memory */
 void orrb_trace_free(struct orrb_trace *t);                 /* NULL is allowed */
 
 /* What the hooks of struct orr_sim_config say; t may be NULL in all. Names must stay where they are. */

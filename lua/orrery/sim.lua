@@ -12,6 +12,7 @@
 local arguments = require "orrery.sim.arguments"
 local asks = require "orrery.asks"
 local client = require "orrery.client"
+local clocks = require "orrery.look.clocks"
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
 local diagram = require "orrery.look.diagram"
@@ -147,7 +148,7 @@ for name in pairs(faults.verbs) do methods[name] = faults.now(name) end
 for name, f in pairs(faults.selectors) do methods[name] = f end
 methods.timeline, methods.why = timeline.timeline, timeline.why
 methods.watch, methods.unwatch = watch.watch, watch.unwatch
-methods.diagram, methods.plot = diagram.diagram, plot.plot
+methods.diagram, methods.plot, methods.clocks = diagram.diagram, plot.plot, clocks.clocks
 methods.always, methods.eventually, methods.check = judge.always, judge.eventually, judge.check
 methods.assert_linearizable, methods.assert_converges = judge.assert_linearizable, judge.assert_converges
 methods.rto = judge.rto

@@ -1105,6 +1105,12 @@ function Connected:close() end
 ---@field path? string                  writes SVG there, instead of text
 ---@field width? integer                characters; the terminal's by default
 
+---@class orrery.ClocksOptions
+---@field from? number                  seconds; 0 by default
+---@field till? number                  now by default
+---@field path? string                  writes SVG there, instead of text
+---@field width? integer                characters; the terminal's by default
+
 ---@class orrery.RtoOptions
 ---@field tries? integer                5 by default, one after the other
 ---@field limit? seconds                how long one may take; 30 by default
@@ -1373,6 +1379,17 @@ function Sim:diagram(path, opts) end
 ---@return string? message
 ---@return string? code
 function Sim:plot(...) end
+
+---What each node was told of the cluster's time (node:time), against the true time, with the bounds: in the terminal,
+---or with `path` as SVG.
+---
+---    print(sim:clocks())
+---    sim:clocks { from = 5, till = 20, path = "clocks.svg" }
+---@param opts? orrery.ClocksOptions
+---@return table|true? charts
+---@return string? message
+---@return string? code
+function Sim:clocks(opts) end
 
 ---The last 1000 lines that nodes logged, and their ups and downs; tostring gives the text.
 ---

@@ -9,6 +9,7 @@
 -- taken off - it runs through the medians of the first and the last third of the longest epoch - and what is left is
 -- drawn. The panel's height is the greater part of the intervals: the wide ones of the start leave it.
 local chart = require "orrery.look.chart"
+local faults = require "orrery.faults"
 local options = require "orrery.options"
 local svg = require "orrery.look.svg"
 
@@ -287,6 +288,33 @@ function clocks.point(time, now)
   if not now then return { time = time, state = "unsync" } end
   return { time = time, offset = now.offset, earliest = now.earliest - time, latest = now.latest - time,
     state = now.state, epoch = now.epoch }
+end
+
+-- -- Of a simulation ------------------------------------------------------------------------------------------------
+local of_simulation = {
+  from = { "number", min = 0, default = 0 },
+  till = { "number", min = 0 },
+  path = { "string" },
+  width = { "integer", min = 10, max = 1000 },
+}
+
+-- sim:clocks{ from = 0, till = now, path, width }: what each node was told of the cluster's time, against the true one;
+-- as draw gives it.
+function clocks.clocks(sim, opts)
+  faults.opened(sim, "clocks")
+  local checked = options.check(opts or {}, of_simulation, "sim:clocks", 2)
+  local series, of = {}, {}
+  for _, id in ipairs(sim.ids) do of[id] = { name = id, points = {} } end
+  for _, e in ipairs((sim.core:trace(0, math.maxinteger, { time = true }))) do
+    if of[e.node] and e.at >= checked.from * ns and e.at <= (checked.till or math.huge) * ns then
+      table.insert(of[e.node].points, { time = e.at, offset = e.likely, earliest = e.earliest, latest = e.latest,
+        state = e.what, epoch = e.epoch })
+    end
+  end
+  for _, id in ipairs(sim.ids) do series[#series + 1] = #of[id].points > 0 and of[id] or nil end
+  if #series == 0 then return nil, "sim:clocks: no node was told the time in that time", "unavailable" end
+  local title = ("%s, seed %d: the cluster's time against the true one"):format(sim.name, sim.seed)
+  return clocks.draw(series, { title = title, path = checked.path, width = checked.width })
 end
 
 return clocks
