@@ -90,6 +90,26 @@ check "one answer of two is enough" [ $? = 0 ]
 check "and true" says "$work/out" '^127\.0\.0\.1:1201 .* true$'
 check "the other is told of" says "$work/err" '^orrery: ntp: 127\.0\.0\.1:1299: Connection refused: '
 
+# The nodes of a cluster that names them.
+echo 'node:on("x", function() end)' >"$work/node.lua"
+cat >"$work/cluster.lua" <<'EOF'
+local ntp, nodes = {}, {}
+for i = 1, 5 do ntp[i] = "127.0.0.1:120" .. i end
+for i, id in ipairs { "a", "b", "c" } do nodes[i] = { id = id, at = "127.0.0.1:741" .. i } end
+return orrery.cluster { name = "timed", node = "node.lua", clock = { ntp = ntp }, nodes = nodes }
+EOF
+"$program" up "$work/cluster.lua" --data "$work/data" >"$work/up.log" 2>&1 &
+up=$!
+pids+=($up)
+all_three() {                       # PATTERN: of what is known of servers
+    "$program" clock watch 127.0.0.1:7411 --for 0.1 >"$work/out" 2>"$work/err" &&
+        [ "$(grep -cE "^[abc] +sync .*$1" "$work/out")" = 3 ]
+}
+check "nodes take their time from them" until_true 30 all_three ' 127\.0\.0\.1:1201 [-+][0-9.]+ [num]?s, '
+check "and all name the false ones" \
+    until_true 30 all_three '127\.0\.0\.1:1204 \+4\.5 s OFF, 127\.0\.0\.1:1205 -2 s OFF'
+end $up
+
 # A name with three addresses, one server on each.
 for i in 1 2 3; do echo "127.0.1.$i servers.test"; done >"$work/hosts"
 echo '127.0.0.1 one.test' >>"$work/hosts"
