@@ -86,7 +86,9 @@ check "in nine of ten rounds the three agree within 20 us" [ "$(sed -n 36p "$wor
 
 kill -KILL ${pid[b]} ${pid[c]} ${pid[d]}
 wait ${pid[b]} ${pid[c]} ${pid[d]} 2>/dev/null
-check "who is left alone says so" within 30 said a "the cluster's time is not known any more: the clocks of . of 5"
+# Where d is forgotten last, the time is known for a moment within the 2 s that d is off.
+check "who is left alone says so" within 30 said a \
+    "the cluster's time is not known any more: (the clocks of . of 5|it is known to [01]\.)"
 begin b
 begin c
 check "and knows it again when there is a majority" within 40 eval \
