@@ -138,7 +138,7 @@ struct orri_io {
     struct orr_req *req;
     struct orri_node *node;
     struct orr_file *file;          /* NULL: OPEN, JOB */
-    uint64_t sum;                   /* of a write's bytes at submission; 0: it is not watched */
+    uint64_t sum;                   /* of a write's bytes at submission */
     int status;
     uint64_t result;
 };
@@ -243,7 +243,7 @@ struct orri_node {
     unsigned index, site;
     struct orr_sim_boot boot;
     enum orr_sim_state state;
-    uint64_t boots, serials, n_writes;
+    uint64_t boots, serials;
     bool silent;                    /* down, and its host does not answer */
     struct orri_disk *disk;
     bool started;                   /* start() returned 0 */
