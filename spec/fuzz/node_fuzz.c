@@ -15,6 +15,7 @@
 #include "node/batch.h"
 #include "node/forward.h"
 #include "node/inner.h"
+#include "storage/snapshot_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -209,6 +210,14 @@ static void ask_for_snapshot(struct rig *r) {
     (void)orr_group_snapshot(r->group, &r->asked);
 }
 
+/* A bit of the newest snapshot's content is another one. p: where */
+static void rot(struct rig *r, struct orr_slice p) {
+    const char *name, *newest = NULL;
+    for (size_t i = 0; (name = orr_sim_disk_durable_name(r->sim, "a", i)); i++)
+        if (orri_snapshot_is_name(name) && (!newest || strcmp(name, newest) > 0)) newest = name;
+    if (newest) (void)orr_sim_disk_rot(r->sim, "a", newest, ORRI_SNAPSHOT_HEAD + p.at[1]);
+}
+
 static void next_record(struct rig *r) {
     enum what what = r->at[0] % WHATS;
     size_t size = r->end - r->at > 1 ? r->at[1] : 0;
@@ -217,6 +226,7 @@ static void next_record(struct rig *r) {
     struct orr_slice p = orr_borrow(r->at, size);
     r->at += size;
     if (what == WAIT && size == 2) ask_for_snapshot(r);
+    if (what == WAIT && size == 3) rot(r, p);
     if (what == WAIT) r->due += size ? p.at[0] * 20 * ORR_MS : 0;
     else if (r->stream) speak(r, what, p);
 }
