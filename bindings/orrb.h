@@ -52,6 +52,11 @@ orr_time orrb_seconds(lua_State *L, int arg);
 const char *orrb_text_field(lua_State *L, int arg, const char *field, size_t *size);
 orr_time orrb_time_field(lua_State *L, int arg, const char *field, orr_time otherwise);
 int64_t orrb_integer_field(lua_State *L, int arg, const char *field, int64_t otherwise);
+/* Of the table on top. */
+void orrb_set_text(lua_State *L, const char *field, const char *text);         /* NULL: nil */
+void orrb_set_integer(lua_State *L, const char *field, int64_t value);
+void orrb_set_count(lua_State *L, const char *field, uint64_t value);
+void orrb_set_number(lua_State *L, const char *field, double value);
 
 /* -- Budgets (orrb_budget.c): what one run of a script's code may take --------------------------------------------- */
 /* Lives in the frame of who begins it, who runs the code in protected mode in between. Budgets nest; what an inner one

@@ -452,11 +452,6 @@ static bool flag(lua_State *L, const char *field) {
     return set;
 }
 
-static void set_text(lua_State *L, const char *field, const char *text) {
-    lua_pushstring(L, text);        /* NULL: nil */
-    lua_setfield(L, -2, field);
-}
-
 static void push_report(lua_State *L, const struct orr_report *r) {
     static const char *const results[] = { "ok", "violated", "undecided" };
     const struct {
@@ -466,10 +461,10 @@ static void push_report(lua_State *L, const struct orr_report *r) {
                    { "reads", r->reads },           { "overlapping_reads", r->overlapping_reads },
                    { "steps", r->steps } };
     lua_createtable(L, 0, 12);
-    set_text(L, "result", results[r->result]);
-    set_text(L, "model", r->model);
-    set_text(L, "property", r->property);
-    set_text(L, "text", r->text);
+    orrb_set_text(L, "result", results[r->result]);
+    orrb_set_text(L, "model", r->model);
+    orrb_set_text(L, "property", r->property);
+    orrb_set_text(L, "text", r->text);
     lua_pushboolean(L, r->witnessed);
     lua_setfield(L, -2, "witnessed");
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {

@@ -304,15 +304,6 @@ static int clock_replay(lua_State *L) {
 }
 
 /* -- The time ------------------------------------------------------------------------------------------------------ */
-static void set_integer(lua_State *L, const char *field, lua_Integer v) {
-    lua_pushinteger(L, v);
-    lua_setfield(L, -2, field);
-}
-static void set_word(lua_State *L, const char *field, const char *word) {
-    lua_pushstring(L, word);
-    lua_setfield(L, -2, field);
-}
-
 /* Numbers of the peers in these places. */
 static unsigned pick(const struct clock *h, uint64_t places, uint32_t ids[ORR_CLOCK_PEERS_MAX + 1]) {
     unsigned n = 0;
@@ -342,14 +333,14 @@ static int clock_now(lua_State *L) {
     if (!orr_clock_now(h->c, luaL_checkinteger(L, 2), &t)) return refuse_time(L, "now");
     unsigned n = pick(h, t.good, ids);
     lua_createtable(L, 0, 9);
-    set_word(L, "state", states[t.state]);
-    set_integer(L, "offset", t.offset);
-    set_integer(L, "earliest", t.earliest);
-    set_integer(L, "latest", t.latest);
-    set_integer(L, "likely", t.likely);
-    set_integer(L, "rate", t.rate_ppt);
-    set_integer(L, "epoch", t.epoch);
-    set_integer(L, "stratum", t.stratum);
+    orrb_set_text(L, "state", states[t.state]);
+    orrb_set_integer(L, "offset", t.offset);
+    orrb_set_integer(L, "earliest", t.earliest);
+    orrb_set_integer(L, "latest", t.latest);
+    orrb_set_integer(L, "likely", t.likely);
+    orrb_set_integer(L, "rate", t.rate_ppt);
+    orrb_set_integer(L, "epoch", t.epoch);
+    orrb_set_integer(L, "stratum", t.stratum);
     push_peers(L, ids, n);
     lua_setfield(L, -2, "good");
     return 1;
@@ -381,14 +372,14 @@ static int clock_wait(lua_State *L) {
 
 /* -- Looking at peers ---------------------------------------------------------------------------------------------- */
 static void set_estimate(lua_State *L, const struct orr_clock_peer *p) {
-    set_integer(L, "offset", p->offset);
-    set_integer(L, "sd", p->sd);
-    set_integer(L, "earliest", p->earliest);
-    set_integer(L, "latest", p->latest);
-    set_integer(L, "rate", p->rate_ppt);
-    set_integer(L, "delay", p->delay);
-    set_integer(L, "jitter", p->jitter);
-    set_integer(L, "out_percent", p->out_percent);
+    orrb_set_integer(L, "offset", p->offset);
+    orrb_set_integer(L, "sd", p->sd);
+    orrb_set_integer(L, "earliest", p->earliest);
+    orrb_set_integer(L, "latest", p->latest);
+    orrb_set_integer(L, "rate", p->rate_ppt);
+    orrb_set_integer(L, "delay", p->delay);
+    orrb_set_integer(L, "jitter", p->jitter);
+    orrb_set_integer(L, "out_percent", p->out_percent);
 }
 
 static int clock_peer(lua_State *L) {
@@ -399,17 +390,17 @@ static int clock_peer(lua_State *L) {
     if (!find(L, h, 2, &id)) return refuse_unknown(L, 2, "peer");
     (void)orr_clock_peer_info(h->c, local, id, &p);
     lua_createtable(L, 0, 16);
-    set_word(L, "role", roles[p.role]);
+    orrb_set_text(L, "role", roles[p.role]);
     lua_pushboolean(L, (p.flags & ORR_CLOCK_TRUST) != 0);
     lua_setfield(L, -2, "trust");
     lua_pushboolean(L, (p.flags & ORR_CLOCK_NOSELECT) != 0);
     lua_setfield(L, -2, "noselect");
-    set_integer(L, "reach", p.reach);
-    set_integer(L, "poll", p.poll);
-    set_integer(L, "lost", (lua_Integer)p.lost);
+    orrb_set_integer(L, "reach", p.reach);
+    orrb_set_integer(L, "poll", p.poll);
+    orrb_set_integer(L, "lost", (lua_Integer)p.lost);
     if (p.role != ORR_CLOCK_NEW) set_estimate(L, &p);
     lua_createtable(L, 0, ORR_CLOCK_VERDICTS);
-    for (unsigned i = 0; i < ORR_CLOCK_VERDICTS; i++) set_integer(L, verdicts[i], (lua_Integer)p.verdicts[i]);
+    for (unsigned i = 0; i < ORR_CLOCK_VERDICTS; i++) orrb_set_integer(L, verdicts[i], (lua_Integer)p.verdicts[i]);
     lua_setfield(L, -2, "verdicts");
     return 1;
 }

@@ -42,6 +42,23 @@ int64_t orrb_integer_field(lua_State *L, int arg, const char *field, int64_t oth
     return value;
 }
 
+void orrb_set_text(lua_State *L, const char *field, const char *text) {
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, field);
+}
+void orrb_set_integer(lua_State *L, const char *field, int64_t value) {
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, field);
+}
+void orrb_set_count(lua_State *L, const char *field, uint64_t value) {
+    lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, field);
+}
+void orrb_set_number(lua_State *L, const char *field, double value) {
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, field);
+}
+
 int luaopen_orrery_core(lua_State *L) {
     if ((int)lua_version(L) != LUA_VERSION_NUM)
         return luaL_error(L, "orrery.core was built for Lua %d.%d; this host runs Lua %d.%d", LUA_VERSION_NUM / 100,

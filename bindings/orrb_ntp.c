@@ -125,16 +125,6 @@ static int ntp_step(lua_State *L) {
 }
 
 /* -- Looking ------------------------------------------------------------------------------------------------------ */
-static void set_integer(lua_State *L, const char *field, int64_t value) {
-    lua_pushinteger(L, value);
-    lua_setfield(L, -2, field);
-}
-
-static void set_text(lua_State *L, const char *field, const char *text) {
-    lua_pushstring(L, text);        /* NULL: nil */
-    lua_setfield(L, -2, field);
-}
-
 static void set_bool(lua_State *L, const char *field, bool value) {
     lua_pushboolean(L, value);
     lua_setfield(L, -2, field);
@@ -148,45 +138,45 @@ static void push_estimate(lua_State *L, const struct ntp *n, uint32_t id) {
     struct orr_clock_time now;
     if (orr_clock_peer_info(n->clock, local, id, &p) != 0 || p.latest == 0) return;
     orr_time before = local + p.offset - p.earliest, after = p.latest - local - p.offset;
-    set_integer(L, "offset_ns", p.offset - wall);
-    set_integer(L, "bound_ns", (before > after ? before : after) + error);
-    set_integer(L, "delay_ns", p.delay);
-    set_integer(L, "jitter_ns", p.jitter);
-    set_integer(L, "rate_ppt", p.rate_ppt);
-    set_text(L, "role", roles[p.role]);
+    orrb_set_integer(L, "offset_ns", p.offset - wall);
+    orrb_set_integer(L, "bound_ns", (before > after ? before : after) + error);
+    orrb_set_integer(L, "delay_ns", p.delay);
+    orrb_set_integer(L, "jitter_ns", p.jitter);
+    orrb_set_integer(L, "rate_ppt", p.rate_ppt);
+    orrb_set_text(L, "role", roles[p.role]);
     set_bool(L, "apart", orr_clock_now(n->clock, local, &now) && (p.latest < now.earliest || p.earliest > now.latest));
 }
 
 static void push_last(lua_State *L, const struct orr_ntp_exchange *x) {
-    set_integer(L, "t1", x->t1);
-    set_integer(L, "t2", x->t2);
-    set_integer(L, "t3", x->t3);
-    set_integer(L, "t4", x->t4);
-    set_integer(L, "stamp_error_ns", x->stamp_error_ns);
-    set_integer(L, "wall_offset_ns", orr_ntp_wall_offset(NULL));
-    set_integer(L, "stratum", x->stratum);
-    set_integer(L, "leap", x->leap);
-    set_integer(L, "refid", x->refid);
-    set_integer(L, "precision", x->precision);
-    set_integer(L, "root_delay_ns", x->root_delay_ns);
-    set_integer(L, "root_dispersion_ns", x->root_dispersion_ns);
+    orrb_set_integer(L, "t1", x->t1);
+    orrb_set_integer(L, "t2", x->t2);
+    orrb_set_integer(L, "t3", x->t3);
+    orrb_set_integer(L, "t4", x->t4);
+    orrb_set_integer(L, "stamp_error_ns", x->stamp_error_ns);
+    orrb_set_integer(L, "wall_offset_ns", orr_ntp_wall_offset(NULL));
+    orrb_set_integer(L, "stratum", x->stratum);
+    orrb_set_integer(L, "leap", x->leap);
+    orrb_set_integer(L, "refid", x->refid);
+    orrb_set_integer(L, "precision", x->precision);
+    orrb_set_integer(L, "root_delay_ns", x->root_delay_ns);
+    orrb_set_integer(L, "root_dispersion_ns", x->root_dispersion_ns);
     set_bool(L, "kernel_stamps", !(x->flags & (ORR_NTP_USER_T1 | ORR_NTP_USER_T4)));
     set_bool(L, "interleaved", x->flags & ORR_NTP_INTERLEAVED);
 }
 
 static void push_place(lua_State *L, const struct ntp *n, const struct orr_ntp_place *p) {
     lua_createtable(L, 0, 30);
-    set_text(L, "source", p->source);
-    if (p->address[0]) set_text(L, "address", p->address);
-    set_text(L, "why", p->why);
-    set_integer(L, "exchanges", (lua_Integer)p->exchanges);
-    set_integer(L, "requests", (lua_Integer)p->status.requests);
-    set_integer(L, "reach", p->status.reach);
-    set_integer(L, "silent", p->silent);
-    set_integer(L, "untried", p->untried);
+    orrb_set_text(L, "source", p->source);
+    if (p->address[0]) orrb_set_text(L, "address", p->address);
+    orrb_set_text(L, "why", p->why);
+    orrb_set_integer(L, "exchanges", (lua_Integer)p->exchanges);
+    orrb_set_integer(L, "requests", (lua_Integer)p->status.requests);
+    orrb_set_integer(L, "reach", p->status.reach);
+    orrb_set_integer(L, "silent", p->silent);
+    orrb_set_integer(L, "untried", p->untried);
     set_bool(L, "waiting", p->waiting);
     set_bool(L, "stopped", p->status.stopped);
-    if (p->heard) set_text(L, "verdict", orr_ntp_verdict_word(p->verdict));
+    if (p->heard) orrb_set_text(L, "verdict", orr_ntp_verdict_word(p->verdict));
     if (p->exchanges > 0) push_last(L, &p->last);
     if (p->address[0]) push_estimate(L, n, p->id);
 }
@@ -214,11 +204,11 @@ static int ntp_now(lua_State *L) {
     if (!n->clock || !orr_clock_now(n->clock, local, &now)) return 0;
     orr_time before = local + now.offset - now.earliest, after = now.latest - local - now.offset;
     lua_createtable(L, 0, 5);
-    set_text(L, "state", states[now.state]);
-    set_integer(L, "stratum", now.stratum);
-    set_integer(L, "epoch", now.epoch);
-    set_integer(L, "offset_ns", now.offset - wall);
-    set_integer(L, "bound_ns", (before > after ? before : after) + error);
+    orrb_set_text(L, "state", states[now.state]);
+    orrb_set_integer(L, "stratum", now.stratum);
+    orrb_set_integer(L, "epoch", now.epoch);
+    orrb_set_integer(L, "offset_ns", now.offset - wall);
+    orrb_set_integer(L, "bound_ns", (before > after ? before : after) + error);
     return 1;
 }
 
@@ -244,15 +234,15 @@ static int ntp_served(lua_State *L) {
     uint64_t answered = s.server.verdicts[ORR_NTP_TAKEN];
     uint64_t limited = s.server.verdicts[ORR_NTP_RATE] + s.server.verdicts[ORR_NTP_LIMITED];
     lua_createtable(L, 0, 9);
-    set_integer(L, "port", orr_ntp_service_port(n->service));
-    set_integer(L, "answered", (lua_Integer)answered);
-    set_integer(L, "interleaved", (lua_Integer)s.server.interleaved);
-    set_integer(L, "limited", (lua_Integer)limited);
-    set_integer(L, "refused", (lua_Integer)(refused - answered - limited));
+    orrb_set_integer(L, "port", orr_ntp_service_port(n->service));
+    orrb_set_integer(L, "answered", (lua_Integer)answered);
+    orrb_set_integer(L, "interleaved", (lua_Integer)s.server.interleaved);
+    orrb_set_integer(L, "limited", (lua_Integer)limited);
+    orrb_set_integer(L, "refused", (lua_Integer)(refused - answered - limited));
     set_bool(L, "synchronised", s.clock.synchronised);
-    set_integer(L, "stratum", s.clock.stratum);
-    set_integer(L, "refid", s.clock.refid);
-    set_integer(L, "half_width_ns", s.clock.half_width);
+    orrb_set_integer(L, "stratum", s.clock.stratum);
+    orrb_set_integer(L, "refid", s.clock.refid);
+    orrb_set_integer(L, "half_width_ns", s.clock.half_width);
     return 1;
 }
 

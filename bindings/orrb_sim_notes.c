@@ -154,16 +154,11 @@ static int sim_notes(lua_State *L) {
     for (lua_Integer i = 1; s->first; i++) {
         const struct orrb_note *n = s->first;
         lua_createtable(L, 0, 5);
-        lua_pushinteger(L, n->at);
-        lua_setfield(L, -2, "at");
-        lua_pushstring(L, n->node);
-        lua_setfield(L, -2, "node");
-        lua_pushstring(L, n->kind);
-        lua_setfield(L, -2, "kind");
-        lua_pushinteger(L, n->code);
-        lua_setfield(L, -2, "code");
-        lua_pushstring(L, n->text);
-        lua_setfield(L, -2, "text");
+        orrb_set_integer(L, "at", n->at);
+        orrb_set_text(L, "node", n->node);
+        orrb_set_text(L, "kind", n->kind);
+        orrb_set_integer(L, "code", n->code);
+        orrb_set_text(L, "text", n->text);
         lua_seti(L, -2, i);
         forget_first(s);
     }

@@ -9,11 +9,6 @@ static void set_flag(lua_State *L, const char *name, bool is) {
     lua_setfield(L, -2, name);
 }
 
-static void set_integer(lua_State *L, const char *name, uint64_t value) {
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, name);
-}
-
 void orrb_push_node_status(lua_State *L, const struct orr_node *node) {
     struct orr_node_status s;
     orr_node_status(node, &s);
@@ -22,10 +17,10 @@ void orrb_push_node_status(lua_State *L, const struct orr_node *node) {
     set_flag(L, "ready", s.ready);
     set_flag(L, "disenfranchised", s.disenfranchised);
     set_flag(L, "disk_full", s.disk_full);
-    set_integer(L, "peers_up", s.peers_up);
-    set_integer(L, "clients", s.clients);
-    set_integer(L, "visitors", s.visitors);
-    set_integer(L, "incarnation", s.incarnation);
+    orrb_set_count(L, "peers_up", s.peers_up);
+    orrb_set_count(L, "clients", s.clients);
+    orrb_set_count(L, "visitors", s.visitors);
+    orrb_set_count(L, "incarnation", s.incarnation);
     if (!orr_node_time_asks(node)) return;
     orrb_push_clock(L, node);
     lua_setfield(L, -2, "clock");
@@ -48,11 +43,11 @@ bool orrb_push_group_status(lua_State *L, const struct orr_group *group) {
     lua_setfield(L, -2, "role");
     lua_pushstring(L, orr_group_leader(group));
     lua_setfield(L, -2, "leader");
-    set_integer(L, "term", s.term);
-    set_integer(L, "commit", s.commit);
-    set_integer(L, "applied", s.applied);
-    set_integer(L, "lag", s.commit > s.applied ? s.commit - s.applied : 0);
-    set_integer(L, "digest", orr_group_digest(group));
+    orrb_set_count(L, "term", s.term);
+    orrb_set_count(L, "commit", s.commit);
+    orrb_set_count(L, "applied", s.applied);
+    orrb_set_count(L, "lag", s.commit > s.applied ? s.commit - s.applied : 0);
+    orrb_set_count(L, "digest", orr_group_digest(group));
     if (orr_group_machine_ops(group) == &orrb_lua_machine) orrb_push_code(L, orr_group_machine(group));
     return true;
 }
@@ -87,8 +82,8 @@ static void push_cause(lua_State *L, const struct orr_node *node, const struct o
     lua_setfield(L, -2, "kind");
     set_seconds(L, "at", c->at);
     set_seconds(L, "last", c->last);
-    set_integer(L, "count", c->count);
-    set_integer(L, "term", c->term);
+    orrb_set_count(L, "count", c->count);
+    orrb_set_count(L, "term", c->term);
     if (c->waited) set_seconds(L, "waited", c->waited);
     if (c->peer != ORR_NOBODY) {
         push_name(L, node, c->peer);

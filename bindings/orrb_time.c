@@ -50,29 +50,21 @@ static int wait(lua_State *L) {
 }
 
 /* -- Status -------------------------------------------------------------------------------------------------------- */
-static void set_number(lua_State *L, const char *name, double value) {
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, name);
-}
-static void set_text(lua_State *L, const char *name, const char *value) {
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, name);
-}
 static double span(orr_time ns) { return (double)ns / 1e9; }
 
 static void push_member(lua_State *L, const struct orr_time_member *m, const struct orr_node_time *t) {
     static const char *const roles[] = { "unknown", "unsteady", "known", "off" };
     lua_createtable(L, 0, 7);
-    set_text(L, "role", roles[m->role]);
+    orrb_set_text(L, "role", roles[m->role]);
     lua_pushboolean(L, m->own);
     lua_setfield(L, -2, "own");
     if (m->likely == 0) return;
-    set_number(L, "bound", span((m->latest - m->earliest + 1) / 2));
-    set_number(L, "age", span(m->age));
-    set_number(L, "delay", span(m->delay));
+    orrb_set_number(L, "bound", span((m->latest - m->earliest + 1) / 2));
+    orrb_set_number(L, "age", span(m->age));
+    orrb_set_number(L, "delay", span(m->delay));
     if (t->likely == 0) return;
-    set_number(L, "offset", span(m->likely - t->likely));
-    set_number(L, "off", span(m->off));
+    orrb_set_number(L, "offset", span(m->likely - t->likely));
+    orrb_set_number(L, "off", span(m->off));
 }
 
 /* Members by name, and at `off` the names of those that are off. */
@@ -100,18 +92,18 @@ void orrb_push_clock(lua_State *L, const struct orr_node *n) {
     lua_createtable(L, 0, 10);
     orr_node_time_peek(n, &t);
     w->ops->wall(orr_node_world(n), &wall);
-    set_text(L, "state", states[t.state]);
+    orrb_set_text(L, "state", states[t.state]);
     lua_pushinteger(L, t.epoch);
     lua_setfield(L, -2, "epoch");
     orr_node_time_why(n, why, sizeof why);
-    if (why[0]) set_text(L, "why", why);
+    if (why[0]) orrb_set_text(L, "why", why);
     push_members(L, n, &t);
     if (t.likely == 0) return;
-    set_number(L, "earliest", down(t.earliest));
-    set_number(L, "latest", up(t.latest));
-    set_number(L, "time", nearest(t.likely));
-    set_number(L, "bound", span((t.latest - t.earliest + 1) / 2));
-    set_number(L, "offset", span(t.likely - wall.realtime));
+    orrb_set_number(L, "earliest", down(t.earliest));
+    orrb_set_number(L, "latest", up(t.latest));
+    orrb_set_number(L, "time", nearest(t.likely));
+    orrb_set_number(L, "bound", span((t.latest - t.earliest + 1) / 2));
+    orrb_set_number(L, "offset", span(t.likely - wall.realtime));
 }
 
 /* status() -> the same, of a node that asks from now on */

@@ -183,16 +183,6 @@ void orrb_trace_group(struct orrb_trace *t, orr_time now, const char *node, uint
 }
 
 /* -- As tables ---------------------------------------------------------------------------------------------------- */
-static void set_text(lua_State *L, const char *field, const char *text) {
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, field);
-}
-
-static void set_integer(lua_State *L, const char *field, uint64_t value) {
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, field);
-}
-
 static const char *group_name(const struct orrb_trace *t, uint32_t number) {
     for (unsigned i = 0; i < t->n_groups; i++) {
         if (t->groups[i].number == number) return t->groups[i].name;
@@ -202,9 +192,9 @@ static const char *group_name(const struct orrb_trace *t, uint32_t number) {
 
 static void set_numbers(lua_State *L, const struct orrb_trace *t, uint32_t group, uint64_t term, uint64_t index) {
     const char *name = group ? group_name(t, group) : NULL;
-    if (name) set_text(L, "group", name);
-    if (term) set_integer(L, "term", term);
-    if (index) set_integer(L, "index", index);
+    if (name) orrb_set_text(L, "group", name);
+    if (term) orrb_set_count(L, "term", term);
+    if (index) orrb_set_count(L, "index", index);
 }
 
 static void push_message(lua_State *L, const struct orrb_trace *t, const struct event *e) {
@@ -215,13 +205,13 @@ static void push_message(lua_State *L, const struct orrb_trace *t, const struct 
     bool clients = strcmp(e->from, ORR_SIM_CLIENTS) == 0 || strcmp(e->to, ORR_SIM_CLIENTS) == 0;
     if (clients || orr_frame_glance(parts, first->n, &orr_raft_order, &seen) < 0)
         seen = (struct orr_glance){ .kind = "bytes" };
-    set_text(L, "what", seen.kind);
-    set_integer(L, "size", e->size);
+    orrb_set_text(L, "what", seen.kind);
+    orrb_set_count(L, "size", e->size);
     set_numbers(L, t, seen.group, seen.term, seen.index);
-    if (e->till >= 0) set_integer(L, "till", (uint64_t)e->till);
-    set_text(L, "outcome", e->lost ? "lost" : e->till < 0 ? "under way" : "delivered");
-    if (seen.count) set_integer(L, "count", seen.count);
-    if (seen.name[0]) set_text(L, "name", seen.name);
+    if (e->till >= 0) orrb_set_count(L, "till", (uint64_t)e->till);
+    orrb_set_text(L, "outcome", e->lost ? "lost" : e->till < 0 ? "under way" : "delivered");
+    if (seen.count) orrb_set_count(L, "count", seen.count);
+    if (seen.name[0]) orrb_set_text(L, "name", seen.name);
     if (!seen.refused) return;
     lua_pushboolean(L, true);
     lua_setfield(L, -2, "refused");
@@ -241,22 +231,19 @@ static const char *name_of(const struct orrb_trace *t, orr_id id) {
 static void push_time(lua_State *L, const struct orrb_trace *t, const struct event *e) {
     static const char *const states[] = { "unsync", "sync", "holdover" };
     orr_time now = t->wall_start + e->at;
-    lua_pushinteger(L, e->u.time.earliest - now);
-    lua_setfield(L, -2, "earliest");
-    lua_pushinteger(L, e->u.time.likely - now);
-    lua_setfield(L, -2, "likely");
-    lua_pushinteger(L, e->u.time.latest - now);
-    lua_setfield(L, -2, "latest");
-    set_integer(L, "epoch", e->u.time.epoch);
-    set_text(L, "what", states[e->u.time.state]);
+    orrb_set_integer(L, "earliest", e->u.time.earliest - now);
+    orrb_set_integer(L, "likely", e->u.time.likely - now);
+    orrb_set_integer(L, "latest", e->u.time.latest - now);
+    orrb_set_count(L, "epoch", e->u.time.epoch);
+    orrb_set_text(L, "what", states[e->u.time.state]);
 }
 
 static void push_event(lua_State *L, const struct orrb_trace *t, const struct event *e) {
     lua_createtable(L, 0, 10);
-    set_integer(L, "at", (uint64_t)e->at);
-    set_text(L, "kind", kind_names[e->kind]);
-    set_text(L, e->to ? "from" : "node", e->from);
-    if (e->to) set_text(L, "to", e->to);
+    orrb_set_count(L, "at", (uint64_t)e->at);
+    orrb_set_text(L, "kind", kind_names[e->kind]);
+    orrb_set_text(L, e->to ? "from" : "node", e->from);
+    if (e->to) orrb_set_text(L, "to", e->to);
     if (e->kind == MESSAGE) {
         push_message(L, t, e);
         return;
@@ -266,9 +253,9 @@ static void push_event(lua_State *L, const struct orrb_trace *t, const struct ev
         return;
     }
     const char *leader = e->kind == STATUS ? name_of(t, e->u.other.leader) : NULL;
-    if (e->u.other.what) set_text(L, "what", e->u.other.what);
-    if (leader) set_text(L, "leader", leader);
-    if (e->kind == LIFE) set_text(L, "why", e->u.other.why);
+    if (e->u.other.what) orrb_set_text(L, "what", e->u.other.what);
+    if (leader) orrb_set_text(L, "leader", leader);
+    if (e->kind == LIFE) orrb_set_text(L, "why", e->u.other.why);
     set_numbers(L, t, e->group, e->u.other.term, e->u.other.index);
 }
 
