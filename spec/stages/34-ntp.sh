@@ -108,6 +108,8 @@ all_three() {                       # PATTERN: of what is known of servers
 check "nodes take their time from them" until_true 30 all_three ' 127\.0\.0\.1:1201 [-+][0-9.]+ [num]?s, '
 check "and all name the false ones" \
     until_true 30 all_three '127\.0\.0\.1:1204 \+4\.5 s OFF, 127\.0\.0\.1:1205 -2 s OFF'
+"$program" clock watch 127.0.0.1:7411 --for 0.5 --every 0.1 --plot "$work/watch.svg" >/dev/null
+check "what was watched is drawn" says "$work/watch.svg" '^<svg '
 end $up
 
 # A name with three addresses, one server on each.

@@ -8,6 +8,8 @@ local options = require "orrery.options"
 
 local piece, line_most = 1 << 16, 4096
 local verbs = { "replay", "watch" }
+local only = { { "mode", "replay" }, { "peers", "replay" }, { "poll", "replay" },
+  { "every", "watch" }, { "for", "watch" } }
 
 -- -- Reading --------------------------------------------------------------------------------------------------------
 local function open(path)
@@ -108,6 +110,11 @@ end
 
 local function run(opts, arguments, context)
   local verb, paths = arguments[1], table.move(arguments, 2, #arguments, 1, {})
+  for _, option in ipairs(only) do
+    if opts[option[1]] and option[2] ~= verb and (verb == "replay" or verb == "watch") then
+      return context.wrong(("clock: --%s is for %s; orrery clock --help says more"):format(option[1], option[2]))
+    end
+  end
   if verb == "watch" then return require "orrery.cli.clock_watch"(paths, opts, context) end
   if verb ~= "replay" then
     return context.wrong(("clock: unknown '%s'%s; orrery clock --help says more"):format(verb,
@@ -127,7 +134,6 @@ return {
 watch asks the nodes of the cluster that has a node at ADDR (the next ADDR is for the case that it doesn't answer), and
 prints a line for each: offset is the cluster's time minus the machine's clock, and right within the bound; the clocks
 that a node knows of are those of the other machines, or NTP servers, against the cluster's time.
-
 
 A trace has a line for each event, times in ns, its fields apart by blanks; a dot is any word, and not read:
   X peer t1 t2 t3 t4 . . . stratum root_delay root_dispersion    an exchange: left, came, left again, came back

@@ -114,7 +114,7 @@ return function(addresses, opts, context)
   repeat
     local seen, at = look(handle), core.process.clock() - began
     lines = tell(seen, lines, terminal)
-    note(series, seen, ns(at))
+    if opts.plot then note(series, seen, ns(at)) end
     local over = opts["for"] and at + every > opts["for"]
   until over or pause:wait(every)
   return opts.plot and draw(series, opts, context) or 0
