@@ -61,7 +61,8 @@ struct orri_under_way {
     uint64_t number;                /* which message that is, */
     unsigned char *at;              /* and where, until it is sent */
     struct orr_group *group;
-    bool read;                      /* carried: it is a read */
+    bool read;                      /* carried: it is a read, */
+    orr_time age_max;               /* of a copy no older; 0: a linearizable one */
     unsigned tries;
     orr_time deadline;
     struct orr_slice body;          /* held: an op or question that may have to be sent again */
@@ -140,7 +141,7 @@ int orri_rpc_ask(struct orri_under_way *u, struct orri_peer *p, const struct orr
 void orri_rpc_answer(struct orri_question *q, int status, struct orr_slice result);
 void orri_rpc_clear(struct orr_node *n);
 /* carry.c */
-void orri_carry_asked(struct orri_question *q, bool read);                  /* by another node; asked.name, .args */
+void orri_carry_asked(struct orri_question *q, enum orri_message_kind kind);   /* by another node; asked.name, .args */
 void orri_carry_answered(struct orri_under_way *u, int status, struct orr_slice body);
 void orri_carry_late(struct orri_under_way *u);
 /* saved.c */

@@ -121,7 +121,9 @@ struct orri_time *orri_time_ask(struct orr_node *n) {
 }
 
 void orri_time_start(struct orr_node *n) {
-    if (n->cfg.clock.at_once) (void)orri_time_ask(n);   /* no memory: who wants to know it tries again */
+    bool leases = false;
+    for (size_t i = 0; i < n->n_groups; i++) leases = leases || n->groups[i]->leases;
+    if (n->cfg.clock.at_once || leases) (void)orri_time_ask(n);     /* no memory: who wants to know it tries again */
 }
 
 void orri_time_stop(struct orr_node *n) {

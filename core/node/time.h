@@ -44,6 +44,8 @@ struct orri_time {
     uint32_t epoch;
     bool known, named;              /* as the log has it; named: it has said anything */
     struct orri_note note;          /* of this machine's clock being set */
+    struct orr_clock_reading reading;       /* the last one, */
+    orr_time read;                  /* local */
 };
 /* Is the cluster's time that of NTP servers? */
 static inline bool orri_time_by_servers(const struct orri_time *t) { return t->node->n_servers > 0; }
@@ -67,6 +69,7 @@ struct orri_known {                 /* now */
     size_t n_known;
 };
 struct orri_known orri_time_known(const struct orri_time *t, orr_time local);
+bool orri_time_reading(struct orr_node *n, struct orr_clock_reading *out);      /* now; false: this node does not ask */
 bool orri_time_is_narrow(const struct orri_time *t, const struct orri_span *s);         /* as bound_max asks */
 bool orri_time_look(const struct orri_timekeeper *m, orr_time local, struct orri_span *out, orr_time *likely);
 void orri_time_expire(struct orri_time *t, orr_time local);     /* forgets whose clocks were not heard for too long */

@@ -2171,7 +2171,7 @@ function help(topic) end
 ---@field steps? integer                instructions of one apply: the cluster's `limits.steps` by default
 ---@field order? "raft"                 who orders the operations
 ---@field on? string|string[]           a role, or ids: where the replicas live; by default the file's first seven nodes
----@field reads? "index"
+---@field reads? "index"|"lease"       index, the default: the leader asks a majority first. lease: they have promised
 ---@field election? seconds             the cluster's `timing.election` by default
 ---@field heartbeat? seconds
 
@@ -2185,6 +2185,8 @@ function help(topic) end
 ---@field applied integer
 ---@field lag integer                   committed and not yet applied here
 ---@field digest integer                of the state here, at `applied`
+---@field lease? seconds                the leader: so long it answers reads alone
+---@field age? seconds                  so old the copy here is at most, where that is known
 ---@field version? integer              of a machine of the script's: that of the code which the group runs
 ---@field code? string                  of such a machine: 16 digits of the hash of the scripts that the group runs
 ---@field next_code? string             where this node's scripts are others: theirs
@@ -2194,7 +2196,8 @@ function help(topic) end
 
 ---@class orrery.ReadOptions
 ---@field timeout? seconds
----@field consistency? "strong"
+---@field consistency? "strong"|"bounded"     bounded: any copy that is not older than `max_age`
+---@field max_age? seconds              by the cluster's time; where no copy is young enough it is a strong read
 
 ---@class orrery.SetOptions
 ---@field ttl? seconds                  until the key is gone, by the group's own time
@@ -2238,12 +2241,14 @@ local Group = {}
 ---Waits. The key's value; nil where there is none. Machine "kv".
 ---
 ---    local value, message, code = kv:get "name"
+---    local title = kv:get("title", { max_age = 1 })   -- of any copy that is not older than a second
 ---@async
 ---@param key string
+---@param more? orrery.ReadOptions
 ---@return any value
 ---@return string? message
 ---@return string? code
-function Group:get(key) end
+function Group:get(key, more) end
 
 ---Waits. Any plain value but nil. Redis clients see strings as they are and numbers as their text. Machine "kv".
 ---

@@ -141,10 +141,16 @@ ORR_API void orr_node_bundle(struct orr_node *node, const struct orr_birth *bund
  * config.call away: a later one is as that.                                                                          */
 /* The op: copied. Its results go to w->sink while it is applied, w->at says where. */
 ORR_API int orr_group_propose(struct orr_group *g, struct orr_wait *w, struct orr_slice op, orr_time deadline);
-/* A linearizable read: asks the question (held; one without a chunk is borrowed until done) and gives the results to
- * w->sink. With sink NULL nothing is asked: done may ask by orr_group_query(g, &w->at, ...) as often as it likes, which
- * needs a replica here (ORR_EINVALID). */
-ORR_API int orr_group_read(struct orr_group *g, struct orr_wait *w, struct orr_slice question, orr_time deadline);
+/* A read: asks the question (held; one without a chunk is borrowed until done) and gives the results to w->sink. With
+ * age_max 0 it is linearizable; else a copy will do that has all that was acknowledged `age_max` ns ago, by the
+ * cluster's time (orrery/time.h): where there is none it is as with 0. With sink NULL nothing is asked: done may ask by
+ * orr_group_query(g, &w->at, ...) as often as it likes, which needs a replica here (ORR_EINVALID). */
+ORR_API int orr_group_read(struct orr_group *g, struct orr_wait *w, struct orr_slice question, orr_time age_max,
+                           orr_time deadline);
+/* So old the copy here is at most, ns; ORR_NEVER: not known, or there is none. */
+ORR_API orr_time orr_group_age(const struct orr_group *g);
+/* For so long from now on this node, the leader, answers reads by its lease, ns; 0: it has none. */
+ORR_API orr_time orr_group_lease(const struct orr_group *g);
 /* Asks the replica here and now. at: w->at, from the done of a read, or NULL: its state as it is, however old.
  * ORR_EUNAVAILABLE: none here, or it is being restored; else the machine's. */
 ORR_API int orr_group_query(struct orr_group *g, const struct orr_at *at, struct orr_slice question,
