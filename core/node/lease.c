@@ -8,8 +8,8 @@ static void name_trust(struct orr_group *g, bool trusted) {
     if (!g->leases || g->trusted == trusted) return;
     g->trusted = trusted;
     orr_node_time_why(g->node, why, sizeof why);
-    if (trusted) orri_node_log(g->node, ORR_LOG_INFO, "group %s: takes leases", g->name);
-    else orri_node_log(g->node, ORR_LOG_WARN, "group %s: takes no leases: %s", g->name, why);
+    if (trusted) orri_node_log(g->node, ORR_LOG_INFO, "group %s: reads go by leases", g->name);
+    else orri_node_log(g->node, ORR_LOG_WARN, "group %s: reads ask a majority each: %s", g->name, why);
 }
 
 void orri_lease_clock(struct orr_group *g) {

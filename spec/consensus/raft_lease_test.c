@@ -92,6 +92,24 @@ static void it_ends(void **state) {
     hand_free(h);
 }
 
+/* It was on its way for long: what it promises is of then. */
+static void a_late_promise_is_no_newer(void **state) {
+    (void)state;
+    struct hand *h = led();
+    hand_forget(h);
+    orr_time sent = h->now + T / 10;
+    h->now = sent;
+    tell_all(h);
+    assert_int_equal(orr_raft_tick(h->r[0], h->now), 0);
+    hand_collect(h, 0);
+    assert_int_equal(h->n_msgs, 2);
+    h->now += T / 2;
+    tell(h, 0, true);
+    hand_pump(h);
+    assert_int_equal(hand_status(h, 0).lease, sent + LEASE);
+    hand_free(h);
+}
+
 static void without_promises_there_is_none(void **state) {
     (void)state;
     struct hand *h = hand_new_with(3, NULL, with_leases);
@@ -280,8 +298,33 @@ static void a_replica_knows_its_age(void **state) {
         h->cut[2] = false;
         pass(h, T);
         assert_true(age(h, 2) < T / 10 * 3);
+        h->cut[0] = true;                           /* alone: no quorum confirms what it has */
+        cut_at = h->now;
+        pass(h, T / 10 * 9);
+        assert_true(age(h, 0) >= h->now - cut_at - (leases ? LEASE : 0));
         hand_free(h);
     }
+}
+
+/* Nor does it tell others before a quorum has confirmed the round. */
+static void what_no_quorum_has_confirmed_is_not_told(void **state) {
+    (void)state;
+    struct hand *h = hand_new(3, NULL);
+    h->now = 10 * T;
+    tell_all(h);
+    hand_elect(h, 0);
+    pass(h, T);
+    orr_time last = h->now;
+    for (int beat = 0; beat < 5; beat++) {
+        hand_forget(h);
+        h->now += T / 10;
+        tell(h, 0, true);
+        assert_int_equal(orr_raft_tick(h->r[0], h->now), 0);
+        hand_collect(h, 0);
+        assert_int_equal(h->n_msgs, 2);
+        assert_true(h->msgs[0].as_of_time > 0 && h->msgs[0].as_of_time <= WALL + last);
+    }
+    hand_free(h);
 }
 
 /* A leader that was left alone can say that its copy is whole until its lease ends. */
@@ -352,6 +395,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_leader_answers_alone),
         cmocka_unit_test(it_ends),
+        cmocka_unit_test(a_late_promise_is_no_newer),
         cmocka_unit_test(without_promises_there_is_none),
         cmocka_unit_test(a_voter_keeps_its_promise),
         cmocka_unit_test(a_restart_forgets_no_promise),
@@ -360,6 +404,7 @@ int main(void) {
         cmocka_unit_test(a_new_leader_has_none_yet),
         cmocka_unit_test(log_time_does_not_go_back),
         cmocka_unit_test(a_replica_knows_its_age),
+        cmocka_unit_test(what_no_quorum_has_confirmed_is_not_told),
         cmocka_unit_test(a_deposed_leader_grows_old),
         cmocka_unit_test(what_is_not_applied_does_not_count),
         cmocka_unit_test(steps_of_the_time_make_nothing_younger),
