@@ -116,12 +116,17 @@ struct orri_time *orri_time_ask(struct orr_node *n) {
         stop_asking(t);
         return NULL;
     }
+    orri_time_load(t);
     orri_host_wake(n);                              /* for the alarms, where this is no turn */
     return t;
 }
 
 void orri_time_start(struct orr_node *n) {
     if (n->cfg.clock.at_once) (void)orri_time_ask(n);   /* no memory: who wants to know it tries again */
+}
+
+void orri_time_leave(struct orr_node *n) {
+    if (n->time) orri_time_save(n->time);
 }
 
 void orri_time_stop(struct orr_node *n) {
@@ -131,6 +136,7 @@ void orri_time_stop(struct orr_node *n) {
 void orri_time_free(struct orr_node *n) {
     if (!n->time) return;
     stop_asking(n->time);
+    orr_wait_cancel(&n->time->saving);
     orr_ntp_server_free(n->time->server);
     orri_node_resize(n, n->time, sizeof *n->time, 0);
     n->time = NULL;
@@ -266,6 +272,7 @@ static void poll(struct orri_alarm *alarm) {
     m->waits = true;
     if (m->asked < BURST) m->asked++;
     orri_node_alarm(n, &m->alarm, n->now + pause(m, n->now));
+    orri_time_sense(m->time);
     orri_time_review(m->time);
 }
 

@@ -2655,7 +2655,7 @@ function node:channel(room) end
 ---
 ---    local ok, message, code = node:save("seen", seen)
 ---@async
----@param name string                   1 to 60 bytes
+---@param name string                   1 to 60 bytes; those that begin with "orrery." are the node's own
 ---@param value any
 ---@return true? saved
 ---@return string? message
