@@ -54,6 +54,13 @@ static struct orri_time *made(struct orr_node *n) {
     return t;
 }
 
+/* What a clock may gain or lose on ours in the time that ours counts: ours may be slow, and count too little of it. */
+static uint32_t rate_max_ppb(const struct orri_time *t) {
+    uint64_t drift = t->node->cfg.clock.drift_max_ppb, counted = 1000000000 - drift;
+    uint64_t apart = orri_time_by_servers(t) ? drift : 2 * drift;
+    return (uint32_t)((apart * 1000000000 + counted - 1) / counted);
+}
+
 static int new_estimation(struct orri_time *t) {
     struct orr_node *n = t->node;
     struct orr_clock_config cfg;
@@ -61,7 +68,7 @@ static int new_estimation(struct orri_time *t) {
     cfg.mode = n->cfg.clock.mode;
     cfg.peers_max = (unsigned)t->n_asked;
     cfg.precision_ns = LOCAL_PRECISION_NS;
-    cfg.rate_max_ppb = (orri_time_by_servers(t) ? 1 : 2) * n->cfg.clock.drift_max_ppb;
+    cfg.rate_max_ppb = rate_max_ppb(t);
     cfg.poll_min = POLL_MIN;
     cfg.poll_max = SERVERS_POLL_MAX;
     cfg.seed = n->w->ops->seed(n->w, "clock");

@@ -263,6 +263,20 @@ describe("with NTP servers", function()
     assert(sim:check())
   end)
 
+  it("holds for a clock that is as slow, or as fast, as drift_max says, however long it is alone", function()
+    for _, ppm in ipairs { -500, 500 } do
+      local sim <close> = begin("'ntp1'", ", bound_max = 30")
+      sim:drift(sim.all, ppm)
+      sim:run(100)
+      sim:cut({ "ntp1" }, sim.all)
+      for _ = 1, 10 do
+        sim:run(2000)
+        assert.is_number((sim:call("a", "time")))
+      end
+      assert(sim:check())
+    end
+  end)
+
   it("a node that reaches none has the time of the others", function()
     local sim <close> = begin(three)
     sim:cut("a", { "ntp1", "ntp2", "ntp3:1123" })
