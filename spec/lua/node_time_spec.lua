@@ -24,8 +24,8 @@ local script = [[
 local clock = "clock = {},"
 
 -- A simulation with a minute of swarm; every node asks at every turn of its own. servers: so many NTP servers, of which
--- the last one lies.
-local function swarmed(seed, nodes, servers)
+-- the last one lies. wild: oscillators wander as far as drift_max allows, and are heated.
+local function swarmed(seed, nodes, servers, wild)
   local list, names = {}, {}
   for i = 1, servers or 0 do names[i] = ("'ntp%d'"):format(i) end
   for i = 1, nodes do list[i] = ("{ id = 'n%d', at = '10.0.0.%d:7000' }"):format(i, i) end
@@ -46,6 +46,10 @@ local function swarmed(seed, nodes, servers)
       table.concat(list, ", ")))
   local sim <close> = assert(orrery.sim(path, { seed = seed, faults = "swarm" }))
   if servers then sim:between(10 + seed % 7, 40):lie("ntp" .. servers, seed % 3 == 0 and 1e-3 or (-1) ^ seed * seed) end
+  if wild then
+    sim:wander(sim.all, 100 << seed % 9)
+    sim:heat(sim.all, 10, 10 + seed % 50, seed % 2 == 0 and 9000 or -300)
+  end
   sim:run(60)
   assert(sim:check())
   local told = 0
@@ -382,6 +386,14 @@ describe("whatever strikes", function()
     local told = 0
     for seed = math.tointeger(first), math.tointeger(last) do
       told = told + swarmed(seed, 1 + seed % 5, 3 + seed % 3)
+    end
+    assert.is_true(told > 200 * (last - first + 1))
+  end)
+
+  it(("and where oscillators wander and are heated: seeds %s to %s"):format(first, last), function()
+    local told = 0
+    for seed = math.tointeger(first), math.tointeger(last) do
+      told = told + swarmed(seed, 1 + seed % 5, seed % 2 == 0 and 3 + seed % 3 or nil, true)
     end
     assert.is_true(told > 200 * (last - first + 1))
   end)
