@@ -135,7 +135,7 @@ static void an_instant_is_found_from_its_local_time_however_far(void **state) {
     unsigned asked, most = 0, once = 0;
     (void)state;
     orri_rng_init(&rng, 3);
-    for (uint64_t seed = 0; seed < 20000; seed++) {
+    for (uint64_t seed = 0; seed < 4000; seed++) {
         struct orri_clock c = wild(seed), before = c, at;
         orr_time far = orri_expo(&rng, seed % 4 ? ORR_SECOND : 3 * HOUR);
         orr_time local = orri_clock_local(&c, 3 * ORR_SECOND) + 1 + far;
@@ -147,7 +147,7 @@ static void an_instant_is_found_from_its_local_time_however_far(void **state) {
         if (asked > most) most = asked;
         once += asked == 1;
     }
-    assert_true(most > 1 && most < 12 && once > 14000);
+    assert_true(most > 1 && most < 12 && once > 2800);
 }
 
 static void it_never_goes_back_nor_leaps(void **state) {
