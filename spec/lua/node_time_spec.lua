@@ -281,6 +281,29 @@ describe("with NTP servers", function()
     end
   end)
 
+  -- The worst error of the likely time in an hour alone, half an hour after a restart; heated, or at one temperature.
+  local function alone_after_a_restart(kelvin)
+    local sim <close> = begin(three, ", bound_max = 30")
+    sim:wander("a", 0.05)
+    if kelvin then sim:heat("a", kelvin, 3600, 200) end
+    sim:run(3 * 3600)
+    sim:restart "a"
+    sim:run(1500)
+    sim:cut({ "a" }, { "ntp1", "ntp2", "ntp3:1123", "b", "c" })
+    local worst = 0
+    for _ = 1, 36 do
+      sim:run(100)
+      worst = math.max(worst, math.abs(sim:call("a", "status").time - 1.7e9 - sim:now()))
+    end
+    assert(sim:check())
+    return worst
+  end
+
+  it("what a sensor taught is known after a restart, and carries a node that is alone", function()
+    assert.is_true(alone_after_a_restart() < 0.001)
+    assert.is_true(alone_after_a_restart(5) < 0.001)     -- 2.4 ms where it is not known
+  end)
+
   it("a node that reaches none has the time of the others", function()
     local sim <close> = begin(three)
     sim:cut("a", { "ntp1", "ntp2", "ntp3:1123" })
