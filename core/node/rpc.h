@@ -145,6 +145,9 @@ void orri_carry_asked(struct orri_question *q, enum orri_message_kind kind);   /
 void orri_carry_answered(struct orri_under_way *u, int status, struct orr_slice body);
 void orri_carry_late(struct orri_under_way *u);
 /* saved.c */
+#define ORRI_SAVED_OWN "orrery."    /* names that begin so are the node's own */
+#define ORRI_SAVED_CLOCK ORRI_SAVED_OWN "clock"
+int orri_saved_put(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value);
 void orri_saved_read(struct orr_node *n);                                   /* then orri_host_declare */
 void orri_saved_flush(struct orr_node *n);                                  /* the turn ends: begins what is due */
 void orri_saved_forget(struct orri_under_way *u);

@@ -308,6 +308,11 @@ static int may_save(const struct orr_node *n, const char *name, size_t size) {
 }
 
 int orr_node_save(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value) {
+    if (name && strncmp(name, ORRI_SAVED_OWN, strlen(ORRI_SAVED_OWN)) == 0) return ORR_EINVALID;
+    return orri_saved_put(n, w, name, value);
+}
+
+int orri_saved_put(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value) {
     struct orr_slice kept = nothing;
     int rc = may_save(n, name, value.size);
     struct orri_value *v = rc == 0 ? value_of(n, name, &rc) : NULL;

@@ -1898,6 +1898,32 @@ function Sim:lie(server, T) end
 ---@return string? code
 function Sim:drift(node, ppm) end
 
+---The rate of its clocks walks at random: in the square root of an hour by so many millionths, as a deviation. It
+---comes no farther off than `most` millionths: the cluster file's `drift_max` (500), where nothing else is said.
+---
+---    sim:between(10, 600):wander("b", 50)
+---@param node orrery.Who
+---@param ppm number
+---@param most? number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:wander(node, ppm, most) end
+
+---It gets warmer and colder, by so many kelvin around 25 degrees in T seconds (an hour), with some noise; the rate of
+---its clocks follows by so many ppb for each kelvin (100). The node's sensor shows it: a node that asks for the time
+---learns what its oscillator makes of the temperature.
+---
+---    sim:heat(sim.all, 5, 3600, 150)
+---@param node orrery.Who
+---@param kelvin number
+---@param T? seconds
+---@param ppb? number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:heat(node, kelvin, T, ppb) end
+
 ---state ("up", "down", "paused"), why (it ended by itself), groups (by name), and while it is up: recovered, ready,
 ---disenfranchised, disk_full, peers_up, clients, visitors, incarnation, and clock (orrery.ClockStatus) where it asks.
 ---@class orrery.NodeStatus
@@ -2634,7 +2660,7 @@ function node:channel(room) end
 ---
 ---    local ok, message, code = node:save("seen", seen)
 ---@async
----@param name string                   1 to 60 bytes
+---@param name string                   1 to 60 bytes; those that begin with "orrery." are the node's own
 ---@param value any
 ---@return true? saved
 ---@return string? message

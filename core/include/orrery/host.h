@@ -184,9 +184,10 @@ ORR_API bool orr_group_all_run(const struct orr_group *g, const struct orr_birth
  *
  * It is written beside its predecessor, synced, renamed, and the directory synced. Saves of one name take effect in the
  * order in which they were given; one that is overtaken before it was begun is told with the one that overtook it. */
-/* value: held, or copied where it has no chunk. Returned: ORR_EINVALID (name empty or too long), ORR_EFULL (the disk,
- * or too many names), ORR_EOVERLOADED (a value above op_bytes_max), ORR_EUNAVAILABLE, -ENOMEM. done: 0: it is on the
- * disk; ORR_EFULL, an errno: the old value stands (after a failed sync_dir: either may). */
+/* value: held, or copied where it has no chunk. Returned: ORR_EINVALID (name empty, too long, or one of the node's own,
+ * which begin with "orrery."), ORR_EFULL (the disk, or too many names), ORR_EOVERLOADED (a value above op_bytes_max),
+ * ORR_EUNAVAILABLE, -ENOMEM. done: 0: it is on the disk; ORR_EFULL, an errno: the old value stands (after a failed
+ * sync_dir: either may). */
 ORR_API int orr_node_save(struct orr_node *node, struct orr_wait *w, const char *name, struct orr_slice value);
 /* The value last saved (done was told) or read at the start; hold it to keep it. -ENOENT: none; ORR_ECORRUPT: its file
  * is damaged, and stays as it is until the next save of that name. */

@@ -205,6 +205,9 @@ struct orr_world_ops {
     void (*stop)(struct orr_world *w, int code, const char *why);    /* this node ends after the turn; never exit() */
     bool (*stats)(struct orr_world *w, struct orr_world_stats *out); /* for people, no decision
                                                                       * rests on it. May be NULL */
+    /* What a sensor of this machine shows, in 1/1000 degree Celsius: near the oscillator, one hopes. 0, or
+     * ORR_EUNAVAILABLE: it has none. May take a ms, so ask a few times a minute. NULL: no sensor. */
+    int (*temperature)(struct orr_world *w, int32_t *milli_c);
 };
 
 struct orr_world {
