@@ -36,10 +36,10 @@ void orri_lease_trace(struct orr_group *g) {
     if (orri_traced(g) && (t.held || t.age != ORR_NEVER)) orri_trace(g, ORR_TRACE_LEASE, &t, sizeof t);
 }
 
-/* A thousandth more than this clock says, for it may be slow. */
+/* A little more than this clock says, for it may be slow (drift_max). */
 orr_time orri_lease_age(const struct orr_group *g) {
     struct orr_world *w = g->node->w;
     if (!g->x || g->status.as_of <= 0 || g->restoring.on || g->machine_broken || g->corrupt) return ORR_NEVER;
     orr_time age = w->ops->fresh(w) - g->status.as_of;
-    return age + age / 1000;
+    return age + age / 500;
 }

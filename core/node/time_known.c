@@ -106,7 +106,7 @@ bool orri_time_reading(struct orr_node *n, struct orr_clock_reading *out) {
         t->read = local;
     }
     *out = t->reading;
-    if (out->latest) out->latest += (local - t->read) + (local - t->read) / 500;
+    if (out->latest) out->latest += (local - t->read) + (local - t->read) / 400;
     return true;
 }
 

@@ -99,7 +99,7 @@ void orri_raft_hear_as_of(struct orr_raft *r, struct orri_raft_as_of heard) {
 /* The reading is of a while ago, and the cluster's clocks may be faster than this one. */
 void orri_raft_on_as_of(struct orr_raft *r, const struct orr_raft_msg *m) {
     if (m->as_of_time == 0 || r->clock.latest == 0) return;
-    orr_time passed = r->now - r->clock_at, latest = r->clock.latest + passed + passed / 500;
+    orr_time passed = r->now - r->clock_at, latest = r->clock.latest + passed + passed / 400;
     orr_time age = latest > m->as_of_time ? latest - m->as_of_time : 0;
     orri_raft_hear_as_of(r, (struct orri_raft_as_of){ m->as_of_index, m->as_of_time, r->now - age });
 }
