@@ -70,7 +70,7 @@ void orri_pace_update(struct orri_peer *p, const struct orri_exchange *x) {
     if (full) teach(k);
     bool taught = k->taught >= TAUGHT_LEAST;
     if (taught) k->lead = full ? mean_lead(p, offset) : 0;
-    else k->lead = offset[LINES] - p->bank.offset;          /* a few exchanges: a line is sooner near than any filter */
+    else k->lead = counts(p, LINES, offset[LINES]) ? offset[LINES] - p->bank.offset : 0;   /* it is sooner near */
 }
 
 void orri_pace_shift(struct orri_pace *k, orr_time local) { orri_edge_shift(&k->edge, local); }
