@@ -167,11 +167,16 @@ static double between(const struct graph *g, const struct orr_mesh_edge *e) {
 }
 
 /* -- Links that do not fit ----------------------------------------------------------------------------------------- */
+/* Variance of a link's residual, as a share of its own: nothing where no loop has it. */
+static double apart(const struct graph *g, const struct orr_mesh_edge *e, const struct orr_mesh_link *l) {
+    return 1 - between(g, e) / orri_square((double)l->sd);
+}
+
 /* By how many of its deviations a link that counts is off. */
 static double off_by(const struct graph *g, const struct orr_mesh_edge *e, const struct orr_mesh_link *l) {
-    double own = orri_square((double)l->sd), left = own - between(g, e);
-    if (l->verdict != ORR_MESH_KEPT || left < APART * own) return 0;
-    return fabs(residual(g, e)) / sqrt(left);
+    double share = apart(g, e, l);
+    if (l->verdict != ORR_MESH_KEPT || share < APART) return 0;
+    return fabs(residual(g, e)) / ((double)l->sd * sqrt(share));
 }
 
 static void leave_out(struct graph *g, const struct orr_mesh_edge *e, struct orr_mesh_link *l) {
@@ -223,7 +228,9 @@ int orr_mesh_solve(const struct orr_mesh *mesh, const struct orr_mesh_edge *edge
     do fit(&g, edges, n, links);
     while (cut_farthest(&g, edges, n, links));
     for (size_t i = 0; i < n; i++) {
-        if (links[i].verdict != ORR_MESH_UNUSED) links[i].residual = whole(residual(&g, &edges[i]));
+        if (links[i].verdict == ORR_MESH_UNUSED) continue;
+        links[i].residual = whole(residual(&g, &edges[i]));
+        links[i].checked = links[i].verdict == ORR_MESH_CUT || apart(&g, &edges[i], &links[i]) >= APART;
     }
     for (unsigned i = 0; i < g.n; i++) {
         nodes[i] = (struct orr_mesh_node){ .known = g.known[i] };

@@ -247,6 +247,32 @@ static void of_a_single_loop_nobody_can_say_which_it_is(void **state) {
 }
 
 /* -- What isn't joined --------------------------------------------------------------------------------------------- */
+/* A triangle, and a node that hangs on it by one link. */
+static void what_is_in_no_loop_is_not_checked(void **state) {
+    (void)state;
+    struct cluster c = cluster_of(5);
+    join(&c, 0, 1, 1000, 100);
+    join(&c, 1, 2, 1000, 200);
+    join(&c, 0, 2, 2010, 300);
+    join(&c, 2, 3, 700, 100);
+    solve(&c);
+    for (size_t i = 0; i < 3; i++) assert_true(c.links[i].checked && c.links[i].residual != 0);
+    assert_true(!c.links[3].checked && c.links[3].residual == 0 && c.links[3].verdict == ORR_MESH_KEPT);
+
+    c = cluster_of(4);                                      /* all of four but two; then one is left out */
+    join(&c, 0, 1, 0, 100);
+    join(&c, 1, 2, 0, 100);
+    join(&c, 2, 0, 0, 100);
+    join(&c, 2, 3, 0, 100);
+    join(&c, 3, 0, 9000, 100);
+    solve(&c);
+    for (size_t i = 0; i < 5; i++) assert_true(c.links[i].checked);
+    c.edges[2].at -= 61 * ORR_SECOND;                       /* too old: one loop of four is left */
+    solve(&c);
+    assert_true(!c.links[2].checked && c.links[2].verdict == ORR_MESH_UNUSED);
+    for (size_t i = 0; i < 5; i++) assert_true(c.links[i].checked == (i != 2));
+}
+
 static void a_part_that_is_not_joined_to_the_anchor_is_unknown(void **state) {
     (void)state;
     struct cluster c = cluster_of(6);
@@ -360,6 +386,7 @@ int main(void) {
         cmocka_unit_test(a_node_that_is_off_is_no_bad_link),
         cmocka_unit_test(several_bad_links_are_all_named),
         cmocka_unit_test(of_a_single_loop_nobody_can_say_which_it_is),
+        cmocka_unit_test(what_is_in_no_loop_is_not_checked),
         cmocka_unit_test(a_part_that_is_not_joined_to_the_anchor_is_unknown),
         cmocka_unit_test(a_measurement_counts_for_less_with_its_age_and_then_not_at_all),
         cmocka_unit_test(what_is_out_of_range_is_refused_and_nothing_written),

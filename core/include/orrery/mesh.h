@@ -57,6 +57,7 @@ struct orr_mesh_link {
     orr_time residual;              /* what was measured minus what the graph says; 0 where that has nothing to say */
     orr_time sd;                    /* of the measurement, its age counted in */
     enum orr_mesh_verdict verdict;
+    bool checked;                   /* it is in a loop of links that are used: false: nobody can say what it is worth */
 };
 struct orr_mesh_node {
     bool known;                     /* joined to the anchor by links that are used */
