@@ -12,6 +12,8 @@
  * Where the file names NTP servers, these are asked too, by the packet alone, and a node tells others what it has from
  * servers, never what it has from nodes: so nothing it tells comes back to it.
  *
+ * The packet's reference stamp names the clock: it is what that showed when it began.
+ *
  * A node answers whatever peer asks, and asks once it is told to: a quick burst, then at the estimation's pace. */
 #include <string.h>
 
@@ -106,6 +108,7 @@ static void stop_asking(struct orri_time *t) {
         t->asked[i].client = NULL;
         t->asked[i].known = false;
     }
+    orri_mesh_stop(t);
     orr_clock_free(t->clock);
     t->clock = NULL;
 }
@@ -124,6 +127,7 @@ struct orri_time *orri_time_ask(struct orr_node *n) {
         return NULL;
     }
     orri_time_load(t);
+    orri_mesh_begin(t);
     orri_host_wake(n);                              /* for the alarms, where this is no turn */
     return t;
 }
@@ -221,7 +225,7 @@ static struct orr_ntp_server_clock own_clock(const struct orri_time *t, orr_time
         out.half_width = (now.high - now.low + 1) / 2;
         *offset = now.low + out.half_width - local;
     }
-    out.reference = local + *offset;
+    out.reference = orri_time_by_servers(t) ? local + *offset : t->wall.born;
     return out;
 }
 
@@ -300,6 +304,11 @@ static void learn(struct orri_timekeeper *m, const struct orr_ntp_exchange *x, o
     m->heard = x->t1;
 }
 
+static uint64_t which_clock(const struct orr_datagram *d) {
+    struct orr_ntp_packet p;
+    return orr_ntp_decode(d->data.at, ORR_NTP_SIZE, &p) == ORR_NTP_TAKEN ? p.reference : 0;
+}
+
 static void answered(struct orri_timekeeper *m, const struct orr_datagram *d) {
     struct orri_time *t = m->time;
     struct orr_ntp_exchange x;
@@ -311,6 +320,7 @@ static void answered(struct orri_timekeeper *m, const struct orr_datagram *d) {
     m->waits = false;
     if (!m->unsteady) m->begins = d->received;
     m->unsteady = unsteady;
+    m->clock = which_clock(d);
     if (!unsteady) learn(m, &x, now);
     else if (!orri_time_by_servers(t)) orri_time_forget(m, now);   /* else what it told of the one true time holds on */
     orri_time_review(t);
@@ -327,6 +337,7 @@ void orri_time_datagram(struct orr_node *n, const struct orr_datagram *d) {
     struct orri_timekeeper *m = runs(n) ? whom_we_asked(n->time, d->from) : NULL;
     if (!runs(n) || d->data.size < ORR_NTP_SIZE) return;
     if (m && m->server) answered(m, d);
+    else if (orri_edges_are(d->data)) orri_mesh_hear(n->time, m, d);
     else if (!is_whole(n, d->data)) return;
     else if ((d->data.at[0] & 7) == ORR_NTP_CLIENT) asked(n, d);
     else if (m) answered(m, d);

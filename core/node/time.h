@@ -4,6 +4,8 @@
  *   time.c           asking and being asked         time_known.c    what is known by it, what a program is told
  *   time_told.c      what the log is told, and who looks on
  *   time_saved.c     the temperature, and what outlives the node
+ *   edges.c          what nodes tell each other of the clocks that they measure
+ *   time_mesh.c      telling it, hearing it, and what all of it says together
  */
 #ifndef ORRI_TIME_H
 #define ORRI_TIME_H
@@ -11,6 +13,7 @@
 #include <orrery/ntp.h>
 #include <orrery/time.h>
 
+#include "node/edges.h"
 #include "node/inner.h"
 #include "node/median.h"
 #include "node/wall.h"
@@ -23,6 +26,7 @@ struct orri_timekeeper {            /* who is asked: a member, as this node know
     const char *name;
     bool server, linked;
     uint32_t number;                /* in the estimations */
+    uint64_t clock;                 /* which of its clocks it was that answered last; 0: none yet */
     struct orr_ntp_client *client;  /* NULL: this node itself, or one that it has no link to */
     uint32_t asked;                 /* how often, up to a few */
     bool waits;                     /* for its answer */
@@ -31,6 +35,25 @@ struct orri_timekeeper {            /* who is asked: a member, as this node know
     bool named, restless;           /* the log says that it is off; that it doesn't keep still */
     orr_time begins;                /* local; since when it is unsteady */
     orr_time heard;                 /* local; when the last good answer was asked for */
+};
+/* What all links say together, as of `at`. */
+struct orri_solution {
+    orr_time at;                    /* local */
+    size_t n;                       /* links; 0: there is none */
+    struct orr_mesh_edge edges[ORR_TIME_LINKS_MAX];         /* a < b, members; `at` is when it was measured */
+    struct orr_mesh_link links[ORR_TIME_LINKS_MAX];
+    struct orr_mesh_node nodes[ORR_TIME_MEMBERS_MAX];       /* against this node's own clock */
+};
+struct orri_mesh {
+    struct orri_alarm alarm;        /* first: others are told next */
+    struct orri_time *time;
+    struct orri_teller tellers[ORR_TIME_MEMBERS_MAX];
+    struct orri_solution now;
+    bool better[ORR_TIME_MEMBERS_MAX];      /* the graph knows more of the clock than our own link to it, */
+    orr_time correction[ORR_TIME_MEMBERS_MAX];      /* which is to be moved by so much */
+    orr_time changed[ORR_TIME_MEMBERS_MAX]; /* local: since when it is another than `named`; 0: it is that */
+    bool named[ORR_TIME_MEMBERS_MAX];       /* the log says that our own link to it is asymmetric */
+    struct orr_time_gossip count;
 };
 struct orri_time {
     struct orr_node *node;
@@ -50,6 +73,7 @@ struct orri_time {
     bool senses;                    /* a temperature was read in this life; */
     orr_time sense_at, save_at;     /* is read again, and what was learned saved */
     struct orr_wait saving;
+    struct orri_mesh mesh;
 };
 /* Is the cluster's time that of NTP servers? */
 static inline bool orri_time_by_servers(const struct orri_time *t) { return t->node->n_servers > 0; }
@@ -78,6 +102,13 @@ bool orri_time_reading(struct orr_node *n, struct orr_clock_reading *out);      
 bool orri_time_is_narrow(const struct orri_time *t, const struct orri_span *s);         /* as bound_max asks */
 bool orri_time_look(const struct orri_timekeeper *m, orr_time local, struct orri_span *out, orr_time *likely);
 void orri_time_expire(struct orri_time *t, orr_time local);     /* forgets whose clocks were not heard for too long */
+/* time_mesh.c */
+void orri_mesh_begin(struct orri_time *t);                      /* others are asked from now on */
+void orri_mesh_stop(struct orri_time *t);
+void orri_mesh_hear(struct orri_time *t, struct orri_timekeeper *from, const struct orr_datagram *d);  /* NULL: who? */
+void orri_mesh_review(struct orri_time *t, orr_time local);     /* something was learned */
+orr_time orri_mesh_correct(const struct orri_timekeeper *m, orr_time local, const struct orri_span *clock,
+                           orr_time likely);                    /* its clock's likely value, by what all links say */
 /* time_told.c */
 void orri_time_trace_clock(const struct orri_time *t);          /* the clock that we keep is this one from now on */
 void orri_time_review(struct orri_time *t);                     /* something was learned: the log says what is new */

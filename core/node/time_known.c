@@ -24,8 +24,8 @@ bool orri_time_look(const struct orri_timekeeper *m, orr_time local, struct orri
     }
     if (!m->known || (!by_servers && local - m->heard >= ORR_TIME_KEPT)) return false;
     if (orr_clock_peer_info(t->clock, local, m->number, &info) < 0 || info.role == ORR_CLOCK_NEW) return false;
-    *likely = local + info.offset;
     *out = (struct orri_span){ info.earliest, info.latest };
+    *likely = orri_mesh_correct(m, local, out, local + info.offset);
     return true;
 }
 

@@ -114,6 +114,7 @@ static void name_state(struct orri_time *t, const struct orri_known *k) {
 void orri_time_review(struct orri_time *t) {
     orr_time local = t->node->w->ops->fresh(t->node->w);
     orri_time_expire(t, local);
+    orri_mesh_review(t, local);
     const struct orri_known k = orri_time_known(t, local);
     name_state(t, &k);
     for (size_t i = 0; i < t->n_asked; i++) {

@@ -36,7 +36,8 @@ void orri_wall_begin(struct orri_wall *k, struct orr_world *w, bool first, orr_t
     }
     bool told = first || best.local - since >= ORR_TIME_KEPT + MARGIN;
     *k = (struct orri_wall){ .ours = told, .told = told, .offset = best.offset, .next = best.offset,
-                             .steady = since + ORR_TIME_KEPT + MARGIN, .looked = best.local };
+                             .steady = since + ORR_TIME_KEPT + MARGIN, .looked = best.local,
+                             .born = best.local + best.offset };
 }
 
 bool orri_wall_look(struct orri_wall *k, struct orr_world *w) {
@@ -53,6 +54,7 @@ bool orri_wall_look(struct orri_wall *k, struct orr_world *w) {
     }
     if (k->told || r.local < k->steady) return false;
     k->offset = k->next;
+    k->born = r.local + k->offset;
     k->ours = k->told = true;
     return true;
 }

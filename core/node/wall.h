@@ -8,6 +8,7 @@ struct orri_wall {
     bool ours;                      /* the offset is that of the clock that we keep: this node itself may rest on it */
     bool told;                      /* ... and others, who ask */
     orr_time offset;                /* wall time minus the local clock */
+    orr_time born;                  /* what it showed when it began: its name, which no other one of this node's has */
     orr_time next;                  /* as the machine's wall clock has it now: the offset from `steady` on */
     orr_time steady;                /* local; while !told */
     orr_time looked;                /* local */

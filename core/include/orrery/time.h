@@ -31,6 +31,7 @@
 #define ORR_TIME_H
 
 #include <orrery/clock.h>
+#include <orrery/mesh.h>
 #include <orrery/node.h>
 
 #ifdef __cplusplus
@@ -79,6 +80,45 @@ struct orr_time_member {
 ORR_API bool orr_node_time_member(const struct orr_node *node, size_t i, struct orr_time_member *out);
 /* Does it ask (and so may know the time)? */
 ORR_API bool orr_node_time_asks(const struct orr_node *node);
+
+/* -- What the links are worth -------------------------------------------------------------------------------------- */
+/* Members tell each other, every few seconds, what they measured of the others' clocks. Around a loop of links offsets
+ * must add up to nothing; so what the members know together corrects what each of them knows, and names the link that
+ * takes longer one way than the other (orrery/mesh.h). It moves what is likely, never what is promised. Both ends of a
+ * link are told by both of them, and it counts once.
+ *
+ * Each node knows the links of the members that it is linked to, and its own: a file with few links may leave it
+ * without loops. Where NTP servers give the time (clock.ntp) there is none of this: no kept clocks are measured then. */
+enum { ORR_TIME_LINKS_MAX = ORR_TIME_MEMBERS_MAX * (ORR_TIME_MEMBERS_MAX - 1) / 2 };
+struct orr_time_link {
+    const char *from, *to;          /* the nodes', for its life; in the file's order */
+    orr_time offset, sd;            /* as measured: to's clock minus from's */
+    orr_time residual;              /* offset minus what all others say: the way from -> to takes twice as much longer
+                                     * than the way back; negative: less. 0 where not `checked` */
+    orr_time age;                   /* since it was measured last */
+    enum orr_mesh_verdict verdict;
+    bool checked;                   /* false: no loop has it, and nothing can be known of its asymmetry */
+};
+struct orr_time_clock {
+    const char *name;
+    bool known;                     /* there is a way to it by links that are used */
+    orr_time offset, sd;            /* its clock minus this node's own */
+};
+struct orr_time_gossip {            /* datagrams, since this node asks */
+    uint64_t told, heard;
+    uint64_t wrong;                 /* dropped: damaged, of another cluster, nothing that a member says */
+    uint64_t strange;               /* dropped: from who is no member, or whose clock isn't known */
+    uint64_t late;                  /* dropped: overtaken, come again, long under way, of a clock that is gone */
+};
+struct orr_time_graph {
+    size_t n_clocks, n_links;
+    struct orr_time_clock clocks[ORR_TIME_MEMBERS_MAX];     /* every member, in the file's order */
+    struct orr_time_link links[ORR_TIME_LINKS_MAX];         /* that were measured of late, from < to in that order */
+    struct orr_time_gossip gossip;
+};
+/* Of now, into the caller's *out. 0; ORR_EUNAVAILABLE: this node does not ask, is no member, or the time is that of NTP
+ * servers. Takes some 20 us for 15 members. */
+ORR_API int orr_node_time_graph(const struct orr_node *node, struct orr_time_graph *out);
 
 #ifdef __cplusplus
 }
