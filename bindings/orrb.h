@@ -10,6 +10,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include <orrery/mesh.h>
 #include <orrery/node.h>
 
 #include "base/tree.h"
@@ -31,6 +32,7 @@ int orrb_open_memory(lua_State *L);
 int orrb_open_raft(lua_State *L);
 int orrb_open_clock(lua_State *L);
 int orrb_open_hlc(lua_State *L);
+int orrb_open_mesh(lua_State *L);
 int orrb_open_sim(lua_State *L);
 int orrb_open_value(lua_State *L);
 int orrb_open_map(lua_State *L);
@@ -228,6 +230,7 @@ void orrb_copy_plain(lua_State *from, lua_State *to);
 /* -- What nodes say of themselves (orrb_status.c) ------------------------------------------------------------------ */
 void orrb_push_node_status(lua_State *L, const struct orr_node *node);
 /* Pushes what it knows of the cluster's time; nothing changes in it. */
+const char *orrb_mesh_verdict(enum orr_mesh_verdict verdict);      /* as scripts have it */
 void orrb_push_clock(lua_State *L, const struct orr_node *node);
 /* Of all groups that have a replica here, by name. */
 void orrb_push_groups(lua_State *L, struct orr_node *node);

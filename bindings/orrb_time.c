@@ -106,6 +106,70 @@ void orrb_push_clock(lua_State *L, const struct orr_node *n) {
     orrb_set_number(L, "offset", span(t.likely - wall.realtime));
 }
 
+/* -- The links ----------------------------------------------------------------------------------------------------- */
+static void push_link(lua_State *L, const struct orr_time_link *l) {
+    lua_createtable(L, 0, 8);
+    orrb_set_text(L, "from", l->from);
+    orrb_set_text(L, "to", l->to);
+    orrb_set_number(L, "offset", span(l->offset));
+    orrb_set_number(L, "sd", span(l->sd));
+    orrb_set_number(L, "age", span(l->age));
+    orrb_set_text(L, "verdict", orrb_mesh_verdict(l->verdict));
+    lua_pushboolean(L, l->checked);
+    lua_setfield(L, -2, "checked");
+    if (l->checked) orrb_set_number(L, "residual", span(l->residual));
+}
+
+static void push_datagrams(lua_State *L, const struct orr_time_gossip *g) {
+    lua_createtable(L, 0, 5);
+    orrb_set_count(L, "told", g->told);
+    orrb_set_count(L, "heard", g->heard);
+    orrb_set_count(L, "wrong", g->wrong);
+    orrb_set_count(L, "strange", g->strange);
+    orrb_set_count(L, "late", g->late);
+}
+
+static void push_graph(lua_State *L, const struct orr_time_graph *g) {
+    lua_createtable(L, 0, 4);
+    orrb_set_text(L, "anchor", g->clocks[g->own].name);
+    lua_createtable(L, 0, (int)g->n_clocks);
+    for (size_t i = 0; i < g->n_clocks; i++) {
+        const struct orr_time_clock *c = &g->clocks[i];
+        if (!c->known) continue;
+        lua_createtable(L, 0, 2);
+        orrb_set_number(L, "offset", span(c->offset));
+        orrb_set_number(L, "sd", span(c->sd));
+        lua_setfield(L, -2, c->name);
+    }
+    lua_setfield(L, -2, "nodes");
+    lua_createtable(L, (int)g->n_links, 0);
+    for (size_t i = 0; i < g->n_links; i++) {
+        push_link(L, &g->links[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "links");
+    push_datagrams(L, &g->gossip);
+    lua_setfield(L, -2, "datagrams");
+}
+
+/* graph() -> { anchor, nodes, links, datagrams }; or nil, and why it has none where that is for want of asking */
+static int graph(lua_State *L) {
+    struct orr_node_time t;
+    struct orr_time_graph g;
+    struct orr_node *n = node(L);
+    char why[200];
+    (void)orr_node_time(n, &t);                     /* it asks from now on */
+    if (orr_node_time_graph(n, &g) == 0) {
+        push_graph(L, &g);
+        return 1;
+    }
+    lua_pushnil(L);
+    if (orr_node_time_asks(n)) return 1;
+    orr_node_time_why(n, why, sizeof why);
+    lua_pushstring(L, why);
+    return 2;
+}
+
 /* status() -> the same, of a node that asks from now on */
 static int status(lua_State *L) {
     struct orr_node_time t;
@@ -115,7 +179,8 @@ static int status(lua_State *L) {
 }
 
 void orrb_time_open(lua_State *L, struct orrb_host *h) {
-    static const luaL_Reg functions[] = { { "now", now }, { "wait", wait }, { "status", status }, { NULL, NULL } };
+    static const luaL_Reg functions[] = { { "now", now }, { "wait", wait }, { "status", status },
+                                          { "graph", graph }, { NULL, NULL } };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);
     luaL_setfuncs(L, functions, 1);

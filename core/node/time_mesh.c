@@ -285,6 +285,7 @@ int orr_node_time_graph(const struct orr_node *n, struct orr_time_graph *out) {
     solve(t, n->w->ops->fresh(n->w), &s);
     out->gossip = t->mesh.count;
     out->n_clocks = t->n;
+    out->own = t->me->number;
     for (size_t i = 0; i < t->n; i++) {
         const struct orr_mesh_node *node = &s.nodes[i];
         out->clocks[i] = (struct orr_time_clock){ t->asked[i].name, node->known, node->offset, node->sd };

@@ -11,6 +11,7 @@ return later.guard("orrery", {
   raft = require "orrery.raft".new,
   clock = require "orrery.clock".new,
   hlc = require "orrery.hlc".new,
+  mesh = require "orrery.mesh".new,
   resp = require "orrery.resp".open(),
   sim = require "orrery.sim".new,
   start = require "orrery.start".new,

@@ -16,6 +16,7 @@ local environment = require "orrery.environment"
 local group = require "orrery.group"
 local hlc = require "orrery.hlc"
 local later = require "orrery.later"
+local mesh = require "orrery.mesh"
 local node_clock = require "orrery.node_clock"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
@@ -195,7 +196,7 @@ local function new_environment(self)
   local topology = later.guard("orrery.topology", environment.of_orrery(cluster.topology(true)), {})
   env.orrery = later.guard("orrery", environment.of_orrery {
     version = later.version, cluster = cluster.new, topology = topology, show = show,
-    raft = raft.new, clock = clock.new, hlc = hlc.new, resp = resp.open(),
+    raft = raft.new, clock = clock.new, hlc = hlc.new, mesh = mesh.new, resp = resp.open(),
     check = function() error("orrery.check is for programs outside the nodes", 2) end,
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,

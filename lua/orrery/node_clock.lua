@@ -2,6 +2,7 @@
 --
 -- The core knows (orrery/time.h); bindings/orrb_time.c tells it in seconds, rounded outward.
 local later = require "orrery.later"
+local mesh = require "orrery.mesh"
 local options = require "orrery.options"
 local subscription = require "orrery.subscription"
 
@@ -13,6 +14,13 @@ local longest = 10                  -- of a sleep: meanwhile an epoch may begin,
 local function check_time(T, what)
   if type(T) == "number" and T == T then return T end
   error(("%s: a time is expected, seconds since 1970 (got %s)"):format(what, options.got(T)), 3)
+end
+
+-- Why this node, which asks, has none.
+local function no_graph(clock)
+  if not clock then return "the cluster file says clock = false" end
+  if #clock.ntp > 0 then return "the cluster's time is that of NTP servers: nodes don't measure each other's clocks" end
+  return "this node is none of the members that keep the cluster's time: these are the file's first 15"
 end
 
 -- self: { host, plan, life }. Two values: node:time's function, node.clock.
@@ -47,6 +55,12 @@ function node_clock.open(self)
   end
 
   function api.status() return core.status() end
+
+  function api.graph()
+    local graph, why = core.graph()
+    if graph then return mesh.show_as_text(graph) end
+    return nil, "node.clock:graph: " .. (why or no_graph(self.plan.cluster.clock)), "unavailable"
+  end
 
   function api.on(event, f)
     local what = "node.clock:on"

@@ -695,6 +695,37 @@ function Clock:close() end
 ---@field ahead nanoseconds
 ---@field refused integer               messages
 
+---An offset between two clocks that somebody measured. Its path's asymmetry moves it by half.
+---@class orrery.MeshEdge
+---@field from string|integer           a name, or a number of the script's own
+---@field to string|integer
+---@field offset nanoseconds            to's clock minus from's
+---@field sd nanoseconds                its standard deviation, at least 1
+---@field age? nanoseconds              since it was measured: 0 by default
+
+---@class orrery.MeshOptions
+---@field edges orrery.MeshEdge[]       of 2 to 64 nodes
+---@field anchor? string|integer        against whose clock: the first edge's `from` by default
+---@field max_drift? integer            ppb by which an offset may become wrong with its age: 1000 by default
+---@field max_age? nanoseconds          older ones aren't used: all are by default
+
+---@class orrery.Mesh
+---@field anchor string|integer
+---@field nodes table<string|integer, { offset: nanoseconds, sd: nanoseconds }>   that links in use lead to
+---@field links orrery.ClockLink[]      as the edges, in their order; in ns here, and without age
+
+---What measured offsets of clocks say together: around a loop they must add up to nothing, so that all of them know
+---more than each, and the one that fits no others is named. Shown as text. Two edges between two nodes are two edges:
+---who measures a link from both its ends should give it once, for its asymmetry is in both.
+---
+---    local g = orrery.mesh { edges = {
+---      { from = "a", to = "b", offset = 1200, sd = 300 }, { from = "b", to = "c", offset = -400, sd = 250 },
+---      { from = "a", to = "c", offset = 830, sd = 300 } } }
+---    print(g, g.nodes.c.offset)
+---@param options orrery.MeshOptions
+---@return orrery.Mesh mesh
+function orrery.mesh(options) end
+
 ---A hybrid logical clock by hand. A stamp is an integer of 64 bits: 48 of time since 1970 in units of 2^-16 s, 16 of a
 ---counter. What happened before has the lesser stamp: on one node, over messages, steps of the wall clock and restarts.
 ---Stamps compare as integers; of 2038 and later only by math.ult(a, b), for Lua's integers have a sign.
@@ -2496,6 +2527,42 @@ function NodeClock:wait(T) end
 ---    print(orrery.show(node.clock:status()))
 ---@return orrery.ClockStatus status
 function NodeClock:status() end
+
+---What the members' links are worth: every few seconds members tell each other what they measured of the others'
+---clocks, and around a loop of links offsets must add up to nothing. It is shown as text, which names the link that is
+---asymmetric; it doesn't travel (it has a metatable), its parts do. Each node knows the links of those it is linked to.
+---
+---    local graph = assert(node.clock:graph())
+---    for _, link in ipairs(graph.links) do
+---      if link.verdict == "cut" then node.log:warn(link.from, link.to, 2 * link.residual) end
+---    end
+---@return orrery.ClockGraph? graph
+---@return string? message              why there is none
+---@return string? code                 "unavailable": clock = false or NTP servers; this node is no member
+function NodeClock:graph() end
+
+---@class orrery.ClockGraph
+---@field anchor string                 this node: offsets are against its clock
+---@field nodes table<string, { offset: seconds, sd: seconds }>   clocks that links in use lead to, by all of them
+---                                     together; positive is ahead
+---@field links orrery.ClockLink[]      that were measured of late; once for both ends
+---@field datagrams table<string, integer>   told and heard; and dropped: wrong (damaged, of another cluster), strange
+---                                     (of no member, or one that isn't known), late (overtaken, of a clock gone)
+
+---@class orrery.ClockLink
+---@field from string
+---@field to string                     after `from` in the file
+---@field offset seconds                as measured: to's clock minus from's
+---@field sd seconds
+---@field age seconds                   since it was measured
+---@field verdict orrery.LinkVerdict
+---@field checked boolean               false: no loop of links in use has it: nothing can be known of its asymmetry
+---@field residual? seconds             of what is checked: offset minus what all others say; the way from -> to takes
+---                                     twice as much longer than the way back (negative: less)
+
+---cut: surely asymmetric, and left out; suspect: it or another one, nobody can say which; unused: too old, or of nodes
+---that nothing joins to the anchor.
+---@alias orrery.LinkVerdict "kept"|"cut"|"suspect"|"unused"
 
 ---f(epoch) when the time may have stepped back: what was after something may be before it again.
 ---

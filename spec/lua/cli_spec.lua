@@ -90,6 +90,7 @@ describe("wrong use", function()
       "clock: orrery.connect: no connection to 127.0.0.1:1: Connection refused" },
     { "clock watch 127.0.0.1:1 --mode ntp", "clock: --mode is for replay; orrery clock --help says more" },
     { "clock replay none --every 1", "clock: --every is for watch; orrery clock --help says more" },
+    { "clock replay none --links", "clock: --links is for watch; orrery clock --help says more" },
     { "clock watch x", "clock: an address is expected, HOST:PORT (got 'x')" },
     { "clock replay a b", "clock: several traces at once are for --plot" },
     { "clock replay a --peers 65", "clock: --peers must be from 1 to 64 (got '65'); orrery clock --help lists them" },

@@ -230,6 +230,111 @@ describe("node.clock", function()
   end)
 end)
 
+describe("node.clock:graph", function()
+  local script_of_graph = [[
+    node:on("graph", function()
+      local g, message, code = node.clock:graph()
+      if not g then return nil, message, code end
+      return { anchor = g.anchor, nodes = g.nodes, links = g.links, datagrams = g.datagrams, text = tostring(g) }
+    end)
+    node:on("status", function() return node.clock:status() end)]]
+  -- Five nodes, or as many; more: of the cluster file.
+  local function begin(n, seed, more)
+    local list = {}
+    for i = 1, n do list[i] = ("{ id = %q, at = '10.0.0.%d:7000' }"):format(("abcdefghijklmnop"):sub(i, i), i) end
+    folder:write("graph/node.lua", script_of_graph)
+    return assert(orrery.sim(folder:write("graph/cluster.lua", ([[
+      return orrery.cluster { name = "t", node = "node.lua", clock = { %s }, nodes = { %s } }]]):format(
+        more or "", table.concat(list, ", "))), { seed = seed }))
+  end
+
+  it("names the link that is asymmetric, and by how much, and no other; whichever node is asked", function()
+    local sim <close> = begin(5, 3)
+    sim:delay("d", "b", 0.005)
+    sim:run(30)
+    for _, id in ipairs { "a", "b", "c", "d", "e" } do
+      local g = sim:call(id, "graph")
+      assert.equal(id, g.anchor)
+      assert.same({ offset = 0, sd = 0 }, g.nodes[id])
+      assert.equal(10, #g.links)
+      for _, link in ipairs(g.links) do
+        local it_is = link.from == "b" and link.to == "d"
+        assert.equal(it_is and "cut" or "kept", link.verdict)
+        assert.is_true(link.checked and math.abs(2 * link.residual + (it_is and 0.005 or 0)) < 0.0002)
+        assert.is_true(link.sd > 0 and link.sd < 0.001 and link.age < 5 and math.abs(link.offset) < 0.05)
+      end
+      local by = g.text:match "\nd %-> b takes ([%d.]+) ms longer than the way back: asymmetric, and left out\n"
+      assert.is_true(by and math.abs(tonumber(by) - 4.9) < 0.1, g.text)
+      assert.truthy(g.text:find "\n9 links: none is seen to be asymmetric, up to %d+%.?%d* us$", g.text)
+      assert.truthy(g.text:find("^clocks against " .. id .. "'s:\n  [a-e]  [+-]"), g.text)
+      assert.is_true(g.datagrams.told > 20 and g.datagrams.heard > 20)
+      -- the cluster's time as two nodes have it differs by far less than that link says
+      local mine, theirs = sim:call(id, "status"), sim:call("a", "status")
+      assert.is_true(math.abs(mine.time - theirs.time) < 0.0001)
+    end
+    assert(sim:check())
+  end)
+
+  it("says of a star that nothing can be known, and of three nodes that nobody can say which link it is", function()
+    local sim <close> = begin(4, 4)
+    sim:cut("b", "c")
+    sim:cut({ "b", "c" }, "d")
+    sim:delay("a", "c", 0.005)
+    sim:run(30)
+    local g = sim:call("d", "graph")
+    assert.equal(3, #g.links)
+    for _, link in ipairs(g.links) do
+      assert.is_true(link.verdict == "kept" and not link.checked and not link.residual)
+    end
+    assert.truthy(g.text:find "\n3 links: no loop of links in use has them, so nothing can be known of their asym")
+
+    local three <close> = begin(3, 5)
+    three:delay("a", "c", 0.005)
+    three:run(30)
+    g = three:call("b", "graph")
+    for _, link in ipairs(g.links) do assert.equal("suspect", link.verdict) end
+    assert.truthy(g.text:find("\none of these is asymmetric, and nobody can say which:\n  or ", 1, true), g.text)
+  end)
+
+  it("is shown as text at the prompt, and its parts travel", function()
+    local sim <close> = begin(3, 6)
+    sim:run(20)
+    assert.truthy(sim.nodes.a:eval("node.clock:graph()"):find("^clocks against a's:\n  b  "))
+    assert.equal(3, #sim.nodes.a:eval("node.clock:graph().links"))
+    assert.equal("kept", sim.nodes.a:eval("node.clock:graph().links[1].verdict"))
+  end)
+
+  it("begins with the first call, where nobody has asked for the time before", function()
+    local sim <close> = begin(3, 7, "at_once = false")
+    sim:run(5)
+    local g = sim:call("a", "graph")
+    assert.same({}, g.links)
+    assert.truthy(g.text:find("\nno link was measured of late$"))
+    sim:run(5)
+    assert.equal(2, #sim:call("a", "graph").links)
+  end)
+
+  it("says why there is none", function()
+    local function complaint(sim, id)
+      local none, message, code = sim:call(id, "graph")
+      assert.is_nil(none)
+      assert.equal("unavailable", code)
+      return message
+    end
+    local off <close> = start(script_of_graph, { more = "clock = false," })
+    assert.equal("node.clock:graph: the cluster file says clock = false", complaint(off, "a"))
+    local served <close> = begin(3, 1, "ntp = { 'ntp1' }")
+    served:run(5)
+    assert.equal("node.clock:graph: the cluster's time is that of NTP servers: nodes don't measure each other's clocks",
+      complaint(served, "a"))
+    local many <close> = begin(16, 1)
+    many:run(5)
+    assert.equal("node.clock:graph: this node is none of the members that keep the cluster's time: these are the " ..
+      "file's first 15", complaint(many, "p"))
+    assert.equal(105, #many:call("a", "graph").links)
+  end)
+end)
+
 describe("with NTP servers", function()
   local function begin(servers, more)
     return start(script, { more = ("clock = { ntp = { %s } %s },"):format(servers, more or "") })

@@ -93,7 +93,8 @@ describe("types.lua", function()
     local before
     for line in text:gmatch "[^\n]+" do
       local name = line:match "^function (Clock:%w+)" or line:match "^function (Hlc:%w+)" or
-        line:match "^function (orrery%.clock)" or line:match "^function (orrery%.hlc)"
+        line:match "^function (orrery%.clock)" or line:match "^function (orrery%.hlc)" or
+        line:match "^function (orrery%.mesh)"
       if name then assert.is_truthy(before, name .. " has no example") end
       before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
     end

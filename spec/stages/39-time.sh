@@ -84,6 +84,12 @@ echo "apart, us: $(sed -n 20p "$work/apart") in the median, $(sed -n 36p "$work/
     "bounds, us: $(awk '{ print $4 }' "$work/told" | sort -n | sed -n '60p;120p' | tr '\n' ' ')"
 check "in nine of ten rounds the three agree within 20 us" [ "$(sed -n 36p "$work/apart" | cut -d. -f1)" -lt 20 ]
 
+links() { "$program" clock watch "127.0.0.1:${ports}11" --links --for 0.1 >"$work/links" 2>&1; }
+links
+check "a look at the links shows all clocks that keep still" [ "$(sed -n '/^as a has it, clocks/,$p' "$work/links" |
+    grep -cE "^  [bcd]  [+-].* \+- ")" = 3 ]
+check "and what the links between them are worth" grep -qE "^[1-9]+ links?: none is seen to be asymmetric" "$work/links"
+
 # Were d, who is off, forgotten last, the time would be known for a moment, within 2 s.
 kill -KILL ${pid[d]}
 wait ${pid[d]} 2>/dev/null

@@ -88,7 +88,7 @@ ORR_API bool orr_node_time_asks(const struct orr_node *node);
  * link are told by both of them, and it counts once.
  *
  * Each node knows the links of the members that it is linked to, and its own: a file with few links may leave it
- * without loops. Where NTP servers give the time (clock.ntp) there is none of this: no kept clocks are measured then. */
+ * without loops. Where NTP servers give the time (clock.ntp) there is none: then nobody measures kept clocks. */
 enum { ORR_TIME_LINKS_MAX = ORR_TIME_MEMBERS_MAX * (ORR_TIME_MEMBERS_MAX - 1) / 2 };
 struct orr_time_link {
     const char *from, *to;          /* the nodes', for its life; in the file's order */
@@ -112,6 +112,7 @@ struct orr_time_gossip {            /* datagrams, since this node asks */
 };
 struct orr_time_graph {
     size_t n_clocks, n_links;
+    size_t own;                     /* this node's place among the clocks */
     struct orr_time_clock clocks[ORR_TIME_MEMBERS_MAX];     /* every member, in the file's order */
     struct orr_time_link links[ORR_TIME_LINKS_MAX];         /* that were measured of late, from < to in that order */
     struct orr_time_gossip gossip;

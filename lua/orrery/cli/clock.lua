@@ -9,7 +9,7 @@ local options = require "orrery.options"
 local piece, line_most = 1 << 16, 4096
 local verbs = { "replay", "watch" }
 local only = { { "mode", "replay" }, { "peers", "replay" }, { "poll", "replay" },
-  { "every", "watch" }, { "for", "watch" } }
+  { "every", "watch" }, { "for", "watch" }, { "links", "watch" } }
 
 -- -- Reading --------------------------------------------------------------------------------------------------------
 local function open(path)
@@ -133,7 +133,8 @@ return {
   notes = [[
 watch asks the nodes of the cluster that has a node at ADDR (the next ADDR is for the case that it doesn't answer), and
 prints a line for each: offset is the cluster's time minus the machine's clock, and right within the bound; the clocks
-that a node knows of are those of the other machines, or NTP servers, against the cluster's time.
+that a node knows of are those of the other machines, or NTP servers, against the cluster's time. --links says what
+the first node makes of all links together (node.clock:graph()).
 
 A trace has a line for each event, times in ns, its fields apart by blanks; a dot is any word, and not read:
   X peer t1 t2 t3 t4 . . . stratum root_delay root_dispersion    an exchange: left, came, left again, came back
@@ -159,6 +160,7 @@ Exit status: 0, or 2 at the first line that is malformed (FILE:LINE) and for wro
     { "--poll", "S", "seconds between requests: taken for the sake of scripts, the trace has it", kind = "seconds" },
     { "--every", "S", "watch: so often (default: 1)", kind = "seconds" },
     { "--for", "S", "watch: so long (default: until it is interrupted)", kind = "seconds" },
+    { "--links", nil, "watch: also what the links between the nodes are worth, and which is asymmetric" },
     { "--plot", "[FILE.svg]", "draws offset and interval of each TRACE (in place of lines) or node (at the end)",
       maybe = "%.svg$" },
   },

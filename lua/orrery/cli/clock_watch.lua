@@ -59,11 +59,23 @@ end
 
 local columns = { "node", "state", "epoch", "offset", "bound", "clocks that it knows of" }
 
--- In the terminal over the last one, else below it.
-local function tell(seen, before, terminal)
+-- What the first of them that answers says of all links: lines. (Each solves the mesh for itself.)
+local function links(handle, seen)
+  local why
+  for _, one in ipairs(seen) do
+    local text, message = handle.nodes[one[1]]:eval "return (tostring(assert(node.clock:graph())))"
+    if text then return ("\nas %s has it, %s"):format(one[1], text) end
+    why = message
+  end
+  return "\nno node tells of its links: " .. tostring(why)
+end
+
+-- In the terminal over the last one, else below it. more: lines below the table, as one text.
+local function tell(seen, before, terminal, more)
   local rows = { columns }
   for _, one in ipairs(seen) do rows[#rows + 1] = row(table.unpack(one, 1, 3)) end
   local lines = figures.align(rows)
+  for line in more:gmatch "([^\n]*)\n?" do lines[#lines + 1] = line end
   if terminal and before > 0 then io.write(("\27[%dA"):format(before)) end
   for _, line in ipairs(lines) do
     io.write(terminal and "\27[K" or "", line, "\n")
@@ -113,7 +125,7 @@ return function(addresses, opts, context)
   local began, series, lines, terminal = core.process.clock(), {}, 0, chart.columns() ~= nil
   repeat
     local seen, at = look(handle), core.process.clock() - began
-    lines = tell(seen, lines, terminal)
+    lines = tell(seen, lines, terminal, opts.links and links(handle, seen) or "")
     if opts.plot then note(series, seen, ns(at)) end
     local over = opts["for"] and at + every > opts["for"]
   until over or pause:wait(every)
