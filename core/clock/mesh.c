@@ -229,8 +229,8 @@ int orr_mesh_solve(const struct orr_mesh *mesh, const struct orr_mesh_edge *edge
     while (cut_farthest(&g, edges, n, links));
     for (size_t i = 0; i < n; i++) {
         if (links[i].verdict == ORR_MESH_UNUSED) continue;
-        links[i].residual = whole(residual(&g, &edges[i]));
         links[i].checked = links[i].verdict == ORR_MESH_CUT || apart(&g, &edges[i], &links[i]) >= APART;
+        if (links[i].checked) links[i].residual = whole(residual(&g, &edges[i]));   /* else: rounding */
     }
     for (unsigned i = 0; i < g.n; i++) {
         nodes[i] = (struct orr_mesh_node){ .known = g.known[i] };
