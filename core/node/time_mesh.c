@@ -17,16 +17,23 @@
 #define TELL_FIRST (2 * ORR_SECOND)
 #define TELL_EVERY (4 * ORR_SECOND)
 #define SURE_AFTER (10 * ORR_SECOND)        /* so long it must have been seen, until the log says so */
-/* Of the least round trip, and of what others have more: the deviation that two ways' difference has, unseen.
- * (Measured: without the second, of links with queues of 2 ms either way 2 % were taken for asymmetric.) */
+/* Of the least round trip, and of what others have more: the deviation that two ways' difference has, unseen; of the
+ * latter the more the fewer exchanges there were. (Measured: without it, of links with queues of 2 ms either way 2 %
+ * were taken for asymmetric in the first half minute.) */
 #define DELAY_SHARE 64
 #define JITTER_SHARE 16
+#define JITTER_SHARE_FIRST 4        /* by how many exchanges there were */
 #define RATE_SD_MOST_PPB 1000000
 
 /* -- What this node measures --------------------------------------------------------------------------------------- */
 static bool has_mesh(const struct orri_time *t) { return t->me && t->n >= 2 && t->clock && !orri_time_by_servers(t); }
 
 static uint64_t own_clock(const struct orri_time *t) { return orr_ntp_stamp_of(t->wall.born); }
+
+static double unseen(const struct orr_clock_peer *p) {
+    double queues = 1.0 / JITTER_SHARE + JITTER_SHARE_FIRST / ((double)p->verdicts[ORR_CLOCK_USED] + 1);
+    return (double)p->delay / DELAY_SHARE + (double)p->jitter * queues;
+}
 
 /* From this node's kept clock to m's. */
 static bool measured(const struct orri_timekeeper *m, orr_time local, struct orri_edge *out) {
@@ -36,8 +43,7 @@ static bool measured(const struct orri_timekeeper *m, orr_time local, struct orr
     if (orr_clock_peer_info(t->clock, local, m->number, &now) < 0 || now.role == ORR_CLOCK_NEW) return false;
     (void)orr_clock_peer_info(t->clock, local + ORR_SECOND, m->number, &later);
     double own = (double)now.sd, then = (double)later.sd, rate_sd = then > own ? sqrt(then * then - own * own) : 0;
-    double path = (double)now.delay / DELAY_SHARE + (double)now.jitter / JITTER_SHARE;
-    double sd = sqrt(own * own + path * path);
+    double path = unseen(&now), sd = sqrt(own * own + path * path);
     orr_time offset = now.offset - t->wall.offset;
     if (offset <= -ORRI_EDGE_OFFSET_LIMIT || offset >= ORRI_EDGE_OFFSET_LIMIT || sd >= UINT32_MAX) return false;
     *out = (struct orri_edge){ .to = m->id, .clock = m->clock, .offset = offset, .sd_ns = (uint32_t)sd + 1,

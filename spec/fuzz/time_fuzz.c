@@ -1,6 +1,6 @@
 /* time_fuzz.c - a node that asks two others for the time, and what these say: datagrams of any bytes, requests, replies
- * to what was asked, what they pretend to have measured of each other and of the node. It may believe any time, but what
- * it tells is in order, and it doesn't break.
+ * to what was asked, what they pretend to have measured of each other and of the node. It may believe any time, but
+ * what it tells is in order, and it doesn't break.
  *
  * Input: records of a byte that says what comes (enum what; 64 more: of the second one), a byte of size, so many bytes;
  * one each 10 ms. Where the first byte is odd, the first one is no node but the cluster's only NTP server. The node has a
