@@ -3,8 +3,8 @@
  * what it tells is in order, and it doesn't break.
  *
  * Input: records of a byte that says what comes (enum what; 64 more: of the second one), a byte of size, so many bytes;
- * one each 10 ms. Where the first byte is odd, the first one is no node but the cluster's only NTP server. The node has a
- * sensor; what it learned by that may be any bytes, when it starts again. */
+ * one each 10 ms. Where the first byte is odd, the first one is no node but the cluster's only NTP server. The node has
+ * a sensor; what it learned by that may be any bytes, when it starts again. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
