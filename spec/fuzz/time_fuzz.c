@@ -183,8 +183,10 @@ static void read_links(struct rig *r) {
 static void read_all(struct rig *r) {
     struct orr_node_time now;
     struct orr_time_member m;
+    struct orr_clock_reading reading;
     char why[200];
     if (orr_node_time(r->node, &now) == 0 && (now.earliest > now.likely || now.likely > now.latest)) abort();
+    if (orri_time_reading(r->node, &reading) && reading.earliest > reading.latest) abort();
     (void)orr_node_time_wait(r->node, now.latest + 1);
     orr_node_time_why(r->node, why, sizeof why);
     for (size_t i = 0; orr_node_time_member(r->node, i, &m); i++)
