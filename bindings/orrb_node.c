@@ -115,13 +115,14 @@ static void read_servers(lua_State *L, struct orr_node_clock *clock) {
     clock->n_ntp = n;
 }
 
-/* false: nobody asks or answers; or { mode, bound_max, drift_max, at_once, ntp }, each may be nil. Leaves what holds
- * the servers' addresses. */
+/* false: nobody asks or answers; or { mode, bound_max, skew_max, drift_max, at_once, ntp }, each may be nil. Leaves
+ * what holds the servers' addresses. */
 static void read_clock(lua_State *L, struct orr_node_clock *clock) {
     clock->off = lua_getfield(L, 1, "clock") == LUA_TBOOLEAN;
     if (lua_istable(L, -1)) {
         int at = lua_gettop(L);
         clock->bound_max = orrb_time_field(L, at, "bound_max", clock->bound_max);
+        clock->skew_max = orrb_time_field(L, at, "skew_max", clock->skew_max);
         if (lua_getfield(L, at, "drift_max") != LUA_TNIL)
             clock->drift_max_ppb = (uint32_t)ceil(1e9 * luaL_checknumber(L, -1));
         lua_getfield(L, at, "at_once");
@@ -515,6 +516,8 @@ static int boot(lua_State *L) {
     lua_setfield(L, -2, "listeners");
     orrb_time_open(L, &n->host);
     lua_setfield(L, -2, "clock");
+    orrb_node_hlc_open(L, &n->host);
+    lua_setfield(L, -2, "hlc");
     orrb_console_open(L, &n->host);
     lua_setfield(L, -2, "console");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);

@@ -39,6 +39,7 @@ void orr_node_free(struct orr_node *n) {
     orri_time_free(n);
     orri_services_free(n);
     orri_host_clear(n);
+    orri_stamps_free(n);
     for (size_t i = 0; i < n->n_groups; i++) orri_group_delete(n->groups[i]);
     if (n->peers) orri_peers_free(n);
     if (n->storage) orri_storage_free(n->storage);

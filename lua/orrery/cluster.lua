@@ -174,7 +174,8 @@ local fields = {
     } },
     mode = { "choice", of = { "ntp", "pacemaker" }, default = "ntp" },
     bound_max = { "seconds", default = 0.1 },
-    drift_max = { "number", above = 0, max = 0.001 },       -- no default, as limits.message
+    drift_max = { "number", above = 0, max = 0.001 },       -- no default, as limits.message; nor has
+    skew_max = { "seconds" },
     at_once = { "boolean" },
   } },
 }

@@ -1,5 +1,6 @@
 /* time_fuzz.c - a node that asks its only peer for the time, and what that says: datagrams of any bytes, requests,
- * replies to what was asked. It may believe any time, but what it tells is in order, and it doesn't break.
+ * replies to what was asked. It may believe any time, but what it tells is in order, and it doesn't break. Nor does its
+ * hybrid logical clock, which follows that time.
  *
  * Input: records of a byte that says what comes (enum what), a byte of size, so many bytes; one each 10 ms. Where the
  * first byte is odd, the liar is no node but the cluster's only NTP server. */
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/node_hlc.h>
 #include <orrery/ntp.h>
 #include <orrery/sim.h>
 #include <orrery/time.h>
@@ -30,6 +32,8 @@ struct rig {
     struct orr_world *w;            /* the liar's */
     struct orr_ntp_packet request;  /* the last */
     orr_time due, came, wall;
+    orr_hlc_stamp stamp;            /* the node's last */
+    struct orr_wait wait;
     const uint8_t *at, *end;
 };
 
@@ -39,6 +43,8 @@ static void node_halt(void *ud, const char *name) {
     orr_node_free(r->node);
     r->node = NULL;
 }
+
+static const struct orr_host_ops host = { .declare = NULL };
 
 static int node_boot(void *ud, struct orr_world *w, const char *name) {
     static const struct orr_node_member file[] = { { "a", AT_NODE, true }, { "b", AT_LIAR, true } };
@@ -56,7 +62,8 @@ static int node_boot(void *ud, struct orr_world *w, const char *name) {
     cfg.clock.at_once = true;
     cfg.clock.ntp = servers;
     cfg.clock.n_ntp = r->server;
-    if (orr_node_new(&r->node, w, &cfg, &why) < 0 || orr_node_start(r->node) < 0) abort();
+    if (orr_node_new(&r->node, w, &cfg, &why) < 0 || orr_node_host(r->node, &host, r) < 0) abort();
+    if (orr_node_start(r->node) < 0) abort();
     return 0;
 }
 
@@ -97,6 +104,23 @@ static void speak(struct rig *r, enum what what, struct orr_slice p) {
     }
 }
 
+static void waited(struct orr_wait *w) { (void)w; }
+
+/* heard: of a message that anybody may have sent */
+static void stamp(struct rig *r, orr_hlc_stamp heard) {
+    struct orr_node_hlc_status s;
+    orr_hlc_stamp next;
+    int rc = heard ? orr_node_hlc_recv(r->node, heard, &next) : orr_node_hlc_now(r->node, &next);
+    if (rc == 0 && (next <= r->stamp || next <= heard)) abort();
+    if (rc == 0) r->stamp = next;
+    if (rc == -EAGAIN && !r->wait.under_way) {
+        r->wait = (struct orr_wait){ .done = waited };
+        (void)orr_node_hlc_wait(r->node, &r->wait, orr_node_now(r->node) + 200 * ORR_MS);
+    }
+    orr_node_hlc_status(r->node, &s);
+    if (s.last < r->stamp) abort();
+}
+
 static void read_all(struct rig *r) {
     struct orr_node_time now;
     struct orr_time_member m;
@@ -106,6 +130,8 @@ static void read_all(struct rig *r) {
     orr_node_time_why(r->node, why, sizeof why);
     for (size_t i = 0; orr_node_time_member(r->node, i, &m); i++)
         if (m.earliest > m.latest) abort();
+    stamp(r, 0);
+    stamp(r, r->stamp + ((orr_hlc_stamp)(r->end - r->at) << 25));
 }
 
 /* -- The liar ------------------------------------------------------------------------------------------------------ */
