@@ -8,8 +8,8 @@
  * Where there are NTP servers (ntp.c), the truth is virtual time. Where half or more of them lie it can't be known; nor
  * for a while afterwards, for what they said was believed.
  *
- * A stamp of a node's hybrid logical clock (orrery/node_hlc.h) is greater than all that the node ever gave, and no
- * nearer to what is to come than its config allows.
+ * A stamp of a node's hybrid logical clock (orrery/node_hlc.h) is greater than all that the node ever gave, and than
+ * that of the message whose receipt it is, and no further ahead of the truth than the config allows.
  *
  * A member that lost its disk does not know that it was believed before: while it may contradict what others still
  * believe, nothing is judged; and its stamps begin anew. Nothing else is left out. */
@@ -131,6 +131,9 @@ static void gives(struct orr_lab *lab, size_t node, const struct orr_trace_stamp
     orr_hlc_stamp before = lab_exempt(lab, node) ? 0 : k->stamp;
     orr_time at = orr_hlc_time(s->stamp);
     k->stamp = s->stamp;
+    if (s->stamp <= s->heard)
+        lab_violate(lab, "stamp", "%s gives the stamp %" PRIu64 " to the receipt of a message from %" PRIu64, id,
+                    s->stamp, s->heard);
     if (s->stamp <= before)
         lab_violate(lab, "stamp", "%s gives the stamp %" PRIu64 " after %" PRIu64, id, s->stamp, before);
     if (at < orr_hlc_time(orr_hlc_of(k->earliest)))

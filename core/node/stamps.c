@@ -96,9 +96,9 @@ static int extend(struct orri_stamps *s, orr_time wall) {
 /* -- Stamps -------------------------------------------------------------------------------------------------------- */
 static orr_time later(orr_time at, orr_time by) { return at > INT64_MAX - by ? INT64_MAX : at + by; }
 
-static void trace(const struct orri_stamps *s, orr_hlc_stamp stamp) {
+static void trace(const struct orri_stamps *s, orr_hlc_stamp stamp, const orr_hlc_stamp *heard) {
     struct orr_world *w = s->node->w;
-    const struct orr_trace_stamp event = { stamp, s->hlc.skew_max };
+    const struct orr_trace_stamp event = { .stamp = stamp, .heard = heard ? *heard : 0, .skew_max = s->hlc.skew_max };
     if (w->ops->trace) w->ops->trace(w, 0, ORR_TRACE_STAMP, &event, sizeof event);
 }
 
@@ -119,7 +119,7 @@ static int give(struct orr_node *n, const orr_hlc_stamp *heard, orr_hlc_stamp *s
     if (orr_hlc_time(next) > most) return -EAGAIN;
     s->given++;
     *stamp = next;
-    trace(s, next);
+    trace(s, next, heard);
     return 0;
 }
 

@@ -35,8 +35,8 @@ ORR_API int orr_node_hlc_now(struct orr_node *node, orr_hlc_stamp *stamp);
 /* A message with the stamp `heard` came: the stamp of its receipt, greater than that too. The same errors; ORR_EDENIED:
  * it is more than skew_max ahead of `latest`: counted, and nothing has changed. To ask again after -EAGAIN is right. */
 ORR_API int orr_node_hlc_recv(struct orr_node *node, orr_hlc_stamp heard, orr_hlc_stamp *stamp);
-/* done, status 0: it is worth asking again. ORR_ETIMEOUT: it isn't yet, and the deadline has come. -ENOMEM,
- * ORR_EOVERLOADED. */
+/* done, status 0: ask again, something has changed. ORR_ETIMEOUT: nothing has, and the deadline has come. -ENOMEM,
+ * ORR_EOVERLOADED, ORR_EUNAVAILABLE: the node has stopped. */
 ORR_API int orr_node_hlc_wait(struct orr_node *node, struct orr_wait *w, orr_time deadline);
 
 struct orr_node_hlc_status {

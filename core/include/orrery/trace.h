@@ -45,7 +45,7 @@ enum orr_trace_kind {
                                      * after an ORR_TRACE_TIME */
 };
 struct orr_trace_stamp {
-    uint64_t stamp;                 /* orrery/hlc.h */
+    uint64_t stamp, heard;          /* orrery/hlc.h; heard: of the message whose receipt it is, or 0 */
     orr_time skew_max;              /* of the node's config */
 };
 struct orr_trace_send {
