@@ -164,6 +164,7 @@ int orr_loop_new(struct orr_loop **out, const struct orr_loop_config *config) {
     loop->config = *config;
     loop->poll_fd = loop->timer_fd = loop->done.fd = loop->udp_fd = loop->spare_fd = -1;
     loop->accept_again = ORR_NEVER;
+    loop->look_up_again = 64 * ORR_SECOND;
     loop->refused_said = -ORR_NEVER;
     orri_link_init(&loop->streams);
     orri_link_init(&loop->ready);
@@ -211,6 +212,7 @@ void orr_loop_free(struct orr_loop *loop) {
     orr_chunk_drop(loop->scratch);
     if (loop->base) event_base_free(loop->base);
     if (loop->world.chunks) orr_chunks_free(loop->world.chunks);
+    orri_named_free(loop);
     orri_dealloc(loop, loop->peers, loop->peers_cap * sizeof *loop->peers);
     if (loop->dir) orri_dealloc(loop, loop->dir, strlen(loop->dir) + 1);
     struct orr_alloc alloc = loop->world.alloc;

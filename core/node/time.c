@@ -231,7 +231,7 @@ static void asked(struct orr_node *n, const struct orr_datagram *d) {
 void orri_time_forget(struct orri_timekeeper *m, orr_time local) {
     struct orri_time *t = m->time;
     m->known = false;
-    t->loose = true;
+    t->loose = t->loose || !m->server;              /* a server tells the one true time, another one does too */
     (void)orr_clock_peer_remove(t->clock, local, m->number);
     (void)orr_clock_peer_add(t->clock, local, m->number, ORR_CLOCK_NOSELECT);
 }
@@ -293,6 +293,8 @@ static void answered(struct orri_timekeeper *m, const struct orr_datagram *d) {
     orr_time now = t->node->w->ops->fresh(t->node->w);
     if (verdict != ORR_NTP_TAKEN && !unsteady) return;
     m->waits = false;
+    if (m->moved != d->moved && m->known) orri_time_forget(m, now);    /* it is another server: begin anew */
+    m->moved = d->moved;
     if (!m->unsteady) m->begins = d->received;
     m->unsteady = unsteady;
     if (!unsteady) learn(m, &x, now);

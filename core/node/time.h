@@ -24,6 +24,7 @@ struct orri_timekeeper {            /* who is asked: a member, as this node know
     uint32_t number;                /* in the estimations */
     struct orr_ntp_client *client;  /* NULL: this node itself, or one that it has no link to */
     uint32_t asked;                 /* how often, up to a few */
+    uint32_t moved;                 /* the number of its address, as datagrams from there have it */
     bool waits;                     /* for its answer */
     bool known;                     /* it was heard, and its clock is still that one */
     bool unsteady;                  /* its last answer: it begins anew, or is not synchronised */
@@ -55,7 +56,7 @@ void orri_time_turn(struct orr_node *n);                        /* a turn begins
 void orri_time_datagram(struct orr_node *n, const struct orr_datagram *d);
 void orri_time_stop(struct orr_node *n);                        /* asks nobody any more */
 void orri_time_free(struct orr_node *n);
-void orri_time_forget(struct orri_timekeeper *m, orr_time local);   /* its clock may be anything */
+void orri_time_forget(struct orri_timekeeper *m, orr_time local);   /* its clock may be another one */
 /* time_known.c */
 /* So many of the NTP servers may be wrong. */
 static inline size_t orri_time_liars(const struct orri_time *t) { return (t->node->n_servers - 1) / 2; }

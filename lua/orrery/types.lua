@@ -28,8 +28,12 @@
 
 ---How well the cluster's time is to be known.
 ---@class orrery.ClockOptions
----@field ntp? string[]                 NTP servers, "host" or "host:port" (live: IP addresses): the cluster's time is
----                                     theirs then; {} by default: it is the median of the members' clocks
+---@field ntp? string[]                 NTP servers, "host", "host:port" or "pool:name": the cluster's time is theirs
+---                                     then, while fewer than half of them lie; {} by default: it is the median of the
+---                                     members' clocks. A pool is four servers, an address of the name's each: what it
+---                                     lacks of them is silent. At most 16 in all. Names are looked up by each node,
+---                                     again when a server falls silent; in a simulation a name is just a name, and a
+---                                     pool's servers are "name/1" to "name/4"
 ---@field mode? "ntp"|"pacemaker"       how the likely value is estimated: "ntp" by default
 ---@field bound_max? seconds            what is known less well (half the interval) isn't known: 0.1 by default
 ---@field drift_max? number             no machine's clock runs farther off: 0.0005 by default, at most 0.001. The less

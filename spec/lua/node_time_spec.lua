@@ -313,6 +313,41 @@ describe("with NTP servers", function()
     assert(sim:check())
   end)
 
+  it("a name is just a name, and a pool is four servers of it", function()
+    local sim <close> = begin "'pool:pool.example', 'time.example.org:1123', '[fd00::1]'"
+    sim:run(10)
+    local seen, names = sim:call("a", "status"), {}
+    for name, member in pairs(seen.members) do
+      if name:find ":" then
+        names[#names + 1] = name
+        assert.equal("known", member.role)
+      end
+    end
+    table.sort(names)
+    assert.same({ "[fd00::1]:123", "pool.example:123/1", "pool.example:123/2", "pool.example:123/3",
+      "pool.example:123/4", "time.example.org:1123" }, names)
+    sim:lie({ "pool.example/1", "pool.example:123/3" }, 2)      -- two of six may
+    sim:run(100)
+    seen = sim:call("a", "status")
+    table.sort(seen.off)
+    assert.same({ "pool.example:123/1", "pool.example:123/3" }, seen.off)
+    assert.is_true(math.abs(seen.time - 1.7e9 - sim:now()) < 0.001)
+    assert(sim:check())
+  end)
+
+  it("what a pool lacks counts as servers that are silent", function()
+    local sim <close> = begin "'pool:pool.example'"
+    sim:cut(sim.all, { "pool.example/2", "pool.example/3", "pool.example/4" })
+    sim:run(10)
+    local none, message = sim:call("a", "time")
+    assert.is_nil(none)                         -- one of the four may lie: this one?
+    assert.equal("node:time: of the servers and nodes that are asked 1 are known, 2 are needed", message)
+    sim:heal(sim.all, "pool.example/2")
+    sim:run(70)
+    assert.is_number((sim:call("a", "time")))
+    assert(sim:check())
+  end)
+
   it("a verb names its servers", function()
     local sim <close> = begin(three)
     assert.has_error(function() sim:lie("a", 1) end,

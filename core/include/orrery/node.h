@@ -40,7 +40,7 @@ struct orr_node_clock {             /* the cluster's time: orrery/time.h */
     orr_time bound_max;             /* what is known less well (half the interval) isn't known; 100 ms */
     uint32_t drift_max_ppb;         /* no machine's clock runs farther off; 500000, at most 1000000 */
     orr_time skew_max;              /* orrery/node_hlc.h: stamps from further ahead are refused; 500 ms */
-    const char *const *ntp;         /* addresses of NTP servers, as the world has them; copied */
+    const char *const *ntp;         /* NTP servers, as the world's peer() calls them; copied */
     size_t n_ntp;                   /* 16 at most; 0: the cluster's time is the median of its clocks */
 };
 struct orr_node_config {

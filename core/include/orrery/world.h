@@ -138,6 +138,7 @@ struct orr_datagram {               /* the world's; valid until the next take() 
     struct orr_slice data;
     orr_time received;
     bool kernel_stamp;
+    uint32_t moved;                 /* of a peer called by a name: another number, another address */
 };
 struct orr_job {
     struct orr_req req;
@@ -186,7 +187,9 @@ struct orr_world_ops {
     int (*read)(struct orr_world *w, struct orr_read *r);
     int (*file_op)(struct orr_world *w, struct orr_file_op *r, enum orr_op op);
     int (*name_op)(struct orr_world *w, struct orr_name_op *r, enum orr_op op);
-    /* Peers and streams. Addresses are "host:port". */
+    /* Peers and streams. Addresses are "host:port". Live, a host is an IP address; only a peer who gets nothing but
+     * datagrams may have a name, "name:port", or be one of several behind a name, "name:port/K", K from 1 to 16: none
+     * of them has an address that another peer has. What is sent while a name has no address for it vanishes. */
     int (*peer)(struct orr_world *w, orr_id id, const char *address);          /* add, move; NULL: forget */
     int (*listen)(struct orr_world *w, const char *address, uint32_t listener, unsigned connections_max);
     int (*connect)(struct orr_world *w, orr_id peer, struct orr_stream **out); /* then CONNECTED or CLOSED */
