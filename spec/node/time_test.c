@@ -33,6 +33,8 @@ struct world {
     struct orr_lab_node nodes[MOST];
     void (*config)(struct orr_node_config *cfg);
     bool asks;                      /* every node, at every turn */
+    const char *server;             /* of NTP; NULL: none */
+    uint32_t moved;                 /* of what comes from there */
     char log[1 << 16];
     char violation[512];
 };
@@ -47,6 +49,21 @@ static bool reads(void *ud) {
 static void stepped(void *ud) { ((struct place *)ud)->steps++; }
 static const struct orr_host_ops ops = { .turn = reads, .stepped = stepped };
 
+/* As a live world tells it, where a server's name comes to mean another address. */
+static struct orr_req *(*really_take)(struct orr_world *world);
+static struct orr_req *take_moved(struct orr_world *world) {
+    struct orr_req *req = really_take(world);
+    if (req && !req->done && req->op == ORR_OP_DATAGRAM) ((struct orr_datagram *)(void *)req)->moved = w.moved;
+    return req;
+}
+static void may_move(struct orr_world *world) {
+    static struct orr_world_ops wrapped;
+    wrapped = *world->ops;
+    really_take = wrapped.take;
+    wrapped.take = take_moved;
+    world->ops = &wrapped;
+}
+
 static int start(void *ud, struct orr_world *world, const char *name) {
     struct world *all = ud;
     struct place *p = &all->places[atoi(name + 1) - 1];
@@ -58,6 +75,9 @@ static int start(void *ud, struct orr_world *world, const char *name) {
     cfg.nodes = all->file;
     cfg.n_nodes = all->n;
     cfg.segment_bytes = 1 << 20;
+    cfg.clock.ntp = &all->server;
+    cfg.clock.n_ntp = all->server ? 1 : 0;
+    if (all->server) may_move(world);
     if (all->config) all->config(&cfg);
     int rc = orr_node_new(&p->node, world, &cfg, &why);
     if (rc == 0) rc = orr_node_host(p->node, &ops, p);
@@ -97,10 +117,12 @@ static void begin(size_t n, uint64_t seed, const struct orr_sim_faults *faults, 
         snprintf(p->id, sizeof p->id, "n%zu", i + 1);
         snprintf(p->at, sizeof p->at, "10.0.0.%zu:7000", i + 1);
         w.file[i] = (struct orr_node_member){ p->id, p->at, true };
-        w.nodes[i] = (struct orr_lab_node){ .id = p->id };
+        w.nodes[i] = (struct orr_lab_node){ .id = p->id, .at = w.server ? p->at : NULL };
     }
     cfg.nodes = w.nodes;
     cfg.n_nodes = n;
+    cfg.ntp = &w.server;
+    cfg.n_ntp = w.server ? 1 : 0;
     cfg.boot = (struct orr_sim_boot){ .start = start, .halt = halt, .ud = &w };
     assert_int_equal(orr_lab_new(&w.lab, &cfg), 0);
     w.sim = orr_lab_sim(w.lab);
@@ -118,6 +140,7 @@ static uint64_t end(void) {
     orr_lab_free(w.lab);
     w.lab = NULL;
     w.config = NULL;
+    w.server = NULL;
     return r.times;
 }
 static bool said(const char *text) { return strstr(w.log, text) != NULL; }
@@ -359,6 +382,31 @@ static void nobody_asks_where_nobody_wants_to_know(void **state) {
     assert_true(events[0] == events[1] && events[2] > events[0]);
 }
 
+/* The next server says something else: it is believed from its first answer on, as a new one is, and what the last one
+ * said is no part of it. */
+static void what_a_server_said_is_forgotten_with_its_address(void **state) {
+    struct orr_time_member m;
+    (void)state;
+    w.server = "s1:123";
+    w.moved = 1;
+    begin(1, 3, NULL, 300 * ORR_SECOND);
+    run(20);
+    m = member(0, 1);
+    assert_true(m.server && m.role == ORR_TIME_KNOWN && m.latest - m.earliest < 100 * ORR_MS);
+    orr_time before = m.likely;
+    assert_int_equal(orr_lab_lie(w.lab, "s1:123", 3 * ORR_SECOND), 0);
+    w.moved = 2;
+    for (int i = 0; i < 1000 && m.likely - before < 200 * ORR_MS; i++) {
+        before = m.likely;
+        run(0.1);
+        m = member(0, 1);
+        assert_true(m.latest - m.earliest < 200 * ORR_MS);      /* no doubt between the two */
+    }
+    assert_true(m.likely - before > 3 * ORR_SECOND && m.age < 200 * ORR_MS);
+    assert_true(m.latest - m.earliest < 100 * ORR_MS && m.role == ORR_TIME_KNOWN);
+    end();
+}
+
 /* -- Under faults -------------------------------------------------------------------------------------------------- */
 /* A node reads at each of its turns, of which an idle one has few besides the clock's own. */
 static void whatever_strikes_the_answer_holds(void **state) {
@@ -396,6 +444,7 @@ int main(void) {
         cmocka_unit_test(a_node_started_again_knows_it_at_once_but_does_not_count),
         cmocka_unit_test(waiting_is_over_when_it_has_surely_passed),
         cmocka_unit_test(nobody_asks_where_nobody_wants_to_know),
+        cmocka_unit_test(what_a_server_said_is_forgotten_with_its_address),
         cmocka_unit_test(whatever_strikes_the_answer_holds),
     };
     return cmocka_run_group_tests_name("node.time", tests, NULL, NULL);
