@@ -115,8 +115,8 @@ static void read_servers(lua_State *L, struct orr_node_clock *clock) {
     clock->n_ntp = n;
 }
 
-/* false: nobody asks or answers; or { mode, bound_max, skew_max, drift_max, at_once, ntp }, each may be nil. Leaves
- * what holds the servers' addresses. */
+/* false: nobody asks or answers; or { mode, bound_max, skew_max, drift_max, at_once, discipline, ntp }, each may
+ * be nil. Leaves what holds the servers' addresses. */
 static void read_clock(lua_State *L, struct orr_node_clock *clock) {
     clock->off = lua_getfield(L, 1, "clock") == LUA_TBOOLEAN;
     if (lua_istable(L, -1)) {
@@ -127,6 +127,8 @@ static void read_clock(lua_State *L, struct orr_node_clock *clock) {
             clock->drift_max_ppb = (uint32_t)ceil(1e9 * luaL_checknumber(L, -1));
         lua_getfield(L, at, "at_once");
         clock->at_once = lua_toboolean(L, -1);
+        lua_getfield(L, at, "discipline");
+        clock->discipline = lua_toboolean(L, -1);
         lua_getfield(L, at, "mode");
         if (lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), "pacemaker") == 0) clock->mode = ORR_CLOCK_PACEMAKER;
         lua_settop(L, at);

@@ -267,6 +267,9 @@ orr_time orri_fresh(struct orr_world *w);
 void orri_wall(struct orr_world *w, struct orr_wall *out);
 void orri_alarm(struct orr_world *w, orr_time at, orr_time slack);
 
+/* steer.c */
+int orri_steer(struct orr_world *w, orr_time step, int32_t *rate_ppb);
+
 /* process.c */
 int orri_process_new(struct orr_loop *loop);
 void orri_process_free(struct orr_loop *loop);

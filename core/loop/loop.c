@@ -112,7 +112,7 @@ static const struct orr_world_ops ops = {
     .peer = orri_peer, .listen = orri_listen, .connect = orri_connect,
     .send = orri_send, .queued = orri_queued, .read_pause = orri_read_pause, .close = orri_close,
     .datagram = orri_datagram, .job = orri_job,
-    .log = orri_log, .stop = orri_stop, .stats = loop_stats,
+    .log = orri_log, .stop = orri_stop, .stats = loop_stats, .steer = orri_steer,
 };
 
 void orr_loop_stats(struct orr_loop *loop, struct orr_world_stats *out) {

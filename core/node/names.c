@@ -68,6 +68,7 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
     for (size_t i = 0; i < cfg->clock.n_ntp; i++)
         if (!cfg->clock.ntp[i] || strlen(cfg->clock.ntp[i]) > ORRI_SERVER_NAME_MAX) return "clock.ntp";
     if (cfg->clock.bound_max <= 0) return "clock.bound_max";
+    if (cfg->clock.discipline && cfg->clock.n_ntp == 0) return "clock.discipline without clock.ntp";
     if (cfg->clock.skew_max < 0) return "clock.skew_max";
     if (cfg->clock.drift_max_ppb == 0 || cfg->clock.drift_max_ppb > 1000000) return "clock.drift_max_ppb";
     if (cfg->heartbeat <= 0 || cfg->election <= cfg->heartbeat) return "election";

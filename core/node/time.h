@@ -2,12 +2,13 @@
  *
  *   wall.c           this node's own clock          median.c        the arithmetic
  *   time.c           asking and being asked         time_known.c    what is known by it, what a program is told
- *   time_told.c      what the log is told, and who looks on
+ *   time_told.c      what the log is told, and who looks on         steer.c     steering the machine's clock by it
  */
 #ifndef ORRI_TIME_H
 #define ORRI_TIME_H
 
 #include <orrery/ntp.h>
+#include <orrery/steer.h>
 #include <orrery/time.h>
 
 #include "node/inner.h"
@@ -32,6 +33,17 @@ struct orri_timekeeper {            /* who is asked: a member, as this node know
     orr_time begins;                /* local; since when it is unsteady */
     orr_time heard;                 /* local; when the last good answer was asked for */
 };
+struct orri_steering {
+    struct orri_alarm alarm;        /* first */
+    struct orr_steer steer;
+    bool begun, off;                /* off: it was tried, and can't be done */
+    int32_t found;                  /* the rate that the clock had, ppb */
+    struct orri_stretch {           /* from the local time `local` on, in which the clock had `ppb` more than that */
+        orr_time local, free;       /* free: what it would show, had it never been steered */
+        int32_t ppb;
+    } now, before;
+    struct orri_note note;
+};
 struct orri_time {
     struct orr_node *node;
     struct orri_wall wall;
@@ -45,6 +57,7 @@ struct orri_time {
     uint32_t epoch;
     bool known, named;              /* as the log has it; named: it has said anything */
     struct orri_note note;          /* of this machine's clock being set */
+    struct orri_steering steering;
 };
 /* Is the cluster's time that of NTP servers? */
 static inline bool orri_time_by_servers(const struct orri_time *t) { return t->node->n_servers > 0; }
@@ -71,6 +84,13 @@ struct orri_known orri_time_known(const struct orri_time *t, orr_time local);
 bool orri_time_is_narrow(const struct orri_time *t, const struct orri_span *s);         /* as bound_max asks */
 bool orri_time_look(const struct orri_timekeeper *m, orr_time local, struct orri_span *out, orr_time *likely);
 void orri_time_expire(struct orri_time *t, orr_time local);     /* forgets whose clocks were not heard for too long */
+/* steer.c */
+void orri_steer_start(struct orri_time *t);
+void orri_steer_stop(struct orri_time *t);
+void orri_steer_rest(struct orri_time *t);                      /* the time isn't known now */
+/* What the local clock would show if it had not been steered: by that the estimation goes, which could not tell our
+ * slewing from the oscillator's. Elsewhere, and for whoever steers nothing, it is the local clock. */
+orr_time orri_time_free_running(const struct orri_time *t, orr_time local);
 /* time_told.c */
 void orri_time_trace_clock(const struct orri_time *t);          /* the clock that we keep is this one from now on */
 void orri_time_review(struct orri_time *t);                     /* something was learned: the log says what is new */

@@ -38,7 +38,7 @@ struct orri_tick {
 struct orri_clock {
     orr_time base_t, base_local;
     orr_time before;                /* what boots took away from local */
-    int32_t ppb;
+    int32_t ppb, steered;           /* steered: of ppb, what the node has given it; the rest is the oscillator's */
     orr_time wall_offset;
     uint32_t steps;
     bool frozen;

@@ -205,6 +205,7 @@ local fields = {
     drift_max = { "number", above = 0, max = 0.001 },       -- no default, as limits.message; nor has
     skew_max = { "seconds" },
     at_once = { "boolean" },
+    discipline = { "boolean" },
   } },
 }
 
@@ -305,6 +306,12 @@ local function check_servers(clock)
   end
 end
 
+local function check_discipline(clock)
+  if not clock or not clock.discipline or #clock.ntp > 0 then return nil end
+  return problem("needs NTP servers in clock.ntp: without them the cluster's time is the median of the machines' own "
+    .. "clocks, and would follow itself", "clock", "discipline")
+end
+
 -- Who says how his clocks are wants to know the time: its nodes ask each other from their start on.
 local function settle_clock(value, given)
   if given and value.clock.at_once == nil then value.clock.at_once = true end
@@ -322,6 +329,7 @@ function cluster.check(given)
   settle_clock(value, given.clock)
   bad = settle_listeners(value.nodes) or check_ids(value.nodes) or check_addresses(value.nodes) or check_scripts(value)
     or check_links(value) or check_timing(value.timing) or check_servers(value.clock)
+    or check_discipline(value.clock)
   if bad then return nil, bad end
   return setmetatable(value, meta)
 end

@@ -39,6 +39,11 @@
 ---@field drift_max? number             no machine's clock runs farther off: 0.0005 by default, at most 0.001. The less
 ---                                     the narrower; but whoever slews a clock faster makes answers wrong
 ---@field skew_max? seconds             node.hlc refuses stamps that are further ahead of the time: 0.5 by default
+---@field discipline? boolean           each node steers its machine's clock by the NTP servers: set once, at its start,
+---                                     where it is more than 5 ms off, slewed from then on, by 250 ppm at most beside
+---                                     what its oscillator needs. One such node a machine, and nobody else who does the
+---                                     same there (chronyd, ntpd, systemd-timesyncd). Takes CAP_SYS_TIME; else the log
+---                                     says so, and nothing else changes. false by default: no clock is touched
 ---@field at_once? boolean              nodes ask from their start on: true by default where `clock` is given, otherwise
 ---                                     from the first use on
 

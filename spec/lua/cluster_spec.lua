@@ -152,6 +152,9 @@ describe("a mistake in a cluster file", function()
     { "a clock server twice", "clock = { ntp = { 'a.example', 'pool:A.example:123' } }",
       [[c.lua:8: orrery.cluster: 'clock.ntp[2]' must be a server of its own (got "pool:A.example:123", which is ]] ..
       "clock.ntp[1] already)" },
+    { "discipline without a server", "clock = { discipline = true }",
+      [[c.lua:8: orrery.cluster: 'clock.discipline' needs NTP servers in clock.ntp: without them the cluster's ]] ..
+      "time is the median of the machines' own clocks, and would follow itself" },
     { "too many clock servers", "clock = { ntp = { 'pool:a', 'pool:b', 'pool:c', 'd', 'pool:e' } }",
       [[c.lua:8: orrery.cluster: 'clock.ntp[5]' must come to at most 16 servers, a pool being 4 (got "pool:e" ]] ..
       "behind 13)" },

@@ -1,5 +1,6 @@
 /* time_test.c - the cluster's time in the simulator, where the truth is known: the laboratory compares whatever any
  * node is told, at each of its turns. */
+#include <errno.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -56,11 +57,19 @@ static struct orr_req *take_moved(struct orr_world *world) {
     if (req && !req->done && req->op == ORR_OP_DATAGRAM) ((struct orr_datagram *)(void *)req)->moved = w.moved;
     return req;
 }
+static unsigned steered;            /* how often that was tried */
+static int may_not(struct orr_world *world, orr_time step, int32_t *rate) {
+    (void)world, (void)step;
+    if (*rate != ORR_RATE_KEEP) steered++;
+    return *rate != ORR_RATE_KEEP ? -EPERM : 0;
+}
+static bool forbidden;
 static void may_move(struct orr_world *world) {
     static struct orr_world_ops wrapped;
     wrapped = *world->ops;
     really_take = wrapped.take;
     wrapped.take = take_moved;
+    if (forbidden) wrapped.steer = may_not;
     world->ops = &wrapped;
 }
 
@@ -407,6 +416,54 @@ static void what_a_server_said_is_forgotten_with_its_address(void **state) {
     end();
 }
 
+static void disciplined(struct orr_node_config *cfg) { cfg->clock.discipline = true; }
+static double off_by(void) {
+    orr_time wall;
+    int32_t drift;
+    assert_int_equal(orr_sim_clock_now(w.sim, "n1", &wall, &drift), 0);
+    return (double)(wall - 1700000000 * ORR_SECOND - orr_sim_now(w.sim)) / 1e9;
+}
+
+/* (Over hours: spec/lua/node_time_spec.lua.) */
+static void a_machines_clock_is_set_by_its_node_and_that_is_no_setting(void **state) {
+    (void)state;
+    w.server = "s1:123";
+    w.config = disciplined;
+    begin(1, 3, NULL, 3000 * ORR_SECOND);
+    set_wall("n1", 30);
+    assert_true(off_by() > 29);
+    run(40);
+    assert_true(off_by() < 0.05 && off_by() > -0.05);
+    assert_true(said("n1: this machine's clock is set by -30.0") || said("n1: this machine's clock is set by -29.9"));
+    run(1000);
+    assert_true(off_by() < 1e-3 && off_by() > -1e-3);
+    assert_false(said("was set by"));
+    set_wall("n1", 2);
+    run(100);
+    assert_true(said("n1: this machine's clock was set by +2.0"));
+    assert_true(said("n1: this machine's clock is +1.9") || said("n1: this machine's clock is +2.0"));
+    assert_true(off_by() > 1.9);
+    end();
+}
+
+static void who_may_not_steer_a_clock_is_told_once(void **state) {
+    (void)state;
+    w.server = "s1:123";
+    w.config = disciplined;
+    forbidden = true;
+    steered = 0;
+    begin(1, 3, NULL, 3000 * ORR_SECOND);
+    set_wall("n1", 30);
+    run(500);
+    forbidden = false;
+    assert_int_equal(steered, 1);
+    assert_true(said("n1: this machine's clock can't be steered (clock.discipline): Operation not permitted; it takes "
+                     "the right to set it, CAP_SYS_TIME"));
+    assert_true(off_by() > 29);
+    assert_int_equal(w.places[0].rc, 0);            /* the time is known all the same */
+    end();
+}
+
 /* -- Under faults -------------------------------------------------------------------------------------------------- */
 /* A node reads at each of its turns, of which an idle one has few besides the clock's own. */
 static void whatever_strikes_the_answer_holds(void **state) {
@@ -445,6 +502,8 @@ int main(void) {
         cmocka_unit_test(waiting_is_over_when_it_has_surely_passed),
         cmocka_unit_test(nobody_asks_where_nobody_wants_to_know),
         cmocka_unit_test(what_a_server_said_is_forgotten_with_its_address),
+        cmocka_unit_test(a_machines_clock_is_set_by_its_node_and_that_is_no_setting),
+        cmocka_unit_test(who_may_not_steer_a_clock_is_told_once),
         cmocka_unit_test(whatever_strikes_the_answer_holds),
     };
     return cmocka_run_group_tests_name("node.time", tests, NULL, NULL);

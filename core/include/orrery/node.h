@@ -36,6 +36,8 @@ struct orr_node_member {
 struct orr_node_clock {             /* the cluster's time: orrery/time.h */
     bool off;                       /* it is never known here, and nobody is answered */
     bool at_once;                   /* this node asks from its start on, not only from the first use on */
+    bool discipline;                /* this node sets its machine's clock once, at its start, and slews it from then on,
+                                     * by the time of the NTP servers, which there must be */
     enum orr_clock_mode mode;       /* of the likely value */
     orr_time bound_max;             /* what is known less well (half the interval) isn't known; 100 ms */
     uint32_t drift_max_ppb;         /* no machine's clock runs farther off; 500000, at most 1000000 */

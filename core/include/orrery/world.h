@@ -208,7 +208,13 @@ struct orr_world_ops {
     void (*stop)(struct orr_world *w, int code, const char *why);    /* this node ends after the turn; never exit() */
     bool (*stats)(struct orr_world *w, struct orr_world_stats *out); /* for people, no decision
                                                                       * rests on it. May be NULL */
+    /* Steers the machine's own clock: it runs faster by *rate_ppb from now on than its oscillator has it, now() with
+     * it, and its wall time is set by `step` (0: it isn't). ORR_RATE_KEEP: nothing changes but by the step, and
+     * *rate_ppb is what is in force. -EPERM; others of the system's. NULL: there is none to be steered. */
+    int (*steer)(struct orr_world *w, orr_time step, int32_t *rate_ppb);
 };
+#define ORR_RATE_KEEP INT32_MIN
+
 
 struct orr_world {
     const struct orr_world_ops *ops;
