@@ -274,6 +274,7 @@ static void stop(struct orr_node *n) {
     orri_services_flush(n);
     orri_host_stop(n);
     orri_peers_stop(n);
+    orri_time_stop(n);
     orri_waits_end(n);
     n->w->ops->stop(n->w, n->stop_code, n->stop_why);
 }

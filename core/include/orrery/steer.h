@@ -9,13 +9,13 @@
  *     ...                                                // and let it run at c.rate_ppb from now on
  *
  * Arithmetic alone: no clock is read and nothing allocated. Two things are corrected at once: the oscillator's rate,
- * which is learned from how the offset grows over the first minute, and from then on by what was not expected of it; and
- * the offset, by running faster or slower in proportion to it. All of it within limits: `slew_max` for the offset's
- * part, as whoever measures time by the clock meanwhile is wrong by that; `rate_max` for both together, which the kernel
- * has.
+ * which is learned from how the offset grows over the first minute, and from then on by what was not expected of it;
+ * and the offset, by running faster or slower in proportion to it. All of it within limits: `slew_max` for the offset's
+ * part, as whoever measures time by the clock meanwhile is wrong by that; `rate_max` for both together, which the
+ * kernel has.
  *
- * Whoever estimates the offset by the very clock that is steered must take out again what was commanded: to him it would
- * be an oscillator that leaps about. */
+ * Whoever estimates the offset by the very clock that is steered must take out again what was commanded: to him it
+ * would be an oscillator that leaps about. */
 #ifndef ORR_STEER_H
 #define ORR_STEER_H
 
