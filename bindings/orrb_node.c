@@ -28,7 +28,6 @@ struct orrb_node {
     size_t used, limit;                 /* bytes of the Lua state */
     struct orri_blocks blocks;          /* where they lie */
     struct orrb_allocations allocations;
-    bool pressed;                       /* the last request for memory was refused */
     unsigned refusals;                  /* for good, since there was room for certain */
     bool started, declared;
     const struct orr_group *in_lua[64]; /* groups whose machine is the script's */
@@ -447,22 +446,29 @@ static const struct orr_host_ops host_ops = {
 };
 
 /* -- The state ---------------------------------------------------------------------------------------------------- */
+static void refuse_for_good(struct orrb_node *n) {
+    n->allocations.pressed = false;
+    n->allocations.refused = true;
+    n->refusals++;
+    n->host.tasks.slow = true;
+}
+
 /* Lua collects all its garbage when it is refused, and asks again. Unless that has freed a good part, it is refused for
- * good: near the limit each small request would take such a collection, and a run minutes. */
+ * good: near the limit each small request would take such a collection, and a run minutes. Its buffers don't ask again,
+ * as the next request shows, which is for something else. */
 static bool has_room(struct orrb_node *n, size_t had, size_t new_size) {
     enum { LARGE = 1 << 16 };
-    bool enough = n->allocations.sum <= n->allocations.most || new_size < LARGE;
-    if (enough && n->used - had + new_size <= (n->pressed ? n->limit - n->limit / 4 : n->limit)) {
-        n->pressed = false;
-        n->allocations.sum += new_size - had;
+    struct orrb_allocations *a = &n->allocations;
+    bool enough = a->sum <= a->most || new_size < LARGE;
+    if (a->pressed && new_size - had != a->pressed_for) refuse_for_good(n);
+    if (enough && n->used - had + new_size <= (a->pressed ? n->limit - n->limit / 4 : n->limit)) {
+        a->pressed = false;
+        a->sum += new_size - had;
         return true;
     }
-    n->pressed = !n->pressed;
-    if (!n->pressed) {
-        n->refusals++;
-        n->allocations.refused = true;
-        n->host.tasks.slow = true;
-    }
+    a->pressed_for = new_size - had;
+    if (a->pressed) refuse_for_good(n);
+    else a->pressed = true;
     return false;
 }
 
