@@ -176,6 +176,8 @@ ORR_API bool orr_group_all_run(const struct orr_group *g, const struct orr_birth
  *     16        the name, the value
  *            8  XXH3-64 of all before it
  *
+ * (Files own-NAME, of the same format, are the node's own: node_hlc.h.)
+ *
  * It is written beside its predecessor, synced, renamed, and the directory synced. Saves of one name take effect in the
  * order in which they were given; one that is overtaken before it was begun is told with the one that overtook it. */
 /* value: held, or copied where it has no chunk. Returned: ORR_EINVALID (name empty or too long), ORR_EFULL (the disk,
