@@ -88,13 +88,14 @@ static int no_replica(lua_State *L, const struct orr_group *g) {
     return 3;
 }
 
-/* read(group, lua, timeout, question or function) -> results, or nil, message, code. Waits. */
+/* read(group, lua, timeout, question or function, max_age or nil) -> results, or nil, message, code. Waits. */
 static int read(lua_State *L) {
     struct orrb_tasks *all = &host(L)->tasks;
     struct orr_group *g = group_arg(L);
     struct orrb_task *t = orrb_task_check(L, all, "group:read");
     bool lua = lua_toboolean(L, 2), by_function = lua && lua_isfunction(L, 4);
     orr_time until = orrb_task_until(t, orrb_seconds(L, 3));
+    orr_time age_max = lua_isnoneornil(L, 5) ? 0 : orrb_seconds(L, 5);
     struct orr_slice question = { 0 };
     if (by_function && !orr_group_machine(g)) return no_replica(L, g);
     if (!by_function) {
@@ -106,7 +107,7 @@ static int read(lua_State *L) {
     }
     struct orr_wait *w = orrb_task_request(t);
     w->sink = by_function ? NULL : orrb_sink_begin(&t->results, lua);
-    int rc = orr_group_read(g, w, question, until);
+    int rc = orr_group_read(g, w, question, age_max, until);
     orr_drop(question);
     if (rc < 0) return failed(L, rc, "read", g);
     return orrb_task_wait(L, t, by_function ? may_be_read : was_read);

@@ -193,8 +193,8 @@ static int staged_group(lua_State *L, const char *name, const struct orr_machine
     return 1;
 }
 
-/* host.replicate(name, election or nil, heartbeat or nil, { id, ... } or nil, machine or nil) -> group: order raft, the
- * machine kv or the one that was declared */
+/* host.replicate(name, election or nil, heartbeat or nil, { id, ... } or nil, machine or nil, leases) -> group: order
+ * raft, the machine kv or the one that was declared */
 static int host_replicate(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
     struct orr_group *group = NULL;
@@ -203,6 +203,7 @@ static int host_replicate(lua_State *L) {
         .machine = &orr_kv_machine,
         .election = lua_isnoneornil(L, 2) ? 0 : orrb_seconds(L, 2),
         .heartbeat = lua_isnoneornil(L, 3) ? 0 : orrb_seconds(L, 3),
+        .leases = lua_toboolean(L, 6),
     };
     if (!lua_isnoneornil(L, 5)) {
         spec.machine = &orrb_lua_machine;

@@ -54,8 +54,8 @@ static int failed(lua_State *L, int rc, const char *what, orr_hlc_stamp heard) {
     case ORR_EUNAVAILABLE: return unavailable(L, what);
     case ORR_EDENIED: return denied(L, what, heard);
     case ORR_ECORRUPT:
-        return fail(L, rc, what, "the file own-hlc in the node's directory is damaged: which stamps were given before "
-                                 "is not known");
+        return fail(L, rc, what, "its saved value, orrery.hlc in the node's directory, is damaged: which stamps were "
+                                 "given before is not known");
     default: return fail(L, rc, what, lua_pushfstring(L, "the limit of its stamps can't be stored: %s",
                                                       orr_strerror(rc)));
     }

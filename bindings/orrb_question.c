@@ -49,7 +49,7 @@ static int read_group(struct orrb_question *q, struct orr_group *g, struct orr_c
     if (!c) return -ENOMEM;
     memcpy(c->at, value.at, value.size);
     struct orr_slice question = { c, c->at, value.size };
-    int rc = orr_group_read(g, &q->wait, question, until);
+    int rc = orr_group_read(g, &q->wait, question, 0, until);
     orr_drop(question);
     return rc;
 }

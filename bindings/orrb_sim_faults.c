@@ -151,6 +151,44 @@ static int sim_freeze_clock(lua_State *L) {
     return orrb_sim_answer(L, orr_sim_clock_freeze(sim, luaL_checkstring(L, 2), lua_toboolean(L, 3)), "freeze_clock");
 }
 
+static int set_oscillator(lua_State *L, struct orr_sim *sim, const struct orr_sim_oscillator *as, const char *what) {
+    return orrb_sim_answer(L, orr_sim_oscillator(sim, luaL_checkstring(L, 2), as), what);
+}
+
+/* sim:wander(id, ppb in the square root of an hour, most ppb) */
+static int sim_wander(lua_State *L) {
+    struct orr_sim *sim = orrb_check_sim(L);
+    struct orr_sim_oscillator as = { 0 };
+    (void)orr_sim_oscillator_now(sim, luaL_checkstring(L, 2), &as);
+    as.wander_ppb = (int32_t)luaL_checkinteger(L, 3);
+    as.most_ppb = (int32_t)luaL_checkinteger(L, 4);
+    return set_oscillator(L, sim, &as, "wander");
+}
+
+/* sim:heat(id, mK, period in ns, ppb per kelvin, most ppb). Where it wanders, its most stays. */
+static int sim_heat(lua_State *L) {
+    struct orr_sim *sim = orrb_check_sim(L);
+    struct orr_sim_oscillator as = { 0 };
+    (void)orr_sim_oscillator_now(sim, luaL_checkstring(L, 2), &as);
+    as.swing_mk = (int32_t)luaL_checkinteger(L, 3);
+    as.period = luaL_checkinteger(L, 4);
+    as.ppb_per_kelvin = (int32_t)luaL_checkinteger(L, 5);
+    if (as.wander_ppb == 0) as.most_ppb = (int32_t)luaL_checkinteger(L, 6);
+    return set_oscillator(L, sim, &as, "heat");
+}
+
+/* sim:oscillator(id) -> how fast its clocks run now, in ppb; what its sensor shows, in 1/1000 degree, or nil */
+static int sim_oscillator(lua_State *L) {
+    struct orr_sim *sim = orrb_check_sim(L);
+    int32_t ppb = 0, milli_c = 0;
+    int rc = orr_sim_oscillator_rate(sim, luaL_checkstring(L, 2), &ppb);
+    if (rc < 0) return orrb_fail(L, rc, "oscillator");
+    lua_pushinteger(L, ppb);
+    if (orr_sim_temperature(sim, lua_tostring(L, 2), &milli_c) == 0) lua_pushinteger(L, milli_c);
+    else lua_pushnil(L);
+    return 2;
+}
+
 /* sim:rate(id, fault, rate): of this node alone; nil: as the simulation's */
 static int sim_rate(lua_State *L) {
     struct orr_sim *sim = orrb_check_sim(L);
@@ -165,5 +203,6 @@ const luaL_Reg orrb_sim_faults[] = {
     { "slow", sim_slow }, { "calm", sim_calm }, { "disk_speed", sim_disk_speed },
     { "disk_room", sim_disk_room }, { "wear_disk", sim_wear_disk }, { "rot", sim_rot },
     { "clock", sim_clock }, { "set_clock", sim_set_clock }, { "freeze_clock", sim_freeze_clock },
+    { "wander", sim_wander }, { "heat", sim_heat }, { "oscillator", sim_oscillator },
     { "rate", sim_rate }, { NULL, NULL },
 };

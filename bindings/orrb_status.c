@@ -34,6 +34,18 @@ void orrb_push_groups(lua_State *L, struct orr_node *node) {
     }
 }
 
+static void set_seconds(lua_State *L, const char *name, orr_time at) {
+    lua_pushnumber(L, (lua_Number)at / 1e9);
+    lua_setfield(L, -2, name);
+}
+
+/* How long its lease lasts, and how old its copy is at most; nil where there is none, or it is not known. */
+static void set_ages(lua_State *L, const struct orr_group *group) {
+    orr_time lease = orr_group_lease(group), age = orr_group_age(group);
+    if (lease > 0) set_seconds(L, "lease", lease);
+    if (age != ORR_NEVER) set_seconds(L, "age", age);
+}
+
 bool orrb_push_group_status(lua_State *L, const struct orr_group *group) {
     static const char *const roles[] = { "follower", "precandidate", "candidate", "leader", "learner" };
     struct orr_order_status s;
@@ -48,16 +60,12 @@ bool orrb_push_group_status(lua_State *L, const struct orr_group *group) {
     orrb_set_count(L, "applied", s.applied);
     orrb_set_count(L, "lag", s.commit > s.applied ? s.commit - s.applied : 0);
     orrb_set_count(L, "digest", orr_group_digest(group));
+    set_ages(L, group);
     if (orr_group_machine_ops(group) == &orrb_lua_machine) orrb_push_code(L, orr_group_machine(group));
     return true;
 }
 
 /* -- Why they are so ---------------------------------------------------------------------------------------------- */
-static void set_seconds(lua_State *L, const char *name, orr_time at) {
-    lua_pushnumber(L, (lua_Number)at / 1e9);
-    lua_setfield(L, -2, name);
-}
-
 static void push_name(lua_State *L, const struct orr_node *node, orr_id id) {
     struct orr_peer_status s;
     lua_pushstring(L, orr_node_peer(node, id, &s) ? s.name : "?");

@@ -66,6 +66,7 @@ static const char *verb_of(enum orr_sim_fault kind) {
     case ORR_SIM_CLOCK_STEP: return "step_clock";
     case ORR_SIM_CLOCK_FREEZE: return "freeze_clock";
     case ORR_SIM_CLOCK_DRIFT: return "drift";
+    case ORR_SIM_CLOCK_WANDER: return "wander";
     default: return is_crash(kind) ? "crash_at" : "strike";
     }
 }
@@ -103,6 +104,10 @@ static int push_amounts(lua_State *L, const struct orr_sim *sim, const struct or
         return 2;
     case ORR_SIM_WORN: lua_pushnumber(L, (lua_Number)s->amount / 1e6); return 1;
     case ORR_SIM_CLOCK_DRIFT: lua_pushnumber(L, (lua_Number)s->amount / 1e3); return 1;
+    case ORR_SIM_CLOCK_WANDER:
+        lua_pushnumber(L, (lua_Number)s->amount / 1e3);
+        lua_pushinteger(L, 300);    /* ppm at the most */
+        return 2;
     case ORR_SIM_SLOW: case ORR_SIM_DISK_FULL: lua_pushinteger(L, s->amount); return 1;
     case ORR_SIM_ROT: lua_pushstring(L, s->path); lua_pushinteger(L, s->amount); return 2;
     case ORR_SIM_CUT: case ORR_SIM_CUT_ONE_WAY: case ORR_SIM_RESET: case ORR_SIM_PAUSE: case ORR_SIM_CLOCK_FREEZE:

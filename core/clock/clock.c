@@ -398,33 +398,72 @@ int orr_clock_lost(struct orr_clock *c, orr_time now, uint32_t id) {
     return 0;
 }
 
-/* Who knows the frequency best: of the true peers, one that has been heard for long and lately. */
-static const struct orri_peer *steadiest(const struct orr_clock *c, orr_time now) {
+/* -- Temperature --------------------------------------------------------------------------------------------------- */
+/* Heard for long and lately. */
+static bool steady(const struct orri_peer *p, orr_time now) {
+    if (p->history.n < ORRI_HISTORY / 2 || p->bank.rate_sd > STEP_RATE_SD) return false;
+    return orri_seconds(now - p->bank.at) <= 4 * p->spacing + 1;
+}
+
+/* The frequency, by the one of the true peers that knows it best. */
+static const double *rate_of_true(const struct orr_clock *c, orr_time now) {
     const struct orri_peer *best = NULL;
     for (unsigned i = 0; i < c->n; i++) {
         const struct orri_peer *p = &c->peers[i];
-        if (!(c->good >> i & 1) || p->history.n < ORRI_HISTORY / 2 || p->bank.rate_sd > STEP_RATE_SD) continue;
-        if (orri_seconds(now - p->bank.at) > 4 * p->spacing + 1) continue;
+        if (!(c->good >> i & 1) || !steady(p, now)) continue;
         if (!best || p->bank.rate_sd < best->bank.rate_sd) best = p;
     }
-    return best;
+    return best ? &best->bank.rate : NULL;
+}
+
+/* Where nobody has a vote, nobody's clock is reference, and each has a rate of its own. But what this oscillator does
+ * shows in all of them alike: so each is held against a level of its own, which is such that the first rate it shows is
+ * what the regression expects, and the (lower) median of what is left is this oscillator's doing. */
+static const double *rate_of_observed(struct orr_clock *c, orr_time now) {
+    double left[ORR_CLOCK_PEERS_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->n; i++) {
+        struct orri_peer *p = &c->peers[i];
+        if (!steady(p, now)) continue;
+        if (!p->levelled) p->level = p->bank.rate - orri_heat_expected(&c->heat);
+        p->levelled = true;
+        double x = p->bank.rate - p->level;
+        unsigned at = n++;
+        for (; at > 0 && left[at - 1] > x; at--) left[at] = left[at - 1];
+        left[at] = x;
+    }
+    if (n == 0) return NULL;
+    c->observed = left[(n - 1) / 2];
+    return &c->observed;
+}
+
+static bool anybody_votes(const struct orr_clock *c) {
+    unsigned i = 0;
+    while (i < c->n && (c->peers[i].flags & ORR_CLOCK_NOSELECT)) i++;
+    return i < c->n;
+}
+
+/* Bounds are carried by the new rate from now on only; where no rate carries them (rate_max), none moves them. */
+static void heat_bounds(struct orri_peer *p, orr_time now, double change) {
+    if (p->rate_max > 0) return;
+    for (uint32_t j = 0; j < p->history.n; j++) {
+        struct orri_bounds *h = &p->history.ring[j];
+        h->low -= change * orri_seconds(now - h->at);
+        h->high -= change * orri_seconds(now - h->at);
+    }
+    p->low -= change * orri_seconds(now - p->bank.at);
+    p->high -= change * orri_seconds(now - p->bank.at);
 }
 
 void orr_clock_temperature(struct orr_clock *c, orr_time now, int32_t millicelsius) {
     if (!input(c, now)) return;
-    const struct orri_peer *best = steadiest(c, now);
-    double change = orri_heat_read(&c->heat, now, millicelsius / 1000.0, best ? &best->bank.rate : NULL);
+    const double *rate = anybody_votes(c) ? rate_of_true(c, now) : rate_of_observed(c, now);
+    double change = orri_heat_read(&c->heat, now, millicelsius / 1000.0, rate);
     if (!(fabs(change) > 0)) return;
     for (unsigned i = 0; i < c->n; i++) {
         struct orri_peer *p = &c->peers[i];
         if (!p->bank.begun) continue;
-        for (uint32_t j = 0; j < p->history.n; j++) {       /* bounds are carried by the new rate from now on only */
-            struct orri_bounds *h = &p->history.ring[j];
-            h->low -= change * orri_seconds(now - h->at);
-            h->high -= change * orri_seconds(now - h->at);
-        }
-        p->low -= change * orri_seconds(now - p->bank.at);
-        p->high -= change * orri_seconds(now - p->bank.at);
+        heat_bounds(p, now, change);
         orri_bank_heat(&p->bank, now, change);
         if (p->pace) orri_pace_heat(p->pace, now, change);
         p->heat += fabs(change);

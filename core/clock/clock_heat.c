@@ -40,6 +40,11 @@ static double known_part(const struct orri_heat *h) {
     return h->first + mean + orri_within(h->mean - h->first - mean, 3 * sd + 1);
 }
 
+double orri_heat_expected(const struct orri_heat *h) {
+    if (h->w <= 0 || !h->begun) return 0;
+    return 1e-6 * h->y / h->w + h->per_degree * (h->mean - h->first - h->x / h->w);
+}
+
 double orri_heat_read(struct orri_heat *h, orr_time at, double celsius, const double *rate) {
     double dt = h->begun ? orri_seconds(at - h->at) : 0;
     if (dt < 0 || !plausible(h, dt, celsius)) return 0;

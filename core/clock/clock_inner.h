@@ -199,6 +199,8 @@ struct orri_peer {
     double root;                    /* root delay / 2 + root dispersion */
     double rate_max;                /* config.rate_max_ppb as a rate; 0: the interval goes by the bank's */
     double heat;                    /* how far the temperature moved the rate since the last exchange */
+    bool levelled;
+    double level;                   /* where none has a vote: this peer's own rate */
     uint32_t taken;                 /* exchanges since the last step of the local clock, up to a few; then it stays */
     uint32_t held;                  /* exchanges held out in a row */
     struct orri_exchange suspect;   /* the last of them */
@@ -226,6 +228,7 @@ struct orri_heat {
     double w, x, y, xx, xy;         /* the regression's sums, y in 1e-6 */
 };
 /* Change of rate that this reading asks for; rate: the best estimate's, NULL where there is none to learn from. */
+double orri_heat_expected(const struct orri_heat *h);       /* the rate at the last reading, by the regression */
 double orri_heat_read(struct orri_heat *h, orr_time at, double celsius, const double *rate);
 
 /* -- The clock ----------------------------------------------------------------------------------------------------- */
@@ -240,6 +243,7 @@ struct orr_clock {
     uint64_t good;                  /* places of true peers, after the last input */
     double rate, rate_sd;           /* what a peer begins with */
     struct orri_heat heat;
+    double observed;                /* the rate that it learns by, where no peer has a vote */
     struct orri_peer peers[];
 };
 static inline double orri_max_drift(const struct orr_clock *c) { return (double)c->config.max_drift_ppb * 1e-9; }

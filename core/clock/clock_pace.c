@@ -66,9 +66,11 @@ void orri_pace_update(struct orri_peer *p, const struct orri_exchange *x) {
     double *offset = k->past[k->edge.next];
     orri_edge_update(&k->edge, x);
     ask(p, offset);
-    bool full = k->edge.steps == ORRI_TRAIL;                /* until then, they are worse than the bank */
+    bool full = k->edge.steps == ORRI_TRAIL;
     if (full) teach(k);
-    k->lead = full && k->taught >= TAUGHT_LEAST ? mean_lead(p, offset) : 0;
+    bool taught = k->taught >= TAUGHT_LEAST;
+    if (taught) k->lead = full ? mean_lead(p, offset) : 0;
+    else k->lead = offset[LINES] - p->bank.offset;          /* a few exchanges: a line is sooner near than any filter */
 }
 
 void orri_pace_shift(struct orri_pace *k, orr_time local) { orri_edge_shift(&k->edge, local); }

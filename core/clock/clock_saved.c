@@ -180,6 +180,9 @@ int orr_clock_load(struct orr_clock *c, const void *at, size_t size) {
         if (p) give(p, &k);
     }
     c->heat = heat;
+    unsigned votes = 0;
+    for (unsigned i = 0; i < c->n; i++) votes += !(c->peers[i].flags & ORR_CLOCK_NOSELECT);
+    if (c->n > 0 && votes == 0) return 0;       /* each has a rate of its own: one's says nothing of the others' */
     c->rate = rate;
     c->rate_sd = orri_larger(orri_smaller(rate_sd, ORRI_RATE_SD_START), RESTART_RATE_SD);
     return 0;

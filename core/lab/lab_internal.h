@@ -91,6 +91,8 @@ void lab_times_free(struct orr_lab *lab);
 void lab_times_start(struct orr_lab *lab, size_t node);     /* it (re)starts */
 void lab_times_trace(struct orr_lab *lab, size_t node, unsigned kind, const void *event);
 void lab_times_lie(struct orr_lab *lab);                    /* an NTP server lies now, or no longer */
+/* Has the cluster's time gone evenly for so long? Ages that nodes tell are measured by it. */
+bool lab_times_steady(struct orr_lab *lab, orr_time age);
 uint64_t lab_times_read(const struct orr_lab *lab);         /* how often somebody was told it */
 
 /* -- ntp.c: servers that know the true time ------------------------------------------------------------------------ */

@@ -15,6 +15,7 @@ struct entry {
     orr_term term;
     orr_term by;                    /* the latest term that was led when it was handed out first: committed by then */
     orr_time time;
+    orr_time known_at;              /* virtual: when it was handed out first */
     uint64_t hash, digest;
     uint32_t kind;
     bool known, has_digest;
@@ -189,7 +190,7 @@ static void on_commit(struct orr_lab *lab, struct ledger *l, size_t slot, size_t
     if (l->committed > 0 && c->term < l->entries[l->committed].term)
         lab_violate(lab, "log_matching", "the term goes back at index %" PRIu64, c->index);
     *e = (struct entry){ .term = c->term, .by = l->led, .time = c->time, .hash = c->hash, .kind = c->kind,
-                         .known = true };
+                         .known_at = orr_sim_now(lab->sim), .known = true };
     l->committed = c->index;
     lab_shadow_commit(lab, c);
     /* The founding configuration is everybody's. */
@@ -232,6 +233,31 @@ static void on_read(struct orr_lab *lab, size_t node, const struct orr_trace_rea
                     lab->cfg.nodes[node].id, r->index, r->read_index);
 }
 
+/* -- Leases and ages ----------------------------------------------------------------------------------------------- */
+/* What was known `age` ago. Clocks run apart, so a little more than that. */
+static orr_index committed_ago(const struct orr_lab *lab, const struct ledger *l, orr_time age) {
+    orr_time then = orr_sim_now(lab->sim) - age - age / 500;
+    orr_index index = l->committed;
+    while (index > 0 && l->entries[index].known_at >= then) index--;
+    return index;
+}
+
+/* Whoever holds a lease leads alone, whether he is asked or not; and a copy has all that it says. */
+static void on_lease(struct orr_lab *lab, const struct ledger *l, size_t node, const struct orr_trace_lease *t) {
+    const char *id = lab->cfg.nodes[node].id;
+    if (t->held && l->led > t->term)
+        lab_violate(lab, "lease", "%s would answer reads by its lease of term %" PRIu64 ", but term %" PRIu64 " is led",
+                    id, t->term, l->led);
+    if (t->held && l->committed > t->commit)
+        lab_violate(lab, "lease", "%s would answer reads by its lease at index %" PRIu64 ", but %" PRIu64
+                    " is committed", id, t->commit, l->committed);
+    if (t->age == ORR_NEVER || !lab_times_steady(lab, t->age)) return;
+    orr_index owed = committed_ago(lab, l, t->age);
+    if (t->applied < owed)
+        lab_violate(lab, "age", "%s says that its copy, at index %" PRIu64 ", is %.6f s old at most, but %" PRIu64
+                    " was committed before", id, t->applied, (double)t->age / 1e9, owed);
+}
+
 void lab_oracle_trace(struct orr_lab *lab, const char *name, uint32_t group, unsigned kind, const void *event) {
     int node = lab_node_named(lab, name);
     size_t slot = lab_slot(lab, group);
@@ -247,6 +273,7 @@ void lab_oracle_trace(struct orr_lab *lab, const char *name, uint32_t group, uns
     case ORR_TRACE_RESTORE: on_apply(lab, l, (size_t)node, event, true); break;
     case ORR_TRACE_ACK: on_ack(lab, l, (size_t)node, event); break;
     case ORR_TRACE_READ: on_read(lab, (size_t)node, event); break;
+    case ORR_TRACE_LEASE: on_lease(lab, l, (size_t)node, event); break;
     case ORR_TRACE_SEND: {
         const struct orr_trace_send *s = event;
         on_claims(lab, l, (size_t)node, &s->claims);

@@ -36,6 +36,8 @@ struct kept {
 struct lab_times {
     struct kept nodes[LAB_NODES_MAX];
     orr_time unclear;               /* until then nothing is judged */
+    orr_time ahead;                 /* the truth, of virtual time, when it was last looked at */
+    orr_time looked, stepped;       /* virtual: then; when it was seen to have stepped */
     uint64_t read;
 };
 
@@ -142,6 +144,17 @@ static void gives(struct orr_lab *lab, size_t node, const struct orr_trace_stamp
     if (orr_sim_now(lab->sim) < lab->times->unclear || at <= truth(lab) + s->skew_max) return;
     lab_violate(lab, "stamp", "%s gives a stamp from %.9f s ahead of the time, of which others take %.9f s", id,
                 (double)(at - truth(lab)) / 1e9, (double)s->skew_max / 1e9);
+}
+
+/* A median of clocks goes as evenly as they do, but where another one becomes the median, or one begins anew. */
+bool lab_times_steady(struct orr_lab *lab, orr_time age) {
+    struct lab_times *t = lab->times;
+    orr_time now = orr_sim_now(lab->sim), ahead = truth(lab) - now, moved = ahead - t->ahead;
+    orr_time drift = (now - t->looked) / 500 + ORR_US;
+    if (moved > drift || moved < -drift) t->stepped = now;
+    t->ahead = ahead;
+    t->looked = now;
+    return now >= t->unclear && now - age - age / 500 > t->stepped;
 }
 
 void lab_times_trace(struct orr_lab *lab, size_t node, unsigned kind, const void *event) {

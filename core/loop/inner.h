@@ -1,10 +1,10 @@
 /* inner.h - the parts of the real world and what they know of each other.
  *
- * loop.c turns; clock.c has time and the alarm; process.c has chance, log, signals and the stop; stream.c, send.c and
- * listen.c are TCP, peer.c the addresses and dialling, datagram.c UDP; file.c takes requests for files on the loop's
- * thread, disk.c owns the threads that run them and disk_run.c is what they run, names.c is the directory;
- * jobs.c is the pool; done.c is how other threads give requests back. ntp_*.c are guests: they live on the loop's turns
- * and sockets beside its node (orrery/ntp_live.h).
+ * loop.c turns; clock.c has time and the alarm; sensor.c a temperature; process.c has chance, log, signals and the
+ * stop; stream.c, send.c and listen.c are TCP, peer.c the addresses and dialling, datagram.c UDP; file.c takes requests
+ * for files on the loop's thread, disk.c owns the threads that run them and disk_run.c is what they run, names.c is the
+ * directory; jobs.c is the pool; done.c is how other threads give requests back. ntp_*.c are guests: they live on the
+ * loop's turns and sockets beside its node (orrery/ntp_live.h).
  *
  * Everything here belongs to the loop's thread, except what disk.c, jobs.c and done.c say is under a lock or atomic. */
 #ifndef ORRI_LOOP_INNER_H
@@ -183,6 +183,13 @@ struct orri_stamps {                /* of datagrams: how far the kernel's wall c
     uint32_t wall_steps;
     orr_time most, before;          /* by those of late, and by those before them */
 };
+struct orri_sensor {                /* of a temperature (sensor.c) */
+    const char *root;               /* borrowed: /sys/class */
+    int fd;
+    bool looked, good, slow;        /* good: the last reading was one */
+    orr_time at;                    /* of the last reading */
+    int32_t milli_c;
+};
 struct orr_loop {
     struct orr_world world;         /* first: the node's pointer is ours */
     struct orr_loop_config config;
@@ -202,6 +209,7 @@ struct orr_loop {
     orr_time alarm, alarm_slack, timer_at;
     orr_time wall_offset, wall_checked;
     uint32_t wall_steps;
+    struct orri_sensor sensor;
 
     struct orri_done done;
     struct orri_list finished;      /* to be taken */
@@ -269,6 +277,11 @@ void orri_alarm(struct orr_world *w, orr_time at, orr_time slack);
 
 /* steer.c */
 int orri_steer(struct orr_world *w, orr_time step, int32_t *rate_ppb);
+
+/* sensor.c */
+void orri_sensor_init(struct orri_sensor *s);
+void orri_sensor_clear(struct orri_sensor *s);
+int orri_temperature(struct orr_world *w, int32_t *milli_c);
 
 /* process.c */
 int orri_process_new(struct orr_loop *loop);

@@ -113,6 +113,7 @@ static const struct orr_world_ops ops = {
     .send = orri_send, .queued = orri_queued, .read_pause = orri_read_pause, .close = orri_close,
     .datagram = orri_datagram, .job = orri_job,
     .log = orri_log, .stop = orri_stop, .stats = loop_stats, .steer = orri_steer,
+    .temperature = orri_temperature,
 };
 
 void orr_loop_stats(struct orr_loop *loop, struct orr_world_stats *out) {
@@ -171,6 +172,7 @@ int orr_loop_new(struct orr_loop **out, const struct orr_loop_config *config) {
     orri_link_init(&loop->dirty);
     orri_link_init(&loop->patient);
     orri_link_init(&loop->guests);
+    orri_sensor_init(&loop->sensor);
     orri_file_init(loop);
     orri_jobs_init(loop);
     int error = loop_open(loop, config);
@@ -207,6 +209,7 @@ void orr_loop_free(struct orr_loop *loop) {
     orri_send_free(loop);
     orri_process_free(loop);
     orri_clock_free(loop);
+    orri_sensor_clear(&loop->sensor);
     orri_done_free(loop);
     orr_chunk_drop(loop->read_chunk);
     orr_chunk_drop(loop->scratch);

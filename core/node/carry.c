@@ -10,7 +10,7 @@
 
 #include "node/inner.h"
 
-enum { AT_SIZE = 24 };
+enum { AT_SIZE = 24, AGE_SIZE = 8 };
 static const struct orr_slice nothing;
 
 /* -- The waiter ---------------------------------------------------------------------------------------------------- */
@@ -65,7 +65,18 @@ static int propose_here(struct orri_under_way *u, struct orr_slice op, orr_time 
     return 0;
 }
 
+/* The copy here will do: told as a read is whose index has been reached. */
+static int read_at_once(struct orri_under_way *u, struct orr_slice question) {
+    struct orr_at at;
+    int rc = orr_group_here(u->group, &at) ? 0 : ORR_EUNAVAILABLE;
+    if (rc == 0 && u->w->sink) rc = orri_group_query(u->group, &at, question, u->w->sink);
+    u->logged = at;
+    if (rc == 0) orri_wait_tell(u, 0, nothing);
+    return rc;
+}
+
 static int read_here(struct orri_under_way *u, struct orr_slice question, orr_time deadline) {
+    if (u->age_max > 0 && orri_lease_age(u->group) <= u->age_max) return read_at_once(u, question);
     int rc = arm(u, deadline);
     if (rc == 0) rc = orri_group_read(u->group, &u->node->host.waiter, orri_wait_tag(u));
     if (rc == 0) u->body = orr_hold(question);
@@ -80,8 +91,10 @@ static bool elsewhere(int status) {                         /* may another one d
 
 static int carry_on(struct orri_under_way *u, int status) {
     struct orr_group *g = u->group;
-    const struct orri_message m = { u->read ? ORRI_MESSAGE_READ : ORRI_MESSAGE_PROPOSE, orri_wait_tag(u), u->deadline,
-                                    orr_borrow(g->name, strlen(g->name)), u->body };
+    const struct orri_message m = { !u->read         ? ORRI_MESSAGE_PROPOSE
+                                    : u->age_max > 0 ? ORRI_MESSAGE_READ_AGED
+                                                     : ORRI_MESSAGE_READ,
+                                    orri_wait_tag(u), u->deadline, orr_borrow(g->name, strlen(g->name)), u->body };
     for (; u->tries < g->n_voters; g->carrier = (g->carrier + 1) % g->n_voters) {
         struct orri_peer *p = orri_names_peer(u->node, g->voters[g->carrier].id);
         int rc = orri_rpc_ask(u, p, &m);
@@ -92,27 +105,35 @@ static int carry_on(struct orri_under_way *u, int status) {
     return status;
 }
 
+/* What is sent, maybe more than once: the body, behind how old a copy may be where that is said. */
+static int keep_body(struct orri_under_way *u, struct orr_slice body) {
+    size_t head = u->age_max > 0 ? AGE_SIZE : 0;
+    if (head == 0 && (body.chunk || body.size == 0)) {
+        u->body = orr_hold(body);
+        return 0;
+    }
+    struct orr_chunk *c = u->node->w->chunks->get(u->node->w->chunks, head + body.size);
+    if (!c) return -ENOMEM;
+    if (head) orri_put_le(c->at, (uint64_t)u->age_max, AGE_SIZE);
+    if (body.size) memcpy(c->at + head, body.at, body.size);
+    u->body = (struct orr_slice){ c, c->at, head + body.size };
+    return 0;
+}
+
 static int carry(struct orri_under_way *u, struct orr_slice body, orr_time deadline) {
     struct orr_node *n = u->node;
     orr_time latest = n->now + n->cfg.call;
     u->deadline = deadline < latest ? deadline : latest;
     if (orri_heap_set(&n->heap, &u->alarm.timer, u->deadline) < 0) return -ENOMEM;
-    if (body.size && !body.chunk) {
-        struct orr_chunk *c = n->w->chunks->get(n->w->chunks, body.size);
-        if (!c) return -ENOMEM;
-        memcpy(c->at, body.at, body.size);
-        u->body = (struct orr_slice){ c, c->at, body.size };
-    } else {
-        u->body = orr_hold(body);
-    }
-    return carry_on(u, ORR_EUNAVAILABLE);
+    int rc = keep_body(u, body);
+    return rc < 0 ? rc : carry_on(u, ORR_EUNAVAILABLE);
 }
 
 void orri_carry_answered(struct orri_under_way *u, int status, struct orr_slice body) {
     struct orr_node *n = u->node;
     orri_rpc_unlink(u);
     if (elsewhere(status) || (u->read && status == ORR_EUNKNOWN)) {
-        if (elsewhere(status)) u->group->carrier = (u->group->carrier + 1) % u->group->n_voters;
+        u->group->carrier = (u->group->carrier + 1) % u->group->n_voters;
         status = n->now < u->deadline ? carry_on(u, status) : status;
         if (status == 0) return;
     }
@@ -140,12 +161,13 @@ void orri_carry_late(struct orri_under_way *u) {
 /* -- What the host calls ------------------------------------------------------------------------------------------- */
 static int judge(const struct orr_group *g, size_t size, orr_time deadline) {
     const struct orr_node *n = g->node;
-    if (size > n->cfg.op_bytes_max || (!g->here && size > n->cfg.message_bytes_max)) return ORR_EINVALID;
+    if (size > n->cfg.op_bytes_max || (!g->here && size + AGE_SIZE > n->cfg.message_bytes_max)) return ORR_EINVALID;
     if (n->phase != ORRI_NODE_RUNNING) return ORR_EUNAVAILABLE;
     return deadline <= orr_node_now(n) ? ORR_ETIMEOUT : 0;
 }
 
-static int submit(struct orr_group *g, struct orr_wait *w, struct orr_slice body, orr_time deadline, bool read) {
+static int submit(struct orr_group *g, struct orr_wait *w, struct orr_slice body, orr_time deadline, bool read,
+                  orr_time age_max) {
     struct orr_node *n = g->node;
     int rc = judge(g, body.size, deadline);
     enum orri_errand_kind kind = !g->here ? ORRI_IS_CARRIED : read ? ORRI_IS_READ : ORRI_IS_PROPOSAL;
@@ -154,6 +176,7 @@ static int submit(struct orr_group *g, struct orr_wait *w, struct orr_slice body
     n->host.waiter.ops = &waiter_ops;
     u->group = g;
     u->read = read;
+    u->age_max = age_max;
     rc = !g->here ? carry(u, body, deadline) : read ? read_here(u, body, deadline) : propose_here(u, body, deadline);
     if (rc < 0) orri_wait_drop(u);
     else orri_host_wake(n);
@@ -161,12 +184,13 @@ static int submit(struct orr_group *g, struct orr_wait *w, struct orr_slice body
 }
 
 int orr_group_propose(struct orr_group *g, struct orr_wait *w, struct orr_slice op, orr_time deadline) {
-    return submit(g, w, op, deadline, false);
+    return submit(g, w, op, deadline, false, 0);
 }
 
-int orr_group_read(struct orr_group *g, struct orr_wait *w, struct orr_slice question, orr_time deadline) {
-    if (!w->sink && !g->here) return ORR_EINVALID;
-    return submit(g, w, question, deadline, true);
+int orr_group_read(struct orr_group *g, struct orr_wait *w, struct orr_slice question, orr_time age_max,
+                   orr_time deadline) {
+    if ((!w->sink && !g->here) || age_max < 0) return ORR_EINVALID;
+    return submit(g, w, question, deadline, true, age_max);
 }
 
 int orr_group_query(struct orr_group *g, const struct orr_at *at, struct orr_slice question, struct orr_sink *sink) {
@@ -207,13 +231,21 @@ static struct orr_group *group_of(struct orr_node *n, struct orr_slice name) {
     return NULL;
 }
 
-void orri_carry_asked(struct orri_question *q, bool read) {
+void orri_carry_asked(struct orri_question *q, enum orri_message_kind kind) {
     struct orr_node *n = q->node;
     struct orr_group *g = group_of(n, q->asked.name);
+    struct orr_slice body = q->asked.args;
+    orr_time age_max = 0;
     int rc = !g ? ORR_EINVALID : !g->here ? ORR_EUNAVAILABLE : 0;
+    if (kind == ORRI_MESSAGE_READ_AGED && rc == 0) {
+        struct orr_reader r = orri_reader(body.at, body.size);
+        age_max = orri_read_i64(&r);
+        if (r.failed || age_max <= 0) rc = ORR_EINVALID;
+        else body = orr_part_of(body, AGE_SIZE, body.size - AGE_SIZE);
+    }
     orri_results_init(&q->results, n->w->chunks, AT_SIZE, n->cfg.message_bytes_max - AT_SIZE);
     q->wait = (struct orr_wait){ .done = carried, .sink = &q->results.sink };
-    if (rc == 0) rc = submit(g, &q->wait, q->asked.args, q->asked.deadline, read);
+    if (rc == 0) rc = submit(g, &q->wait, body, q->asked.deadline, kind != ORRI_MESSAGE_PROPOSE, age_max);
     if (rc == 0) return;
     q->wait.done = NULL;
     orri_rpc_answer(q, rc == -ENOMEM ? ORR_EOVERLOADED : rc, nothing);

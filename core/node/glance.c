@@ -17,6 +17,7 @@ static void glance_messages(struct orr_slice messages, struct orr_glance *out) {
     static const char *const kinds[] = {
         [ORRI_MESSAGE_CALL] = "call",       [ORRI_MESSAGE_CAST] = "cast",   [ORRI_MESSAGE_PROPOSE] = "propose",
         [ORRI_MESSAGE_READ] = "read",       [ORRI_MESSAGE_REPLY] = "reply", [ORRI_MESSAGE_CANCEL] = "cancel",
+        [ORRI_MESSAGE_READ_AGED] = "read",
     };
     out->kind = "messages";
     for (size_t at = 0; messages.size - at >= ORRI_MESSAGE_HEAD;) {

@@ -89,6 +89,7 @@ static int create_order(struct orr_group *g, const struct orr_boot *boot) {
     cfg.n_voters = g->n_voters;
     cfg.election = g->election;
     cfg.heartbeat = g->heartbeat;
+    cfg.leases = g->leases;
     cfg.seed = orri_mix64(n->w->ops->seed(n->w, "order"), g->number);
     if (cfg.queue_bytes > n->cfg.memory_bytes_max) cfg.queue_bytes = n->cfg.memory_bytes_max;
     cfg.alloc = n->alloc;
@@ -390,6 +391,7 @@ static void stop_if_broken(struct orr_group *g) {
 void orri_group_turn(struct orr_group *g) {
     struct orr_node *n = g->node;
     if (!g->x || n->closing || orri_node_dead(n)) return;      /* closing: all that runs ends, nothing begins */
+    orri_lease_clock(g);
     if (g->order->deadline(g->x) <= n->now) (void)g->order->tick(g->x, n->now);
     orri_origin_tick(&g->origin, n->now, late(g));
     orri_reads_tick(&g->reads, n->now, late(g));
@@ -413,6 +415,7 @@ void orri_group_turn(struct orr_group *g) {
     orri_apply_reads(g);
     orri_snapshot_step(g);
     refresh_status(g);
+    orri_lease_trace(g);
     stop_if_broken(g);
     if (unfinished) n->again = true;
     orr_time at = g->order->deadline(g->x);

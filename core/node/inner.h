@@ -134,6 +134,7 @@ struct orr_group {
     const struct orr_machine_ops *machine_ops;
     void *machine_ud;
     orr_time election, heartbeat;
+    bool leases, trusted;           /* takes leases; as the log has it */
     struct orr_member voters[ORRI_VOTERS_MAX];      /* founding; sorted by id; names: the node's */
     size_t n_voters;
     bool here;                      /* this node has a replica */
@@ -365,6 +366,10 @@ void orri_commits_clear(struct orr_group *g);
 bool orri_apply_some(struct orr_group *g);                  /* false: nothing was applied */
 uint64_t orri_apply_digest(const struct orr_group *g);
 void orri_apply_reads(struct orr_group *g);
+/* lease.c */
+void orri_lease_clock(struct orr_group *g);             /* the turn's inputs are in */
+void orri_lease_trace(struct orr_group *g);             /* it ends */
+orr_time orri_lease_age(const struct orr_group *g);     /* so old its copy is at most; ORR_NEVER: not known */
 static inline void orri_trace(const struct orr_group *g, enum orr_trace_kind kind, const void *event, size_t size) {
     struct orr_world *w = g->node->w;
     if (w->ops->trace) w->ops->trace(w, g->number, kind, event, size);

@@ -26,7 +26,8 @@ int orri_messages_open(struct orr_slice payload, orr_time *clock, size_t *at) {
 static bool fits(const struct orri_message *m) {
     switch (m->kind) {
     case ORRI_MESSAGE_NOTHING: return true;
-    case ORRI_MESSAGE_CALL: case ORRI_MESSAGE_PROPOSE: case ORRI_MESSAGE_READ: return m->name.size && m->when >= 0;
+    case ORRI_MESSAGE_CALL: case ORRI_MESSAGE_PROPOSE: case ORRI_MESSAGE_READ: case ORRI_MESSAGE_READ_AGED:
+        return m->name.size && m->when >= 0;
     case ORRI_MESSAGE_CAST: return m->name.size && m->when == 0 && m->tag == 0;
     case ORRI_MESSAGE_REPLY: return m->name.size == 0 && m->when <= 0 && m->when > INT32_MIN;
     case ORRI_MESSAGE_CANCEL: return m->name.size == 0 && m->body.size == 0 && m->when == 0;

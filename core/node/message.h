@@ -8,7 +8,7 @@
  *      2     2  zero
  *      4     4  size of the body
  *      8     8  tag: the asker's name for the answer; 0 in a cast
- *     16     8  CALL, PROPOSE, READ: the deadline by the sender's clock, INT64_MAX: none
+ *     16     8  CALL, PROPOSE, READ(_AGED): the deadline by the sender's clock, INT64_MAX: none
  *               REPLY: the status, two's complement, -2^31 < status <= 0. Else 0
  *     24        the name, the body
  *
@@ -29,6 +29,7 @@ enum orri_message_kind {
     ORRI_MESSAGE_READ,              /* likewise; the question */
     ORRI_MESSAGE_REPLY,
     ORRI_MESSAGE_CANCEL,            /* nobody waits for that tag any more */
+    ORRI_MESSAGE_READ_AGED,         /* READ of a copy that may be old: how old, 8 bytes, ns; the question */
     ORRI_MESSAGE_KINDS
 };
 

@@ -238,7 +238,8 @@ int orr_node_replicate(struct orr_node *n, const char *name, const struct orr_gr
     *g = (struct orr_group){ .node = n, .number = orr_group_number(name), .order = spec->order,
                              .machine_ops = spec->machine, .machine_ud = spec->machine_ud,
                              .election = spec->election ? spec->election : n->cfg.election,
-                             .heartbeat = spec->heartbeat ? spec->heartbeat : n->cfg.heartbeat };
+                             .heartbeat = spec->heartbeat ? spec->heartbeat : n->cfg.heartbeat,
+                             .leases = spec->leases };
     orri_filter_init(&g->filter, n->alloc);
     g->name = orri_node_copy(n, name);
     int rc = g->name ? add_voters(g, spec) : -ENOMEM;

@@ -220,6 +220,7 @@ static void begin_leaving(struct orr_node *n) {
     n->leaving.fire = wake_up;
     orri_node_log(n, ORR_LOG_INFO, "leaving: %s", n->stop_why);
     orri_host_stop(n);
+    orri_time_leave(n);
     for (size_t i = 0; i < n->n_groups; i++) {
         struct orr_group *g = n->groups[i];
         if (g->x && g->status.role == ORR_LEADER) g->handing_over = g->order->hand_over(g->x, n->now, ORR_NOBODY) == 0;

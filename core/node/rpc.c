@@ -207,8 +207,8 @@ static void asked(struct orri_peer *from, const struct orri_message *m, orr_time
     if (rc == 0 && !q) rc = ORR_EOVERLOADED;
     if (m->kind == ORRI_MESSAGE_CAST) n->host.casts++;
     else n->host.calls++;
-    if (rc == 0 && (m->kind == ORRI_MESSAGE_PROPOSE || m->kind == ORRI_MESSAGE_READ)) {
-        orri_carry_asked(q, m->kind == ORRI_MESSAGE_READ);
+    if (rc == 0 && m->kind != ORRI_MESSAGE_CALL && m->kind != ORRI_MESSAGE_CAST) {
+        orri_carry_asked(q, m->kind);
         return;
     }
     if (rc == 0) rc = hand_over(q, grace);
@@ -233,7 +233,8 @@ static void canceled(struct orri_peer *from, uint64_t tag) {
 /* -- A frame, and the end of a connection -------------------------------------------------------------------------- */
 /* Groups are the nodes' own, and nobody asks a visitor anything. */
 static bool may_say(const struct orri_peer *from, enum orri_message_kind kind) {
-    bool nodes_own = kind == ORRI_MESSAGE_PROPOSE || kind == ORRI_MESSAGE_READ || kind == ORRI_MESSAGE_REPLY;
+    bool nodes_own = kind == ORRI_MESSAGE_PROPOSE || kind == ORRI_MESSAGE_READ || kind == ORRI_MESSAGE_READ_AGED ||
+                     kind == ORRI_MESSAGE_REPLY;
     return !nodes_own || !orri_is_visitor(from);
 }
 
@@ -247,6 +248,7 @@ int orri_rpc_frame(struct orri_peer *from, struct orr_slice payload) {
         rc = 0;
         switch (m.kind) {
         case ORRI_MESSAGE_CALL: case ORRI_MESSAGE_CAST: case ORRI_MESSAGE_PROPOSE: case ORRI_MESSAGE_READ:
+        case ORRI_MESSAGE_READ_AGED:
             asked(from, &m, clock);
             break;
         case ORRI_MESSAGE_REPLY: answered(from, &m); break;

@@ -63,7 +63,8 @@ struct orri_under_way {
     uint64_t number;                /* which message that is, */
     unsigned char *at;              /* and where, until it is sent */
     struct orr_group *group;
-    bool read;                      /* carried: it is a read */
+    bool read;                      /* carried: it is a read, */
+    orr_time age_max;               /* of a copy no older; 0: a linearizable one */
     unsigned tries;
     orr_time deadline;
     struct orr_slice body;          /* held: an op or question that may have to be sent again */
@@ -104,8 +105,7 @@ struct orri_host {
     struct orri_peer *out, *out_last;       /* with something to send */
     struct orri_alarm retry;        /* a stream that is too full for us is looked at again */
     struct orri_waiter waiter;      /* of all proposals and reads */
-    struct orr_map values;          /* saved.c: by path */
-    size_t n_own;                   /* of them the node's own */
+    struct orr_map values;          /* saved.c: by name */
     struct orri_value *due;         /* that are to be written */
     size_t n_saving;
     struct orri_reading *reading;   /* at the start */
@@ -143,14 +143,15 @@ int orri_rpc_ask(struct orri_under_way *u, struct orri_peer *p, const struct orr
 void orri_rpc_answer(struct orri_question *q, int status, struct orr_slice result);
 void orri_rpc_clear(struct orr_node *n);
 /* carry.c */
-void orri_carry_asked(struct orri_question *q, bool read);                  /* by another node; asked.name, .args */
+void orri_carry_asked(struct orri_question *q, enum orri_message_kind kind);   /* by another node; asked.name, .args */
 void orri_carry_answered(struct orri_under_way *u, int status, struct orr_slice body);
 void orri_carry_late(struct orri_under_way *u);
 /* saved.c */
+#define ORRI_SAVED_OWN "orrery."    /* names that begin so are the node's own */
+#define ORRI_SAVED_CLOCK ORRI_SAVED_OWN "clock"
+#define ORRI_SAVED_HLC ORRI_SAVED_OWN "hlc"
+int orri_saved_put(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value);
 void orri_saved_read(struct orr_node *n);                                   /* then orri_host_declare */
-/* As orr_node_save and orr_node_load, of values of the node's own: a file own-NAME. */
-int orri_saved_own(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value);
-int orri_saved_load_own(const struct orr_node *n, const char *name, struct orr_slice *out);
 void orri_saved_flush(struct orr_node *n);                                  /* the turn ends: begins what is due */
 void orri_saved_forget(struct orri_under_way *u);
 bool orri_saved_idle(const struct orr_node *n);

@@ -15,11 +15,10 @@
 
 enum {
     VERSION = 1, HEAD = 16, SUM = 8, VALUES_MAX = 1024,
-    PREFIX_MAX = 6, PATH = PREFIX_MAX + 3 * ORR_SAVED_NAME_MAX + 5,
+    PREFIX = 6, PATH = PREFIX + 3 * ORR_SAVED_NAME_MAX + 5,
     FILE_MAX = HEAD + ORR_SAVED_NAME_MAX + (1 << 30) + SUM
 };
-/* Of the host's, and of the node's own: whatever a script calls its value, it is none of these. */
-static const char of_host[] = "value-", of_node[] = "own-";
+static const char prefix[PREFIX + 1] = "value-";
 static const struct orr_slice nothing;
 
 struct orri_value {
@@ -68,10 +67,10 @@ static bool plain(unsigned char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
-static void path_of(const char *prefix, const char *name, char path[PATH]) {
+static void path_of(const char *name, char path[PATH]) {
     static const char digits[] = "0123456789ABCDEF";
-    char *to = path + strlen(prefix);
-    memcpy(path, prefix, strlen(prefix));
+    char *to = path + PREFIX;
+    memcpy(path, prefix, PREFIX);
     for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
         if (plain(*p)) {
             *to++ = (char)*p;
@@ -86,48 +85,42 @@ static void path_of(const char *prefix, const char *name, char path[PATH]) {
 
 static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
 
-/* Whose value's file it is: the prefix, or NULL (one that was being written, perhaps). */
-static const char *name_of(const char *path, char name[ORR_SAVED_NAME_MAX + 1]) {
+/* False: no value's file (one that was being written, perhaps). */
+static bool name_of(const char *path, char name[ORR_SAVED_NAME_MAX + 1]) {
     char again[PATH];
     size_t n = 0;
-    const char *prefix = strncmp(path, of_node, strlen(of_node)) == 0 ? of_node : of_host;
-    if (strncmp(path, prefix, strlen(prefix)) != 0) return NULL;
-    for (const char *p = path + strlen(prefix); *p; p++) {
+    if (strncmp(path, prefix, PREFIX) != 0) return false;
+    for (const char *p = path + PREFIX; *p; p++) {
         bool coded = *p == '%' && digit(p[1]) >= 0 && digit(p[2]) >= 0;
-        if (n == ORR_SAVED_NAME_MAX) return NULL;
+        if (n == ORR_SAVED_NAME_MAX) return false;
         name[n++] = (char)(coded ? digit(p[1]) << 4 | digit(p[2]) : *p);
         if (coded) p += 2;
     }
     name[n] = '\0';
-    path_of(prefix, name, again);
-    return n > 0 && strcmp(again, path) == 0 ? prefix : NULL;      /* no other way to write it */
+    path_of(name, again);
+    return n > 0 && strcmp(again, path) == 0;       /* no other way to write it */
 }
 
-static struct orri_value *value_find(const struct orr_node *n, const char *prefix, const char *name) {
-    char path[PATH];
-    path_of(prefix, name, path);
-    return orri_map_get(&n->host.values, path, strlen(path));
+static struct orri_value *value_find(const struct orr_node *n, const char *name) {
+    return orri_map_get(&n->host.values, name, strlen(name));
 }
 
-static struct orri_value *value_of(struct orr_node *n, const char *prefix, const char *name, int *status) {
-    struct orri_value *v = value_find(n, prefix, name);
+static struct orri_value *value_of(struct orr_node *n, const char *name, int *status) {
+    struct orri_value *v = value_find(n, name);
     if (v) return v;
     *status = ORR_EFULL;
-    if (prefix == of_host && n->host.values.n - n->host.n_own >= VALUES_MAX) return NULL;
+    if (n->host.values.n >= VALUES_MAX) return NULL;
     *status = -ENOMEM;
     v = orri_node_resize(n, NULL, 0, sizeof *v);
     if (!v) return NULL;
     *v = (struct orri_value){ .node = n, .status = -ENOENT, .waiting_end = &v->waiting };
     memcpy(v->name, name, strlen(name) + 1);
-    path_of(prefix, name, v->path);
+    path_of(name, v->path);
     memcpy(v->new_path, v->path, strlen(v->path));
     memcpy(v->new_path + strlen(v->path), ".new", 5);
-    if (orri_map_set(&n->host.values, v->path, strlen(v->path), v, NULL) < 0) {
-        orri_node_resize(n, v, sizeof *v, 0);
-        return NULL;
-    }
-    n->host.n_own += prefix == of_node;
-    return v;
+    if (orri_map_set(&n->host.values, name, strlen(name), v, NULL) == 0) return v;
+    orri_node_resize(n, v, sizeof *v, 0);
+    return NULL;
 }
 
 /* -- The format ---------------------------------------------------------------------------------------------------- */
@@ -314,10 +307,15 @@ static int may_save(const struct orr_node *n, const char *name, size_t size) {
     return n->disk_full ? ORR_EFULL : 0;
 }
 
-static int save(struct orr_node *n, struct orr_wait *w, const char *prefix, const char *name, struct orr_slice value) {
+int orr_node_save(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value) {
+    if (name && strncmp(name, ORRI_SAVED_OWN, strlen(ORRI_SAVED_OWN)) == 0) return ORR_EINVALID;
+    return orri_saved_put(n, w, name, value);
+}
+
+int orri_saved_put(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value) {
     struct orr_slice kept = nothing;
     int rc = may_save(n, name, value.size);
-    struct orri_value *v = rc == 0 ? value_of(n, prefix, name, &rc) : NULL;
+    struct orri_value *v = rc == 0 ? value_of(n, name, &rc) : NULL;
     if (v) rc = held(n, value, &kept);
     struct orri_under_way *u = rc == 0 ? orri_wait_new(n, w, ORRI_IS_SAVE, &rc) : NULL;
     if (!u) {
@@ -338,14 +336,6 @@ static int save(struct orr_node *n, struct orr_wait *w, const char *prefix, cons
     return 0;
 }
 
-int orr_node_save(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value) {
-    return save(n, w, of_host, name, value);
-}
-
-int orri_saved_own(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value) {
-    return save(n, w, of_node, name, value);
-}
-
 void orri_saved_flush(struct orr_node *n) {
     struct orri_value *v;
     while ((v = n->host.due)) {
@@ -354,20 +344,11 @@ void orri_saved_flush(struct orr_node *n) {
     }
 }
 
-static int load(const struct orr_node *n, const char *prefix, const char *name, struct orr_slice *out) {
-    bool any = name && strlen(name) <= ORR_SAVED_NAME_MAX;
-    const struct orri_value *v = any ? value_find(n, prefix, name) : NULL;
+int orr_node_load(const struct orr_node *n, const char *name, struct orr_slice *out) {
+    const struct orri_value *v = name ? value_find(n, name) : NULL;
     if (!v) return -ENOENT;
     if (v->status == 0) *out = v->value;
     return v->status;
-}
-
-int orr_node_load(const struct orr_node *n, const char *name, struct orr_slice *out) {
-    return load(n, of_host, name, out);
-}
-
-int orri_saved_load_own(const struct orr_node *n, const char *name, struct orr_slice *out) {
-    return load(n, of_node, name, out);
 }
 
 /* -- The start ----------------------------------------------------------------------------------------------------- */
@@ -430,9 +411,8 @@ static void read_next(struct orri_reading *r) {
     while (r->at < r->names.size) {
         const char *path = (const char *)r->names.at + r->at;
         r->at += strlen(path) + 1;
-        const char *prefix = name_of(path, name);
-        if (!prefix) continue;
-        r->value = value_of(n, prefix, name, &status);
+        if (!name_of(path, name)) continue;
+        r->value = value_of(n, name, &status);
         if (!r->value) {
             orri_node_fail(n, 4, "the saved value %s can't be read: %s", name, orr_strerror(status));
             break;

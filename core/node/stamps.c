@@ -14,7 +14,6 @@
 #include "node/inner.h"
 
 enum { SIZE = 8 };                  /* of the value: the limit, little-endian */
-static const char value_name[] = "hlc";
 #define AGAIN_AFTER (100 * ORR_MS)  /* a failed write */
 
 struct orri_stamps {
@@ -33,7 +32,7 @@ struct orri_stamps {
 /* 0 where nothing was ever stored. */
 static int stored_limit(const struct orr_node *n, orr_hlc_stamp *limit) {
     struct orr_slice value;
-    int rc = orri_saved_load_own(n, value_name, &value);
+    int rc = orr_node_load(n, ORRI_SAVED_HLC, &value);
     *limit = 0;
     if (rc == -ENOENT) return 0;
     if (rc == 0 && value.size != SIZE) rc = ORR_ECORRUPT;
@@ -88,7 +87,7 @@ static int extend(struct orri_stamps *s, orr_time wall) {
     if (!orr_hlc_store(&s->hlc, wall, &s->limit)) return 0;
     orri_put_le(bytes, s->limit, SIZE);
     s->saving = (struct orr_wait){ .done = on_saved, .owner = s };
-    int rc = orri_saved_own(n, &s->saving, value_name, orr_borrow(bytes, SIZE));
+    int rc = orri_saved_put(n, &s->saving, ORRI_SAVED_HLC, orr_borrow(bytes, SIZE));
     if (rc < 0) told(s, rc);
     return rc;
 }

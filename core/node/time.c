@@ -54,6 +54,13 @@ static struct orri_time *made(struct orr_node *n) {
     return t;
 }
 
+/* What a clock may gain or lose on ours in the time that ours counts: ours may be slow, and count too little of it. */
+static uint32_t rate_max_ppb(const struct orri_time *t) {
+    uint64_t drift = t->node->cfg.clock.drift_max_ppb, counted = 1000000000 - drift;
+    uint64_t apart = orri_time_by_servers(t) ? drift : 2 * drift;
+    return (uint32_t)((apart * 1000000000 + counted - 1) / counted);
+}
+
 static int new_estimation(struct orri_time *t) {
     struct orr_node *n = t->node;
     struct orr_clock_config cfg;
@@ -61,7 +68,7 @@ static int new_estimation(struct orri_time *t) {
     cfg.mode = n->cfg.clock.mode;
     cfg.peers_max = (unsigned)t->n_asked;
     cfg.precision_ns = LOCAL_PRECISION_NS;
-    cfg.rate_max_ppb = (orri_time_by_servers(t) ? 1 : 2) * n->cfg.clock.drift_max_ppb;
+    cfg.rate_max_ppb = rate_max_ppb(t);
     cfg.poll_min = POLL_MIN;
     cfg.poll_max = SERVERS_POLL_MAX;
     cfg.seed = n->w->ops->seed(n->w, "clock");
@@ -117,15 +124,21 @@ struct orri_time *orri_time_ask(struct orr_node *n) {
         stop_asking(t);
         return NULL;
     }
+    orri_time_load(t);
     orri_host_wake(n);                              /* for the alarms, where this is no turn */
     return t;
 }
 
 void orri_time_start(struct orr_node *n) {
-    bool steers = n->cfg.clock.discipline && !n->cfg.clock.off;
-    struct orri_time *t = n->cfg.clock.at_once || steers ? orri_time_ask(n) : NULL;     /* no memory: who wants to know
-                                                                                         * it tries again */
+    bool leases = false, steers = n->cfg.clock.discipline && !n->cfg.clock.off;
+    for (size_t i = 0; i < n->n_groups; i++) leases = leases || n->groups[i]->leases;
+    bool asks = n->cfg.clock.at_once || leases || steers;
+    struct orri_time *t = asks ? orri_time_ask(n) : NULL;   /* no memory: who wants to know it tries again */
     if (t && steers) orri_steer_start(t);
+}
+
+void orri_time_leave(struct orr_node *n) {
+    if (n->time) orri_time_save(n->time);
 }
 
 void orri_time_stop(struct orr_node *n) {
@@ -137,6 +150,7 @@ void orri_time_stop(struct orr_node *n) {
 void orri_time_free(struct orr_node *n) {
     if (!n->time) return;
     stop_asking(n->time);
+    orr_wait_cancel(&n->time->saving);
     orr_ntp_server_free(n->time->server);
     orri_node_resize(n, n->time, sizeof *n->time, 0);
     n->time = NULL;
@@ -274,6 +288,7 @@ static void poll(struct orri_alarm *alarm) {
     m->waits = true;
     if (m->asked < BURST) m->asked++;
     orri_node_alarm(n, &m->alarm, n->now + pause(m, n->now));
+    orri_time_sense(m->time);
     orri_time_review(m->time);
 }
 

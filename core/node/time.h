@@ -3,6 +3,7 @@
  *   wall.c           this node's own clock          median.c        the arithmetic
  *   time.c           asking and being asked         time_known.c    what is known by it, what a program is told
  *   time_told.c      what the log is told, and who looks on         steer.c     steering the machine's clock by it
+ *   time_saved.c     the temperature, and what outlives the node
  */
 #ifndef ORRI_TIME_H
 #define ORRI_TIME_H
@@ -58,6 +59,11 @@ struct orri_time {
     bool known, named;              /* as the log has it; named: it has said anything */
     struct orri_note note;          /* of this machine's clock being set */
     struct orri_steering steering;
+    struct orr_clock_reading reading;       /* the last one, */
+    orr_time read;                  /* local */
+    bool senses;                    /* a temperature was read in this life; */
+    orr_time sense_at, save_at;     /* is read again, and what was learned saved */
+    struct orr_wait saving;
 };
 /* Is the cluster's time that of NTP servers? */
 static inline bool orri_time_by_servers(const struct orri_time *t) { return t->node->n_servers > 0; }
@@ -67,6 +73,7 @@ struct orri_time *orri_time_ask(struct orr_node *n);            /* asks from now
 void orri_time_start(struct orr_node *n);                       /* it runs */
 void orri_time_turn(struct orr_node *n);                        /* a turn begins */
 void orri_time_datagram(struct orr_node *n, const struct orr_datagram *d);
+void orri_time_leave(struct orr_node *n);                       /* it is about to stop: what it learned is saved */
 void orri_time_stop(struct orr_node *n);                        /* asks nobody any more */
 void orri_time_free(struct orr_node *n);
 void orri_time_forget(struct orri_timekeeper *m, orr_time local);   /* its clock may be another one */
@@ -81,6 +88,7 @@ struct orri_known {                 /* now */
     size_t n_known;
 };
 struct orri_known orri_time_known(const struct orri_time *t, orr_time local);
+bool orri_time_reading(struct orr_node *n, struct orr_clock_reading *out);      /* now; false: this node does not ask */
 bool orri_time_is_narrow(const struct orri_time *t, const struct orri_span *s);         /* as bound_max asks */
 bool orri_time_look(const struct orri_timekeeper *m, orr_time local, struct orri_span *out, orr_time *likely);
 void orri_time_expire(struct orri_time *t, orr_time local);     /* forgets whose clocks were not heard for too long */
@@ -94,5 +102,10 @@ orr_time orri_time_free_running(const struct orri_time *t, orr_time local);
 /* time_told.c */
 void orri_time_trace_clock(const struct orri_time *t);          /* the clock that we keep is this one from now on */
 void orri_time_review(struct orri_time *t);                     /* something was learned: the log says what is new */
+
+/* time_saved.c */
+void orri_time_sense(struct orri_time *t);                      /* it asks */
+void orri_time_load(struct orri_time *t);                       /* before it asks */
+void orri_time_save(struct orri_time *t);
 
 #endif

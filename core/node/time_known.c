@@ -92,6 +92,25 @@ bool orri_time_is_narrow(const struct orri_time *t, const struct orri_span *s) {
     return is_finite(s) && (s->high - s->low) / 2 <= t->node->cfg.clock.bound_max;
 }
 
+/* What has surely passed some ms ago has so now, and what is latest moves with our own clock. */
+#define READING_KEPT (2 * ORR_MS)
+bool orri_time_reading(struct orr_node *n, struct orr_clock_reading *out) {
+    struct orri_time *t = n->time;
+    *out = (struct orr_clock_reading){ .trusted = false };
+    if (!orr_node_time_asks(n)) return false;
+    orr_time local = n->w->ops->fresh(n->w);
+    if (t->read == 0 || local - t->read >= READING_KEPT) {
+        const struct orri_known k = orri_time_known(t, local);
+        t->reading = *out;
+        if (is_finite(&k.all))
+            t->reading = (struct orr_clock_reading){ orri_time_is_narrow(t, &k.all), k.all.low, k.all.high };
+        t->read = local;
+    }
+    *out = t->reading;
+    if (out->latest) out->latest += (local - t->read) + (local - t->read) / 400;
+    return true;
+}
+
 /* In this epoch, or not before the next. */
 static bool must_step(const struct orri_time *t, const struct orri_span *all) {
     return all->low < t->floor && (t->loose || t->floor > all->high);

@@ -10,6 +10,8 @@
 
 #include "sim/disk.h"
 
+enum { DRIFT_MOST = 300000 };        /* ppb */
+
 struct storm {                      /* one TIMED kind */
     struct orri_tick tick;
     struct orri_chaos *chaos;
@@ -232,9 +234,20 @@ static bool strike_rot(struct storm *s, struct orri_node *node) {
 
 static bool strike_clock(struct storm *s, struct orri_node *node, bool step) {
     orr_time by = step ? orri_rng_between(&s->rng, -60 * ORR_SECOND, 60 * ORR_SECOND) : 0;
-    int32_t ppb = step ? node->clock.ppb - node->clock.steered : (int32_t)orri_rng_between(&s->rng, -300000, 300000);
+    int32_t set = node->clock.ppb - node->clock.steered;
+    int32_t ppb = step ? set : (int32_t)orri_rng_between(&s->rng, -DRIFT_MOST, DRIFT_MOST);
     (void)orr_sim_clock(s->chaos->sim, node->name, by, ppb);
     tell(s, 0, (struct orr_sim_strike){ .node = node->name, .amount = step ? by : ppb });
+    return true;
+}
+
+/* From now on, as far off as drift takes them: 100 ppm in the square root of an hour to 25600, by octaves. */
+static bool strike_wander(struct storm *s, struct orri_node *node) {
+    struct orr_sim_oscillator as = node->clock.as;
+    as.wander_ppb = 100000 << orri_rng_below(&s->rng, 9);
+    as.most_ppb = DRIFT_MOST;
+    (void)orr_sim_oscillator(s->chaos->sim, node->name, &as);
+    tell(s, 0, (struct orr_sim_strike){ .node = node->name, .amount = as.wander_ppb });
     return true;
 }
 
@@ -272,6 +285,7 @@ static bool strike(struct storm *s) {
     case ORR_SIM_CLOCK_STEP: return strike_clock(s, a, true);
     case ORR_SIM_CLOCK_FREEZE: return strike_freeze(s, a);
     case ORR_SIM_CLOCK_DRIFT: return strike_clock(s, a, false);
+    case ORR_SIM_CLOCK_WANDER: return strike_wander(s, a);
     default: return strike_crash(s, a);
     }
 }
@@ -349,10 +363,12 @@ static void calm(struct orri_chaos *chaos) {
 }
 
 static void heal_node(struct orri_node *node) {
+    static const struct orr_sim_oscillator steady;
     struct orr_sim *sim = node->sim;
     orri_aims_disarm(node);
     node->disk->room = sim->config.disk_bytes;
     node->disk->slower = 1;
+    if (node->clock.until != ORR_NEVER) (void)orr_sim_oscillator(sim, node->name, &steady);
     (void)orr_sim_clock(sim, node->name, 0, 0);
     orri_clock_freeze(&node->clock, sim->now, false);
     if (node->state == ORR_SIM_PAUSED) orri_node_resume(node);

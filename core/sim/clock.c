@@ -1,4 +1,5 @@
-/* clock.c - a node's clocks as straight lines over virtual time, bent where the drift changes.
+/* clock.c - a node's clocks as straight lines over virtual time, bent where the drift changes (and oscillator.c: each
+ * second).
  *
  * Both directions are exact in integers: an alarm set for a local time is never early, at no drift. */
 #include "sim/room.h"
@@ -9,29 +10,60 @@ enum { BILLION = 1000000000 };
 
 static orr_time gained(const struct orri_clock *clock, orr_time passed) {
     enum { SMALL = 1 << 30 };       /* products of this many ns * ppb, times 8192, fit 64 bits */
-    if (passed / 8192 < SMALL && clock->ppb < 1 << 20 && clock->ppb > -(1 << 20)) return passed * clock->ppb / BILLION;
-    return (orr_time)((wide)passed * clock->ppb / BILLION);
+    bool small = clock->rate < 1 << 20 && clock->rate > -(1 << 20);
+    if (passed / 8192 < SMALL && small) return passed * clock->rate / BILLION;
+    return (orr_time)((wide)passed * clock->rate / BILLION);
 }
 
-orr_time orri_clock_local(const struct orri_clock *clock, orr_time t) {
+orr_time orri_clock_line(const struct orri_clock *clock, orr_time t) {
     orr_time passed = t - clock->base_t;
-    return clock->base_local + passed + (clock->ppb ? gained(clock, passed) : 0);
+    return clock->base_local + passed + (clock->rate ? gained(clock, passed) : 0);
+}
+
+orr_time orri_clock_local(struct orri_clock *clock, orr_time t) {
+    while (__builtin_expect(t > clock->until, 0)) orri_clock_bend(clock);
+    return orri_clock_line(clock, t);
 }
 
 /* The first guess, 1 - e for 1 / (1 + e), is never late; what is missing is added until nothing is. */
-orr_time orri_clock_when(const struct orri_clock *clock, orr_time local) {
+static orr_time when(const struct orri_clock *clock, orr_time local) {
     orr_time wanted = local - clock->base_local;
     if (wanted <= 0) return clock->base_t;
-    if (clock->ppb == 0) return clock->base_t + wanted;
+    if (clock->rate == 0) return clock->base_t + wanted;
     orr_time t = clock->base_t + wanted - gained(clock, wanted) - 1;
-    for (orr_time missing; (missing = local - orri_clock_local(clock, t)) > 0;) t += missing;
+    for (orr_time missing; (missing = local - orri_clock_line(clock, t)) > 0;) t += missing;
     return t;
+}
+
+/* A ns that was added too many is taken back. (A line without an end keeps it: runs are to stay what they are.) */
+static orr_time when_exactly(const struct orri_clock *clock, orr_time local) {
+    orr_time t = when(clock, local);
+    while (t > clock->base_t && orri_clock_line(clock, t - 1) >= local) t--;
+    return t;
+}
+
+/* Looks ahead in a copy. Behind that it takes the clock for as fast as it can be. */
+static orr_time when_bent(const struct orri_clock *clock, orr_time local) {
+    enum { AHEAD = 16 };
+    struct orri_clock ahead = *clock;
+    for (int i = 0; i < AHEAD && orri_clock_line(&ahead, ahead.until) < local; i++) orri_clock_bend(&ahead);
+    if (orri_clock_line(&ahead, ahead.until) < local) {
+        orri_clock_bend(&ahead);
+        ahead.rate = ahead.ppb > ahead.as.most_ppb ? ahead.ppb : ahead.as.most_ppb;
+    }
+    return when_exactly(&ahead, local);
+}
+
+orr_time orri_clock_when(const struct orri_clock *clock, orr_time local) {
+    if (__builtin_expect(clock->until == ORR_NEVER, 1)) return when(clock, local);
+    return when_bent(clock, local);
 }
 
 void orri_clock_drift(struct orri_clock *clock, orr_time t, int32_t ppb) {
     clock->base_local = orri_clock_local(clock, t);
     clock->base_t = t;
     clock->ppb = ppb;
+    orri_clock_aim(clock);
 }
 
 orr_time orri_clock_wall(const struct orri_clock *clock, orr_time local) {

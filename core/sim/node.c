@@ -94,8 +94,15 @@ static struct orr_req *world_take(struct orr_world *w) {
 }
 
 /* -- Turns ------------------------------------------------------------------------------------------------------- */
+static void alarm_begin(struct orri_node *node);
+
 static void alarm_fire(struct orri_tick *tick) {
     struct orri_node *node = ORRI_CONTAINER(tick, struct orri_node, alarm);
+    struct orri_clock *clock = &node->clock;
+    if (clock->until != ORR_NEVER && orri_clock_local(clock, node->sim->now) < node->alarm_at) {
+        alarm_begin(node);              /* it was far off: not yet */
+        return;
+    }
     node->alarm_due = true;
     node->alarm_at = ORR_NEVER;
     orri_node_runnable(node);
@@ -163,7 +170,7 @@ void orri_node_turn(struct orri_node *node) {
 /* -- The world: time, chance, log -------------------------------------------------------------------------------- */
 /* Outside a turn its bearer may ask, too. */
 static orr_time world_now(struct orr_world *w) {
-    const struct orri_node *node = orri_node_of(w);
+    struct orri_node *node = orri_node_of(w);
     return node->in_turn ? node->now : orri_clock_local(&node->clock, node->sim->now);
 }
 static orr_time world_fresh(struct orr_world *w) { return world_now(w); }
@@ -299,7 +306,7 @@ static const struct orr_world_ops ops = {
     .peer = orri_world_peer, .listen = orri_world_listen, .connect = orri_world_connect, .send = orri_world_send,
     .queued = orri_world_queued, .read_pause = orri_world_read_pause, .close = orri_world_close,
     .datagram = orri_world_datagram, .job = orri_world_job, .log = world_log, .rare = world_rare, .trace = world_trace,
-    .stop = world_stop, .steer = world_steer,
+    .stop = world_stop, .steer = world_steer, .temperature = orri_world_temperature,
 };
 
 /* -- Life -------------------------------------------------------------------------------------------------------- */
@@ -453,8 +460,12 @@ struct orri_node *orri_node_find(const struct orr_sim *sim, const char *name) {
 
 /* A cheap quartz, and what NTP leaves of it. */
 static void clock_init(struct orri_node *node) {
+    struct orr_rng own;
     node->clock.wall_offset = node->sim->config.wall_start + orri_rng_between(&node->turns, -5 * ORR_MS, 5 * ORR_MS);
-    node->clock.ppb = (int32_t)orri_rng_between(&node->turns, -20000, 20000);
+    node->clock.rate = node->clock.ppb = (int32_t)orri_rng_between(&node->turns, -20000, 20000);
+    node->clock.until = ORR_NEVER;
+    orri_sim_rng(node->sim, &own, "oscillator", node->name);
+    node->clock.seed = orri_rng_next(&own);
 }
 
 int orr_sim_add(struct orr_sim *sim, const char *name, const struct orr_sim_boot *boot) {
@@ -549,12 +560,16 @@ size_t orr_sim_memory(const struct orr_sim *sim, const char *name) {
     return node ? node->memory.bytes : 0;
 }
 
+void orri_node_rearm(struct orri_node *node) {
+    if (node->state != ORR_SIM_DOWN && !node->in_turn && node->alarm_at != ORR_NEVER) alarm_begin(node);
+}
+
 int orr_sim_clock(struct orr_sim *sim, const char *name, orr_time step, int32_t drift_ppb) {
     struct orri_node *node = orri_node_find(sim, name);
     if (!node) return -ENOENT;
     orri_clock_drift(&node->clock, sim->now, drift_ppb + node->clock.steered);
     clock_step(&node->clock, step);
-    if (node->state != ORR_SIM_DOWN && !node->in_turn && node->alarm_at != ORR_NEVER) alarm_begin(node);
+    orri_node_rearm(node);
     return 0;
 }
 
@@ -566,7 +581,7 @@ int orr_sim_clock_freeze(struct orr_sim *sim, const char *name, bool on) {
 }
 
 int orr_sim_clock_now(const struct orr_sim *sim, const char *name, orr_time *wall, int32_t *drift_ppb) {
-    const struct orri_node *node = orri_node_find(sim, name);
+    struct orri_node *node = orri_node_find(sim, name);
     if (!node) return -ENOENT;
     *wall = orri_clock_wall(&node->clock, orri_clock_local(&node->clock, sim->now));
     *drift_ppb = node->clock.ppb - node->clock.steered;
@@ -574,7 +589,7 @@ int orr_sim_clock_now(const struct orr_sim *sim, const char *name, orr_time *wal
 }
 
 int orr_sim_clock_local(const struct orr_sim *sim, const char *name, orr_time *local, orr_time *lived) {
-    const struct orri_node *node = orri_node_find(sim, name);
+    struct orri_node *node = orri_node_find(sim, name);
     if (!node) return -ENOENT;
     *local = orri_clock_local(&node->clock, sim->now);
     *lived = *local + node->clock.before;

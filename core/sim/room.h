@@ -34,21 +34,37 @@ struct orri_tick {
     void (*fire)(struct orri_tick *tick);
 };
 
-/* A node's clocks: local = base_local + (t - base_t) * (1 + ppb / 1e9); the wall clock adds an offset. */
+/* A node's clocks: local = base_local + (t - base_t) * (1 + rate / 1e9), up to `until`; the wall clock adds an offset.
+ * until is ORR_NEVER, and rate is ppb, but where the oscillator wanders or is heated: there the line is bent at each
+ * whole second of virtual time, when somebody asks for a time behind it (oscillator.c). */
 struct orri_clock {
     orr_time base_t, base_local;
+    orr_time until;
+    int32_t rate;
+    int32_t ppb;                    /* what was set; wander and heat come on top */
     orr_time before;                /* what boots took away from local */
-    int32_t ppb, steered;           /* steered: of ppb, what the node has given it; the rest is the oscillator's */
+    int32_t steered;                /* of ppb: what the node has given it; the rest is the oscillator's */
     orr_time wall_offset;
     uint32_t steps;
     bool frozen;
     orr_time frozen_at;             /* what the wall clock shows meanwhile */
+    struct orr_sim_oscillator as;
+    uint64_t seed;
+    int64_t walk_ppt;
+    orr_time heated;                /* since when: the sine begins there */
+    int64_t noise_uk, celsius_uc;   /* in millionths of a degree */
 };
-orr_time orri_clock_local(const struct orri_clock *clock, orr_time t);
-orr_time orri_clock_when(const struct orri_clock *clock, orr_time local);   /* first t at which local is reached */
+orr_time orri_clock_local(struct orri_clock *clock, orr_time t);        /* t: not before a time that was asked for */
+/* The first t at which local is reached; or, of what is far off, an earlier one at which to ask again. */
+orr_time orri_clock_when(const struct orri_clock *clock, orr_time local);
 orr_time orri_clock_wall(const struct orri_clock *clock, orr_time local);
 void orri_clock_freeze(struct orri_clock *clock, orr_time t, bool on);
 void orri_clock_drift(struct orri_clock *clock, orr_time t, int32_t ppb);
+/* oscillator.c */
+void orri_clock_set(struct orri_clock *clock, orr_time t, const struct orr_sim_oscillator *as);
+void orri_clock_bend(struct orri_clock *clock);      /* at `until`: the next second */
+void orri_clock_aim(struct orri_clock *clock);       /* rate, from ppb, wander and heat */
+orr_time orri_clock_line(const struct orri_clock *clock, orr_time t);   /* by this second's line */
 
 /* -- Memory ------------------------------------------------------------------------------------------------------ */
 /* Blocks of one size, in slabs; what is free is poisoned under AddressSanitizer. */
@@ -299,8 +315,11 @@ void orri_node_runnable(struct orri_node *node);
 void orri_node_ready(struct orri_node *node, struct orri_ready *ready);
 void orri_node_pause(struct orri_node *node);
 void orri_node_resume(struct orri_node *node);
+void orri_node_rearm(struct orri_node *node);        /* its clocks run otherwise from now on */
 
 /* -- The world's parts: each implements some of struct orr_world_ops --------------------------------------------- */
+/* oscillator.c */
+int orri_world_temperature(struct orr_world *w, int32_t *milli_c);
 /* file.c */
 int orri_world_open_dir(struct orr_world *w);
 int orri_world_open(struct orr_world *w, struct orr_open *r);

@@ -71,6 +71,16 @@ static void add_new_kinds(struct orr_sim_faults *faults) {
     faults->rate[ORR_SIM_MUTATE] = 0.0002;
 }
 
+/* Clocks that wander find little that clocks that drift don't, so few seeds have them, and the others are what they
+ * were. */
+static void choose_wander(struct orr_sim_faults *faults, uint64_t seed) {
+    struct orr_rng rng;
+    own_stream(&rng, seed, "oscillators");
+    if (!orri_rng_chance(&rng, ON)) return;
+    faults->rate[ORR_SIM_CLOCK_WANDER] = 0.1;
+    choose(faults, ORR_SIM_CLOCK_WANDER, seed);
+}
+
 void orr_sim_faults_swarm(struct orr_sim_faults *faults, uint64_t seed) {
     struct orr_rng rng;
     orr_sim_faults_default(faults);
@@ -79,6 +89,7 @@ void orr_sim_faults_swarm(struct orr_sim_faults *faults, uint64_t seed) {
         bool is_fault = i != ORR_SIM_TURN_CUT && i != ORR_SIM_SHORT_READ && i != ORR_SIM_RARE;
         if (is_fault && faults->rate[i] > 0) choose(faults, (enum orr_sim_fault)i, seed);
     }
+    choose_wander(faults, seed);
     own_stream(&rng, seed, "means");
     faults->down_mean = vary(&rng, faults->down_mean / 2);
     faults->pause_mean = vary(&rng, faults->pause_mean / 2);

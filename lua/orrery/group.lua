@@ -45,14 +45,14 @@ local spec_of_groups = {
   version = { "integer", min = 1, default = 1 },
   steps = { "integer", min = 1000, max = 1 << 40 },
   on = { ids_rule },
-  reads = { "choice", of = { "index" }, default = "index" },
+  reads = { "choice", of = { "index", "lease" }, default = "index" },
   election = { "seconds" },
   heartbeat = { "seconds" },
 }
 local words_later = {
   order = { paxos = true, ["primary-backup"] = true, chain = true, quorum = true },
   machine = { log = true, ["or-set"] = true, ["pn-counter"] = true },
-  reads = { lease = true, leaseguard = true },
+  reads = { leaseguard = true },
 }
 
 -- What API.md has and this version hasn't is not the user's mistake, and is told so.
@@ -127,12 +127,29 @@ end
 local more_spec = { timeout = { "seconds" } }
 local read_spec = {
   timeout = { "seconds" },
-  consistency = { "choice", of = { "strong" }, default = "strong" },
+  consistency = { "choice", of = { "strong", "bounded" } },
+  max_age = { "seconds" },
 }
 
 local function timeout_of(self, more, spec, what)
   if more == nil then return self.plan.cluster.timing.call end
   return options.check(more, spec, what, 3).timeout or self.plan.cluster.timing.call
+end
+
+-- The time that a read has, and how old the copy may be that it sees; nil: it is a strong one.
+local function read_options(self, more, what)
+  local call = self.plan.cluster.timing.call
+  if more == nil then return call end
+  local checked = options.check(more, read_spec, what, 3)
+  local bounded = checked.consistency == "bounded" or (checked.consistency == nil and checked.max_age ~= nil)
+  if bounded ~= (checked.max_age ~= nil) then
+    error(what .. (bounded and ": consistency = \"bounded\" needs 'max_age', in seconds"
+      or ": 'max_age' is for consistency = \"bounded\""), 3)
+  end
+  if bounded and self.plan.cluster.clock == false then
+    error(what .. ": 'max_age' goes by the cluster's time, and the cluster file says clock = false", 3)
+  end
+  return checked.timeout or call, checked.max_age
 end
 
 local function check_op(op, what)
@@ -152,7 +169,8 @@ local function script_methods(self, api, name, handle)
 
   function api.read(q, more)
     if type(q) == "function" then check_pure(self, q, "the function", name .. ":read", 2) end
-    return core.read(handle, true, timeout_of(self, more, read_spec, name .. ":read"), q)
+    local timeout, max_age = read_options(self, more, name .. ":read")
+    return core.read(handle, true, timeout, q, max_age)
   end
 
   function api.peek(q)
@@ -210,9 +228,12 @@ local function new_group(self, name, handle, machine)
   function api.snapshot() return self.host.groups.snapshot(handle) end
   function api.on(event, f) return subscribe(self, api, name, handle, event, f) end
   if machine then
-    kv.methods(api, self.host.groups, name, function(verb, bytes, timeout)
-      return self.host.groups[verb](handle, false, timeout or self.plan.cluster.timing.call, bytes)
-    end)
+    kv.methods(api, self.host.groups, name, {
+      ask = function(verb, bytes, timeout, max_age)
+        return self.host.groups[verb](handle, false, timeout or self.plan.cluster.timing.call, bytes, max_age)
+      end,
+      read_options = function(more, what) return read_options(self, more, what) end,
+    })
     function api.watch(prefix, opts) return same(follow.watch(self, name, handle, prefix, opts)) end
   else
     script_methods(self, api, name, handle)
@@ -253,6 +274,9 @@ function group.replicate(self, name, spec)
   if heartbeat >= election then
     error(("%s: 'heartbeat' must be below 'election' (got %s >= %s)"):format(what, heartbeat, election), 3)
   end
+  if checked.reads == "lease" and self.plan.cluster.clock == false then
+    error(what .. ": reads = \"lease\" goes by the cluster's time, and the cluster file says clock = false", 3)
+  end
   if self.handles[name] then error(what .. ": a group of that name is declared already", 3) end
   local on, machine = replicas(self, checked.on, what), nil
   if not checked.machine then
@@ -265,7 +289,7 @@ function group.replicate(self, name, spec)
     checked.name, checked.steps = name, checked.steps or self.plan.cluster.limits.steps
     machine = self.host.groups.declare(checked)
   end
-  local handle = self.host.replicate(name, checked.election, checked.heartbeat, on, machine)
+  local handle = self.host.replicate(name, checked.election, checked.heartbeat, on, machine, checked.reads == "lease")
   self.handles[name] = handle
   local object = new_group(self, name, handle, checked.machine)
   self.groups[name] = { object = object, lua = not checked.machine }

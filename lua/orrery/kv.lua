@@ -54,15 +54,20 @@ local function told(convert, value, message, code)
   return convert(value)
 end
 
--- api: where the methods go; ask("propose" or "read", bytes, timeout).
-function kv.methods(api, groups, name, ask)
+-- api: where the methods go. host: ask("propose" or "read", bytes, timeout, max_age); read_options(more, what) gives
+-- timeout, max_age.
+function kv.methods(api, groups, name, host)
+  local ask = host.ask
   local function propose(convert, timeout, ...)
     return told(convert, ask("propose", groups.kv(...), timeout))
   end
   local function read(convert, ...) return told(convert, ask("read", groups.kv(...))) end
   local function same(v) return v end
 
-  function api.get(key) return read(kv.value_of, "get", nil, nil, nil, check_key(key, name .. ":get")) end
+  function api.get(key, more)
+    local bytes = groups.kv("get", nil, nil, nil, check_key(key, name .. ":get"))
+    return told(kv.value_of, ask("read", bytes, host.read_options(more, name .. ":get")))
+  end
 
   function api.set(key, value, more)
     local what = name .. ":set"

@@ -109,6 +109,8 @@ end
 local function check_saved_name(name, what)
   if type(name) ~= "string" or #name == 0 or #name > 60 then
     error(("%s: a name is expected, 1 to 60 bytes (got %s)"):format(what, options.got(name)), 4)
+  elseif name:sub(1, 7) == "orrery." then
+    error(("%s: names that begin with 'orrery.' are the node's own (got %s)"):format(what, options.got(name)), 4)
   end
 end
 

@@ -1908,6 +1908,32 @@ function Sim:lie(server, T) end
 ---@return string? code
 function Sim:drift(node, ppm) end
 
+---The rate of its clocks walks at random: in the square root of an hour by so many millionths, as a deviation. It
+---comes no farther off than `most` millionths: the cluster file's `drift_max` (500), where nothing else is said.
+---
+---    sim:between(10, 600):wander("b", 50)
+---@param node orrery.Who
+---@param ppm number
+---@param most? number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:wander(node, ppm, most) end
+
+---It gets warmer and colder, by so many kelvin around 25 degrees in T seconds (an hour), with some noise; the rate of
+---its clocks follows by so many ppb for each kelvin (100). The node's sensor shows it: a node that asks for the time
+---learns what its oscillator makes of the temperature.
+---
+---    sim:heat(sim.all, 5, 3600, 150)
+---@param node orrery.Who
+---@param kelvin number
+---@param T? seconds
+---@param ppb? number
+---@return true? ok
+---@return string? message
+---@return string? code
+function Sim:heat(node, kelvin, T, ppb) end
+
 ---state ("up", "down", "paused"), why (it ended by itself), groups (by name), and while it is up: recovered, ready,
 ---disenfranchised, disk_full, peers_up, clients, visitors, incarnation, and clock (orrery.ClockStatus) where it asks.
 ---@class orrery.NodeStatus
@@ -2181,7 +2207,7 @@ function help(topic) end
 ---@field steps? integer                instructions of one apply: the cluster's `limits.steps` by default
 ---@field order? "raft"                 who orders the operations
 ---@field on? string|string[]           a role, or ids: where the replicas live; by default the file's first seven nodes
----@field reads? "index"
+---@field reads? "index"|"lease"       index, the default: the leader asks a majority first. lease: they have promised
 ---@field election? seconds             the cluster's `timing.election` by default
 ---@field heartbeat? seconds
 
@@ -2195,6 +2221,8 @@ function help(topic) end
 ---@field applied integer
 ---@field lag integer                   committed and not yet applied here
 ---@field digest integer                of the state here, at `applied`
+---@field lease? seconds                the leader: so long it answers reads alone
+---@field age? seconds                  so old the copy here is at most, where that is known
 ---@field version? integer              of a machine of the script's: that of the code which the group runs
 ---@field code? string                  of such a machine: 16 digits of the hash of the scripts that the group runs
 ---@field next_code? string             where this node's scripts are others: theirs
@@ -2204,7 +2232,8 @@ function help(topic) end
 
 ---@class orrery.ReadOptions
 ---@field timeout? seconds
----@field consistency? "strong"
+---@field consistency? "strong"|"bounded"     bounded: any copy that is not older than `max_age`
+---@field max_age? seconds              by the cluster's time; where no copy is young enough it is a strong read
 
 ---@class orrery.SetOptions
 ---@field ttl? seconds                  until the key is gone, by the group's own time
@@ -2248,12 +2277,14 @@ local Group = {}
 ---Waits. The key's value; nil where there is none. Machine "kv".
 ---
 ---    local value, message, code = kv:get "name"
+---    local title = kv:get("title", { max_age = 1 })   -- of any copy that is not older than a second
 ---@async
 ---@param key string
+---@param more? orrery.ReadOptions
 ---@return any value
 ---@return string? message
 ---@return string? code
-function Group:get(key) end
+function Group:get(key, more) end
 
 ---Waits. Any plain value but nil. Redis clients see strings as they are and numbers as their text. Machine "kv".
 ---
@@ -2712,7 +2743,7 @@ function node:channel(room) end
 ---
 ---    local ok, message, code = node:save("seen", seen)
 ---@async
----@param name string                   1 to 60 bytes
+---@param name string                   1 to 60 bytes; those that begin with "orrery." are the node's own
 ---@param value any
 ---@return true? saved
 ---@return string? message

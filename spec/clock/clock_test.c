@@ -304,6 +304,84 @@ static void a_sensor_gone_wrong_does_no_harm_that_the_interval_does_not_hold(voi
     assert_true(alone_after(true, in_steps_of_50) < 20000000);  /* and each read held the truth */
 }
 
+/* Peers of which none is followed, each with a rate of its own, as a cluster's nodes are to each other. */
+enum { OBSERVED = 3 };
+struct seen {
+    orr_time error, low, high;      /* of the first one's offset; its interval, from the truth */
+};
+static void observe(struct peers *w, struct orr_clock_config *config, const void *saved, size_t size) {
+    static const double creeps[OBSERVED] = { 10e-6, -30e-6, 3e-6 };
+    orr_clock_config_init(config);
+    config->mode = peers_mode;
+    config->peers_max = OBSERVED;
+    config->rate_max_ppb = 500000;
+    peers_with(w, config, 0);
+    for (uint32_t id = 0; id < OBSERVED; id++) {
+        assert_int_equal(orr_clock_peer_add(w->clock, local(w), id, ORR_CLOCK_NOSELECT), 0);
+        w->creep[id] = creeps[id];
+    }
+    w->creep_from = w->began;
+    if (saved) assert_int_equal(orr_clock_load(w->clock, saved, size), 0);
+}
+/* So many readings, 10 s apart; exchanges with all in the first ones; the clock is warmer by `step` behind those. */
+static void follow_heat(struct peers *w, unsigned asked, unsigned all, bool sensor, double step) {
+    double begin = w->rate;
+    for (unsigned i = 0; i < all; i++) {
+        double degrees = 40 + 2.5 * sin(2 * 3.14159265358979 * i / 360) + (i > asked ? step : 0), was = w->rate;
+        w->rate = begin + 0.2e-6 * (degrees - 40);
+        w->offset -= llround((double)(w->time - w->began) * (w->rate - was));
+        if (sensor) orr_clock_temperature(w->clock, local(w), (int32_t)lround(degrees * 1000));
+        for (uint32_t id = 0; id < OBSERVED && i < asked; id++) (void)ask(w, id);
+        w->time += 10 * ORR_SECOND;
+    }
+}
+static struct seen look_at(struct peers *w) {
+    struct orr_clock_peer p;
+    orr_time truth = shown_by(w, 0, w->time);
+    assert_int_equal(orr_clock_peer_info(w->clock, local(w), 0, &p), 0);
+    assert_true(p.earliest <= truth && truth <= p.latest);
+    return (struct seen){ llabs(local(w) + p.offset - truth), p.earliest - truth, p.latest - truth };
+}
+static struct seen observed_alone(bool sensor) {
+    struct orr_clock_config config;
+    struct peers w;
+    observe(&w, &config, NULL, 0);
+    follow_heat(&w, 2160, 2520, sensor, 2);
+    struct seen s = look_at(&w);
+    peers_end(&w);
+    return s;
+}
+
+static void it_is_learned_from_peers_that_are_only_observed_too_and_moves_no_interval(void **state) {
+    (void)state;
+    struct seen without = observed_alone(false), with = observed_alone(true);
+    assert_true(without.error > 500000);
+    assert_true(with.error < without.error / 3);
+    assert_true(llabs(with.low - without.low) <= 2 && llabs(with.high - without.high) <= 2);
+}
+
+static void it_is_known_again_after_a_restart_and_their_rate_is_not(void **state) {
+    (void)state;
+    unsigned char saved[4096], again[4096];
+    struct orr_clock_config config;
+    struct peers w, next[2];
+    observe(&w, &config, NULL, 0);
+    follow_heat(&w, 2160, 2160, true, 0);
+    size_t size = orr_clock_save(w.clock, saved, sizeof saved);
+    assert_true(size <= sizeof saved);
+    peers_end(&w);
+    for (unsigned i = 0; i < 2; i++) {              /* ten minutes of it, and an hour alone */
+        observe(&next[i], &config, i ? saved : NULL, size);
+        assert_true(orr_clock_save(next[i].clock, again, sizeof again) <= sizeof again);
+        assert_memory_equal(again + 8, (unsigned char[8]){ 0 }, 8);         /* the frequency: 0.0 */
+        follow_heat(&next[i], 60, 420, true, 4);
+    }
+    struct seen fresh = look_at(&next[0]), knows = look_at(&next[1]);
+    assert_true(knows.error < fresh.error / 3);
+    peers_end(&next[0]);
+    peers_end(&next[1]);
+}
+
 /* -- Waiting, polling ---------------------------------------------------------------------------------------------- */
 static void waiting_is_long_enough_and_no_longer(void **state) {
     (void)state;
@@ -454,6 +532,8 @@ int main(void) {
         cmocka_unit_test(a_clock_that_goes_back_is_found_out_without_being_told),
         cmocka_unit_test(how_the_frequency_follows_a_sensor_is_learned),
         cmocka_unit_test(a_sensor_gone_wrong_does_no_harm_that_the_interval_does_not_hold),
+        cmocka_unit_test(it_is_learned_from_peers_that_are_only_observed_too_and_moves_no_interval),
+        cmocka_unit_test(it_is_known_again_after_a_restart_and_their_rate_is_not),
         cmocka_unit_test(waiting_is_long_enough_and_no_longer),
         cmocka_unit_test(peers_are_asked_in_a_burst_and_then_as_often_as_the_bound_needs),
         cmocka_unit_test(a_clock_begins_with_what_an_earlier_one_knew),

@@ -63,10 +63,13 @@ static void draw(struct sample *s, struct orr_rng *rng) {
         m->leader_commit = number(rng);
         m->round = number(rng);
         m->time = (orr_time)number(rng);
+        m->as_of_time = orri_rng_chance(rng, 0.5) ? (orr_time)number(rng) : 0;
+        m->as_of_index = m->as_of_time ? number(rng) : 0;
         draw_entries(s, rng);
         break;
     case ORR_RAFT_APPEND_REPLY:
         m->success = orri_rng_chance(rng, 0.5);
+        m->promise = orri_rng_chance(rng, 0.5);
         m->match_index = number(rng);
         m->prev_log_index = number(rng);
         m->round = number(rng);

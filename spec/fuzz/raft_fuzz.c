@@ -86,6 +86,13 @@ static void receive(struct rig *r, orr_id from, const uint8_t *bytes, size_t siz
     orr_drop(frame);
 }
 
+static void tell_clock(struct rig *r, uint64_t number) {
+    orr_time now = 1000 * ORR_SECOND + r->now, off = (orr_time)(number / 2) * ORR_MS;
+    struct orr_clock_reading reading = { number % 2, now - off, now + off };
+    if (number == 0) reading.earliest = reading.latest = 0;
+    raft->clock(r->x, r->now, &reading);
+}
+
 static void own(struct rig *r, unsigned what, uint64_t number) {
     struct orr_slice batch = orr_borrow("batch", 5);
     size_t taken;
@@ -96,6 +103,7 @@ static void own(struct rig *r, unsigned what, uint64_t number) {
     case 3: (void)raft->peer_lost(r->x, r->now, voters[1 + number % 2].id); break;
     case 4: (void)raft->hand_over(r->x, r->now, voters[1 + number % 2].id); break;
     case 5: (void)raft->full(r->x, r->now, number % 2); break;
+    case 6: tell_clock(r, number); break;
     default: break;
     }
 }
@@ -125,6 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     cfg.voters = voters;
     cfg.n_voters = 3;
     cfg.window_entries = 64;
+    cfg.leases = size % 2;
     cfg.alloc = &orr_alloc_libc;
     cfg.chunks = r.chunks;
     if (raft->create(&r.x, &cfg, &boot, 0) < 0) abort();

@@ -89,7 +89,7 @@ static void tick(struct orr_wait *w) {
     switch (r->n_asks % 3) {
     case 0: (void)orr_node_call(r->node, next, orr_id_of("b"), orr_borrow("f", 1), orr_borrow("x", 1), until); break;
     case 1: (void)orr_group_propose(r->group, next, orr_borrow("op", 2), until); break;
-    default: (void)orr_group_read(r->group, next, orr_borrow("q", 1), until); break;
+    default: (void)orr_group_read(r->group, next, orr_borrow("q", 1), 0, until); break;
     }
     (void)orr_node_timer(r->node, w, orr_node_now(r->node) + 5 * ORR_MS);
 }

@@ -3,7 +3,8 @@
  * hybrid logical clock, which follows that time.
  *
  * Input: records of a byte that says what comes (enum what), a byte of size, so many bytes; one each 10 ms. Where the
- * first byte is odd, the liar is no node but the cluster's only NTP server. */
+ * first byte is odd, the liar is no node but the cluster's only NTP server. The node has a sensor; what it learned by
+ * that may be any bytes, when it starts again. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,13 +18,14 @@
 #include "base/codec.h"
 #include "base/hash.h"
 #include "node/inner.h"
+#include "node/time.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define AT_NODE "10.0.0.1:7000"
 #define AT_LIAR "10.0.0.2:7000"
 
-enum what { BYTES, WHOLE, HONEST, LIE, UNSTEADY, WAIT, WHATS };
+enum what { BYTES, WHOLE, HONEST, LIE, UNSTEADY, WAIT, KEPT, AGAIN, WHATS };
 enum { SIZE = ORR_NTP_SIZE + 8 };
 
 struct rig {
@@ -35,6 +37,9 @@ struct rig {
     orr_hlc_stamp stamp;            /* the node's last */
     struct orr_wait wait;
     const uint8_t *at, *end;
+    struct orr_slice kept;          /* to be saved as what was learned */
+    bool saves, again, leaves;
+    struct orr_wait saving;
 };
 
 static void node_halt(void *ud, const char *name) {
@@ -44,7 +49,7 @@ static void node_halt(void *ud, const char *name) {
     r->node = NULL;
 }
 
-static const struct orr_host_ops host = { .declare = NULL };
+static const struct orr_host_ops host = { 0 };
 
 static int node_boot(void *ud, struct orr_world *w, const char *name) {
     static const struct orr_node_member file[] = { { "a", AT_NODE, true }, { "b", AT_LIAR, true } };
@@ -100,6 +105,8 @@ static void speak(struct rig *r, enum what what, struct orr_slice p) {
     case LIE: reply(r, true, p); break;
     case UNSTEADY: reply(r, false, orr_borrow(NULL, 0)); break;
     case WAIT: r->due += p.size ? p.at[0] * 50 * ORR_MS : 0; break;
+    case KEPT: r->kept = p; r->saves = true; break;
+    case AGAIN: r->again = true; r->leaves = p.size && (p.at[0] & 1); break;
     default: break;
     }
 }
@@ -119,6 +126,28 @@ static void stamp(struct rig *r, orr_hlc_stamp heard) {
     }
     orr_node_hlc_status(r->node, &s);
     if (s.last < r->stamp) abort();
+}
+
+/* Behind the ids of all who are asked, where its first byte is even. */
+static void saved(struct orr_wait *w) { (void)w; }
+static void keep(struct rig *r) {
+    unsigned char bytes[8 + 255];
+    const struct orri_time *t = r->node->time;
+    bool of_them = t && r->kept.size && !(r->kept.at[0] & 1);
+    uint64_t who = 0;
+    for (size_t i = 0; t && i < t->n_asked; i++) who = orri_mix64(who, t->asked[i].id);
+    orri_put_le(bytes, who, 8);
+    for (size_t i = 1; i < r->kept.size; i++) bytes[7 + i] = r->kept.at[i];
+    size_t from = of_them ? 0 : 8, end = r->kept.size ? 7 + r->kept.size : 8;
+    orr_wait_cancel(&r->saving);
+    r->saving = (struct orr_wait){ .done = saved };
+    (void)orri_saved_put(r->node, &r->saving, ORRI_SAVED_CLOCK, orr_borrow(bytes + from, end - from));
+}
+static void start_again(struct rig *r, struct orr_sim *sim) {
+    if (r->leaves) orr_node_stop(r->node, "again");
+    if (r->leaves) orr_sim_run(sim, orr_sim_now(sim) + 3 * ORR_SECOND);
+    r->saving = (struct orr_wait){ 0 };
+    if (orr_sim_restart(sim, "a", ORR_SIM_KEPT) < 0) abort();
 }
 
 static void read_all(struct rig *r) {
@@ -179,6 +208,7 @@ static int liar_boot(void *ud, struct orr_world *w, const char *name) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct rig r = { .at = data, .end = data + size, .server = size > 0 && (data[0] & 1) };
+    static const struct orr_sim_oscillator warm = { .swing_mk = 5000, .ppb_per_kelvin = 200 };
     const char *liar = r.server ? AT_LIAR : "b";    /* servers are called by their addresses */
     struct orr_sim_config cfg;
     struct orr_sim *sim;
@@ -187,10 +217,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (orr_sim_new(&sim, &cfg) < 0) abort();
     if (orr_sim_add(sim, "a", &(struct orr_sim_boot){ .start = node_boot, .halt = node_halt, .ud = &r }) < 0) abort();
     if (orr_sim_add(sim, liar, &(struct orr_sim_boot){ .start = liar_boot, .ud = &r }) < 0) abort();
+    if (orr_sim_oscillator(sim, "a", &warm) < 0) abort();
     if (orr_sim_start(sim, "a") < 0 || orr_sim_start(sim, liar) < 0) abort();
     while (r.at < r.end && r.node && orr_sim_now(sim) < 60 * ORR_SECOND) {
         orr_sim_run(sim, orr_sim_now(sim) + 20 * ORR_MS);
         if (r.node) read_all(&r);
+        if (r.node && r.saves) keep(&r);
+        if (r.node && r.again) start_again(&r, sim);
+        r.saves = r.again = false;
     }
     orr_sim_free(sim);
     return 0;

@@ -142,7 +142,7 @@ at(4):drift("b", 123.456)
     end
     assert.is_true(same >= 9)
     for _, verb in ipairs { "cut", "cut_way", "partition", "reset", "stall", "slow", "far", "crash_at", "pause",
-      "wear_disk", "step_clock", "drift", "strike" } do
+      "wear_disk", "step_clock", "drift", "wander", "strike" } do
       assert.is_true(verbs[verb], verb .. " never struck")
     end
   end)
@@ -213,6 +213,77 @@ describe("a rate", function()
     sim:run(2)
     assert.equal(slow, sim:check().faults.delay)
     assert.is_true(sim.core:clock "b" > stands)
+  end)
+
+  it("of a clock walks, no farther than it may, and is itself again afterwards", function()
+    local sim <close> = orrery.sim(kv)
+    local drift = select(2, sim.core:clock "a")
+    sim:between(1, 101):wander("a", 5000)
+    sim:between(1, 101):wander("b", 5000, 900)
+    local most = { a = 0, b = 0 }
+    for _ = 1, 100 do
+      sim:run(1)
+      for id, so_far in pairs(most) do most[id] = math.max(so_far, math.abs((sim.core:oscillator(id)))) end
+    end
+    assert.is_true(most.a > 300000 and most.a <= 500000)
+    assert.is_true(most.b > 500000 and most.b <= 900000)
+    sim:run(2)
+    assert.equal(drift, (sim.core:oscillator "a"))
+    assert.same({ nil, nil }, { select(2, sim.core:oscillator "a") })
+  end)
+
+  it("of a clock follows the temperature, which a sensor shows meanwhile", function()
+    local sim <close> = orrery.sim(kv)
+    local drift = select(2, sim.core:clock "c")
+    sim:between(1, 91):heat("c", 20, 120, -1000)
+    local least, most = 1e9, -1e9
+    for _ = 1, 89 do
+      sim:run(1)
+      local rate, shown = sim.core:oscillator "c"
+      if shown then
+        least, most = math.min(least, shown), math.max(most, shown)
+        assert.is_true(math.abs(rate - drift + (shown - 25000)) <= 2)
+      end
+    end
+    assert.is_true(least < 10000 and most > 40000)
+    sim:run(3)
+    assert.same({ drift }, { sim.core:oscillator "c" })
+  end)
+
+  it("of a clock is what the last verb says, in all its figures", function()
+    local sim <close> = orrery.sim(kv)
+    local drift = select(2, sim.core:clock "a")
+    sim:wander("a", 5000, 100)
+    sim:heat("b", 20, 3600, 10)
+    sim:wander("a", 5000, 900)
+    sim:heat("b", 20, 60, -1000)
+    local most, warmest = 0, 0
+    for _ = 1, 60 do
+      sim:run(1)
+      most = math.max(most, math.abs((sim.core:oscillator "a")))
+      local rate, shown = sim.core:oscillator "b"
+      warmest = math.max(warmest, shown)
+      assert.is_true(math.abs(rate - select(2, sim.core:clock "b") + (shown - 25000)) <= 2)
+    end
+    assert.is_true(most > 100000 and warmest > 40000)
+    sim:wander("a", 0)
+    assert.equal(drift, (sim.core:oscillator "a"))
+  end)
+
+  it("of a clock that can't be is refused", function()
+    local sim <close> = orrery.sim(kv)
+    for call, message in pairs {
+      ["sim:wander('a', -1)"] = "sim:wander: 'ppm' must be a number from 0 to 100000 (got -1)",
+      ["sim:wander('a', 1, 0)"] = "sim:wander: 'most' must be a number from 0.001 to 100000 (got 0)",
+      ["sim:wander('z', 1)"] = [[sim:wander: 'node' must be a node of the cluster (got "z")]],
+      ["sim:heat('a', 101)"] = "sim:heat: 'kelvin' must be a number from 0 to 100 (got 101)",
+      ["sim:heat('a', 1, 0)"] = "sim:heat: 'T' must be a number from 1 to 1000000000.0 (got 0)",
+      ["sim:heat('a', 1, 1, 1e7)"] = "sim:heat: 'ppb' must be a number from -1000000.0 to 1000000.0 (got 10000000.0)",
+      ["sim:heat('a')"] = "sim:heat: 'kelvin' must be a number from 0 to 100 (got nothing)",
+    } do
+      local _, problem = pcall(load("local sim = ... " .. call, "=call"), sim)
+      assert.equal("call:1: " .. message, problem)
+    end
   end)
 
   it("of rot, lost and misdirected writes strikes where it is set", function()

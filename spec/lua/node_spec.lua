@@ -189,6 +189,8 @@ describe("a node script", function()
     { "local kv = node:replicate('kv', { machine = 'kv' })\nkv:ste('a', 1)",
       "n.lua:2: group kv:ste is unknown (nearest: 'set')" },
     { "node:role(1)", "n.lua:1: node:role: a name is expected (got 1)" },
+    { "node:load('orrery.clock')",
+      [[n.lua:1: node:load: names that begin with 'orrery.' are the node's own (got "orrery.clock")]] },
     { "node:listen('http', 1)", [[n.lua:1: node:listen: node a has no listener "http" in the cluster file]] },
     { "node:listen('rsep', 1)",
       [[n.lua:1: node:listen: node a has no listener "rsep" in the cluster file (nearest: 'resp')]] },

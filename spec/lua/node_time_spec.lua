@@ -24,8 +24,8 @@ local script = [[
 local clock = "clock = {},"
 
 -- A simulation with a minute of swarm; every node asks at every turn of its own. servers: so many NTP servers, of which
--- the last one lies.
-local function swarmed(seed, nodes, servers)
+-- the last one lies. wild: oscillators wander as far as drift_max allows, and are heated.
+local function swarmed(seed, nodes, servers, wild)
   local list, names = {}, {}
   for i = 1, servers or 0 do names[i] = ("'ntp%d'"):format(i) end
   for i = 1, nodes do list[i] = ("{ id = 'n%d', at = '10.0.0.%d:7000' }"):format(i, i) end
@@ -46,6 +46,10 @@ local function swarmed(seed, nodes, servers)
       table.concat(list, ", ")))
   local sim <close> = assert(orrery.sim(path, { seed = seed, faults = "swarm" }))
   if servers then sim:between(10 + seed % 7, 40):lie("ntp" .. servers, seed % 3 == 0 and 1e-3 or (-1) ^ seed * seed) end
+  if wild then
+    sim:wander(sim.all, 100 << seed % 9)
+    sim:heat(sim.all, 10, 10 + seed % 50, seed % 2 == 0 and 9000 or -300)
+  end
   sim:run(60)
   assert(sim:check())
   local told = 0
@@ -263,6 +267,43 @@ describe("with NTP servers", function()
     assert(sim:check())
   end)
 
+  it("holds for a clock that is as slow, or as fast, as drift_max says, however long it is alone", function()
+    for _, ppm in ipairs { -500, 500 } do
+      local sim <close> = begin("'ntp1'", ", bound_max = 30")
+      sim:drift(sim.all, ppm)
+      sim:run(100)
+      sim:cut({ "ntp1" }, sim.all)
+      for _ = 1, 10 do
+        sim:run(2000)
+        assert.is_number((sim:call("a", "time")))
+      end
+      assert(sim:check())
+    end
+  end)
+
+  -- The worst error of the likely time in an hour alone, half an hour after a restart; heated, or at one temperature.
+  local function alone_after_a_restart(kelvin)
+    local sim <close> = begin(three, ", bound_max = 30")
+    sim:wander("a", 0.05)
+    if kelvin then sim:heat("a", kelvin, 3600, 200) end
+    sim:run(3 * 3600)
+    sim:restart "a"
+    sim:run(1500)
+    sim:cut({ "a" }, { "ntp1", "ntp2", "ntp3:1123", "b", "c" })
+    local worst = 0
+    for _ = 1, 36 do
+      sim:run(100)
+      worst = math.max(worst, math.abs(sim:call("a", "status").time - 1.7e9 - sim:now()))
+    end
+    assert(sim:check())
+    return worst
+  end
+
+  it("what a sensor taught is known after a restart, and carries a node that is alone", function()
+    assert.is_true(alone_after_a_restart() < 0.001)
+    assert.is_true(alone_after_a_restart(5) < 0.001)     -- 2.4 ms where it is not known
+  end)
+
   it("a node that reaches none has the time of the others", function()
     local sim <close> = begin(three)
     sim:cut("a", { "ntp1", "ntp2", "ntp3:1123" })
@@ -403,6 +444,14 @@ describe("whatever strikes", function()
     local told = 0
     for seed = math.tointeger(first), math.tointeger(last) do
       told = told + swarmed(seed, 1 + seed % 5, 3 + seed % 3)
+    end
+    assert.is_true(told > 200 * (last - first + 1))
+  end)
+
+  it(("and where oscillators wander and are heated: seeds %s to %s"):format(first, last), function()
+    local told = 0
+    for seed = math.tointeger(first), math.tointeger(last) do
+      told = told + swarmed(seed, 1 + seed % 5, seed % 2 == 0 and 3 + seed % 3 or nil, true)
     end
     assert.is_true(told > 200 * (last - first + 1))
   end)

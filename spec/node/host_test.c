@@ -60,7 +60,7 @@ static void submit(struct host *h, void *ud) {
     a->w.done = told;
     orri_put_le(a->bytes, a->id, 8);
     struct orr_slice bytes = orr_borrow(a->bytes, 8);
-    a->rc = a->read ? orr_group_read(h->group, &a->w, bytes, deadline)
+    a->rc = a->read ? orr_group_read(h->group, &a->w, bytes, 0, deadline)
                     : orr_group_propose(h->group, &a->w, bytes, deadline);
 }
 static struct asked *new_asked(uint64_t id, bool read, bool sink) {

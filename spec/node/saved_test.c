@@ -104,6 +104,8 @@ static void names_are_any_bytes(void **state) {
     restart();
     assert_string_equal(found, "y");
     assert_int_equal(save("", "x")->rc, ORR_EINVALID);
+    assert_int_equal(save("orrery.clock", "x")->rc, ORR_EINVALID);     /* the node's own */
+    assert_int_equal(save("orrery", "x")->rc, 0);
     assert_int_equal(save("1234567890123456789012345678901234567890123456789012345678901", "x")->rc, ORR_EINVALID);
 }
 

@@ -128,7 +128,7 @@ static void a_damaged_limit_is_told_and_no_stamp_is_guessed(void **state) {
     (void)state;
     now();
     rig_run(&r, 100 * ORR_MS);
-    assert_int_equal(orr_sim_disk_rot(r.sim, "n1", "own-hlc", 20), 0);
+    assert_int_equal(orr_sim_disk_rot(r.sim, "n1", "value-orrery%2Ehlc", 20), 0);
     restart();
     struct try t = { 0 };
     for (int i = 0; i < 3; i++) {

@@ -15,6 +15,8 @@
 #include <orrery/lab.h>
 #include <orrery/time.h>
 
+#include "node/time.h"
+
 enum { MOST = 17 };
 
 struct place {
@@ -464,6 +466,92 @@ static void who_may_not_steer_a_clock_is_told_once(void **state) {
     end();
 }
 
+/* -- What is learned of the oscillator ----------------------------------------------------------------------------- */
+#define LEARNS (2 * 3600 + 300)
+enum { HEAT_AT = 8 + 16, COEFFICIENT_AT = HEAT_AT + 1 + 8 };        /* in orr_clock_save's bytes */
+static const char kept_at[] = "value-orrery%2Eclock";
+
+/* How the frequency follows a kelvin, as the node has learned it; 0: it has not yet. */
+static double coefficient(size_t place) {
+    unsigned char bytes[8192];
+    double out = 0;
+    assert_true(orr_clock_save(w.places[place].node->time->clock, bytes, sizeof bytes) <= sizeof bytes);
+    if (bytes[HEAT_AT]) memcpy(&out, bytes + COEFFICIENT_AT, sizeof out);
+    return out;
+}
+static bool has_kept(const char *node) {
+    uint64_t size;
+    return orr_sim_disk_durable_size(w.sim, node, kept_at, &size) == 0;
+}
+/* n1 is heated: a kelvin makes it faster by 200 ppb, and so all others slower. */
+static void begin_heated(uint64_t seed) {
+    const struct orr_sim_oscillator warm = { .swing_mk = 20000, .ppb_per_kelvin = 200 };
+    w.config = at_once;
+    begin(3, seed, NULL, ORR_NEVER);
+    w.config = at_once;
+    w.asks = false;
+    assert_int_equal(orr_sim_oscillator(w.sim, "n1", &warm), 0);
+}
+static void is_learned(double k) { assert_true(k < -190e-9 && k > -210e-9); }
+
+static void how_the_oscillator_follows_the_temperature_is_learned_and_kept(void **state) {
+    (void)state;
+    begin_heated(5);
+    run(500);
+    assert_false(has_kept("n1"));
+    run(LEARNS);
+    is_learned(coefficient(0));
+    assert_true(has_kept("n1") && !has_kept("n2"));         /* which has no sensor */
+    assert_int_equal(orr_sim_restart(w.sim, "n1", ORR_SIM_KEPT), 0);
+    run(2);
+    is_learned(coefficient(0));
+    assert_int_equal(orr_sim_restart(w.sim, "n1", ORR_SIM_EMPTY), 0);
+    run(100);
+    assert_true(coefficient(0) >= 0 && coefficient(0) <= 0);
+    end();
+}
+
+static void who_leaves_keeps_what_he_has_learned_so_far(void **state) {
+    (void)state;
+    begin_heated(6);
+    run(300);
+    orr_node_stop(w.places[0].node, "test");
+    run(5);
+    assert_int_equal(orr_sim_state(w.sim, "n1"), ORR_SIM_DOWN);
+    assert_true(has_kept("n1"));
+    end();
+}
+
+static void a_damaged_value_is_learned_anew(void **state) {
+    (void)state;
+    begin_heated(7);
+    run(LEARNS);
+    is_learned(coefficient(0));
+    assert_int_equal(orr_sim_disk_rot(w.sim, "n1", kept_at, 100), 0);
+    assert_int_equal(orr_sim_restart(w.sim, "n1", ORR_SIM_KEPT), 0);
+    run(2);
+    assert_true(coefficient(0) >= 0 && coefficient(0) <= 0);
+    assert_true(said("n1: the saved value orrery.clock (value-orrery%2Eclock) is lost"));
+    run(700);
+    assert_int_equal(orr_sim_restart(w.sim, "n1", ORR_SIM_KEPT), 0);
+    run(2);
+    assert_null(strstr(strstr(w.log, "is lost") + 7, "is lost"));
+    end();
+}
+
+static void of_other_peers_it_is_not_taken(void **state) {
+    (void)state;
+    begin_heated(8);
+    run(LEARNS);
+    is_learned(coefficient(0));
+    w.file[2].id = "other";
+    snprintf(w.places[2].id, sizeof w.places[2].id, "other");
+    assert_int_equal(orr_sim_restart(w.sim, "n1", ORR_SIM_KEPT), 0);
+    run(2);
+    assert_true(coefficient(0) >= 0 && coefficient(0) <= 0);
+    end();
+}
+
 /* -- Under faults -------------------------------------------------------------------------------------------------- */
 /* A node reads at each of its turns, of which an idle one has few besides the clock's own. */
 static void whatever_strikes_the_answer_holds(void **state) {
@@ -478,6 +566,36 @@ static void whatever_strikes_the_answer_holds(void **state) {
         faults.rate[ORR_SIM_CLOCK_FREEZE] *= 4;
         faults.rate[ORR_SIM_CLOCK_DRIFT] *= 4;
         begin(1 + seed % 7, seed, &faults, 60 * ORR_SECOND);
+        assert_int_equal(orr_lab_chaos(w.lab), 0);
+        orr_sim_run(w.sim, 62 * ORR_SECOND);
+        if (w.violation[0]) fail_msg("seed %" PRIu64 ": %s", seed, w.violation);
+        told += end();
+    }
+    assert_true(told > 200 * seeds);
+}
+
+/* Each at rates of its own, up to what drift_max allows, in rooms that are warmer and colder. */
+static void oscillators_of_all_sorts(uint64_t seed) {
+    for (size_t i = 0; i < w.n; i++) {
+        const struct orr_sim_oscillator as = {
+            .wander_ppb = (int32_t)(100000 << (seed + i) % 9), .most_ppb = 500000,
+            .swing_mk = (int32_t)((seed + i) % 3 * 15000), .ppb_per_kelvin = seed % 2 ? 9000 : -300,
+            .period = (orr_time)(10 + seed % 50) * ORR_SECOND,
+        };
+        assert_int_equal(orr_sim_oscillator(w.sim, w.places[i].id, &as), 0);
+    }
+}
+
+static void whatever_oscillators_do_the_answer_holds(void **state) {
+    const char *given = getenv("ORR_SEEDS");
+    uint64_t seeds = given ? strtoull(given, NULL, 10) : 20, told = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        struct orr_sim_faults faults;
+        orr_sim_faults_swarm(&faults, seed);
+        faults.rate[ORR_SIM_CLOCK_WANDER] = faults.rate[ORR_SIM_CLOCK_DRIFT] = 0;    /* they know 300 ppm only */
+        begin(1 + seed % 7, seed, &faults, 60 * ORR_SECOND);
+        oscillators_of_all_sorts(seed);
         assert_int_equal(orr_lab_chaos(w.lab), 0);
         orr_sim_run(w.sim, 62 * ORR_SECOND);
         if (w.violation[0]) fail_msg("seed %" PRIu64 ": %s", seed, w.violation);
@@ -504,7 +622,12 @@ int main(void) {
         cmocka_unit_test(what_a_server_said_is_forgotten_with_its_address),
         cmocka_unit_test(a_machines_clock_is_set_by_its_node_and_that_is_no_setting),
         cmocka_unit_test(who_may_not_steer_a_clock_is_told_once),
+        cmocka_unit_test(how_the_oscillator_follows_the_temperature_is_learned_and_kept),
+        cmocka_unit_test(who_leaves_keeps_what_he_has_learned_so_far),
+        cmocka_unit_test(a_damaged_value_is_learned_anew),
+        cmocka_unit_test(of_other_peers_it_is_not_taken),
         cmocka_unit_test(whatever_strikes_the_answer_holds),
+        cmocka_unit_test(whatever_oscillators_do_the_answer_holds),
     };
     return cmocka_run_group_tests_name("node.time", tests, NULL, NULL);
 }

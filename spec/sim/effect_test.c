@@ -305,7 +305,7 @@ static bool shows(enum orr_sim_fault kind, const struct figures *f, const struct
     case ORR_SIM_ROT: case ORR_SIM_MISDIRECTED: case ORR_SIM_STALE: return f->wrong_reads > 0;
     case ORR_SIM_CLOCK_STEP: return f->steps > 0;
     case ORR_SIM_CLOCK_FREEZE: return f->stands > 10;
-    case ORR_SIM_CLOCK_DRIFT: return f->drift > 50e-6;
+    case ORR_SIM_CLOCK_DRIFT: case ORR_SIM_CLOCK_WANDER: return f->drift > 50e-6;
     case ORR_SIM_ALLOC: return f->no_memory > 0;
     case ORR_SIM_SHORT_READ: return f->pieces > quiet->pieces && f->odd == 0;
     case ORR_SIM_RARE: return f->rares > 0;

@@ -252,7 +252,9 @@ static const struct program deaf = { .bug = "who has said all wants no answer", 
 static const struct trial trials[] = {
     TRIAL(ORR_SIM_CLOCK_STEP, by_the_wall),
     TRIAL(ORR_SIM_CLOCK_FREEZE, stamps),
-    TRIAL(ORR_SIM_CLOCK_DRIFT, uses_it_up),
+    /* A rate that walks and one that is set often: what finds the one finds the other. */
+    TRIAL(ORR_SIM_CLOCK_DRIFT, uses_it_up, .siblings = BIT(ORR_SIM_CLOCK_WANDER)),
+    TRIAL(ORR_SIM_CLOCK_WANDER, uses_it_up, .siblings = BIT(ORR_SIM_CLOCK_DRIFT)),
     TRIAL(ORR_SIM_ALLOC, takes_notes),
     TRIAL(ORR_SIM_TURN_CUT, same_turn),
     TRIAL(ORR_SIM_SHORT_READ, whole_frames),

@@ -14,7 +14,7 @@ static bool no_fault(int kind) {
 }
 
 /* -- What is drawn ----------------------------------------------------------------------------------------------- */
-static void every_kind_is_on_in_about_half_of_the_seeds(void **state) {
+static void every_kind_is_on_in_about_half_of_the_seeds_and_wander_in_a_quarter(void **state) {
     (void)state;
     struct orr_sim_faults plain, drawn;
     orr_sim_faults_default(&plain);
@@ -30,7 +30,10 @@ static void every_kind_is_on_in_about_half_of_the_seeds(void **state) {
             if (rate > most) most = rate;
         }
         bool new = kind == ORR_SIM_CRASH_SEND || kind == ORR_SIM_CLOCK_FREEZE || kind == ORR_SIM_MUTATE;
-        if (new || (plain.rate[kind] > 0 && !no_fault(kind))) {
+        if (kind == ORR_SIM_CLOCK_WANDER) {
+            assert_in_range(on, SEEDS / 5, SEEDS * 3 / 10);
+            assert_true(most > 10 * least);
+        } else if (new || (plain.rate[kind] > 0 && !no_fault(kind))) {
             assert_in_range(on, SEEDS * 2 / 5, SEEDS * 3 / 5);
             assert_true(most > 10 * least);
         } else {
@@ -164,7 +167,7 @@ static void times_that_go_back_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_is_on_in_about_half_of_the_seeds),
+        cmocka_unit_test(every_kind_is_on_in_about_half_of_the_seeds_and_wander_in_a_quarter),
         cmocka_unit_test(a_seed_draws_the_same_each_time),
         cmocka_unit_test(damage_is_drawn_besides),
         cmocka_unit_test(no_seed_draws_more_than_a_cluster_bears),

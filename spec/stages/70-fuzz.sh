@@ -28,7 +28,7 @@ decoders() {
     ntp) echo clock/ntp_packet.c:95 clock/ntp_client.c:95 clock/ntp_server.c:97 clock/hlc.c:95 ;;
     raft) echo consensus/raft/raft_codec.c:97 consensus/raft/raft_glance.c:97 consensus/raft/raft_config.c:91 ;;
     rpc) echo node/message.c:92 node/results.c:97 node/saved.c:42 node/carry.c:49 node/rpc.c:82 node/out.c:80 ;;
-    time) echo node/time.c:86 node/time_known.c:83 node/time_told.c:82 node/stamps.c:90 ;;
+    time) echo node/time.c:86 node/time_known.c:83 node/time_told.c:82 node/time_saved.c:91 node/stamps.c:90 ;;
     resp) echo node/resp/parser.c:97 node/resp/commands.c:90 node/resp/strings.c:92 ;;
     visit) echo node/out.c:82 node/welcome.c:97 node/visit.c:90 node/visitor.c:84 ;;
     value) echo ../bindings/orrb_unpack.c:73 ../bindings/orrb_pack.c:79 ;;

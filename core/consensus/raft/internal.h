@@ -5,6 +5,7 @@
  *   raft_replicate.c  the leader: appends, acks, commit, heartbeats, hand-over
  *   raft_follow.c     the follower: taking entries, acknowledging them
  *   raft_read.c       reads: rounds of confirmation, forwarding
+ *   raft_lease.c      leases: reads without a round; as of when a copy is whole
  *   raft_snapshot.c   sending and receiving snapshots, compaction
  *   raft_store.c      stores, what is durable, commits to apply, fetches for them
  *   raft_ailing.c     a disk that is full or sick: others should lead
@@ -115,7 +116,7 @@ struct orri_raft_peer {             /* a member; this node is one, too */
     size_t sent_first, n_sent, sent_bytes;
     orr_time heard, sent_at, moved_at;   /* a reply; an append; match, or a first append under way */
     orr_time declined_until;        /* it would not, or did not, take leadership over: not asked before then */
-    uint64_t round;                 /* acknowledged */
+    uint64_t round, promised;       /* acknowledged; with a promise */
     uint64_t fetch;                 /* under way for it, or 0 */
     struct orri_raft_batch *batch;  /* fetched, to be sent next */
 
@@ -143,6 +144,11 @@ struct orri_raft_read {
     uint64_t round;                 /* leader: to be confirmed; follower: its batch; 0: neither yet */
     orr_index index;
     orr_time time;
+};
+struct orri_raft_as_of {            /* all that was acknowledged before then is up to `index` */
+    orr_index index;
+    orr_time time;                  /* the cluster's, or an earlier one; 0: nothing is known */
+    orr_time since;                 /* by this node's clock, or an earlier one */
 };
 struct orri_raft_incoming {         /* a snapshot that comes in */
     struct orr_snapshot snapshot;   /* index 0: none */
@@ -196,6 +202,15 @@ struct orr_raft {
     orr_id transfer;                /* being handed over to */
     bool transfer_any;              /* when that one declines: the next */
     orr_time transfer_until;
+
+    struct orr_clock_reading clock;     /* as the driver said last, */
+    orr_time clock_at;              /* at this time */
+    orr_time promised_until;        /* to a leader: no vote for anybody else before */
+    bool gave_up;                   /* leader: it asked somebody to stand, and has no lease in this term any more */
+    uint64_t claim_round;           /* leader: when this is confirmed, `claim` is so; 0: there is none */
+    struct orri_raft_as_of claim, claimed;      /* leader; claimed: is told with appends */
+    struct orri_raft_as_of awaited, newest;     /* not applied so far yet; the last one heard */
+    orr_time as_of;                 /* of what is applied here: by this node's clock */
 
     struct orri_raft_read *reads;   /* ring */
     size_t reads_first, n_reads;
@@ -309,6 +324,21 @@ void orri_raft_reads_tick(struct orr_raft *r);
 orr_time orri_raft_reads_deadline(const struct orr_raft *r);
 void orri_raft_on_read(struct orr_raft *r, const struct orr_raft_msg *m);
 void orri_raft_on_read_reply(struct orr_raft *r, const struct orr_raft_msg *m);
+
+uint64_t orri_raft_round_of(const struct orr_raft *r, const struct orri_raft_peer *p);     /* confirmed by it */
+
+/* raft_lease.c */
+void orri_raft_begin_round(struct orr_raft *r);
+void orri_raft_renew(struct orr_raft *r);                    /* leader: a heartbeat goes out */
+void orri_raft_claim(struct orr_raft *r);                    /* leader: what is confirmed by now is told */
+void orri_raft_forget_leases(struct orr_raft *r);            /* a term begins */
+void orri_raft_promise(struct orr_raft *r);
+bool orri_raft_promised(const struct orr_raft *r);           /* may vote for nobody now, unless that is forced */
+orr_time orri_raft_lease_until(const struct orr_raft *r);    /* 0: it has none */
+bool orri_raft_leased(const struct orr_raft *r);
+void orri_raft_on_as_of(struct orr_raft *r, const struct orr_raft_msg *m);     /* an append's */
+void orri_raft_hear_as_of(struct orr_raft *r, struct orri_raft_as_of heard);
+void orri_raft_reach_as_of(struct orr_raft *r);              /* more was applied */
 
 /* raft_snapshot.c */
 void orri_raft_snapshot_start(struct orr_raft *r, struct orri_raft_peer *p);

@@ -178,6 +178,7 @@ static int load(struct orr_raft *r, const struct orr_boot *boot) {
     r->handed = r->applied = r->snapshot.index;
     r->commit = orri_max(r->snapshot.index, orri_min(r->cfg.commit, r->log.last));
     orri_raft_time_init(&r->time, boot->time > boot->snapshot.time ? boot->time : boot->snapshot.time, r->now);
+    if (!is_empty(boot)) orri_raft_promise(r);      /* what an earlier life has promised is not known */
     if (r->cfg.found && is_empty(boot)) return found(r);
     if (r->cfg.found && r->log.last >= 1) r->commit = orri_max(r->commit, 1);
     return 0;
@@ -446,6 +447,7 @@ int orr_raft_peer_lost(struct orr_raft *r, orr_time now, orr_id peer) {
 static bool valid_entries(const struct orr_raft_msg *m) {
     orr_term term = m->prev_log_term;
     if (m->n_entries > ORR_RAFT_ENTRIES_MAX || term > m->term || m->prev_log_index > UINT64_MAX / 2) return false;
+    if (m->as_of_index > m->leader_commit || m->as_of_time < 0) return false;
     for (size_t i = 0; i < m->n_entries; i++) {
         const struct orr_entry *e = &m->entries[i];
         if (e->index != m->prev_log_index + 1 + i || e->term < term || e->term > m->term) return false;
@@ -510,7 +512,8 @@ static int receive(struct orr_raft *r, struct orri_raft_peer *p, const struct or
     bool talks = m->type == ORR_RAFT_PREVOTE || (m->type == ORR_RAFT_PREVOTE_REPLY && m->granted);
     if (talks) return dispatch(r, p, m);
     if (m->term > r->term) {
-        if (m->type == ORR_RAFT_VOTE && !m->forced && r->cfg.check_quorum && orri_raft_sticky(r)) return 0;
+        bool held = (r->cfg.check_quorum && orri_raft_sticky(r)) || orri_raft_promised(r);
+        if (m->type == ORR_RAFT_VOTE && !m->forced && held) return 0;
         orri_raft_note(r, names_leader(m) ? ORR_CAUSE_LEADER : ORR_CAUSE_TERM, m->term, m->from);
         orri_raft_become_follower(r, m->term, names_leader(m) ? m->from : ORR_NOBODY);
     }
@@ -531,7 +534,10 @@ int orr_raft_recv(struct orr_raft *r, orr_time now, const struct orr_raft_msg *m
 
 /* -- Outputs ----------------------------------------------------------------------------------------------------- */
 static void work(struct orr_raft *r) {
-    if (r->role == ORR_LEADER) orri_raft_advance(r);
+    if (r->role == ORR_LEADER) {
+        orri_raft_advance(r);
+        orri_raft_claim(r);
+    }
     orri_raft_reads_flush(r);
     orri_raft_make_stores(r);
     if (r->role == ORR_LEADER)
@@ -589,7 +595,7 @@ void orr_raft_status(const struct orr_raft *r, struct orr_order_status *out) {
         .id = r->cfg.order.self, .leader = r->leader, .vote = r->vote, .role = r->role, .term = r->term,
         .first = r->log.first, .last = r->log.last, .stored = r->stored, .commit = r->commit, .applied = r->applied,
         .snapshot = r->snapshot.index, .window_bytes = r->log.bytes, .queued_bytes = r->queued_bytes, .error = r->error,
-        .ailing = orri_raft_ails(r, r->now),
+        .ailing = orri_raft_ails(r, r->now), .lease = orri_raft_lease_until(r), .as_of = r->as_of,
     };
 }
 

@@ -2,12 +2,13 @@
  *
  *     byte 0    type (enum orr_raft_type)
  *     byte 1    version, 1
- *     byte 2    flags: 1 forced, 2 granted, 4 want_reply, 8 success, 16 done
+ *     byte 2    flags: 1 forced, 2 granted, 4 want_reply, 8 success, 16 done, 32 promise, 64 dated
  *     varint    term
  *     then, by type, varints where not said otherwise (times: zigzag):
  *     prevote, vote      last_log_index, last_log_term; a vote: who asks (8 bytes, little-endian)
  *     vote_reply         whose request it answers (8 bytes), time
- *     append             prev_log_index, prev_log_term, leader_commit, round, time, number of entries (at most 256);
+ *     append             prev_log_index, prev_log_term, leader_commit, round, time; dated: as_of_index, as_of_time;
+ *                        number of entries (at most 256);
  *                        for each entry: term - the one before's (first: - prev_log_term), time - the one before's
  *                        (first: - the message's), kind, size of its data; then the data of all, end to end
  *     append_reply       match_index, prev_log_index, round, hint_index, hint_term
@@ -23,7 +24,8 @@
 #include "base/codec.h"
 #include "internal.h"
 
-enum { VERSION = 1, FORCED = 1, GRANTED = 2, WANT_REPLY = 4, SUCCESS = 8, DONE = 16 };
+enum { VERSION = 1, FORCED = 1, GRANTED = 2, WANT_REPLY = 4, SUCCESS = 8, DONE = 16,
+       PROMISE = 32, DATED = 64 };
 
 static void write_time(struct orr_writer *w, orr_time t) {
     orri_write_varint(w, ((uint64_t)t << 1) ^ (t < 0 ? UINT64_MAX : 0));
@@ -49,6 +51,10 @@ static void write_append(struct orr_writer *w, const struct orr_raft_msg *m) {
     orri_write_varint(w, m->leader_commit);
     orri_write_varint(w, m->round);
     write_time(w, m->time);
+    if (m->as_of_time) {
+        orri_write_varint(w, m->as_of_index);
+        write_time(w, m->as_of_time);
+    }
     orri_write_varint(w, m->n_entries);
     orr_term term = m->prev_log_term;
     orr_time time = m->time;
@@ -113,7 +119,8 @@ static void write_rest(struct orr_writer *w, const struct orr_raft_msg *m) {
 size_t orri_raft_encode(const struct orr_raft_msg *m, unsigned char *out, size_t cap) {
     struct orr_writer w = orri_writer(out, cap);
     unsigned flags = (m->forced ? FORCED : 0u) | (m->granted ? GRANTED : 0u) | (m->want_reply ? WANT_REPLY : 0u) |
-                     (m->success ? SUCCESS : 0u) | (m->done ? DONE : 0u);
+                     (m->success ? SUCCESS : 0u) | (m->done ? DONE : 0u) | (m->promise ? PROMISE : 0u) |
+                     (m->as_of_time ? DATED : 0u);
     orri_write_u8(&w, (uint8_t)m->type);
     orri_write_u8(&w, VERSION);
     orri_write_u8(&w, (uint8_t)flags);
@@ -138,13 +145,18 @@ static void read_entry(struct orr_reader *rd, struct orr_entry *e) {
     e->data.size = (size_t)size;
 }
 
-static void read_append(struct orr_reader *rd, struct orr_slice frame, struct orr_raft_msg *m,
+static void read_append(struct orr_reader *rd, struct orr_slice frame, struct orr_raft_msg *m, bool dated,
                         struct orr_entry *entries) {
     m->prev_log_index = orri_read_varint(rd);
     m->prev_log_term = orri_read_varint(rd);
     m->leader_commit = orri_read_varint(rd);
     m->round = orri_read_varint(rd);
     m->time = read_time(rd);
+    if (dated) {
+        m->as_of_index = orri_read_varint(rd);
+        m->as_of_time = read_time(rd);
+        if (m->as_of_time == 0) rd->failed = true;
+    }
     uint64_t n = orri_read_varint(rd);
     if (n > ORR_RAFT_ENTRIES_MAX) rd->failed = true;
     if (!entries) {
@@ -190,7 +202,7 @@ static void read_snapshot(struct orr_reader *rd, struct orr_slice frame, struct 
     orri_read_bytes(rd, m->data.size);
 }
 
-static bool read_rest(struct orr_reader *rd, struct orr_slice frame, struct orr_raft_msg *m,
+static bool read_rest(struct orr_reader *rd, struct orr_slice frame, struct orr_raft_msg *m, bool dated,
                       struct orr_entry *entries) {
     switch (m->type) {
     case ORR_RAFT_PREVOTE:
@@ -203,7 +215,7 @@ static bool read_rest(struct orr_reader *rd, struct orr_slice frame, struct orr_
         m->to = orri_read_u64(rd);
         m->time = read_time(rd);
         return true;
-    case ORR_RAFT_APPEND: read_append(rd, frame, m, entries); return true;
+    case ORR_RAFT_APPEND: read_append(rd, frame, m, dated, entries); return true;
     case ORR_RAFT_APPEND_REPLY: read_append_reply(rd, m); return true;
     case ORR_RAFT_SNAPSHOT:
     case ORR_RAFT_SNAPSHOT_REPLY: read_snapshot(rd, frame, m); return true;
@@ -228,7 +240,10 @@ int orri_raft_decode(struct orr_slice frame, struct orr_raft_msg *m, struct orr_
     m->want_reply = flags & WANT_REPLY;
     m->success = flags & SUCCESS;
     m->done = flags & DONE;
+    m->promise = flags & PROMISE;
     m->term = orri_read_varint(&rd);
-    if (version != VERSION || flags >= 2 * DONE || !read_rest(&rd, frame, m, entries)) return ORR_EINVALID;
+    bool dated = flags & DATED;
+    if (version != VERSION || flags >= 2 * DATED || (dated && m->type != ORR_RAFT_APPEND)) return ORR_EINVALID;
+    if (!read_rest(&rd, frame, m, dated, entries)) return ORR_EINVALID;
     return rd.failed || orri_left(&rd) != 0 ? ORR_EINVALID : 0;
 }

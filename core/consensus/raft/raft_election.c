@@ -26,7 +26,8 @@ static void draw_timeout(struct orr_raft *r) {
 
 orr_time orri_raft_election_at(const struct orr_raft *r) {
     if (r->mute || r->role == ORR_LEADER || !orri_raft_is_voter(r)) return ORR_NEVER;
-    return orri_raft_may_stand(r, r->heard + r->timeout);
+    orr_time at = orri_raft_may_stand(r, r->heard + r->timeout);
+    return r->cfg.order.leases && at < r->promised_until ? r->promised_until : at;
 }
 
 /* Does this node hear a leader, so that it wants no election? */
@@ -139,9 +140,10 @@ void orri_raft_own_vote_stored(struct orr_raft *r) {
 int orr_raft_campaign(struct orr_raft *r, orr_time now) {
     if (r->mute || !orri_raft_is_voter(r)) return ORR_EDENIED;
     orri_raft_begin(r, now);
+    if (orri_raft_promised(r) && r->role != ORR_LEADER) return orri_raft_end(r, ORR_EDENIED);
     if (r->role != ORR_LEADER) {
         orri_raft_note(r, ORR_CAUSE_ASKED_TO_LEAD, r->term, ORR_NOBODY);
-        orri_raft_stand(r, false, true);
+        orri_raft_stand(r, false, !r->cfg.order.leases);    /* forced is what a leader has given its leases up for */
     }
     return orri_raft_end(r, 0);
 }
@@ -155,7 +157,8 @@ static bool up_to_date(const struct orr_raft *r, const struct orr_raft_msg *m) {
 
 void orri_raft_on_prevote(struct orr_raft *r, const struct orr_raft_msg *m) {
     struct orr_raft_msg reply = orri_raft_msg(r, ORR_RAFT_PREVOTE_REPLY, m->from);
-    reply.granted = m->term > r->term && up_to_date(r, m) && (m->forced || !orri_raft_sticky(r));
+    bool held = orri_raft_sticky(r) || orri_raft_promised(r);
+    reply.granted = m->term > r->term && up_to_date(r, m) && (m->forced || !held);
     if (reply.granted) reply.term = m->term;
     orri_raft_post(r, &reply);
 }
@@ -171,7 +174,7 @@ void orri_raft_on_prevote_reply(struct orr_raft *r, struct orri_raft_peer *p, co
 void orri_raft_on_vote(struct orr_raft *r, const struct orr_raft_msg *m) {
     struct orr_raft_msg reply = orri_raft_msg(r, ORR_RAFT_VOTE_REPLY, m->from);
     bool free = r->vote == m->from || (r->vote == ORR_NOBODY && r->leader == ORR_NOBODY);
-    reply.granted = m->term == r->term && free && up_to_date(r, m);
+    reply.granted = m->term == r->term && free && up_to_date(r, m) && (m->forced || !orri_raft_promised(r));
     if (reply.granted) {
         if (r->vote != m->from) {
             r->dirty = true;

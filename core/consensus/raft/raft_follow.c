@@ -67,6 +67,7 @@ int orri_raft_on_append(struct orr_raft *r, const struct orr_raft_msg *m) {
     orri_raft_follow(r, m->from);
     orri_raft_time_hear(&r->time, r->now, m->time);
     if (m->round > r->round) r->round = m->round;
+    orri_raft_on_as_of(r, m);
     r->reply |= m->want_reply;
     if (r->incoming.done) return 0;                            /* the log is about to begin anew */
     orr_index prev = m->prev_log_index + known;                /* what is committed agrees */
@@ -91,5 +92,7 @@ void orri_raft_ack(struct orr_raft *r) {
     m->match_index = r->acked = match;
     m->prev_log_index = agreed;
     m->round = r->round;
+    m->promise = r->cfg.order.leases && r->clock.trusted;
+    if (m->promise) orri_raft_promise(r);
     r->reply = false;
 }

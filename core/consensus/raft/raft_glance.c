@@ -6,7 +6,7 @@
 #include "base/codec.h"
 #include "internal.h"
 
-enum { GRANTED = 2, SUCCESS = 8 };
+enum { GRANTED = 2, SUCCESS = 8, DATED = 64 };
 
 static const char *const kinds[] = {
     [ORR_RAFT_PREVOTE] = "prevote",   [ORR_RAFT_PREVOTE_REPLY] = "prevote_reply",
@@ -17,9 +17,10 @@ static const char *const kinds[] = {
     [ORR_RAFT_TIMEOUT_NOW] = "timeout_now",
 };
 
-static void glance_append(struct orr_reader *rd, struct orr_glance *out) {
+static void glance_append(struct orr_reader *rd, bool dated, struct orr_glance *out) {
     out->index = orri_read_varint(rd);
-    for (int i = 0; i < 4; i++) (void)orri_read_varint(rd);    /* prev_log_term, leader_commit, round, time */
+    /* prev_log_term, leader_commit, round, time; as_of_index, as_of_time */
+    for (int i = 0; i < (dated ? 6 : 4); i++) (void)orri_read_varint(rd);
     out->count = orri_read_varint(rd);
     out->index += out->count;
     if (out->count == 0) out->kind = "heartbeat";
@@ -37,7 +38,7 @@ int orri_raft_glance(struct orr_slice head, void *to) {
     switch (type) {
     case ORR_RAFT_PREVOTE_REPLY:
     case ORR_RAFT_VOTE_REPLY: out->refused = !(flags & GRANTED); break;
-    case ORR_RAFT_APPEND: glance_append(&rd, out); break;
+    case ORR_RAFT_APPEND: glance_append(&rd, flags & DATED, out); break;
     case ORR_RAFT_APPEND_REPLY:
         out->refused = !(flags & SUCCESS);
         out->index = orri_read_varint(&rd);

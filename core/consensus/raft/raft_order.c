@@ -165,6 +165,9 @@ static const struct orr_ready *ready(void *x) {
 static struct orr_raft *raft(const void *x) { return ((const struct order *)x)->r; }
 
 static void wall(void *x, orr_time now, orr_time realtime) { orr_raft_wall(raft(x), now, realtime); }
+static void clock(void *x, orr_time now, const struct orr_clock_reading *reading) {
+    orr_raft_clock(raft(x), now, reading);
+}
 static int propose(void *x, orr_time now, const struct orr_slice *batches, size_t n, size_t *taken) {
     return orr_raft_propose(raft(x), now, batches, n, taken, NULL);
 }
@@ -197,10 +200,10 @@ static size_t causes(const void *x, struct orr_cause *out, size_t max) { return 
 static void check(const void *x) { orr_raft_check(raft(x)); }
 
 const struct orr_order_ops orr_raft_order = {
-    .name = "raft", .config_init = config_init, .create = create, .destroy = destroy, .wall = wall, .recv = recv_frame,
-    .propose = propose, .read = read_index, .stored = stored, .part_stored = part_stored, .fetched = fetched,
-    .fetched_part = fetched_part, .applied = applied, .compacted = compacted, .greet = greet, .peer_lost = peer_lost,
-    .hand_over = hand_over, .disenfranchise = disenfranchise, .full = full, .tick = tick, .deadline = deadline,
-    .ready = ready, .status = status, .causes = causes, .check = check, .claims = claims,
+    .name = "raft", .config_init = config_init, .create = create, .destroy = destroy, .wall = wall, .clock = clock,
+    .recv = recv_frame, .propose = propose, .read = read_index, .stored = stored, .part_stored = part_stored,
+    .fetched = fetched, .fetched_part = fetched_part, .applied = applied, .compacted = compacted, .greet = greet,
+    .peer_lost = peer_lost, .hand_over = hand_over, .disenfranchise = disenfranchise, .full = full, .tick = tick,
+    .deadline = deadline, .ready = ready, .status = status, .causes = causes, .check = check, .claims = claims,
     .glance = orri_raft_glance,
 };

@@ -7,6 +7,8 @@
  * earlier leaders committed.
  *
  * Others forward: one message for all that waits, naming a batch; a reply answers that batch and all before it.
+ * With a lease (raft_lease.c) the leader answers at once, and no round begins.
+ *
  * Batches start at a random number, so that a reply to an earlier life of this node answers nothing. A change of
  * leader forwards anew; what isn't answered in twice the election timeout is refused with ORR_ENOLEADER.
  *
@@ -67,13 +69,13 @@ void orri_raft_reads_fail(struct orr_raft *r) {
 }
 
 /* -- The leader -------------------------------------------------------------------------------------------------- */
-static uint64_t round_of(const struct orr_raft *r, const struct orri_raft_peer *p) {
+uint64_t orri_raft_round_of(const struct orr_raft *r, const struct orri_raft_peer *p) {
     if (p == r->me) return r->round;
     return p->lost ? 0 : p->round;
 }
 
-static void start_round(struct orr_raft *r) {
-    r->round++;
+/* They are answered by what is committed now, once it is sure that nobody else leads yet. */
+static void note_reads(struct orr_raft *r) {
     orr_time time = orri_raft_time_stamp(&r->time, r->now);
     const struct orr_entry *next = r->log.last > r->commit ? orri_raft_log_at(&r->log, r->commit + 1) : NULL;
     if (next && next->time < time) time = next->time;    /* the read comes before that entry, so its time does, too */
@@ -82,15 +84,21 @@ static void start_round(struct orr_raft *r) {
         read_at(r, i)->index = r->commit;
         read_at(r, i)->time = time;
     }
+}
+
+static void start_round(struct orr_raft *r) {
+    orri_raft_begin_round(r);
+    note_reads(r);
     for (size_t i = 0; i < r->n_peers; i++)
         if (&r->peers[i] != r->me) r->peers[i].poke = true;
 }
 
 static void lead_reads(struct orr_raft *r) {
     if (r->commit < r->term_start || r->n_reads == 0) return;
-    bool again = orr_rare(&r->cfg.order.rare, "raft.needless_round");
+    bool again = orr_rare(&r->cfg.order.rare, "raft.needless_round"), leased = orri_raft_leased(r);
+    if (leased) note_reads(r);
     if (read_at(r, r->n_reads - 1)->round == 0 || again) start_round(r);
-    uint64_t confirmed = orri_raft_reached(r, round_of);
+    uint64_t confirmed = leased ? UINT64_MAX : orri_raft_reached(r, orri_raft_round_of);
     for (; r->n_reads && read_at(r, 0)->round <= confirmed; pop(r)) answer(r, read_at(r, 0), 0);
 }
 

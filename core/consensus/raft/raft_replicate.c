@@ -35,7 +35,7 @@ static void start_peer(struct orr_raft *r, struct orri_raft_peer *p) {
     p->n_sent = p->sent_first = p->sent_bytes = 0;
     p->heard = p->sent_at = p->moved_at = r->now;
     p->declined_until = r->now;
-    p->round = 0;
+    p->round = p->promised = 0;
 }
 
 void orri_raft_lead(struct orr_raft *r) {
@@ -44,6 +44,7 @@ void orri_raft_lead(struct orr_raft *r) {
     r->term_start = r->log.last + 1;
     r->queued_bytes = 0;
     r->transfer = ORR_NOBODY;
+    orri_raft_forget_leases(r);
     r->heartbeat_at = r->now + r->cfg.order.heartbeat;
     orri_raft_log_room(&r->log, 0, r->stored);    /* if there is none: the ring keeps a slot for it */
     append_own(r, ORR_ENTRY_NOOP, orr_borrow(NULL, 0));
@@ -135,6 +136,8 @@ static void send_append(struct orr_raft *r, struct orri_raft_peer *p, orr_index 
     m->round = r->round;
     m->want_reply = p->poke || p->progress == ORRI_PROBE || orr_rare(&r->cfg.order.rare, "raft.wants_reply");
     m->time = orri_raft_time_stamp(&r->time, r->now);
+    m->as_of_index = r->claimed.index;
+    m->as_of_time = r->claimed.time;
     p->poke = false;
     p->sent_at = r->now;
 }
@@ -204,6 +207,7 @@ void orri_raft_send(struct orr_raft *r, struct orri_raft_peer *p) {
 /* -- Replies ----------------------------------------------------------------------------------------------------- */
 static void try_hand_over(struct orr_raft *r, const struct orri_raft_peer *p) {
     if (p->id != r->transfer || p->match != r->log.last) return;
+    r->gave_up = true;                      /* it may stand whenever this arrives */
     struct orr_raft_msg m = orri_raft_msg(r, ORR_RAFT_TIMEOUT_NOW, p->id);
     orri_raft_post(r, &m);
 }
@@ -248,6 +252,7 @@ int orri_raft_on_append_reply(struct orr_raft *r, struct orri_raft_peer *p, cons
     if (beyond) return ORR_EINVALID;
     p->heard = r->now;
     if (m->round > p->round) p->round = m->round;
+    if (m->promise && m->round > p->promised) p->promised = m->round;
     if (m->success) orri_raft_matched(r, p, m->match_index, m->prev_log_index);
     else refused(r, p, m);
     if (p->progress == ORRI_REPLICATE && orr_rare(&r->cfg.order.rare, "raft.probes_again"))
@@ -316,6 +321,7 @@ void orri_raft_leader_tick(struct orr_raft *r) {
         orri_raft_become_follower(r, r->term, ORR_NOBODY);
         return;
     }
+    orri_raft_renew(r);
     for (size_t i = 0; i < r->n_peers; i++)
         if (&r->peers[i] != r->me) heartbeat(r, &r->peers[i]);
     if (r->transfer == ORR_NOBODY && orri_raft_others_should_lead(r)) offer(r, successor(r), false);

@@ -161,6 +161,7 @@ int orr_raft_applied(struct orr_raft *r, orr_time now, orr_index through) {
     if (through > r->handed) return ORR_EINVALID;
     orri_raft_begin(r, now);
     r->applied = orri_max(r->applied, through);
+    orri_raft_reach_as_of(r);
     if (r->applied >= r->snapshot.index) r->restoring = false;
     return orri_raft_end(r, 0);
 }

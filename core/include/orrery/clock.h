@@ -99,7 +99,8 @@ ORR_API int orr_clock_sample(struct orr_clock *c, orr_time now, uint32_t id, con
 /* A request of this peer's that had no reply. */
 ORR_API int orr_clock_lost(struct orr_clock *c, orr_time now, uint32_t id);
 /* A reading of a sensor near the oscillator, in 1/1000 degree Celsius: how the frequency follows it is learned in an
- * hour or so, and then used. Readings that cannot be are left out.                                                   */
+ * hour or so, and then used. Readings that cannot be are left out. Where all peers are ORR_CLOCK_NOSELECT, it is
+ * learned from what all their frequencies do alike. With a rate_max_ppb it moves likely values alone, no interval.   */
 ORR_API void orr_clock_temperature(struct orr_clock *c, orr_time now, int32_t millicelsius);
 
 /* The local clock was set by `delta`, or by nobody knows how much (a suspended machine, one that was moved). `now` is
@@ -171,7 +172,8 @@ ORR_API orr_time orr_clock_next(const struct orr_clock *c, orr_time local, uint3
 /* Bytes that it takes (whether or not there is room for them: written only if so). */
 ORR_API size_t orr_clock_save(const struct orr_clock *c, void *at, size_t size);
 /* Into a clock that has heard nothing yet; of peers, those that were added. 0; ORR_ECORRUPT: not what orr_clock_save
- * wrote; ORR_EINVALID: an exchange was heard already. What an earlier version or the other mode saved is read, too. */
+ * wrote; ORR_EINVALID: an exchange was heard already. What an earlier version or the other mode saved is read, too. The
+ * frequency is left out where all peers that were added are ORR_CLOCK_NOSELECT: each has its own. */
 ORR_API int orr_clock_load(struct orr_clock *c, const void *at, size_t size);
 
 #ifdef __cplusplus

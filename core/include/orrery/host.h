@@ -141,10 +141,16 @@ ORR_API void orr_node_bundle(struct orr_node *node, const struct orr_birth *bund
  * config.call away: a later one is as that.                                                                          */
 /* The op: copied. Its results go to w->sink while it is applied, w->at says where. */
 ORR_API int orr_group_propose(struct orr_group *g, struct orr_wait *w, struct orr_slice op, orr_time deadline);
-/* A linearizable read: asks the question (held; one without a chunk is borrowed until done) and gives the results to
- * w->sink. With sink NULL nothing is asked: done may ask by orr_group_query(g, &w->at, ...) as often as it likes, which
- * needs a replica here (ORR_EINVALID). */
-ORR_API int orr_group_read(struct orr_group *g, struct orr_wait *w, struct orr_slice question, orr_time deadline);
+/* A read: asks the question (held; one without a chunk is borrowed until done) and gives the results to w->sink. With
+ * age_max 0 it is linearizable; else a copy will do that has all that was acknowledged `age_max` ns ago, by the
+ * cluster's time (orrery/time.h): where there is none it is as with 0. With sink NULL nothing is asked: done may ask by
+ * orr_group_query(g, &w->at, ...) as often as it likes, which needs a replica here (ORR_EINVALID). */
+ORR_API int orr_group_read(struct orr_group *g, struct orr_wait *w, struct orr_slice question, orr_time age_max,
+                           orr_time deadline);
+/* So old the copy here is at most, ns; ORR_NEVER: not known, or there is none. */
+ORR_API orr_time orr_group_age(const struct orr_group *g);
+/* For so long from now on this node, the leader, answers reads by its lease, ns; 0: it has none. */
+ORR_API orr_time orr_group_lease(const struct orr_group *g);
 /* Asks the replica here and now. at: w->at, from the done of a read, or NULL: its state as it is, however old.
  * ORR_EUNAVAILABLE: none here, or it is being restored; else the machine's. */
 ORR_API int orr_group_query(struct orr_group *g, const struct orr_at *at, struct orr_slice question,
@@ -176,13 +182,12 @@ ORR_API bool orr_group_all_run(const struct orr_group *g, const struct orr_birth
  *     16        the name, the value
  *            8  XXH3-64 of all before it
  *
- * (Files own-NAME, of the same format, are the node's own: node_hlc.h.)
- *
  * It is written beside its predecessor, synced, renamed, and the directory synced. Saves of one name take effect in the
  * order in which they were given; one that is overtaken before it was begun is told with the one that overtook it. */
-/* value: held, or copied where it has no chunk. Returned: ORR_EINVALID (name empty or too long), ORR_EFULL (the disk,
- * or too many names), ORR_EOVERLOADED (a value above op_bytes_max), ORR_EUNAVAILABLE, -ENOMEM. done: 0: it is on the
- * disk; ORR_EFULL, an errno: the old value stands (after a failed sync_dir: either may). */
+/* value: held, or copied where it has no chunk. Returned: ORR_EINVALID (name empty, too long, or one of the node's own,
+ * which begin with "orrery."), ORR_EFULL (the disk, or too many names), ORR_EOVERLOADED (a value above op_bytes_max),
+ * ORR_EUNAVAILABLE, -ENOMEM. done: 0: it is on the disk; ORR_EFULL, an errno: the old value stands (after a failed
+ * sync_dir: either may). */
 ORR_API int orr_node_save(struct orr_node *node, struct orr_wait *w, const char *name, struct orr_slice value);
 /* The value last saved (done was told) or read at the start; hold it to keep it. -ENOENT: none; ORR_ECORRUPT: its file
  * is damaged, and stays as it is until the next save of that name. */

@@ -84,6 +84,9 @@ struct orr_group_spec {
     const char *const *on;          /* ids of the first replicas; NULL: the file's first seven nodes at most */
     size_t n_on;
     orr_time election, heartbeat;   /* 0: the node's */
+    bool leases;                    /* the leader serves reads by leases (order.h): the node asks for the cluster's time
+                                     * from its start on. The same on all nodes; where it isn't, or clock.off, none are
+                                     * taken */
 };
 /* Declares a group; before start, or in the host's declare. *out is the node's, for its life. ORR_ECONFLICT: that name
  * is taken. */

@@ -8,8 +8,8 @@
  *     }
  *
  * A stamp that is given is greater than all that this node gave or took before, in this process and in those before
- * it, as long as its disk is kept: an upper limit of them is a value of the node's own (a file own-hlc, beside those of
- * orr_node_save), written up to a second before the time, and no stamp at or above it is given. And it is near the
+ * it, as long as its disk is kept: an upper limit of them is a value of the node's own (orrery.hlc, beside those
+ * of orr_node_save), written up to a second before the time, and no stamp at or above it is given. And it is near the
  * time: at most `skew_max` (config.clock) above `earliest`, so that no node that knows the time refuses it. Where the
  * clock is further ahead it waits for the time: after a restart, which begins at the limit (half a second at most, by
  * the defaults); when the cluster's time has stepped back.

@@ -129,6 +129,9 @@ struct orr_order_status {
     int error;                      /* why it takes no part any more: a failed store's status, ORR_EDENIED:
                                      * disenfranchised; else 0 */
     bool ailing;                    /* its disk is full, or takes longer than `stall`: it would rather not lead */
+    orr_time lease;                 /* leader: monotonic; until then it serves reads without asking. 0: it has none */
+    orr_time as_of;                 /* monotonic: what is applied here has all that was acknowledged before then; 0: not
+                                     * known */
 };
 
 /* -- Why it is as it is -------------------------------------------------------------------------------------------- */
@@ -175,6 +178,11 @@ struct orr_boot {
     orr_time time;                  /* log time of the last entry, or of the snapshot */
 };
 
+/* What this node knows of the cluster's time (orrery/time.h). */
+struct orr_clock_reading {
+    bool trusted;                   /* within its bound: this node gives and takes leases */
+    orr_time earliest, latest;      /* ns since 1970; both 0: not known */
+};
 struct orr_member {
     orr_id id;
     const char *name;               /* borrowed during new() */
@@ -195,6 +203,7 @@ struct orr_order_config {
     size_t part_bytes;                       /* of a snapshot in one message */
     const struct orr_alloc *alloc;
     struct orr_chunks *chunks;
+    bool leases;                        /* leaders serve reads by leases, and members promise what these rest on */
     struct orr_rare rare;           /* another size, another order, too early: nothing that breaks a promise */
 };
 
@@ -207,6 +216,9 @@ struct orr_order_ops {
     /* The machine's wall clock at `now`: what log time follows (it never goes back,
      * and advances at most 1.1 times as fast as `now`). Once a turn, before the inputs. */
     void (*wall)(void *x, orr_time now, orr_time realtime);
+    /* `now`: read when the turn's inputs were in, before the turn's first ready(). Without it there are no leases, and
+     * no copy is dated. Optional (NULL). */
+    void (*clock)(void *x, orr_time now, const struct orr_clock_reading *reading);
     /* A frame of a peer that the handshake knows. ORR_EINVALID: not a message; nothing changed.
      * Slices are held as needed. */
     int (*recv)(void *x, orr_time now, orr_id from, struct orr_slice frame);

@@ -48,8 +48,9 @@ enum orr_raft_type {
                                      * it declines the TIMEOUT_NOW, since its disk is full or sick */
     ORR_RAFT_VOTE,                  /* last_log_*, forced */
     ORR_RAFT_VOTE_REPLY,            /* granted, time */
-    ORR_RAFT_APPEND,                /* prev_log_*, entries (heartbeat: none), leader_commit, round, want_reply, time */
-    ORR_RAFT_APPEND_REPLY,          /* success, match_index, prev_log_index, round; refused: hint_* */
+    ORR_RAFT_APPEND,                /* prev_log_*, entries (heartbeat: none), leader_commit, round, want_reply, time,
+                                     * as_of_* */
+    ORR_RAFT_APPEND_REPLY,          /* success, match_index, prev_log_index, round, promise; refused: hint_* */
     ORR_RAFT_SNAPSHOT,              /* snapshot, offset, data, done */
     ORR_RAFT_SNAPSHOT_REPLY,        /* snapshot.index and .term, offset: bytes it has on its disk, done */
     ORR_RAFT_READ,                  /* tag: the newest batch of reads that wait */
@@ -75,11 +76,14 @@ struct orr_raft_msg {               /* fields that its type doesn't name are 0 *
     uint64_t round;                 /* counts the leader's rounds of confirmation; echoed */
     bool want_reply;                /* answer at once, not only when the entries are on the disk */
     orr_time time;                  /* log time as the sender knows it; vote_reply: 0 when it doesn't */
+    orr_index as_of_index;          /* all that was acknowledged before cluster time as_of_time is up to here; */
+    orr_time as_of_time;            /* 0: it is not said */
 
     bool success;
     orr_index match_index;          /* on the disk, and as the leader's */
     orr_index hint_index;           /* refused: the logs can agree no later than here, */
     orr_term hint_term;             /* where this log has this term */
+    bool promise;                   /* it votes for nobody else for `election` from now on: a lease may rest on it */
 
     struct orr_snapshot snapshot;
     uint64_t offset;
@@ -111,6 +115,7 @@ ORR_API void orr_raft_free(struct orr_raft *r);
 
 /* -- Inputs. As in order.h, where not said otherwise. ------------------------------------------------------------ */
 ORR_API void orr_raft_wall(struct orr_raft *r, orr_time now, orr_time realtime);
+ORR_API void orr_raft_clock(struct orr_raft *r, orr_time now, const struct orr_clock_reading *reading);
 ORR_API int orr_raft_tick(struct orr_raft *r, orr_time now);
 /* msg and its entries: borrowed; data with a chunk is held, without one copied. ORR_EINVALID: not from a member, or
  * not a message. ORR_ECORRUPT: it contradicts what is committed. */
@@ -119,7 +124,8 @@ ORR_API int orr_raft_recv(struct orr_raft *r, orr_time now, const struct orr_raf
 ORR_API int orr_raft_propose(struct orr_raft *r, orr_time now, const struct orr_slice *batches, size_t n, size_t *taken,
                              orr_index *first);
 ORR_API int orr_raft_read_index(struct orr_raft *r, orr_time now, uint64_t tag);
-/* Stand for the next term at once, without asking first. ORR_EDENIED: not a voter, or disenfranchised. */
+/* Stand for the next term at once, without asking first. ORR_EDENIED: not a voter, disenfranchised, or bound by a
+ * promise to the leader (order.h, leases). */
 ORR_API int orr_raft_campaign(struct orr_raft *r, orr_time now);
 /* ORR_EINVALID: not the oldest store under way. A status < 0 other than ORR_EFULL is final: it takes no part any
  * more. */

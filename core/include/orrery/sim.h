@@ -85,6 +85,7 @@ struct orr_sim_client;
     X(ORR_SIM_CLOCK_STEP, "clock_step", TIMED)        /* the wall clock jumps by up to a minute */                     \
     X(ORR_SIM_CLOCK_FREEZE, "clock_freeze", TIMED)    /* the wall clock stands for a while, and goes on from there */  \
     X(ORR_SIM_CLOCK_DRIFT, "clock_drift", TIMED)      /* the clocks run up to 300 ppm fast or slow from now on */      \
+    X(ORR_SIM_CLOCK_WANDER, "clock_wander", TIMED)    /* their rate walks at random from now on, within 300 ppm */     \
     X(ORR_SIM_ALLOC, "alloc", OP)                     /* an allocation fails */                                        \
     X(ORR_SIM_TURN_CUT, "turn_cut", OP)               /* take() ends a turn's batch early; the rest comes next turn */ \
     X(ORR_SIM_SHORT_READ, "short_read", OP)           /* DATA ends at a random byte of what has arrived */             \
@@ -116,8 +117,8 @@ ORR_API void orr_sim_faults_init(struct orr_sim_faults *faults);
 /* Moderate rates for every kind that no node may be hurt by beyond what world.h says: no rot, misdirected, stale. */
 ORR_API void orr_sim_faults_default(struct orr_sim_faults *faults);
 /* Swarm: a random half of those kinds, and of crash_send, clock_freeze and mutate, each at a random strength, with
- * random means, links and disks, all drawn from the seed. Whatever is drawn, a cluster is whole, or short of a
- * minority, most of the time. */
+ * random means, links and disks, all drawn from the seed; and clock_wander in a quarter of the seeds. Whatever is
+ * drawn, a cluster is whole, or short of a minority, most of the time. */
 ORR_API void orr_sim_faults_swarm(struct orr_sim_faults *faults, uint64_t seed);
 /* In half of the seeds, besides: rot, and restarts with an old or an empty disk, within the budget, which is
  * ORR_SIM_QUORUMS from then on. A node that is hurt so may never answer again, and owes nothing any more
@@ -324,10 +325,32 @@ ORR_API bool orr_sim_bears(const struct orr_sim *sim, uint64_t without);
 ORR_API int orr_sim_clock(struct orr_sim *sim, const char *node, orr_time step, int32_t drift_ppb);
 /* The wall clock stands; then it goes on from there, late, and tells nobody of it. */
 ORR_API int orr_sim_clock_freeze(struct orr_sim *sim, const char *node, bool on);
-/* what the node's wall clock shows now, ns since 1970, and how fast its clocks run */
+/* what the node's wall clock shows now, ns since 1970, and its drift */
 ORR_API int orr_sim_clock_now(const struct orr_sim *sim, const char *node, orr_time *wall, int32_t *drift_ppb);
 /* what its monotonic clock shows now, and what it would if it did not begin anew at each boot */
 ORR_API int orr_sim_clock_local(const struct orr_sim *sim, const char *node, orr_time *local, orr_time *lived);
+
+/* What a quartz does by itself, on top of orr_sim_clock's drift: its rate changes at each whole virtual second, and
+ * what it is then is a matter of the seed and the node's name. All 0: it keeps to one rate. Wander and heat take it no
+ * farther off than most_ppb; a drift beyond that stays, and they add nothing to it. */
+struct orr_sim_oscillator {
+    int32_t wander_ppb;             /* the rate walks at random: deviation after an hour, growing with the root of time;
+                                     * up to 100000000. 0: no walk, and what it has come to is forgotten */
+    int32_t most_ppb;               /* 0: 500000, which is what a cluster believes unless its file says otherwise */
+    int32_t swing_mk;               /* the temperature goes up and down by so many mK around 25 degrees, with noise of a
+                                     * tenth of it; up to 100000. 0: it has no sensor */
+    int32_t ppb_per_kelvin;         /* how the rate follows: up to 1000000 either way */
+    orr_time period;                /* of the temperature, from 25 degrees on; 0: an hour */
+};
+/* Copied. -ENOENT, ORR_EINVALID. Healing ends it. */
+ORR_API int orr_sim_oscillator(struct orr_sim *sim, const char *node, const struct orr_sim_oscillator *as);
+/* as it was set */
+ORR_API int orr_sim_oscillator_now(const struct orr_sim *sim, const char *node, struct orr_sim_oscillator *as);
+/* how fast its clocks run now, with all that: positive is fast */
+ORR_API int orr_sim_oscillator_rate(const struct orr_sim *sim, const char *node, int32_t *ppb);
+/* what its sensor shows now, in 1/1000 degree Celsius. ORR_EUNAVAILABLE: it has none */
+ORR_API int orr_sim_temperature(struct orr_sim *sim, const char *node, int32_t *milli_c);
+
 /* The nth next opportunity (1: the next) for this OP fault or effect crash at this node is taken. ORR_SIM_CRASH counts
  * deliveries. Several may be armed, each counted from when it was; 0 takes them all back. ORR_EFULL: too many. */
 ORR_API int orr_sim_arm(struct orr_sim *sim, const char *node, enum orr_sim_fault kind, uint64_t nth);
@@ -352,7 +375,8 @@ struct orr_sim_strike {
     const char *node, *other;       /* links: the way from node to other; else NULL. partition: both NULL */
     uint64_t side;                  /* partition: as of orr_sim_partition */
     /* OP kinds and effect crashes: which opportunity of the instant `from` it was, so orr_sim_arm a ns before does it
-     * again. slow: bytes a second; disk_full: bytes that were left; clock_step: ns; clock_drift: ppb; stall: ns; rot:
+     * again. slow: bytes a second; disk_full: bytes that were left; clock_step: ns; clock_drift: ppb; clock_wander:
+     * ppb in the square root of an hour; stall: ns; rot:
      * the place; far: delay; worn: how many times as slow, in millionths. */
     int64_t amount;
     orr_time jitter;                /* far */

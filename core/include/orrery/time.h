@@ -9,10 +9,11 @@
  * wrong clocks moves it, and no machine has to be believed.
  *
  * How a node knows it. Nodes ask each other by NTP packets in datagrams. From each exchange the other's clock is surely
- * in an interval, which widens with age by twice `drift_max`: nothing learned goes into it, no symmetry of paths, no
- * statistics. A clock that was not heard of for ORR_TIME_KEPT may be anything. Order statistics are monotone: the
- * median of the clocks is between the median of the lower ends and that of the upper ends. Both are finite as soon as a
- * majority is known, and then the answer holds whatever the rest may be.
+ * in an interval, which widens with age by twice `drift_max` (2 d / (1 - d), for age is counted by a clock that may be
+ * slow): nothing learned goes into it, no symmetry of paths, no statistics. A clock that was not heard of for
+ * ORR_TIME_KEPT may be anything. Order statistics are monotone: the median of the clocks is between the median of the
+ * lower ends and that of the upper ends. Both are finite as soon as a majority is known, and then the answer holds
+ * whatever the rest may be.
  *
  * A machine's wall clock that is set does not move its node's clock at once: others may hold it in an interval. The
  * node answers "not known" for ORR_TIME_KEPT, when nobody holds it any more, and then begins anew from the wall clock.

@@ -37,6 +37,7 @@ enum orr_trace_kind {
                                      * the log (or we re-sent it) */
     ORR_TRACE_SNAPSHOT,             /* orr_index: a snapshot was taken through here */
     ORR_TRACE_UPGRADE,              /* orr_index: from the next entry on the group's machine runs other code */
+    ORR_TRACE_LEASE,                /* struct orr_trace_lease: what it would do by the clock at a turn's end */
     /* Of the node itself: the group is 0. */
     ORR_TRACE_CLOCK,                /* orr_time: the clock that it keeps for the cluster's time (orrery/time.h) is its
                                      * local clock plus this from now on */
@@ -77,6 +78,12 @@ struct orr_trace_ack {
 struct orr_trace_read {
     orr_index index;                /* applied index of the state it was served from */
     orr_index read_index;           /* what the protocol said it must at least be */
+};
+struct orr_trace_lease {
+    orr_term term;
+    orr_index commit, applied;
+    bool held;                      /* a read would be answered by a lease now */
+    orr_time age;                   /* so old the copy here is at most; ORR_NEVER: not known */
 };
 struct orr_trace_stored {
     uint64_t store_id;

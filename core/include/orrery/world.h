@@ -212,6 +212,9 @@ struct orr_world_ops {
      * it, and its wall time is set by `step` (0: it isn't). ORR_RATE_KEEP: nothing changes but by the step, and
      * *rate_ppb is what is in force. -EPERM; others of the system's. NULL: there is none to be steered. */
     int (*steer)(struct orr_world *w, orr_time step, int32_t *rate_ppb);
+    /* What a sensor of this machine shows, in 1/1000 degree Celsius: near the oscillator, one hopes. 0, or
+     * ORR_EUNAVAILABLE: it has none. May take a ms, so ask a few times a minute. NULL: no sensor. */
+    int (*temperature)(struct orr_world *w, int32_t *milli_c);
 };
 #define ORR_RATE_KEEP INT32_MIN
 

@@ -396,6 +396,36 @@ verbs.drift = { who, { "ppm", "number", min = -100000, max = 100000 }, act = fun
   end)
 end }
 
+-- What a quartz does by itself: wander(n, ppm, most) in the square root of an hour; heat(n, kelvin, T, ppb), a swing of
+-- the temperature in T, and what the rate makes of a kelvin. Neither takes it farther off than `most` ppm: drift_max,
+-- where nobody says more.
+local function most_ppb(sim, ppm)
+  local clock = sim.cluster.clock
+  return ppm and math.floor(ppm * 1000 + 0.5) or math.floor((clock and clock.drift_max or 0.0005) * 1e9 + 0.5)
+end
+local rate = { "ppm", "number", min = 0, max = 100000 }
+verbs.wander = { who, rate, { "most", "number", min = 0.001, max = 100000, default = false },
+  act = function(sim, temporary, ids, ppm, most)
+    return each(ids, function(id)
+      hold(sim, temporary, "wander " .. id, { 0 }, { ppm, most }, function(v)
+        sim.core:wander(id, math.floor(v[1] * 1000 + 0.5), most_ppb(sim, v[2]))
+      end)
+      return true
+    end)
+  end,
+}
+verbs.heat = { who, { "kelvin", "number", min = 0, max = 100 },
+  { "T", "number", min = 1, max = 1e9, default = 3600 }, { "ppb", "number", min = -1e6, max = 1e6, default = 100 },
+  act = function(sim, temporary, ids, kelvin, period, ppb)
+    return each(ids, function(id)
+      hold(sim, temporary, "heat " .. id, { 0, period, ppb }, { kelvin, period, ppb }, function(v)
+        sim.core:heat(id, math.floor(v[1] * 1000 + 0.5), in_ns(v[2]), math.floor(v[3] + 0.5), most_ppb(sim))
+      end)
+      return true
+    end)
+  end,
+}
+
 -- An NTP server of the file's clock.ntp says another time, and doesn't know it.
 verbs.lie = { { "server", "who", servers = true }, { "T", "number", min = -1e9, max = 1e9 },
   act = function(sim, temporary, servers, by)
