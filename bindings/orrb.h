@@ -86,6 +86,8 @@ struct orrb_allocations {
     unsigned doubled;               /* how often it was twice the one before */
     bool chained;                   /* out: a stack was refused, see orrb_budget.c */
     bool refused;                   /* out: memory was */
+    bool pressed;                   /* the last request for memory was refused, and may be made again: for so much, */
+    size_t pressed_for;
     struct orrb_map *maps;          /* all that live, see orrb_map.c */
 };
 void orrb_budget_allocations(lua_State *L, struct orrb_allocations *allocations);

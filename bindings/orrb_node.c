@@ -28,7 +28,6 @@ struct orrb_node {
     size_t used, limit;                 /* bytes of the Lua state */
     struct orri_blocks blocks;          /* where they lie */
     struct orrb_allocations allocations;
-    bool pressed;                       /* the last request for memory was refused */
     unsigned refusals;                  /* for good, since there was room for certain */
     bool started, declared;
     const struct orr_group *in_lua[64]; /* groups whose machine is the script's */
@@ -115,17 +114,20 @@ static void read_servers(lua_State *L, struct orr_node_clock *clock) {
     clock->n_ntp = n;
 }
 
-/* false: nobody asks or answers; or { mode, bound_max, drift_max, at_once, ntp }, each may be nil. Leaves what holds
- * the servers' addresses. */
+/* false: nobody asks or answers; or { mode, bound_max, skew_max, drift_max, at_once, discipline, ntp }, each may
+ * be nil. Leaves what holds the servers' addresses. */
 static void read_clock(lua_State *L, struct orr_node_clock *clock) {
     clock->off = lua_getfield(L, 1, "clock") == LUA_TBOOLEAN;
     if (lua_istable(L, -1)) {
         int at = lua_gettop(L);
         clock->bound_max = orrb_time_field(L, at, "bound_max", clock->bound_max);
+        clock->skew_max = orrb_time_field(L, at, "skew_max", clock->skew_max);
         if (lua_getfield(L, at, "drift_max") != LUA_TNIL)
             clock->drift_max_ppb = (uint32_t)ceil(1e9 * luaL_checknumber(L, -1));
         lua_getfield(L, at, "at_once");
         clock->at_once = lua_toboolean(L, -1);
+        lua_getfield(L, at, "discipline");
+        clock->discipline = lua_toboolean(L, -1);
         lua_getfield(L, at, "mode");
         if (lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), "pacemaker") == 0) clock->mode = ORR_CLOCK_PACEMAKER;
         lua_settop(L, at);
@@ -445,22 +447,29 @@ static const struct orr_host_ops host_ops = {
 };
 
 /* -- The state ---------------------------------------------------------------------------------------------------- */
+static void refuse_for_good(struct orrb_node *n) {
+    n->allocations.pressed = false;
+    n->allocations.refused = true;
+    n->refusals++;
+    n->host.tasks.slow = true;
+}
+
 /* Lua collects all its garbage when it is refused, and asks again. Unless that has freed a good part, it is refused for
- * good: near the limit each small request would take such a collection, and a run minutes. */
+ * good: near the limit each small request would take such a collection, and a run minutes. Its buffers don't ask again,
+ * as the next request shows, which is for something else. */
 static bool has_room(struct orrb_node *n, size_t had, size_t new_size) {
     enum { LARGE = 1 << 16 };
-    bool enough = n->allocations.sum <= n->allocations.most || new_size < LARGE;
-    if (enough && n->used - had + new_size <= (n->pressed ? n->limit - n->limit / 4 : n->limit)) {
-        n->pressed = false;
-        n->allocations.sum += new_size - had;
+    struct orrb_allocations *a = &n->allocations;
+    bool enough = a->sum <= a->most || new_size < LARGE;
+    if (a->pressed && new_size - had != a->pressed_for) refuse_for_good(n);
+    if (enough && n->used - had + new_size <= (a->pressed ? n->limit - n->limit / 4 : n->limit)) {
+        a->pressed = false;
+        a->sum += new_size - had;
         return true;
     }
-    n->pressed = !n->pressed;
-    if (!n->pressed) {
-        n->refusals++;
-        n->allocations.refused = true;
-        n->host.tasks.slow = true;
-    }
+    a->pressed_for = new_size - had;
+    if (a->pressed) refuse_for_good(n);
+    else a->pressed = true;
     return false;
 }
 
@@ -516,6 +525,8 @@ static int boot(lua_State *L) {
     lua_setfield(L, -2, "listeners");
     orrb_time_open(L, &n->host);
     lua_setfield(L, -2, "clock");
+    orrb_node_hlc_open(L, &n->host);
+    lua_setfield(L, -2, "hlc");
     orrb_console_open(L, &n->host);
     lua_setfield(L, -2, "console");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);

@@ -41,14 +41,15 @@ void orrb_env_pure_begin(lua_State *L, uint64_t seed) {
     orrb_environment_keep(L, ORRB_PURE_NAMES);
     orrb_ordered_forget(L, e);
     e->memory_out = false;
-    if (e->allocations) e->allocations->refused = false;
+    if (e->allocations) e->allocations->refused = e->allocations->pressed = false;
     e->pure = true;
     exchange(L, 3);
 }
 
 bool orrb_env_pure_end(lua_State *L) {
     struct orrb_environment *e = orrb_environment_of(L);
-    bool held = !e->memory_out && !(e->allocations && e->allocations->refused);     /* whatever was made of it since */
+    const struct orrb_allocations *a = e->allocations;
+    bool held = !e->memory_out && !(a && (a->refused || a->pressed));       /* whatever was made of it since */
     e->memory_out = e->pure = false;
     orrb_ordered_forget(L, e);
     exchange(L, 2);

@@ -53,6 +53,9 @@ void orrb_group_clear(struct orrb_host *h);
 /* orrb_time.c: node:time and node.clock. */
 void orrb_time_open(lua_State *L, struct orrb_host *h);
 
+/* orrb_node_hlc.c: node.hlc. */
+void orrb_node_hlc_open(lua_State *L, struct orrb_host *h);
+
 /* orrb_feed.c. open adds its functions to the table at the top; may raise. */
 void orrb_feed_open(lua_State *L, struct orrb_host *h);
 void orrb_feeds_restored(struct orrb_host *h, struct orr_group *g);

@@ -22,10 +22,10 @@ includes() {
         for (i = 1; i <= n; i++) floor[protocol[i]] = 1
         floor["storage"] = 2; floor["node"] = 3; floor["loop"] = 4; floor["sim"] = 4; floor["lab"] = 5
         # Public headers that are not named after their room: the lowest floor that may include each.
-        split("order raft trace ntp hlc mesh clock_replay", header, " "); for (i in header) public[header[i]] = 1
+        split("order raft trace ntp hlc mesh steer clock_replay", header, " "); for (i in header) public[header[i]] = 1
         split("world machine", header, " "); for (i in header) public[header[i]] = 2
         public["ntp_live"] = 4; public["kv"] = public["host"] = public["visit"] = public["service"] = public["resp"] = 3
-        public["time"] = 3
+        public["time"] = public["node_hlc"] = 3
     }
     function breach(what) { print FILENAME ":" FNR ": " what }
     function exists(path,   line, found) {
@@ -59,7 +59,7 @@ includes() {
             room = part[4]; sub(/\.h$/, "", room)
             ours = room in public ? public[room] : room in floor ? floor[room] : 9
             if (room == "ntp_live") room = "loop"
-            if (room ~ /^(host|visit|service|resp|time)$/) room = "node"     # its other faces
+            if (room ~ /^(host|visit|service|resp|time|node_hlc)$/) room = "node"     # its other faces
         } else if (!(room in floor)) breach(room "/ has no floor: give it one in spec/layers.sh and CMakeLists.txt")
     }
     /^[ \t]*#[ \t]*include/ {

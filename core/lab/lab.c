@@ -110,7 +110,8 @@ static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, u
     struct orr_lab *lab = ud;
     (void)now;
     (void)size;
-    int of = kind == ORR_TRACE_CLOCK || kind == ORR_TRACE_TIME ? lab_node_named(lab, node) : -1;
+    bool of_node = kind == ORR_TRACE_CLOCK || kind == ORR_TRACE_TIME || kind == ORR_TRACE_STAMP;
+    int of = of_node ? lab_node_named(lab, node) : -1;
     if (of >= 0) lab_times_trace(lab, (size_t)of, kind, event);
     else lab_oracle_trace(lab, node, group, kind, event);
 }

@@ -8,12 +8,16 @@
  * Where there are NTP servers (ntp.c), the truth is virtual time. Where half or more of them lie it can't be known; nor
  * for a while afterwards, for what they said was believed.
  *
+ * A stamp of a node's hybrid logical clock (orrery/node_hlc.h) is greater than all that the node ever gave, and than
+ * that of the message whose receipt it is, and no further ahead of the truth than the config allows.
+ *
  * A member that lost its disk does not know that it was believed before: while it may contradict what others still
- * believe, nothing is judged. Nothing else is left out. */
+ * believe, nothing is judged; and its stamps begin anew. Nothing else is left out. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
+#include <orrery/hlc.h>
 #include <orrery/time.h>
 
 #include "lab_internal.h"
@@ -27,6 +31,7 @@ struct kept {
     bool asked;                     /* in this life: */
     uint32_t epoch;
     orr_time earliest;
+    orr_hlc_stamp stamp;            /* the last, in all its lives */
 };
 struct lab_times {
     struct kept nodes[LAB_NODES_MAX];
@@ -122,6 +127,25 @@ static void is_told(struct orr_lab *lab, size_t node, const struct orr_node_time
                 late ? "later" : "earlier");
 }
 
+static void gives(struct orr_lab *lab, size_t node, const struct orr_trace_stamp *s) {
+    struct kept *k = &lab->times->nodes[node];
+    const char *id = lab->cfg.nodes[node].id;
+    orr_hlc_stamp before = lab_exempt(lab, node) ? 0 : k->stamp;
+    orr_time at = orr_hlc_time(s->stamp);
+    k->stamp = s->stamp;
+    if (s->stamp <= s->heard)
+        lab_violate(lab, "stamp", "%s gives the stamp %" PRIu64 " to the receipt of a message from %" PRIu64, id,
+                    s->stamp, s->heard);
+    if (s->stamp <= before)
+        lab_violate(lab, "stamp", "%s gives the stamp %" PRIu64 " after %" PRIu64, id, s->stamp, before);
+    if (at < orr_hlc_time(orr_hlc_of(k->earliest)))
+        lab_violate(lab, "stamp", "%s gives a stamp from %.9f s before the earliest time", id,
+                    (double)(k->earliest - at) / 1e9);
+    if (orr_sim_now(lab->sim) < lab->times->unclear || at <= truth(lab) + s->skew_max) return;
+    lab_violate(lab, "stamp", "%s gives a stamp from %.9f s ahead of the time, of which others take %.9f s", id,
+                (double)(at - truth(lab)) / 1e9, (double)s->skew_max / 1e9);
+}
+
 /* A median of clocks goes as evenly as they do, but where another one becomes the median, or one begins anew. */
 bool lab_times_steady(struct orr_lab *lab, orr_time age) {
     struct lab_times *t = lab->times;
@@ -135,6 +159,7 @@ bool lab_times_steady(struct orr_lab *lab, orr_time age) {
 
 void lab_times_trace(struct orr_lab *lab, size_t node, unsigned kind, const void *event) {
     if (kind == ORR_TRACE_CLOCK) names(lab, node, *(const orr_time *)event);
+    else if (kind == ORR_TRACE_STAMP) gives(lab, node, event);
     else is_told(lab, node, event);
 }
 

@@ -62,10 +62,11 @@ void orri_datagram_free(struct orr_loop *loop) {
 
 int orri_datagram(struct orr_world *w, orr_id to, struct orr_slice data) {
     struct orr_loop *loop = orri_loop(w);
-    const struct orri_peer *p = orri_peer_find(loop, to);
+    struct orri_peer *p = (struct orri_peer *)(uintptr_t)orri_peer_find(loop, to);
     if (loop->halted) return ORR_ECLOSED;
     if (!p) return ORR_EUNAVAILABLE;
     if (data.size > DATAGRAM_MAX) return ORR_EINVALID;
+    if (p->host && !orri_named_placed(loop, p)) return 0;
     if (loop->udp_fd < 0) {
         int error = udp_open(loop, p->address.at.ss_family, NULL);
         if (error != 0) return error;
@@ -85,10 +86,10 @@ static bool same_address(const struct orri_address *a, const struct sockaddr_sto
     return x->sin6_port == y->sin6_port && memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0;
 }
 
-static orr_id sender(const struct orr_loop *loop, const struct sockaddr_storage *from) {
+static struct orri_peer *sender(const struct orr_loop *loop, const struct sockaddr_storage *from) {
     for (size_t i = 0; i < loop->n_peers; i++)
-        if (same_address(&loop->peers[i].address, from)) return loop->peers[i].id;
-    return ORR_NOBODY;
+        if (same_address(&loop->peers[i].address, from)) return &loop->peers[i];
+    return NULL;
 }
 
 static orr_time wall_of(const struct timespec *t) { return (orr_time)t->tv_sec * ORR_SECOND + t->tv_nsec; }
@@ -133,15 +134,17 @@ static bool receive(struct orr_loop *loop) {
         if (errno == EAGAIN) loop->udp_ready = false;
         return false;               /* or an ICMP error of an earlier send, or EINTR */
     }
-    orr_id id = sender(loop, &from);
-    if (id == ORR_NOBODY || n > DATAGRAM_MAX) {
+    struct orri_peer *p = sender(loop, &from);
+    if (!p || n > DATAGRAM_MAX) {
         loop->stats.datagrams_dropped++;
         return false;
     }
+    orri_named_heard(p);
     bool stamped = age(loop, &message, &old);
     loop->datagram = (struct orr_datagram){
         .req = { .op = ORR_OP_DATAGRAM, .result = (uint64_t)n, .begun = loop->now, .ended = loop->now },
-        .from = id,
+        .from = p->id,
+        .moved = p->moved,
         .data = orri_read_slice(loop, (size_t)n),
         .received = orri_boottime() - (stamped ? old : 0),
         .kernel_stamp = stamped,

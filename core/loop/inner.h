@@ -109,9 +109,15 @@ struct orri_address {
     struct sockaddr_storage at;
     socklen_t size;
 };
+struct orri_host;
 struct orri_peer {
     orr_id id;
-    struct orri_address address;
+    struct orri_address address;    /* size 0: none yet */
+    struct orri_host *host;         /* peer_name.c: that it is called by, or NULL; */
+    unsigned place;                 /* which of that host's; 0: the only one */
+    unsigned unheard;               /* datagrams to this address since the last one from it */
+    bool heard;                     /* any came from there */
+    uint32_t moved;                 /* how often it got an address */
 };
 
 /* -- Files (file.c, disk.c) ---------------------------------------------------------------------------------------- */
@@ -223,6 +229,9 @@ struct orr_loop {
     int spare_fd;
     struct orri_peer *peers;
     size_t n_peers, peers_cap;
+    struct orri_host *hosts;        /* names of peers */
+    struct orri_guest names;        /* while there are any: looks them up, */
+    orr_time look_up_again;         /* each at most so often; a test may make it less */
     int udp_fd;
     struct event udp;
     bool udp_ready;
@@ -265,6 +274,9 @@ orr_time orri_now(struct orr_world *w);
 orr_time orri_fresh(struct orr_world *w);
 void orri_wall(struct orr_world *w, struct orr_wall *out);
 void orri_alarm(struct orr_world *w, orr_time at, orr_time slack);
+
+/* steer.c */
+int orri_steer(struct orr_world *w, orr_time step, int32_t *rate_ppb);
 
 /* sensor.c */
 void orri_sensor_init(struct orri_sensor *s);
@@ -316,7 +328,7 @@ void orri_send_flush(struct orr_loop *loop);            /* the end of a turn: th
 void orri_send_writable(evutil_socket_t fd, short what, void *stream);
 void orri_send_drop(struct orri_stream *s);             /* all that is queued */
 
-/* listen.c, peer.c, datagram.c */
+/* listen.c, peer.c, peer_name.c, datagram.c */
 int orri_listen(struct orr_world *w, const char *address, uint32_t listener, unsigned connections_max);
 void orri_listen_free(struct orr_loop *loop);
 void orri_accept_resume(struct orr_loop *loop);
@@ -324,6 +336,10 @@ int orri_address_parse(struct orri_address *out, const char *text);
 const struct orri_peer *orri_peer_find(const struct orr_loop *loop, orr_id id);
 int orri_peer(struct orr_world *w, orr_id id, const char *address);
 int orri_connect(struct orr_world *w, orr_id peer, struct orr_stream **out);
+int orri_named_init(struct orr_loop *loop, const char *text, struct orri_peer *out);     /* its host and place */
+bool orri_named_placed(struct orr_loop *loop, struct orri_peer *p);  /* before each datagram; false: nowhere to send */
+void orri_named_heard(struct orri_peer *p);
+void orri_named_free(struct orr_loop *loop);
 void orri_socket_options(int fd);
 void orri_connect_done(struct orri_stream *s);          /* the socket has become writable, or failed */
 void orri_datagram_bind(struct orr_loop *loop, const struct orri_address *address);

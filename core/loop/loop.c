@@ -112,7 +112,7 @@ static const struct orr_world_ops ops = {
     .peer = orri_peer, .listen = orri_listen, .connect = orri_connect,
     .send = orri_send, .queued = orri_queued, .read_pause = orri_read_pause, .close = orri_close,
     .datagram = orri_datagram, .job = orri_job,
-    .log = orri_log, .stop = orri_stop, .stats = loop_stats,
+    .log = orri_log, .stop = orri_stop, .stats = loop_stats, .steer = orri_steer,
     .temperature = orri_temperature,
 };
 
@@ -165,6 +165,7 @@ int orr_loop_new(struct orr_loop **out, const struct orr_loop_config *config) {
     loop->config = *config;
     loop->poll_fd = loop->timer_fd = loop->done.fd = loop->udp_fd = loop->spare_fd = -1;
     loop->accept_again = ORR_NEVER;
+    loop->look_up_again = 64 * ORR_SECOND;
     loop->refused_said = -ORR_NEVER;
     orri_link_init(&loop->streams);
     orri_link_init(&loop->ready);
@@ -214,6 +215,7 @@ void orr_loop_free(struct orr_loop *loop) {
     orr_chunk_drop(loop->scratch);
     if (loop->base) event_base_free(loop->base);
     if (loop->world.chunks) orr_chunks_free(loop->world.chunks);
+    orri_named_free(loop);
     orri_dealloc(loop, loop->peers, loop->peers_cap * sizeof *loop->peers);
     if (loop->dir) orri_dealloc(loop, loop->dir, strlen(loop->dir) + 1);
     struct orr_alloc alloc = loop->world.alloc;

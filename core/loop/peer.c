@@ -64,7 +64,11 @@ int orri_peer(struct orr_world *w, orr_id id, const char *address) {
         peer_forget(loop, id);
         return 0;
     }
-    int error = id == ORR_NOBODY ? ORR_EINVALID : orri_address_parse(&parsed, address);
+    struct orri_peer made = { .id = id };
+    if (id == ORR_NOBODY) return ORR_EINVALID;
+    int error = orri_address_parse(&parsed, address);
+    if (error == 0) made.address = parsed;
+    else error = orri_named_init(loop, address, &made);
     if (error != 0) return error;
     struct orri_peer *known = (struct orri_peer *)(uintptr_t)orri_peer_find(loop, id);
     if (!known && loop->n_peers == loop->peers_cap) {
@@ -76,7 +80,7 @@ int orri_peer(struct orr_world *w, orr_id id, const char *address) {
         loop->peers_cap = cap;
     }
     if (!known) known = &loop->peers[loop->n_peers++];
-    *known = (struct orri_peer){ id, parsed };
+    *known = made;
     return 0;
 }
 
@@ -127,7 +131,7 @@ int orri_connect(struct orr_world *w, orr_id peer, struct orr_stream **out) {
     struct orr_loop *loop = orri_loop(w);
     const struct orri_peer *p = orri_peer_find(loop, peer);
     if (loop->halted) return ORR_ECLOSED;
-    if (!p) return ORR_EUNAVAILABLE;
+    if (!p || p->host) return ORR_EUNAVAILABLE;
     int fd = socket(p->address.at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     struct orri_stream *s = orri_stream_new(loop, fd, NULL);

@@ -53,6 +53,7 @@ enum orri_link_state {
     ORRI_LINK_CLOSING
 };
 struct orri_time;
+struct orri_stamps;
 struct orri_peer;
 struct orri_link {
     struct orri_endpoint end;       /* first */
@@ -260,6 +261,7 @@ struct orr_node {
     struct orri_ntp_server *servers;
     size_t n_servers;
     struct orri_time *time;         /* NULL: nobody has asked for it */
+    struct orri_stamps *stamps;     /* likewise */
     orr_time started;
     struct orri_alarm leaving;
     orr_time leave_until, linger_until;

@@ -26,7 +26,8 @@ void orr_node_config_init(struct orr_node_config *cfg) {
         .calls_max = 1000,
         .peer_bytes_max = 16 << 20,
         .visitors_max = 100,
-        .clock = { .mode = ORR_CLOCK_NTP, .bound_max = 100 * ORR_MS, .drift_max_ppb = 500000 },
+        .clock = { .mode = ORR_CLOCK_NTP, .bound_max = 100 * ORR_MS, .drift_max_ppb = 500000,
+                   .skew_max = 500 * ORR_MS },
     };
 }
 
@@ -67,6 +68,8 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
     for (size_t i = 0; i < cfg->clock.n_ntp; i++)
         if (!cfg->clock.ntp[i] || strlen(cfg->clock.ntp[i]) > ORRI_SERVER_NAME_MAX) return "clock.ntp";
     if (cfg->clock.bound_max <= 0) return "clock.bound_max";
+    if (cfg->clock.discipline && cfg->clock.n_ntp == 0) return "clock.discipline without clock.ntp";
+    if (cfg->clock.skew_max < 0) return "clock.skew_max";
     if (cfg->clock.drift_max_ppb == 0 || cfg->clock.drift_max_ppb > 1000000) return "clock.drift_max_ppb";
     if (cfg->heartbeat <= 0 || cfg->election <= cfg->heartbeat) return "election";
     return NULL;

@@ -39,6 +39,7 @@ void orr_node_free(struct orr_node *n) {
     orri_time_free(n);
     orri_services_free(n);
     orri_host_clear(n);
+    orri_stamps_free(n);
     for (size_t i = 0; i < n->n_groups; i++) orri_group_delete(n->groups[i]);
     if (n->peers) orri_peers_free(n);
     if (n->storage) orri_storage_free(n->storage);
@@ -274,6 +275,7 @@ static void stop(struct orr_node *n) {
     orri_services_flush(n);
     orri_host_stop(n);
     orri_peers_stop(n);
+    orri_time_stop(n);
     orri_waits_end(n);
     n->w->ops->stop(n->w, n->stop_code, n->stop_why);
 }

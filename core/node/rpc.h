@@ -3,6 +3,7 @@
  *   wait.c    what is under way: a record for each orr_wait, told by the turn      rpc.c     calls, casts, answers
  *   out.c     messages of a turn to one peer, cut into frames                      carry.c   groups, from everywhere
  *   saved.c   durable values                                                       host.c    the host, and its turn
+ *   stamps.c  the node's hybrid logical clock
  *
  * A record is the node's own, so that a caller's orr_wait may go at any time, and whatever bears the record's tag (a
  * message to another node, a command in a batch) finds that it is nobody's any more. A tag is the place of the record
@@ -43,7 +44,8 @@ struct orri_out {                   /* of a peer */
 
 /* -- Under way ----------------------------------------------------------------------------------------------------- */
 enum orri_errand_kind {
-    ORRI_IS_TIMER, ORRI_IS_CALL, ORRI_IS_CARRIED, ORRI_IS_PROPOSAL, ORRI_IS_READ, ORRI_IS_SAVE, ORRI_IS_SNAPSHOT
+    ORRI_IS_TIMER, ORRI_IS_CALL, ORRI_IS_CARRIED, ORRI_IS_PROPOSAL, ORRI_IS_READ, ORRI_IS_SAVE, ORRI_IS_SNAPSHOT,
+    ORRI_IS_STAMP
 };
 enum orri_record_state { ORRI_RECORD_FREE, ORRI_RECORD_OPEN, ORRI_RECORD_TOLD };
 struct orri_under_way {
@@ -56,7 +58,7 @@ struct orri_under_way {
     struct orri_under_way *next, *before;   /* of its peer's calls, of its group's snapshots, or of
                                              * those that were told */
     struct orri_value *saving;
-    struct orri_under_way *next_save;       /* of that name */
+    struct orri_under_way *next_save;       /* of that name; of those that wait for a stamp */
     struct orri_peer *peer;         /* calls: who is to answer, */
     uint64_t number;                /* which message that is, */
     unsigned char *at;              /* and where, until it is sent */
@@ -147,12 +149,17 @@ void orri_carry_late(struct orri_under_way *u);
 /* saved.c */
 #define ORRI_SAVED_OWN "orrery."    /* names that begin so are the node's own */
 #define ORRI_SAVED_CLOCK ORRI_SAVED_OWN "clock"
+#define ORRI_SAVED_HLC ORRI_SAVED_OWN "hlc"
 int orri_saved_put(struct orr_node *n, struct orr_wait *w, const char *name, struct orr_slice value);
 void orri_saved_read(struct orr_node *n);                                   /* then orri_host_declare */
 void orri_saved_flush(struct orr_node *n);                                  /* the turn ends: begins what is due */
 void orri_saved_forget(struct orri_under_way *u);
 bool orri_saved_idle(const struct orr_node *n);
 void orri_saved_clear(struct orr_node *n);
+/* stamps.c */
+void orri_stamps_due(struct orri_under_way *u);
+void orri_stamps_forget(struct orri_under_way *u);
+void orri_stamps_free(struct orr_node *n);
 /* host.c */
 void orri_host_init(struct orr_node *n);
 void orri_host_clear(struct orr_node *n);

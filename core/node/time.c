@@ -98,7 +98,8 @@ static int new_client(struct orri_timekeeper *m) {
     if (rc < 0) return rc;
     m->alarm.fire = poll;
     orri_node_alarm(n, &m->alarm, orr_node_now(n));
-    return orr_clock_peer_add(m->time->clock, orr_node_now(n), m->number, ORR_CLOCK_NOSELECT);
+    orr_time local = orri_time_free_running(m->time, orr_node_now(n));
+    return orr_clock_peer_add(m->time->clock, local, m->number, ORR_CLOCK_NOSELECT);
 }
 
 static void stop_asking(struct orri_time *t) {
@@ -133,9 +134,11 @@ struct orri_time *orri_time_ask(struct orr_node *n) {
 }
 
 void orri_time_start(struct orr_node *n) {
-    bool leases = false;
+    bool leases = false, steers = n->cfg.clock.discipline && !n->cfg.clock.off;
     for (size_t i = 0; i < n->n_groups; i++) leases = leases || n->groups[i]->leases;
-    if (n->cfg.clock.at_once || leases) (void)orri_time_ask(n);     /* no memory: who wants to know it tries again */
+    bool asks = n->cfg.clock.at_once || leases || steers;
+    struct orri_time *t = asks ? orri_time_ask(n) : NULL;   /* no memory: who wants to know it tries again */
+    if (t && steers) orri_steer_start(t);
 }
 
 void orri_time_leave(struct orr_node *n) {
@@ -143,7 +146,9 @@ void orri_time_leave(struct orr_node *n) {
 }
 
 void orri_time_stop(struct orr_node *n) {
-    if (n->time) stop_asking(n->time);
+    if (!n->time) return;
+    stop_asking(n->time);
+    orri_steer_stop(n->time);
 }
 
 void orri_time_free(struct orr_node *n) {
@@ -250,7 +255,8 @@ static void asked(struct orr_node *n, const struct orr_datagram *d) {
 void orri_time_forget(struct orri_timekeeper *m, orr_time local) {
     struct orri_time *t = m->time;
     m->known = false;
-    t->loose = true;
+    t->loose = t->loose || !m->server;              /* a server tells the one true time, another one does too */
+    local = orri_time_free_running(t, local);
     (void)orr_clock_peer_remove(t->clock, local, m->number);
     (void)orr_clock_peer_add(t->clock, local, m->number, ORR_CLOCK_NOSELECT);
 }
@@ -259,7 +265,8 @@ static orr_time pause(const struct orri_timekeeper *m, orr_time now) {
     struct orr_clock_peer info;
     if (m->asked < BURST) return m->server ? SERVERS_BURST_PAUSE : BURST_PAUSE;
     int least = m->server ? SERVERS_POLL_MIN : POLL_MIN, most = m->server ? SERVERS_POLL_MAX : POLL_MAX;
-    int poll = orr_clock_peer_info(m->time->clock, now, m->number, &info) == 0 ? info.poll : least;
+    orr_time local = orri_time_free_running(m->time, now);
+    int poll = orr_clock_peer_info(m->time->clock, local, m->number, &info) == 0 ? info.poll : least;
     poll = poll < least ? least : poll > most ? most : poll;
     orr_time interval = orr_ntp_power(poll);
     return interval - interval / 64 + (orr_time)orri_rng_below(&m->time->node->rng, (uint64_t)interval / 32);
@@ -280,7 +287,7 @@ static void ask(struct orri_timekeeper *m) {
 static void poll(struct orri_alarm *alarm) {
     struct orri_timekeeper *m = (struct orri_timekeeper *)(void *)alarm;
     struct orr_node *n = m->time->node;
-    if (m->waits) (void)orr_clock_lost(m->time->clock, n->now, m->number);
+    if (m->waits) (void)orr_clock_lost(m->time->clock, orri_time_free_running(m->time, n->now), m->number);
     ask(m);
     m->waits = true;
     if (m->asked < BURST) m->asked++;
@@ -290,11 +297,13 @@ static void poll(struct orri_alarm *alarm) {
 }
 
 static void learn(struct orri_timekeeper *m, const struct orr_ntp_exchange *x, orr_time now) {
-    const struct orr_clock_exchange e = { .t1 = x->t1, .t2 = x->t2, .t3 = x->t3, .t4 = x->t4, .stratum = x->stratum,
+    const struct orri_time *t = m->time;
+    const struct orr_clock_exchange e = { .t1 = orri_time_free_running(t, x->t1), .t2 = x->t2, .t3 = x->t3,
+                                          .t4 = orri_time_free_running(t, x->t4), .stratum = x->stratum,
                                           .root_delay_ns = x->root_delay_ns, .leap = x->leap,
                                           .root_dispersion_ns = x->root_dispersion_ns,
                                           .stamp_error_ns = x->stamp_error_ns };
-    int verdict = orr_clock_sample(m->time->clock, now, m->number, &e);
+    int verdict = orr_clock_sample(t->clock, orri_time_free_running(t, now), m->number, &e);
     if (verdict < 0 || verdict >= ORR_CLOCK_BAD_ORDER) return;
     if (!m->known && !m->server) {                  /* quickly now: a few are needed until it counts */
         m->asked = 1;
@@ -318,6 +327,8 @@ static void answered(struct orri_timekeeper *m, const struct orr_datagram *d) {
     orr_time now = t->node->w->ops->fresh(t->node->w);
     if (verdict != ORR_NTP_TAKEN && !unsteady) return;
     m->waits = false;
+    if (m->moved != d->moved && m->known) orri_time_forget(m, now);    /* it is another server: begin anew */
+    m->moved = d->moved;
     if (!m->unsteady) m->begins = d->received;
     m->unsteady = unsteady;
     m->clock = which_clock(d);

@@ -2,7 +2,7 @@
  *
  *   wall.c           this node's own clock          median.c        the arithmetic
  *   time.c           asking and being asked         time_known.c    what is known by it, what a program is told
- *   time_told.c      what the log is told, and who looks on
+ *   time_told.c      what the log is told, and who looks on         steer.c     steering the machine's clock by it
  *   time_saved.c     the temperature, and what outlives the node
  *   edges.c          what nodes tell each other of the clocks that they measure
  *   time_mesh.c      telling it, hearing it, and what all of it says together
@@ -11,6 +11,7 @@
 #define ORRI_TIME_H
 
 #include <orrery/ntp.h>
+#include <orrery/steer.h>
 #include <orrery/time.h>
 
 #include "node/edges.h"
@@ -29,6 +30,7 @@ struct orri_timekeeper {            /* who is asked: a member, as this node know
     uint64_t clock;                 /* which of its clocks it was that answered last; 0: none yet */
     struct orr_ntp_client *client;  /* NULL: this node itself, or one that it has no link to */
     uint32_t asked;                 /* how often, up to a few */
+    uint32_t moved;                 /* the number of its address, as datagrams from there have it */
     bool waits;                     /* for its answer */
     bool known;                     /* it was heard, and its clock is still that one */
     bool unsteady;                  /* its last answer: it begins anew, or is not synchronised */
@@ -55,6 +57,17 @@ struct orri_mesh {
     bool named[ORR_TIME_MEMBERS_MAX];       /* the log says that our own link to it is asymmetric */
     struct orr_time_gossip count;
 };
+struct orri_steering {
+    struct orri_alarm alarm;        /* first */
+    struct orr_steer steer;
+    bool begun, off;                /* off: it was tried, and can't be done */
+    int32_t found;                  /* the rate that the clock had, ppb */
+    struct orri_stretch {           /* from the local time `local` on, in which the clock had `ppb` more than that */
+        orr_time local, free;       /* free: what it would show, had it never been steered */
+        int32_t ppb;
+    } now, before;
+    struct orri_note note;
+};
 struct orri_time {
     struct orr_node *node;
     struct orri_wall wall;
@@ -68,6 +81,7 @@ struct orri_time {
     uint32_t epoch;
     bool known, named;              /* as the log has it; named: it has said anything */
     struct orri_note note;          /* of this machine's clock being set */
+    struct orri_steering steering;
     struct orr_clock_reading reading;       /* the last one, */
     orr_time read;                  /* local */
     bool senses;                    /* a temperature was read in this life; */
@@ -86,7 +100,7 @@ void orri_time_datagram(struct orr_node *n, const struct orr_datagram *d);
 void orri_time_leave(struct orr_node *n);                       /* it is about to stop: what it learned is saved */
 void orri_time_stop(struct orr_node *n);                        /* asks nobody any more */
 void orri_time_free(struct orr_node *n);
-void orri_time_forget(struct orri_timekeeper *m, orr_time local);   /* its clock may be anything */
+void orri_time_forget(struct orri_timekeeper *m, orr_time local);   /* its clock may be another one */
 /* time_known.c */
 /* So many of the NTP servers may be wrong. */
 static inline size_t orri_time_liars(const struct orri_time *t) { return (t->node->n_servers - 1) / 2; }
@@ -109,6 +123,13 @@ void orri_mesh_hear(struct orri_time *t, struct orri_timekeeper *from, const str
 void orri_mesh_review(struct orri_time *t, orr_time local);     /* something was learned */
 orr_time orri_mesh_correct(const struct orri_timekeeper *m, orr_time local, const struct orri_span *clock,
                            orr_time likely);                    /* its clock's likely value, by what all links say */
+/* steer.c */
+void orri_steer_start(struct orri_time *t);
+void orri_steer_stop(struct orri_time *t);
+void orri_steer_rest(struct orri_time *t);                      /* the time isn't known now */
+/* What the local clock would show if it had not been steered: by that the estimation goes, which could not tell our
+ * slewing from the oscillator's. Elsewhere, and for whoever steers nothing, it is the local clock. */
+orr_time orri_time_free_running(const struct orri_time *t, orr_time local);
 /* time_told.c */
 void orri_time_trace_clock(const struct orri_time *t);          /* the clock that we keep is this one from now on */
 void orri_time_review(struct orri_time *t);                     /* something was learned: the log says what is new */

@@ -23,9 +23,10 @@ bool orri_time_look(const struct orri_timekeeper *m, orr_time local, struct orri
         return by_servers || t->wall.ours;
     }
     if (!m->known || (!by_servers && local - m->heard >= ORR_TIME_KEPT)) return false;
-    if (orr_clock_peer_info(t->clock, local, m->number, &info) < 0 || info.role == ORR_CLOCK_NEW) return false;
+    orr_time running = orri_time_free_running(t, local);
+    if (orr_clock_peer_info(t->clock, running, m->number, &info) < 0 || info.role == ORR_CLOCK_NEW) return false;
     *out = (struct orri_span){ info.earliest, info.latest };
-    *likely = orri_mesh_correct(m, local, out, local + info.offset);
+    *likely = orri_mesh_correct(m, local, out, running + info.offset);
     return true;
 }
 

@@ -59,7 +59,7 @@ void orri_time_sense(struct orri_time *t) {
     if (!n->w->ops->temperature || n->now < t->sense_at) return;
     t->sense_at = n->now + SENSE_EVERY;
     if (n->w->ops->temperature(n->w, &milli_c) < 0) return;
-    orr_clock_temperature(t->clock, n->w->ops->fresh(n->w), milli_c);
+    orr_clock_temperature(t->clock, orri_time_free_running(t, n->w->ops->fresh(n->w)), milli_c);
     if (!t->senses) t->save_at = n->now + SAVE_EVERY;
     t->senses = true;
     if (n->now < t->save_at) return;

@@ -68,7 +68,8 @@ bool orr_node_time_member(const struct orr_node *n, size_t i, struct orr_time_me
         return true;
     }
     if (m != t->me) out->age = local - m->heard;
-    if (m != t->me && orr_clock_peer_info(t->clock, local, m->number, &info) == 0) out->delay = info.delay;
+    orr_time running = orri_time_free_running(t, local);
+    if (m != t->me && orr_clock_peer_info(t->clock, running, m->number, &info) == 0) out->delay = info.delay;
     if (out->role == ORR_TIME_UNKNOWN) out->role = ORR_TIME_KNOWN;
     out->earliest = clock.low;
     out->latest = clock.high;

@@ -42,6 +42,7 @@ static void fire(struct orri_alarm *alarm) {
     switch (u->kind) {
     case ORRI_IS_CALL: orri_rpc_late(u); break;
     case ORRI_IS_CARRIED: case ORRI_IS_PROPOSAL: case ORRI_IS_READ: orri_carry_late(u); break;
+    case ORRI_IS_STAMP: orri_stamps_due(u); break;
     case ORRI_IS_TIMER: case ORRI_IS_SAVE: case ORRI_IS_SNAPSHOT: orri_wait_tell(u, 0, orr_borrow(NULL, 0)); break;
     }
 }
@@ -68,6 +69,7 @@ static void detach(struct orri_under_way *u) {
     if (u->peer) orri_rpc_unlink(u);
     if (u->kind == ORRI_IS_SAVE) orri_saved_forget(u);
     if (u->kind == ORRI_IS_SNAPSHOT) orri_snapshot_forget(u);
+    if (u->kind == ORRI_IS_STAMP) orri_stamps_forget(u);
     orr_drop(u->body);
     u->body = orr_borrow(NULL, 0);
 }
@@ -156,7 +158,8 @@ void orri_waits_end(struct orr_node *n) {
     for (size_t i = 0; i < n->host.n_places; i++) {
         struct orri_under_way *u = n->host.places[i];
         if (u->state != ORRI_RECORD_OPEN) continue;
-        orri_wait_tell(u, u->kind == ORRI_IS_TIMER ? ORR_ECANCELED : ORR_EUNKNOWN, orr_borrow(NULL, 0));
+        bool only_waits = u->kind == ORRI_IS_TIMER || u->kind == ORRI_IS_STAMP;
+        orri_wait_tell(u, only_waits ? ORR_ECANCELED : ORR_EUNKNOWN, orr_borrow(NULL, 0));
     }
     (void)orri_waits_told(n);
 }

@@ -40,6 +40,9 @@ void orri_wall_begin(struct orri_wall *k, struct orr_world *w, bool first, orr_t
                              .born = best.local + best.offset };
 }
 
+/* The clock that we keep goes on as it was, unless it is to become the wall clock's: then that one's as it is now. */
+void orri_wall_stepped(struct orri_wall *k, orr_time by) { k->next += by; }
+
 bool orri_wall_look(struct orri_wall *k, struct orr_world *w) {
     if (w->ops->fresh(w) - k->looked < LOOK_EVERY) return false;
     const struct reading r = measure(w);

@@ -17,6 +17,8 @@ struct orri_wall {
 /* Begins to keep one, first: nobody can have believed one of ours before. Else it is told ORR_TIME_KEPT from `since`, a
  * local time, on. */
 void orri_wall_begin(struct orri_wall *k, struct orr_world *w, bool first, orr_time since);
+/* We have set the machine's wall clock by so much ourselves, and know it: that is no setting to be looked for. */
+void orri_wall_stepped(struct orri_wall *k, orr_time by);
 /* Looks at the machine's wall clock. True: the clock that we keep is another one from now on. */
 bool orri_wall_look(struct orri_wall *k, struct orr_world *w);
 

@@ -234,7 +234,8 @@ static bool strike_rot(struct storm *s, struct orri_node *node) {
 
 static bool strike_clock(struct storm *s, struct orri_node *node, bool step) {
     orr_time by = step ? orri_rng_between(&s->rng, -60 * ORR_SECOND, 60 * ORR_SECOND) : 0;
-    int32_t ppb = step ? node->clock.ppb : (int32_t)orri_rng_between(&s->rng, -DRIFT_MOST, DRIFT_MOST);
+    int32_t set = node->clock.ppb - node->clock.steered;
+    int32_t ppb = step ? set : (int32_t)orri_rng_between(&s->rng, -DRIFT_MOST, DRIFT_MOST);
     (void)orr_sim_clock(s->chaos->sim, node->name, by, ppb);
     tell(s, 0, (struct orr_sim_strike){ .node = node->name, .amount = step ? by : ppb });
     return true;

@@ -280,6 +280,24 @@ static bool world_rare(struct orr_world *w, const char *name) {
     return true;
 }
 
+static void clock_step(struct orri_clock *clock, orr_time step) {
+    clock->wall_offset += step;
+    clock->frozen_at += step;
+    if (step != 0) clock->steps++;
+}
+
+static int world_steer(struct orr_world *w, orr_time step, int32_t *rate_ppb) {
+    struct orri_node *node = orri_node_of(w);
+    struct orri_clock *clock = &node->clock;
+    if (*rate_ppb == ORR_RATE_KEEP) *rate_ppb = clock->steered;
+    orri_clock_drift(clock, node->sim->now, clock->ppb - clock->steered + *rate_ppb);
+    clock->steered = *rate_ppb;
+    clock_step(clock, step);
+    node->alarm_moved = true;                       /* another instant is that local time now */
+    if (!node->in_turn) alarm_begin(node);
+    return 0;
+}
+
 static const struct orr_world_ops ops = {
     .now = world_now, .fresh = world_fresh, .wall = world_wall, .alarm = world_alarm, .take = world_take,
     .cancel = orri_world_cancel, .seed = world_seed, .secret = world_secret,
@@ -288,7 +306,7 @@ static const struct orr_world_ops ops = {
     .peer = orri_world_peer, .listen = orri_world_listen, .connect = orri_world_connect, .send = orri_world_send,
     .queued = orri_world_queued, .read_pause = orri_world_read_pause, .close = orri_world_close,
     .datagram = orri_world_datagram, .job = orri_world_job, .log = world_log, .rare = world_rare, .trace = world_trace,
-    .stop = world_stop, .temperature = orri_world_temperature,
+    .stop = world_stop, .steer = world_steer, .temperature = orri_world_temperature,
 };
 
 /* -- Life -------------------------------------------------------------------------------------------------------- */
@@ -305,7 +323,8 @@ static void tell_life(struct orri_node *node, int code, const char *why) {
 static void clock_boot(struct orri_node *node) {
     struct orri_clock *clock = &node->clock;
     orr_time local = orri_clock_local(clock, node->sim->now);
-    orri_clock_drift(clock, node->sim->now, clock->ppb);
+    orri_clock_drift(clock, node->sim->now, clock->ppb - clock->steered);
+    clock->steered = 0;
     clock->base_local = orri_rng_between(&node->turns, ORR_SECOND, 1000 * ORR_SECOND);
     clock->wall_offset += local - clock->base_local;
     clock->before += local - clock->base_local;
@@ -548,10 +567,8 @@ void orri_node_rearm(struct orri_node *node) {
 int orr_sim_clock(struct orr_sim *sim, const char *name, orr_time step, int32_t drift_ppb) {
     struct orri_node *node = orri_node_find(sim, name);
     if (!node) return -ENOENT;
-    orri_clock_drift(&node->clock, sim->now, drift_ppb);
-    node->clock.wall_offset += step;
-    node->clock.frozen_at += step;
-    if (step != 0) node->clock.steps++;
+    orri_clock_drift(&node->clock, sim->now, drift_ppb + node->clock.steered);
+    clock_step(&node->clock, step);
     orri_node_rearm(node);
     return 0;
 }
@@ -567,7 +584,7 @@ int orr_sim_clock_now(const struct orr_sim *sim, const char *name, orr_time *wal
     struct orri_node *node = orri_node_find(sim, name);
     if (!node) return -ENOENT;
     *wall = orri_clock_wall(&node->clock, orri_clock_local(&node->clock, sim->now));
-    *drift_ppb = node->clock.ppb;
+    *drift_ppb = node->clock.ppb - node->clock.steered;
     return 0;
 }
 

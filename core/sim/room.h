@@ -43,6 +43,7 @@ struct orri_clock {
     int32_t rate;
     int32_t ppb;                    /* what was set; wander and heat come on top */
     orr_time before;                /* what boots took away from local */
+    int32_t steered;                /* of ppb: what the node has given it; the rest is the oscillator's */
     orr_time wall_offset;
     uint32_t steps;
     bool frozen;

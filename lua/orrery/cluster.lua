@@ -49,6 +49,36 @@ local function dial_address(v)
   return nil, host and '"host:port" that others can dial' or '"host:port"'
 end
 
+-- Of a pool's addresses so many are asked, each a server of its own. The core and the simulator know them as
+-- HOST:PORT/1 and so on.
+local pool_places, servers_max = 4, 16
+
+-- Host, port and whether it is a pool; or nil and what was expected.
+local function server_of(v)
+  local form = '"host", "host:port", "[IPv6]:port", or "pool:name" for several servers of one name'
+  if type(v) ~= "string" then return nil, form end
+  local pool, text = v:match "^(pool:)(.*)$"
+  text = text or v
+  local host, port = cluster.address(text)
+  if not host then host, port = cluster.address(text .. ":123") end
+  if not host or wildcards[host] then return nil, form end
+  if host:find "^[%d.]+$" or host:find(":", 1, true) then
+    if pool then return nil, 'a name behind "pool:", which stands for several addresses' end
+    return host, port, false
+  end
+  if #host > 63 then return nil, "a host of at most 63 characters" end
+  for label in (host .. "."):gmatch "(.-)%." do
+    if not label:find "^%w" or not label:find "%w$" then return nil, form end
+  end
+  return host, port, pool ~= nil
+end
+
+local function server_name(v)
+  local host, expected = server_of(v)
+  if host then return v end
+  return nil, expected
+end
+
 local function script_path(v)
   local bad = type(v) ~= "string" or v == "" or v:find "^/" or v:find "%z" or ("/" .. v .. "/"):find("/../", 1, true)
   if not bad then return v end
@@ -169,13 +199,13 @@ local fields = {
     heartbeat = { "seconds", default = 0.05 },
   } },
   clock = { "table", or_false = true, default = {}, expected = "a table, or false", fields = {
-    ntp = { "table", default = {}, expected = "an array of servers", most = 16, each = {
-      "string", pattern = "^[%w.:%[%]-]+$", expected = '"host" or "host:port"',
-    } },
+    ntp = { "table", default = {}, expected = "an array of servers", most = servers_max, each = { server_name } },
     mode = { "choice", of = { "ntp", "pacemaker" }, default = "ntp" },
     bound_max = { "seconds", default = 0.1 },
-    drift_max = { "number", above = 0, max = 0.001 },       -- no default, as limits.message
+    drift_max = { "number", above = 0, max = 0.001 },       -- no default, as limits.message; nor has
+    skew_max = { "seconds" },
     at_once = { "boolean" },
+    discipline = { "boolean" },
   } },
 }
 
@@ -257,6 +287,31 @@ local function check_timing(timing)
     "timing", "heartbeat")
 end
 
+-- Who is asked twice would count twice.
+local function check_servers(clock)
+  local first, count = {}, 0
+  for i, name in ipairs(clock and clock.ntp or {}) do
+    local host, port, pool = server_of(name)
+    local key = ("%s %d"):format(host:lower(), port)
+    if first[key] then
+      return problem(("must be a server of its own (got %q, which is clock.ntp[%d] already)"):format(name, first[key]),
+        "clock", "ntp", i)
+    end
+    first[key] = i
+    count = count + (pool and pool_places or 1)
+    if count > servers_max then
+      return problem(("must come to at most %d servers, a pool being %d (got %q behind %d)"):format(servers_max,
+        pool_places, name, count - (pool and pool_places or 1)), "clock", "ntp", i)
+    end
+  end
+end
+
+local function check_discipline(clock)
+  if not clock or not clock.discipline or #clock.ntp > 0 then return nil end
+  return problem("needs NTP servers in clock.ntp: without them the cluster's time is the median of the machines' own "
+    .. "clocks, and would follow itself", "clock", "discipline")
+end
+
 -- Who says how his clocks are wants to know the time: its nodes ask each other from their start on.
 local function settle_clock(value, given)
   if given and value.clock.at_once == nil then value.clock.at_once = true end
@@ -273,7 +328,8 @@ function cluster.check(given)
   value.links = value.links or topology.mesh()
   settle_clock(value, given.clock)
   bad = settle_listeners(value.nodes) or check_ids(value.nodes) or check_addresses(value.nodes) or check_scripts(value)
-    or check_links(value) or check_timing(value.timing)
+    or check_links(value) or check_timing(value.timing) or check_servers(value.clock)
+    or check_discipline(value.clock)
   if bad then return nil, bad end
   return setmetatable(value, meta)
 end
@@ -411,11 +467,15 @@ function cluster.without(value, gone)
   return setmetatable(part, meta)
 end
 
--- Addresses of the NTP servers.
+-- The NTP servers, as the worlds call them: "HOST:PORT"; of a pool "HOST:PORT/1" and so on.
 function cluster.servers(value)
   local servers = {}
-  for i, name in ipairs(value.clock and value.clock.ntp or {}) do
-    servers[i] = name:find ":%d+$" and name or name .. ":123"
+  for _, name in ipairs(value.clock and value.clock.ntp or {}) do
+    local host, port, pool = server_of(name)
+    local address = (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
+    for place = 1, pool and pool_places or 1 do
+      servers[#servers + 1] = pool and ("%s/%d"):format(address, place) or address
+    end
   end
   return servers
 end

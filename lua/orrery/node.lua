@@ -2,8 +2,9 @@
 --
 -- bindings/orrb_node.c calls boot(host, text), which makes the node, and the first function that it returns once the
 -- node's disk is open: that runs the top level, which only declares. host is the C side: new, replicate, log, seed,
--- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners, clock, console.
--- What is declared is checked here, so a complaint points at the script's line; C turns it into calls of the core.
+-- status, show, save, load, stop, stage and what ends it, and the tables tasks, rpc, groups, listeners, clock, hlc,
+-- console. What is declared is checked here, so a complaint points at the script's line; C turns it into calls of the
+-- core.
 -- rehearse(text) does all of it on a host that does nothing, to find mistakes before processes are started.
 --
 -- A node outlives its scripts: others can take over (boot's second function). They run beside the old ones in the same
@@ -18,6 +19,7 @@ local hlc = require "orrery.hlc"
 local later = require "orrery.later"
 local mesh = require "orrery.mesh"
 local node_clock = require "orrery.node_clock"
+local node_hlc = require "orrery.node_hlc"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local raft = require "orrery.raft"
@@ -160,6 +162,7 @@ local function new_node(self)
   local time
   time, members.clock = node_clock.open(self)
   method("time", time)
+  members.hlc = node_hlc.open(self)
   method("from", self.host.rpc.from)
   method("left", self.host.tasks.left)
   method("now", self.host.tasks.now)
@@ -419,6 +422,7 @@ function node.idle_host(over)
     replicate = function() return true end, seed = function() return 1 end,
     tasks = room { spawn = function() return true, 0 end }, rpc = room { on = function() return true end },
     groups = node.idle_groups(nothing), listeners = room {}, console = room {}, clock = room {},
+    hlc = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host

@@ -250,7 +250,7 @@ function sim.assemble(value, made, opts)
   self.ends[#self.ends + 1] = "clients"
   for _, address in ipairs(made.ntp) do
     self.ends[#self.ends + 1] = address
-    self.servers[address], self.servers[address:gsub(":123$", "")] = address, address
+    self.servers[address], self.servers[address:gsub(":123%f[/\0]", "")] = address, address
   end
   setmetatable(self, sim.meta)
   for _, id in ipairs(self.ids) do self.index[id], self.nodes[id] = true, handle.new(self, id) end

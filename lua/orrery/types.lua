@@ -28,12 +28,22 @@
 
 ---How well the cluster's time is to be known.
 ---@class orrery.ClockOptions
----@field ntp? string[]                 NTP servers, "host" or "host:port" (live: IP addresses): the cluster's time is
----                                     theirs then; {} by default: it is the median of the members' clocks
+---@field ntp? string[]                 NTP servers, "host", "host:port" or "pool:name": the cluster's time is theirs
+---                                     then, while fewer than half of them lie; {} by default: it is the median of the
+---                                     members' clocks. A pool is four servers, an address of the name's each: what it
+---                                     lacks of them is silent. At most 16 in all. Names are looked up by each node,
+---                                     again when a server falls silent; in a simulation a name is just a name, and a
+---                                     pool's servers are "name/1" to "name/4"
 ---@field mode? "ntp"|"pacemaker"       how the likely value is estimated: "ntp" by default
 ---@field bound_max? seconds            what is known less well (half the interval) isn't known: 0.1 by default
 ---@field drift_max? number             no machine's clock runs farther off: 0.0005 by default, at most 0.001. The less
 ---                                     the narrower; but whoever slews a clock faster makes answers wrong
+---@field skew_max? seconds             node.hlc refuses stamps that are further ahead of the time: 0.5 by default
+---@field discipline? boolean           each node steers its machine's clock by the NTP servers: set once, at its start,
+---                                     where it is more than 5 ms off, slewed from then on, by 250 ppm at most beside
+---                                     what its oscillator needs. One such node a machine, and nobody else who does the
+---                                     same there (chronyd, ntpd, systemd-timesyncd). Takes CAP_SYS_TIME; else the log
+---                                     says so, and nothing else changes. false by default: no clock is touched
 ---@field at_once? boolean              nodes ask from their start on: true by default where `clock` is given, otherwise
 ---                                     from the first use on
 
@@ -2572,6 +2582,78 @@ function NodeClock:graph() end
 ---@return orrery.Subscription subscription
 function NodeClock:on(event, f) end
 
+---@class orrery.NodeHlcStatus
+---@field last? integer                 the stamp that was given last, or seen in a message that was taken; nil: none
+---@field limit? integer                stamps below it are sure not to be given again after a restart
+---@field skew_max seconds
+---@field ahead seconds                 `last` of the earliest that the time can be
+---@field given integer                 stamps, since the node was started
+---@field refused integer               messages, likewise
+
+---The node's hybrid logical clock. What happened before has the lesser stamp: on one node, over messages, and over
+---restarts, as long as the node keeps its disk; and a stamp is near the cluster's time (`node:time()`): at most
+---`clock.skew_max` of the cluster file above the earliest that it can be. A stamp is an integer of 64 bits: 48 of time
+---since 1970 in units of 2^-16 s, 16 of a counter. Until 2038 stamps compare by `<`; from then on Lua takes them for
+---negative, and math.ult(a, b) compares them.
+---@class orrery.NodeHlc
+local NodeHlc = {}
+
+---A stamp for what happens now, or for a message that is sent: greater than all before it. Waits where it must, at most
+---`timing.call`: the first time, and after a second's pause, for one write to the disk; after a restart, and where the
+---cluster's time has stepped back, until its stamps are no further ahead than others take.
+---
+---    local stamp = node.hlc:now()
+---    node:cast(peer, "set", key, value, stamp)
+---@async
+---@return integer? stamp
+---@return string? message
+---@return string? code                 `unavailable`: the time isn't known; `timeout`; `full`: the disk; `corrupt`:
+---                                     which stamps were given before is not known any more
+function NodeHlc:now() end
+
+---A message with a stamp came: its receipt's stamp, greater than that and all before. Waits as `now`.
+---
+---    node:on("set", function(key, value, sent)
+---      local stamp, message, code = node.hlc:recv(sent)
+---      if not stamp then return nil, message, code end
+---      store(key, value, stamp)
+---    end)
+---@async
+---@param stamp integer                 the message's
+---@return integer? stamp
+---@return string? message
+---@return string? code                 `denied`: it is more than clock.skew_max ahead of the latest that the time can
+---                                     be, and nothing has changed; or one of now's
+function NodeHlc:recv(stamp) end
+
+---The stamp's time, exactly, and its counter.
+---
+---    node.hlc:parts(7687991459840000001)                --> 1790000000.0, 1
+---@param stamp integer
+---@return seconds time                 since 1970
+---@return integer counter
+function NodeHlc:parts(stamp) end
+
+---The stamp's time.
+---
+---    node.hlc:time(7687991459840000001)                 --> 1790000000.0
+---@param stamp integer
+---@return seconds time                 since 1970
+function NodeHlc:time(stamp) end
+
+---The least stamp of a time, rounded down to its unit of 15.3 µs: 0 before 1970, and for all times after 2106 one.
+---
+---    node.hlc:of(1790000000)                            --> 7687991459840000000
+---@param T seconds                     since 1970
+---@return integer stamp
+function NodeHlc:of(T) end
+
+---Where it stands.
+---
+---    node.hlc:status().refused                          --> 0
+---@return orrery.NodeHlcStatus status
+function NodeHlc:status() end
+
 ---The node that runs this script. Read-only.
 ---@class orrery.Node
 ---@field id string
@@ -2582,6 +2664,7 @@ function NodeClock:on(event, f) end
 ---@field peers string[]                ids that this node has a link to, sorted
 ---@field log orrery.Log
 ---@field clock orrery.NodeClock
+---@field hlc orrery.NodeHlc
 ---@field state table                   the script's own, seen at the prompt and by specs; neither kept nor sent
 node = {}
 

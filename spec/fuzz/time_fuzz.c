@@ -1,6 +1,6 @@
 /* time_fuzz.c - a node that asks two others for the time, and what these say: datagrams of any bytes, requests, replies
  * to what was asked, what they pretend to have measured of each other and of the node. It may believe any time, but
- * what it tells is in order, and it doesn't break.
+ * what it tells is in order, and it doesn't break. Nor does its hybrid logical clock, which follows that time.
  *
  * Input: records of a byte that says what comes (enum what; 64 more: of the second one), a byte of size, so many bytes;
  * one each 10 ms. Where the first byte is odd, the first one is no node but the cluster's only NTP server. The node has
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orrery/node_hlc.h>
 #include <orrery/ntp.h>
 #include <orrery/sim.h>
 #include <orrery/time.h>
@@ -44,6 +45,8 @@ struct rig {
     struct liar liars[2];
     struct orr_sim *sim;
     orr_time due;                   /* by its time: each world's own clock shows another */
+    orr_hlc_stamp stamp;            /* the node's last */
+    struct orr_wait wait;
     const uint8_t *at, *end;
     struct orr_slice kept;          /* to be saved as what was learned */
     bool saves, again, leaves;
@@ -150,6 +153,23 @@ static void speak(struct liar *l, enum what what, struct orr_slice p) {
     }
 }
 
+static void waited(struct orr_wait *w) { (void)w; }
+
+/* heard: of a message that anybody may have sent */
+static void stamp(struct rig *r, orr_hlc_stamp heard) {
+    struct orr_node_hlc_status s;
+    orr_hlc_stamp next;
+    int rc = heard ? orr_node_hlc_recv(r->node, heard, &next) : orr_node_hlc_now(r->node, &next);
+    if (rc == 0 && (next <= r->stamp || next <= heard)) abort();
+    if (rc == 0) r->stamp = next;
+    if (rc == -EAGAIN && !r->wait.under_way) {
+        r->wait = (struct orr_wait){ .done = waited };
+        (void)orr_node_hlc_wait(r->node, &r->wait, orr_node_now(r->node) + 200 * ORR_MS);
+    }
+    orr_node_hlc_status(r->node, &s);
+    if (s.last < r->stamp) abort();
+}
+
 /* Behind the ids of all who are asked, where its first byte is even. */
 static void saved(struct orr_wait *w) { (void)w; }
 static void keep(struct rig *r) {
@@ -192,6 +212,8 @@ static void read_all(struct rig *r) {
     for (size_t i = 0; orr_node_time_member(r->node, i, &m); i++)
         if (m.earliest > m.latest || m.likely < m.earliest || m.likely > m.latest) abort();
     read_links(r);
+    stamp(r, 0);
+    stamp(r, r->stamp + ((orr_hlc_stamp)(r->end - r->at) << 25));
 }
 
 /* -- The liars ----------------------------------------------------------------------------------------------------- */

@@ -364,12 +364,13 @@ static void whatever_happens_a_stream_ends_once(void **state) {
 static void addresses_are_numbers(void **state) {
     (void)state;
     static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000",
-                                       "127.0.0.1:-1", "example.org:80", "[::1:80", "::1:80", "[::1]80",
+                                       "127.0.0.1:-1", "example.org", "[::1:80", "::1:80", "[::1]80",
                                        "127.0.0.1:80 ", "1.2.3:4" };
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(a.w->ops->peer(a.w, 1, bad[i]), ORR_EINVALID);
         assert_int_equal(a.w->ops->listen(a.w, bad[i], 1, 1), ORR_EINVALID);
     }
+    assert_int_equal(a.w->ops->listen(a.w, "example.org:80", 1, 1), ORR_EINVALID);
     assert_int_equal(a.w->ops->peer(a.w, 1, "[::1]:80"), 0);
     assert_int_equal(a.w->ops->peer(a.w, 1, "localhost:80"), 0);
     assert_int_equal(a.w->ops->peer(a.w, ORR_NOBODY, "localhost:80"), ORR_EINVALID);

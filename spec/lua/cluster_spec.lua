@@ -97,6 +97,7 @@ describe("a cluster without some of its nodes", function()
 end)
 
 describe("a mistake in a cluster file", function()
+  local server = '"host", "host:port", "[IPv6]:port", or "pool:name" for several servers of one name'
   local cases = {
     { "an unknown field", "adress = 1", "c.lua:8: orrery.cluster: 'adress' is unknown" },
     { "an unknown field near a known one", 'link = 1',
@@ -131,7 +132,32 @@ describe("a mistake in a cluster file", function()
     { "a clock of another mode", 'clock = { mode = "sundial" }',
       [[c.lua:8: orrery.cluster: 'clock.mode' must be "ntp" or "pacemaker" (got "sundial")]] },
     { "a clock server that is no address", "clock = { ntp = { 7 } }",
-      [[c.lua:8: orrery.cluster: 'clock.ntp[1]' must be "host" or "host:port" (got 7)]] },
+      [[c.lua:8: orrery.cluster: 'clock.ntp[1]' must be ]] .. server .. " (got 7)" },
+    { "a clock server with a bad port", "clock = { ntp = { 'a.example', 'b.example:70000' } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[2]' must be ]] .. server .. ' (got "b.example:70000")' },
+    { "a clock server whose name is none", "clock = { ntp = { 'a..example' } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[1]' must be ]] .. server .. ' (got "a..example")' },
+    { "a clock server whose name begins with a dash", "clock = { ntp = { 'pool:-a.example' } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[1]' must be ]] .. server .. ' (got "pool:-a.example")' },
+    { "a clock server whose number is none", "clock = { ntp = { '10.0.0.256' } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[1]' must be ]] .. server .. ' (got "10.0.0.256")' },
+    { "an IPv6 clock server without brackets", "clock = { ntp = { 'fe80::1' } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[1]' must be ]] .. server .. ' (got "fe80::1")' },
+    { "a pool of one address", "clock = { ntp = { 'pool:10.0.0.1:123' } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[1]' must be a name behind "pool:", which stands for several addresses ]] ..
+      '(got "pool:10.0.0.1:123")' },
+    { "a clock server with a long name", "clock = { ntp = { ('x'):rep(64) } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[1]' must be a host of at most 63 characters (got "]] .. ("x"):rep(57) ..
+      '...")' },
+    { "a clock server twice", "clock = { ntp = { 'a.example', 'pool:A.example:123' } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[2]' must be a server of its own (got "pool:A.example:123", which is ]] ..
+      "clock.ntp[1] already)" },
+    { "discipline without a server", "clock = { discipline = true }",
+      [[c.lua:8: orrery.cluster: 'clock.discipline' needs NTP servers in clock.ntp: without them the cluster's ]] ..
+      "time is the median of the machines' own clocks, and would follow itself" },
+    { "too many clock servers", "clock = { ntp = { 'pool:a', 'pool:b', 'pool:c', 'd', 'pool:e' } }",
+      [[c.lua:8: orrery.cluster: 'clock.ntp[5]' must come to at most 16 servers, a pool being 4 (got "pool:e" ]] ..
+      "behind 13)" },
   }
   for _, case in ipairs(cases) do
     it("is told: " .. case[1], function() assert.equal(case[3], of_cluster(case[2])) end)

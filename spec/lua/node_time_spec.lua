@@ -459,6 +459,41 @@ describe("with NTP servers", function()
     assert(sim:check())
   end)
 
+  it("a name is just a name, and a pool is four servers of it", function()
+    local sim <close> = begin "'pool:pool.example', 'time.example.org:1123', '[fd00::1]'"
+    sim:run(10)
+    local seen, names = sim:call("a", "status"), {}
+    for name, member in pairs(seen.members) do
+      if name:find ":" then
+        names[#names + 1] = name
+        assert.equal("known", member.role)
+      end
+    end
+    table.sort(names)
+    assert.same({ "[fd00::1]:123", "pool.example:123/1", "pool.example:123/2", "pool.example:123/3",
+      "pool.example:123/4", "time.example.org:1123" }, names)
+    sim:lie({ "pool.example/1", "pool.example:123/3" }, 2)      -- two of six may
+    sim:run(100)
+    seen = sim:call("a", "status")
+    table.sort(seen.off)
+    assert.same({ "pool.example:123/1", "pool.example:123/3" }, seen.off)
+    assert.is_true(math.abs(seen.time - 1.7e9 - sim:now()) < 0.001)
+    assert(sim:check())
+  end)
+
+  it("what a pool lacks counts as servers that are silent", function()
+    local sim <close> = begin "'pool:pool.example'"
+    sim:cut(sim.all, { "pool.example/2", "pool.example/3", "pool.example/4" })
+    sim:run(10)
+    local none, message = sim:call("a", "time")
+    assert.is_nil(none)                         -- one of the four may lie: this one?
+    assert.equal("node:time: of the servers and nodes that are asked 1 are known, 2 are needed", message)
+    sim:heal(sim.all, "pool.example/2")
+    sim:run(70)
+    assert.is_number((sim:call("a", "time")))
+    assert(sim:check())
+  end)
+
   it("a verb names its servers", function()
     local sim <close> = begin(three)
     assert.has_error(function() sim:lie("a", 1) end,
@@ -524,5 +559,70 @@ describe("whatever strikes", function()
       told = told + swarmed(seed, 1 + seed % 5, seed % 2 == 0 and 3 + seed % 3 or nil, true)
     end
     assert.is_true(told > 200 * (last - first + 1))
+  end)
+end)
+
+describe("a machine's clock under discipline", function()
+  local servers = "'ntp1', 'ntp2', 'ntp3'"
+  local text = [[
+    node:on("offset", function() return node.clock:status().offset end)
+  ]]
+  local function begin(more)
+    return start(text, { more = ("clock = { ntp = { %s } %s },"):format(servers, more) })
+  end
+  local function off(sim, id) return math.abs((sim:call(id, "offset"))) end
+
+  it("is set once and slewed from then on, over hours, near the time", function()
+    local sim <close> = begin ", discipline = true"
+    sim:drift("a", 80)
+    sim:drift("b", -120)
+    sim:step_clock("c", 30)
+    local before = 1
+    for _ = 1, 10 do                             -- it comes near, and goes back and forth at no time
+      sim:run(120)
+      local now = off(sim, "b")
+      assert.is_true(now < before)
+      before = now
+    end
+    sim:run(600)
+    for _ = 1, 12 do
+      sim:run(600)
+      for _, id in ipairs { "a", "b", "c" } do assert.is_true(off(sim, id) < 2e-4, id .. " " .. off(sim, id)) end
+    end
+    assert(sim:check())
+  end)
+
+  it("drifts without", function()
+    local sim <close> = begin ""
+    sim:drift("a", 80)
+    sim:run(3600)
+    assert.is_true(off(sim, "a") > 0.2)
+  end)
+
+  it("that somebody sets later is not set back but slewed", function()
+    local sim <close> = begin ", discipline = true"
+    sim:run(1200)
+    sim:step_clock("a", 0.5)
+    sim:run(600)
+    assert.is_true(off(sim, "a") > 0.3)
+    sim:run(4000)
+    assert.is_true(off(sim, "a") < 1e-3)
+    assert(sim:check())
+  end)
+
+  it("is left to itself while the time isn't known, at the rate that was learned", function()
+    local sim <close> = begin ", discipline = true"
+    sim:drift("a", 80)
+    sim:run(3600)
+    local before = off(sim, "a")
+    assert.is_true(before < 5e-4)
+    sim:step_clock("a", 0.2)                     -- it is slewed when the servers go
+    sim:run(60)
+    sim:cut(sim.all, { "ntp1", "ntp2", "ntp3" })
+    sim:run(3600)
+    sim:heal(sim.all, { "ntp1", "ntp2", "ntp3" })
+    sim:run(130)
+    assert.is_true(off(sim, "a") < 0.25 and off(sim, "a") > 0.1)
+    assert(sim:check())
   end)
 end)

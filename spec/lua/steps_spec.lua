@@ -69,12 +69,14 @@ describe("a budget", function()
         for i = 1, 1e9 do t[i] = ("x"):rep(100000) .. i end
       end })
       node:on("go", function() return group:propose {} end)]])
-    local sim <close> = orrery.sim(folder:write("c.lua", [[return orrery.cluster { name = "steps", node = "n.lua",
-      limits = { memory = 1 << 24 }, nodes = { { id = "a", at = "127.0.0.1:1" } } }]]))
-    sim:run(1)
-    local _, message = sim:call("a", "go")
-    assert.is_nil(message:find "mine")
-    sim:run(0.1)
-    assert.matches("could not apply entry", sim.deaths.a.why)
+    for more = 0, 200000, 20000 do              -- so that it runs out in a table, in a string, in a buffer
+      local sim <close> = orrery.sim(folder:write("c.lua", ([[return orrery.cluster { name = "steps", node = "n.lua",
+        limits = { memory = (1 << 24) + %d }, nodes = { { id = "a", at = "127.0.0.1:1" } } }]]):format(more)))
+      sim:run(1)
+      local _, message = sim:call("a", "go")
+      assert.is_nil(message:find "mine")
+      sim:run(0.1)
+      assert.matches("could not apply entry", sim.deaths.a.why)
+    end
   end)
 end)

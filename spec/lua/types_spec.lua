@@ -12,6 +12,7 @@ local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, NodeClock = NodeClock,\n" ..
+    "NodeHlc = NodeHlc,\n" ..
     "Topology = Topology, Raft = Raft, Clock = Clock, Hlc = Hlc, Map = Map, Sim = Sim, Handle = Handle,\n" ..
     "Client = Client,\n" ..
     "Started = Started, Connected = Connected, WorkloadClient = WorkloadClient, History = History }"
@@ -33,7 +34,7 @@ local function real()
     node:listen("resp", kv:resp())
     local own = node:replicate("own", { apply = function() end })
     for name, t in pairs { node = node, orrery = orrery, group = own, kv = kv, log = node.log,
-        clock = node.clock } do
+        clock = node.clock, hlc = node.hlc } do
       local names = {}
       for key, v in pairs(t) do names[#names + 1] = key .. " " .. type(v) end
       table.sort(names)
@@ -67,6 +68,7 @@ describe("types.lua", function()
     assert.same(functions_of(methods), functions_of(types.Group))
     assert.same(had.log.functions, functions_of(types.Log))
     assert.same(had.clock.functions, functions_of(types.NodeClock))
+    assert.same(had.hlc.functions, functions_of(types.NodeHlc))
     assert.same(had.orrery.functions, functions_of(types.orrery))
     local topology = require "orrery.topology"
     for _, name in ipairs(functions_of(types.orrery.topology)) do assert.is_function(topology[name]) end

@@ -3,6 +3,7 @@
 #ifndef SPEC_TIME_RIG_H
 #define SPEC_TIME_RIG_H
 
+#include <errno.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -36,6 +37,10 @@ struct world {
     void (*config)(struct orr_node_config *cfg);
     bool asks;                      /* every node, at every turn */
     bool all;                       /* the log has what is less than a warning, too */
+    const char *server;             /* of NTP; NULL: none */
+    uint32_t moved;                 /* of what comes from there */
+    bool forbidden;                 /* to steer the clock */
+    unsigned steered;               /* how often that was tried all the same */
     char log[1 << 16];
     char violation[512];
 };
@@ -50,6 +55,27 @@ static bool reads(void *ud) {
 static void stepped(void *ud) { ((struct place *)ud)->steps++; }
 static const struct orr_host_ops ops = { .turn = reads, .stepped = stepped };
 
+/* As a live world tells it, where a server's name comes to mean another address. */
+static struct orr_req *(*really_take)(struct orr_world *world);
+static struct orr_req *take_moved(struct orr_world *world) {
+    struct orr_req *req = really_take(world);
+    if (req && !req->done && req->op == ORR_OP_DATAGRAM) ((struct orr_datagram *)(void *)req)->moved = w.moved;
+    return req;
+}
+static int may_not(struct orr_world *world, orr_time step, int32_t *rate) {
+    (void)world, (void)step;
+    if (*rate != ORR_RATE_KEEP) w.steered++;
+    return *rate != ORR_RATE_KEEP ? -EPERM : 0;
+}
+static void may_move(struct orr_world *world) {
+    static struct orr_world_ops wrapped;
+    wrapped = *world->ops;
+    really_take = wrapped.take;
+    wrapped.take = take_moved;
+    if (w.forbidden) wrapped.steer = may_not;
+    world->ops = &wrapped;
+}
+
 static int start(void *ud, struct orr_world *world, const char *name) {
     struct world *all = ud;
     struct place *p = &all->places[atoi(name + 1) - 1];
@@ -61,6 +87,9 @@ static int start(void *ud, struct orr_world *world, const char *name) {
     cfg.nodes = all->file;
     cfg.n_nodes = all->n;
     cfg.segment_bytes = 1 << 20;
+    cfg.clock.ntp = &all->server;
+    cfg.clock.n_ntp = all->server ? 1 : 0;
+    if (all->server) may_move(world);
     if (all->config) all->config(&cfg);
     int rc = orr_node_new(&p->node, world, &cfg, &why);
     if (rc == 0) rc = orr_node_host(p->node, &ops, p);
@@ -101,10 +130,12 @@ static inline void begin(size_t n, uint64_t seed, const struct orr_sim_faults *f
         snprintf(p->id, sizeof p->id, "n%zu", i + 1);
         snprintf(p->at, sizeof p->at, "10.0.0.%zu:7000", i + 1);
         w.file[i] = (struct orr_node_member){ p->id, p->at, true };
-        w.nodes[i] = (struct orr_lab_node){ .id = p->id };
+        w.nodes[i] = (struct orr_lab_node){ .id = p->id, .at = w.server ? p->at : NULL };
     }
     cfg.nodes = w.nodes;
     cfg.n_nodes = n;
+    cfg.ntp = &w.server;
+    cfg.n_ntp = w.server ? 1 : 0;
     cfg.boot = (struct orr_sim_boot){ .start = start, .halt = halt, .ud = &w };
     assert_int_equal(orr_lab_new(&w.lab, &cfg), 0);
     w.sim = orr_lab_sim(w.lab);
@@ -122,6 +153,8 @@ static inline uint64_t end(void) {
     orr_lab_free(w.lab);
     w.lab = NULL;
     w.config = NULL;
+    w.server = NULL;
+    w.forbidden = false;
     return r.times;
 }
 static inline bool said(const char *text) { return strstr(w.log, text) != NULL; }

@@ -240,6 +240,78 @@ static void nobody_asks_where_nobody_wants_to_know(void **state) {
     assert_true(events[0] == events[1] && events[2] > events[0]);
 }
 
+/* The next server says something else: it is believed from its first answer on, as a new one is, and what the last one
+ * said is no part of it. */
+static void what_a_server_said_is_forgotten_with_its_address(void **state) {
+    struct orr_time_member m;
+    (void)state;
+    w.server = "s1:123";
+    w.moved = 1;
+    begin(1, 3, NULL, 300 * ORR_SECOND);
+    run(20);
+    m = member(0, 1);
+    assert_true(m.server && m.role == ORR_TIME_KNOWN && m.latest - m.earliest < 100 * ORR_MS);
+    orr_time before = m.likely;
+    assert_int_equal(orr_lab_lie(w.lab, "s1:123", 3 * ORR_SECOND), 0);
+    w.moved = 2;
+    for (int i = 0; i < 1000 && m.likely - before < 200 * ORR_MS; i++) {
+        before = m.likely;
+        run(0.1);
+        m = member(0, 1);
+        assert_true(m.latest - m.earliest < 200 * ORR_MS);      /* no doubt between the two */
+    }
+    assert_true(m.likely - before > 3 * ORR_SECOND && m.age < 200 * ORR_MS);
+    assert_true(m.latest - m.earliest < 100 * ORR_MS && m.role == ORR_TIME_KNOWN);
+    end();
+}
+
+static void disciplined(struct orr_node_config *cfg) { cfg->clock.discipline = true; }
+static double off_by(void) {
+    orr_time wall;
+    int32_t drift;
+    assert_int_equal(orr_sim_clock_now(w.sim, "n1", &wall, &drift), 0);
+    return (double)(wall - 1700000000 * ORR_SECOND - orr_sim_now(w.sim)) / 1e9;
+}
+
+/* (Over hours: spec/lua/node_time_spec.lua.) */
+static void a_machines_clock_is_set_by_its_node_and_that_is_no_setting(void **state) {
+    (void)state;
+    w.server = "s1:123";
+    w.config = disciplined;
+    begin(1, 3, NULL, 3000 * ORR_SECOND);
+    set_wall("n1", 30);
+    assert_true(off_by() > 29);
+    run(40);
+    assert_true(off_by() < 0.05 && off_by() > -0.05);
+    assert_true(said("n1: this machine's clock is set by -30.0") || said("n1: this machine's clock is set by -29.9"));
+    run(1000);
+    assert_true(off_by() < 1e-3 && off_by() > -1e-3);
+    assert_false(said("was set by"));
+    set_wall("n1", 2);
+    run(100);
+    assert_true(said("n1: this machine's clock was set by +2.0"));
+    assert_true(said("n1: this machine's clock is +1.9") || said("n1: this machine's clock is +2.0"));
+    assert_true(off_by() > 1.9);
+    end();
+}
+
+static void who_may_not_steer_a_clock_is_told_once(void **state) {
+    (void)state;
+    w.server = "s1:123";
+    w.config = disciplined;
+    w.forbidden = true;
+    w.steered = 0;
+    begin(1, 3, NULL, 3000 * ORR_SECOND);
+    set_wall("n1", 30);
+    run(500);
+    assert_int_equal(w.steered, 1);
+    assert_true(said("n1: this machine's clock can't be steered (clock.discipline): Operation not permitted; it takes "
+                     "the right to set it, CAP_SYS_TIME"));
+    assert_true(off_by() > 29);
+    assert_int_equal(w.places[0].rc, 0);            /* the time is known all the same */
+    end();
+}
+
 /* -- What is learned of the oscillator ----------------------------------------------------------------------------- */
 #define LEARNS (2 * 3600 + 300)
 enum { HEAT_AT = 8 + 16, COEFFICIENT_AT = HEAT_AT + 1 + 8 };        /* in orr_clock_save's bytes */
@@ -393,6 +465,9 @@ int main(void) {
         cmocka_unit_test(a_node_started_again_knows_it_at_once_but_does_not_count),
         cmocka_unit_test(waiting_is_over_when_it_has_surely_passed),
         cmocka_unit_test(nobody_asks_where_nobody_wants_to_know),
+        cmocka_unit_test(what_a_server_said_is_forgotten_with_its_address),
+        cmocka_unit_test(a_machines_clock_is_set_by_its_node_and_that_is_no_setting),
+        cmocka_unit_test(who_may_not_steer_a_clock_is_told_once),
         cmocka_unit_test(how_the_oscillator_follows_the_temperature_is_learned_and_kept),
         cmocka_unit_test(who_leaves_keeps_what_he_has_learned_so_far),
         cmocka_unit_test(a_damaged_value_is_learned_anew),

@@ -30,7 +30,7 @@ decoders() {
     rpc) echo node/message.c:92 node/results.c:97 node/saved.c:42 node/carry.c:49 node/rpc.c:82 node/out.c:80 ;;
     time)
         echo node/time.c:86 node/time_known.c:83 node/time_told.c:82 node/time_saved.c:91 node/edges.c:97 \
-            node/time_mesh.c:89
+            node/time_mesh.c:89 node/stamps.c:90
         ;;
     resp) echo node/resp/parser.c:97 node/resp/commands.c:90 node/resp/strings.c:92 ;;
     visit) echo node/out.c:82 node/welcome.c:97 node/visit.c:90 node/visitor.c:84 ;;

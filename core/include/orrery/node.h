@@ -36,10 +36,13 @@ struct orr_node_member {
 struct orr_node_clock {             /* the cluster's time: orrery/time.h */
     bool off;                       /* it is never known here, and nobody is answered */
     bool at_once;                   /* this node asks from its start on, not only from the first use on */
+    bool discipline;                /* this node sets its machine's clock once, at its start, and slews it from then on,
+                                     * by the time of the NTP servers, which there must be */
     enum orr_clock_mode mode;       /* of the likely value */
     orr_time bound_max;             /* what is known less well (half the interval) isn't known; 100 ms */
     uint32_t drift_max_ppb;         /* no machine's clock runs farther off; 500000, at most 1000000 */
-    const char *const *ntp;         /* addresses of NTP servers, as the world has them; copied */
+    orr_time skew_max;              /* orrery/node_hlc.h: stamps from further ahead are refused; 500 ms */
+    const char *const *ntp;         /* NTP servers, as the world's peer() calls them; copied */
     size_t n_ntp;                   /* 16 at most; 0: the cluster's time is the median of its clocks */
 };
 struct orr_node_config {

@@ -24,6 +24,12 @@
  * servers, (n - 1) / 2, whoever is heard. A node answers others by what it has from servers alone, so nothing it says
  * comes back to it. Too few heard: the time is not known.
  *
+ * Of a pool, one name for many servers, the file's layer names four (the name's "NAME:PORT/1" to "/4", world.h), and n
+ * counts four, whether the name has as many addresses or not: who is missing is a server that is silent. A pool of n
+ * servers may so have (n - 1) / 2 liars, not more; whoever fears that all of one pool lie together names servers of
+ * others beside it, more than the pool has. Where a server's name comes to mean another address, what was learned
+ * from the one before is forgotten with the first answer.
+ *
  * What is promised: earliest <= the cluster's time <= latest, as long as no clock runs farther off than `drift_max`
  * (a kernel that slews faster, a virtual machine that stands still and isn't told, are beyond that) and a member that
  * has lost its disk is not started again within ORR_TIME_KEPT of its end under another wall clock. */

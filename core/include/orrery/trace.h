@@ -41,7 +41,13 @@ enum orr_trace_kind {
     /* Of the node itself: the group is 0. */
     ORR_TRACE_CLOCK,                /* orr_time: the clock that it keeps for the cluster's time (orrery/time.h) is its
                                      * local clock plus this from now on */
-    ORR_TRACE_TIME                  /* struct orr_node_time: what somebody is told of the cluster's time */
+    ORR_TRACE_TIME,                 /* struct orr_node_time: what somebody is told of the cluster's time */
+    ORR_TRACE_STAMP                 /* struct orr_trace_stamp: its hybrid logical clock gives one (node_hlc.h), right
+                                     * after an ORR_TRACE_TIME */
+};
+struct orr_trace_stamp {
+    uint64_t stamp, heard;          /* orrery/hlc.h; heard: of the message whose receipt it is, or 0 */
+    orr_time skew_max;              /* of the node's config */
 };
 struct orr_trace_send {
     orr_id to;

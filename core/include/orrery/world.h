@@ -138,6 +138,7 @@ struct orr_datagram {               /* the world's; valid until the next take() 
     struct orr_slice data;
     orr_time received;
     bool kernel_stamp;
+    uint32_t moved;                 /* of a peer called by a name: another number, another address */
 };
 struct orr_job {
     struct orr_req req;
@@ -186,7 +187,9 @@ struct orr_world_ops {
     int (*read)(struct orr_world *w, struct orr_read *r);
     int (*file_op)(struct orr_world *w, struct orr_file_op *r, enum orr_op op);
     int (*name_op)(struct orr_world *w, struct orr_name_op *r, enum orr_op op);
-    /* Peers and streams. Addresses are "host:port". */
+    /* Peers and streams. Addresses are "host:port". Live, a host is an IP address; only a peer who gets nothing but
+     * datagrams may have a name, "name:port", or be one of several behind a name, "name:port/K", K from 1 to 16: none
+     * of them has an address that another peer has. What is sent while a name has no address for it vanishes. */
     int (*peer)(struct orr_world *w, orr_id id, const char *address);          /* add, move; NULL: forget */
     int (*listen)(struct orr_world *w, const char *address, uint32_t listener, unsigned connections_max);
     int (*connect)(struct orr_world *w, orr_id peer, struct orr_stream **out); /* then CONNECTED or CLOSED */
@@ -205,10 +208,16 @@ struct orr_world_ops {
     void (*stop)(struct orr_world *w, int code, const char *why);    /* this node ends after the turn; never exit() */
     bool (*stats)(struct orr_world *w, struct orr_world_stats *out); /* for people, no decision
                                                                       * rests on it. May be NULL */
+    /* Steers the machine's own clock: it runs faster by *rate_ppb from now on than its oscillator has it, now() with
+     * it, and its wall time is set by `step` (0: it isn't). ORR_RATE_KEEP: nothing changes but by the step, and
+     * *rate_ppb is what is in force. -EPERM; others of the system's. NULL: there is none to be steered. */
+    int (*steer)(struct orr_world *w, orr_time step, int32_t *rate_ppb);
     /* What a sensor of this machine shows, in 1/1000 degree Celsius: near the oscillator, one hopes. 0, or
      * ORR_EUNAVAILABLE: it has none. May take a ms, so ask a few times a minute. NULL: no sensor. */
     int (*temperature)(struct orr_world *w, int32_t *milli_c);
 };
+#define ORR_RATE_KEEP INT32_MIN
+
 
 struct orr_world {
     const struct orr_world_ops *ops;
