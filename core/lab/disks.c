@@ -236,13 +236,28 @@ static bool has(const struct image *m, orr_index index, orr_term term) {
     if (index <= m->base) return true;
     return index <= m->last && m->terms[index] == term;
 }
+static bool has_now(struct orr_lab *lab, size_t node, size_t slot, orr_index index, orr_term term) {
+    struct disk *d = &lab->disks->disks[node];
+    if (!has(image_of(lab, d, slot), index, term)) read_on(lab, node);
+    return has(image_of(lab, d, slot), index, term);
+}
+
+bool lab_disks_remember(struct orr_lab *lab, size_t slot, orr_index index, orr_term term, const bool *bears) {
+    size_t have = 0, all = 0, damaged = 0;
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++) {
+        bool hurt = bears[i] && lab_exempt(lab, i);
+        damaged += hurt;
+        have += bears[i] && !hurt && has_now(lab, i, slot, index, term);
+        all += bears[i];
+    }
+    return damaged == 0 || 2 * have > all;
+}
+
 void lab_disks_committed(struct orr_lab *lab, size_t slot, orr_index index, orr_term term, const bool *bears) {
     size_t have = 0, all = 0;
     for (size_t i = 0; i < lab->cfg.n_nodes; i++) {
         if (!bears[i]) continue;
-        struct disk *d = &lab->disks->disks[i];
-        if (!has(image_of(lab, d, slot), index, term)) read_on(lab, i);
-        have += has(image_of(lab, d, slot), index, term) || lab_exempt(lab, i);
+        have += has_now(lab, i, slot, index, term) || lab_exempt(lab, i);
         all++;
     }
     if (2 * have <= all)

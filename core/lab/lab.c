@@ -17,11 +17,11 @@ void orr_lab_config_init(struct orr_lab_config *cfg) {
 }
 
 /* -- Shared by the other files ------------------------------------------------------------------------------------- */
-/* A protocol promises nothing once a majority of the disks is gone. */
+/* Nothing is promised once a majority of the disks is gone, nor once a damaged one has made a majority forget. */
 static bool beyond_bearing(const struct orr_lab *lab) {
     size_t gone = 0;
     for (size_t i = 0; i < lab->cfg.n_nodes; i++) gone += lab_exempt(lab, i);
-    return gone > 0 && 2 * gone >= lab->cfg.n_nodes;
+    return lab->forgotten || (gone > 0 && 2 * gone >= lab->cfg.n_nodes);
 }
 
 void lab_violate(struct orr_lab *lab, const char *property, const char *format, ...) {

@@ -46,6 +46,7 @@ struct orr_lab {
     uint32_t *groups;               /* their numbers, in order of appearance; slot 0 is the node itself */
     size_t n_groups, cap_groups;
     bool out_of_memory;
+    bool forgotten;                 /* what was committed, by a damaged disk: nothing is promised any more */
 };
 
 /* Notes the first violation, with the virtual time, and stops the run. Later ones are consequences; and where more
@@ -125,5 +126,8 @@ void lab_disks_claim(struct orr_lab *lab, size_t node, size_t slot, const struct
 /* An entry is handed out as committed for the first time: do a majority of the disks of those that bear the group have
  * it? */
 void lab_disks_committed(struct orr_lab *lab, size_t slot, orr_index index, orr_term term, const bool *bears);
+/* Does a majority that lost nothing have the entry still, or was no disk damaged? Else whoever is left of those that
+ * had it may be away, and nobody else can know of it. */
+bool lab_disks_remember(struct orr_lab *lab, size_t slot, orr_index index, orr_term term, const bool *bears);
 
 #endif

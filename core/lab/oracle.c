@@ -95,7 +95,7 @@ static orr_index committed_before(const struct ledger *l, orr_term term) {
 }
 
 /* -- Elections ----------------------------------------------------------------------------------------------------- */
-static void leads(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
+static void leads(struct orr_lab *lab, struct ledger *l, size_t slot, size_t node, const struct orr_order_status *s) {
     for (size_t i = l->n_leaders; i-- > 0;) {
         if (l->leaders[i].term != s->term) continue;
         int other = lab_node_of(lab, l->leaders[i].leader);
@@ -110,7 +110,8 @@ static void leads(struct orr_lab *lab, struct ledger *l, size_t node, const stru
     leaders[l->n_leaders++] = (struct leadership){ s->term, s->id };
     if (s->term > l->led) l->led = s->term;
     orr_index owed = committed_before(l, s->term);
-    if (s->last < owed)
+    if (s->last < owed && !lab_disks_remember(lab, slot, owed, l->entries[owed].term, l->seen)) lab->forgotten = true;
+    else if (s->last < owed)
         lab_violate(lab, "leader_completeness", "%s leads term %" PRIu64 " with a log that ends at %" PRIu64
                     ", but %" PRIu64 " was committed", lab->cfg.nodes[node].id, s->term, s->last, owed);
     if (lab->cfg.quiet && l->n_leaders > 1)
@@ -118,14 +119,15 @@ static void leads(struct orr_lab *lab, struct ledger *l, size_t node, const stru
                     lab->cfg.nodes[node].id, s->term);
 }
 
-static void on_status(struct orr_lab *lab, struct ledger *l, size_t node, const struct orr_order_status *s) {
+static void on_status(struct orr_lab *lab, struct ledger *l, size_t slot, size_t node,
+                      const struct orr_order_status *s) {
     struct member *m = &l->members[node];
     const char *id = lab->cfg.nodes[node].id;
     if (s->term < m->term)
         lab_violate(lab, "monotone", "%s went from term %" PRIu64 " back to %" PRIu64, id, m->term, s->term);
     if (s->commit < m->commit)
         lab_violate(lab, "monotone", "%s went from commit %" PRIu64 " back to %" PRIu64, id, m->commit, s->commit);
-    if (s->role == ORR_LEADER && (m->role != ORR_LEADER || s->term != m->term)) leads(lab, l, node, s);
+    if (s->role == ORR_LEADER && (m->role != ORR_LEADER || s->term != m->term)) leads(lab, l, slot, node, s);
     if (s->role == ORR_CANDIDATE && (m->role != ORR_CANDIDATE || s->term != m->term)) lab->oracle->elections++;
     m->term = s->term;
     m->commit = s->commit;
@@ -266,7 +268,7 @@ void lab_oracle_trace(struct orr_lab *lab, const char *name, uint32_t group, uns
     if (!l) return;
     l->used = l->seen[node] = true;
     switch (kind) {
-    case ORR_TRACE_STATUS: on_status(lab, l, (size_t)node, event); break;
+    case ORR_TRACE_STATUS: on_status(lab, l, slot, (size_t)node, event); break;
     case ORR_TRACE_RECOVERED: on_recovered(lab, l, (size_t)node, event); break;
     case ORR_TRACE_COMMIT: on_commit(lab, l, slot, (size_t)node, event); break;
     case ORR_TRACE_APPLY: on_apply(lab, l, (size_t)node, event, false); break;

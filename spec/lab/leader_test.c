@@ -112,6 +112,20 @@ static void who_leads_an_old_term_later_excuses_nobody(void **state) {
     assert_property(lab, "leader_completeness");
 }
 
+/* One of the disks that had it is an old one now, and the other two are no majority that remembers: nobody can know. */
+static void what_a_damaged_disk_forgot_is_owed_by_nobody(void **state) {
+    (void)state;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        struct orr_lab *lab = lab_of_nothing();
+        leads(lab, "a", 2, 1);
+        leads(lab, "b", 1, 0);
+        commits(lab, "a", 2);
+        if (damaged) assert_int_equal(orr_sim_restart(orr_lab_sim(lab), "a", ORR_SIM_OLD), 0);
+        leads(lab, "b", 3, 0);
+        assert_property(lab, damaged ? "" : "leader_completeness");
+    }
+}
+
 /* -- Real nodes ---------------------------------------------------------------------------------------------------- */
 #define BEGINS (2 * ORR_SECOND)
 #define LOOK (20 * ORR_US)
@@ -229,6 +243,7 @@ int main(void) {
         cmocka_unit_test(a_term_that_was_over_owes_nothing),
         cmocka_unit_test(what_counts_is_when_it_was_committed),
         cmocka_unit_test(who_leads_an_old_term_later_excuses_nobody),
+        cmocka_unit_test(what_a_damaged_disk_forgot_is_owed_by_nobody),
         cmocka_unit_test(who_wins_a_term_that_is_over_is_not_blamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

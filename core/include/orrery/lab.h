@@ -21,7 +21,10 @@
  *   crash                 a node ended by itself without a fault that explains it
  *   floor                 the run did too little work to prove anything
  *
- * A cluster that lost, or has damaged, a majority of its disks is promised nothing, and judged no more.
+ * A cluster that lost, or has damaged, a majority of its disks is promised nothing, and judged no more. Nor is one
+ * whose new leader lacks what was committed by the grace of a disk that was damaged since, where the others that have
+ * it are no majority: a node that begins anew with an old disk can't know what it forgot, nor can those who weren't
+ * told.
  *
  *     struct orr_lab_config cfg;
  *     orr_lab_config_init(&cfg);
