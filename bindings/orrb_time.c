@@ -49,6 +49,20 @@ static int wait(lua_State *L) {
     return 1;
 }
 
+/* step(): the machine's clock may be set once more -> true; or nil, message, code */
+static int step(lua_State *L) {
+    int rc = orr_node_time_step(node(L));
+    if (rc == 0) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, rc == ORR_EINVALID ? "node.clock:step: the cluster file doesn't say clock.discipline = true"
+                                         : "node.clock:step: this node can't steer the machine's clock: see its log");
+    lua_pushstring(L, orr_error_word(rc));
+    return 3;
+}
+
 /* -- Status -------------------------------------------------------------------------------------------------------- */
 static double span(orr_time ns) { return (double)ns / 1e9; }
 
@@ -180,7 +194,7 @@ static int status(lua_State *L) {
 
 void orrb_time_open(lua_State *L, struct orrb_host *h) {
     static const luaL_Reg functions[] = { { "now", now }, { "wait", wait }, { "status", status },
-                                          { "graph", graph }, { NULL, NULL } };
+                                          { "graph", graph }, { "step", step }, { NULL, NULL } };
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, h);
     luaL_setfuncs(L, functions, 1);

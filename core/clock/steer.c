@@ -90,6 +90,11 @@ static void command(struct orr_steer *s, struct orr_steer_command *out) {
 }
 
 /* -- What is asked ------------------------------------------------------------------------------------------------- */
+void orr_steer_begin(struct orr_steer *s) {
+    s->state = ORR_STEER_NEW;
+    s->slew = 0;
+}
+
 void orr_steer_rest(struct orr_steer *s, orr_time now, struct orr_steer_command *out) {
     *out = (struct orr_steer_command){ 0 };
     if (now > s->at) {

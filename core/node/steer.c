@@ -89,6 +89,16 @@ static void steer(struct orri_alarm *alarm) {
     if (rc < 0) give_up(t, rc);
 }
 
+int orr_node_time_step(struct orr_node *n) {
+    struct orri_time *t = orri_time_ask(n);
+    if (!n->cfg.clock.discipline || n->cfg.clock.off) return ORR_EINVALID;
+    if (!t || t->steering.off) return ORR_EUNAVAILABLE;
+    orr_steer_begin(&t->steering.steer);
+    orri_node_alarm(n, &t->steering.alarm, orr_node_now(n));
+    orri_host_wake(n);
+    return 0;
+}
+
 /* What a slew leaves behind, nobody would take back. */
 void orri_steer_rest(struct orri_time *t) {
     struct orri_steering *s = &t->steering;

@@ -62,6 +62,8 @@ function node_clock.open(self)
     return nil, "node.clock:graph: " .. (why or no_graph(self.plan.cluster.clock)), "unavailable"
   end
 
+  function api.step() return core.step() end
+
   function api.on(event, f)
     local what = "node.clock:on"
     if self.life.over then error(what .. ": other scripts have replaced these", 2) end

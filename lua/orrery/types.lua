@@ -2551,6 +2551,16 @@ function NodeClock:status() end
 ---@return string? code                 "unavailable": clock = false or NTP servers; this node is no member
 function NodeClock:graph() end
 
+---Where the cluster file says `clock.discipline`: the machine's clock is set by the next correction, which is due at
+---once, if it is more than 5 ms off. Else it is set at the node's start alone, and slewed from then on. Code `invalid`
+---without discipline, `unavailable` where the clock can't be steered.
+---
+---    orrery.connect("10.0.0.1:7401"):eval "node.clock:step()"
+---@return boolean? ok
+---@return string? message
+---@return string? code
+function NodeClock:step() end
+
 ---@class orrery.ClockGraph
 ---@field anchor string                 this node: offsets are against its clock
 ---@field nodes table<string, { offset: seconds, sd: seconds }>   clocks that links in use lead to, by all of them

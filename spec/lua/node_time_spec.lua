@@ -566,6 +566,7 @@ describe("a machine's clock under discipline", function()
   local servers = "'ntp1', 'ntp2', 'ntp3'"
   local text = [[
     node:on("offset", function() return node.clock:status().offset end)
+    node:on("step", function() return node.clock:step() end)
   ]]
   local function begin(more)
     return start(text, { more = ("clock = { ntp = { %s } %s },"):format(servers, more) })
@@ -608,6 +609,32 @@ describe("a machine's clock under discipline", function()
     sim:run(4000)
     assert.is_true(off(sim, "a") < 1e-3)
     assert(sim:check())
+  end)
+
+  it("is set once more where somebody asks for it", function()
+    local sim <close> = begin ", discipline = true"
+    sim:run(1200)
+    sim:step_clock("a", -20)
+    sim:run(60)
+    assert.is_true(off(sim, "a") > 19)
+    assert.is_true(sim:call("a", "step"))
+    sim:run(1)
+    assert.is_true(off(sim, "a") < 0.05)
+    sim:run(1200)
+    assert.is_true(off(sim, "a") < 1e-3)
+    sim:step_clock("a", 0.5)                     -- once was asked for
+    sim:run(60)
+    assert.is_true(off(sim, "a") > 0.4)
+    assert(sim:check())
+  end)
+
+  it("is not set where nobody said that it is to be steered", function()
+    local sim <close> = begin ""
+    sim:run(10)
+    local ok, message, code = sim:call("a", "step")
+    assert.is_nil(ok)
+    assert.equal("invalid", code)
+    assert.equal("node.clock:step: the cluster file doesn't say clock.discipline = true", message)
   end)
 
   it("is left to itself while the time isn't known, at the rate that was learned", function()

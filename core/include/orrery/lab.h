@@ -17,6 +17,8 @@
  *   exactly_once          no command takes effect twice
  *   linearizable          the clients' history, with the log's order as witness
  *   bound                 whoever is told the cluster's time (orrery/time.h) is told an interval that holds it
+ *   lease                 while a leader has a lease, nobody else leads, and it has all that is committed
+ *   age                   a replica's copy has all that was committed when it says that it is as of
  *   liveness, quiet       the cluster answers once it is left alone; without faults, no elections but the first
  *   crash                 a node ended by itself without a fault that explains it
  *   floor                 the run did too little work to prove anything
