@@ -57,7 +57,7 @@ ORR_API int orr_steer_init(struct orr_steer *s, const struct orr_steer_config *c
  * the last one, or before it, changes nothing. */
 ORR_API void orr_steer_update(struct orr_steer *s, orr_time now, orr_time offset, orr_time bound,
                               struct orr_steer_command *out);
-/* The next update may be a step, as the first one was; the rate that was learned stays where it is learned from anew. */
+/* The next update may be a step, as the first one was. Behind it the rate is learned anew, from the one that it has. */
 ORR_API void orr_steer_begin(struct orr_steer *s);
 /* The time isn't known now, or nobody will steer any more: the clock is to go by its own rate, corrected. */
 ORR_API void orr_steer_rest(struct orr_steer *s, orr_time now, struct orr_steer_command *out);

@@ -64,8 +64,8 @@ ORR_API int orr_node_time_peek(const struct orr_node *node, struct orr_node_time
 /* Why it is not known, for people: a line without a name into out[0..size), "" where it is known. */
 ORR_API void orr_node_time_why(const struct orr_node *node, char *out, size_t size);
 /* Where config.clock.discipline is on: the machine's clock is set by the next correction, which is due at once, if it
- * is far off; without this it is slewed, but at the start. 0; ORR_EINVALID: it is off; ORR_EUNAVAILABLE: this node can't
- * steer the clock (its log says why), or doesn't run. */
+ * is far off; without this it is slewed, but at the start. 0; ORR_EINVALID: it is off; ORR_EUNAVAILABLE: this node
+ * can't steer the clock (its log says why), or doesn't run. */
 ORR_API int orr_node_time_step(struct orr_node *node);
 
 enum orr_time_role {
