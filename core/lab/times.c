@@ -146,15 +146,17 @@ static void gives(struct orr_lab *lab, size_t node, const struct orr_trace_stamp
                 (double)(at - truth(lab)) / 1e9, (double)s->skew_max / 1e9);
 }
 
-/* A median of clocks goes as evenly as they do, but where another one becomes the median, or one begins anew. */
+/* A median of clocks goes as evenly as they do, but where another one becomes the median, or one begins anew. What was
+ * told across a step (so long it may have been under way) is not judged. */
+#define UNDER_WAY (5 * ORR_SECOND)
 bool lab_times_steady(struct orr_lab *lab, orr_time age) {
     struct lab_times *t = lab->times;
     orr_time now = orr_sim_now(lab->sim), ahead = truth(lab) - now, moved = ahead - t->ahead;
     orr_time drift = (now - t->looked) / 500 + ORR_US;
-    if (moved > drift || moved < -drift) t->stepped = now;
+    if (t->looked > 0 && (moved > drift || moved < -drift)) t->stepped = now;
     t->ahead = ahead;
     t->looked = now;
-    return now >= t->unclear && now - age - age / 500 > t->stepped;
+    return now >= t->unclear && (t->stepped == 0 || now - age - age / 500 - UNDER_WAY > t->stepped);
 }
 
 void lab_times_trace(struct orr_lab *lab, size_t node, unsigned kind, const void *event) {

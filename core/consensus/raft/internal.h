@@ -336,6 +336,7 @@ void orri_raft_promise(struct orr_raft *r);
 bool orri_raft_promised(const struct orr_raft *r);           /* may vote for nobody now, unless that is forced */
 orr_time orri_raft_lease_until(const struct orr_raft *r);    /* 0: it has none */
 bool orri_raft_leased(const struct orr_raft *r);
+void orri_raft_date(const struct orr_raft *r, struct orr_raft_msg *m);         /* an append: as of when it is all */
 void orri_raft_on_as_of(struct orr_raft *r, const struct orr_raft_msg *m);     /* an append's */
 void orri_raft_hear_as_of(struct orr_raft *r, struct orri_raft_as_of heard);
 void orri_raft_reach_as_of(struct orr_raft *r);              /* more was applied */

@@ -22,7 +22,8 @@
  * As of. What the leader had committed when a round began that a quorum confirmed is all that anybody was told of until
  * then. With what the cluster's time surely was at that moment it goes out with the appends. Who gets it sees by the
  * latest that the time can be now how long ago that was at most, and counts on by its own clock: a replica that has
- * applied so far has all that was acknowledged before. No later step of the cluster's time makes it look younger. */
+ * applied so far has all that was acknowledged before. No later step of the cluster's time makes it look younger; one
+ * that is taken while the message is under way can, by as much. */
 #include "internal.h"
 
 static orr_time lease_of(const struct orr_raft *r) { return r->cfg.order.election / 10 * 8; }
@@ -68,11 +69,18 @@ void orri_raft_renew(struct orr_raft *r) {
 /* With a lease no round is waited for. */
 void orri_raft_claim(struct orr_raft *r) {
     bool confirmed = r->claim_round && orri_raft_reached(r, orri_raft_round_of) >= r->claim_round;
-    bool leased = r->clock.earliest > r->claimed.time && orri_raft_leased(r);
+    bool leased = r->clock.earliest > 0 && r->clock_at > r->claimed.since && orri_raft_leased(r);
     if (!confirmed && !leased) return;
     if (confirmed) r->claim_round = 0;
     r->claimed = leased ? (struct orri_raft_as_of){ r->commit, r->clock.earliest, r->clock_at } : r->claim;
     orri_raft_hear_as_of(r, r->claimed);
+}
+
+/* While it is new: the cluster's time may have stepped since, and what is of before looks young after a step back. */
+void orri_raft_date(const struct orr_raft *r, struct orr_raft_msg *m) {
+    if (r->claimed.time == 0 || r->now - r->claimed.since > r->cfg.order.election) return;
+    m->as_of_index = r->claimed.index;
+    m->as_of_time = r->claimed.time;
 }
 
 void orri_raft_forget_leases(struct orr_raft *r) {
@@ -96,11 +104,13 @@ void orri_raft_hear_as_of(struct orr_raft *r, struct orri_raft_as_of heard) {
     orri_raft_reach_as_of(r);
 }
 
-/* The reading is of a while ago, and the cluster's clocks may be faster than this one. */
+/* The reading is of a while ago, and the cluster's clocks may be faster than this one. What is ahead of all that the
+ * time can be is of before a step. */
 void orri_raft_on_as_of(struct orr_raft *r, const struct orr_raft_msg *m) {
     if (m->as_of_time == 0 || r->clock.latest == 0) return;
     orr_time passed = r->now - r->clock_at, latest = r->clock.latest + passed + passed / 400;
-    orr_time age = latest > m->as_of_time ? latest - m->as_of_time : 0;
+    if (m->as_of_time > latest) return;
+    orr_time age = latest - m->as_of_time;
     orri_raft_hear_as_of(r, (struct orri_raft_as_of){ m->as_of_index, m->as_of_time, r->now - age });
 }
 

@@ -136,8 +136,7 @@ static void send_append(struct orr_raft *r, struct orri_raft_peer *p, orr_index 
     m->round = r->round;
     m->want_reply = p->poke || p->progress == ORRI_PROBE || orr_rare(&r->cfg.order.rare, "raft.wants_reply");
     m->time = orri_raft_time_stamp(&r->time, r->now);
-    m->as_of_index = r->claimed.index;
-    m->as_of_time = r->claimed.time;
+    orri_raft_date(r, m);
     p->poke = false;
     p->sent_at = r->now;
 }
