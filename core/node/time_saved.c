@@ -1,8 +1,8 @@
-/* time_saved.c - what the estimation learned of this machine's oscillator outlives the node: how it follows the
- * temperature takes hours to learn, and stays what it is.
+/* time_saved.c - what the estimation learned outlives the node: how this machine's oscillator follows the temperature
+ * takes hours to learn, and what mode pacemaker knows of the queues on each way takes minutes; both stay what they are.
  *
  * It is one of the node's saved values (saved.c), by a name that is not for others: written each SAVE_EVERY, and when
- * the node leaves. Without a sensor there is nothing in it that isn't found anew in a minute, so nothing is written.
+ * the node leaves. Without either there is nothing in it that isn't found anew in a minute, so nothing is written.
  * Before it stands who was asked, in what order: the estimation has numbers for names.
  *
  *   byte  size  field
@@ -37,11 +37,15 @@ void orri_time_load(struct orri_time *t) {
                       "learned anew");
 }
 
+static bool learns(const struct orri_time *t) {
+    return t->senses || t->node->cfg.clock.mode == ORR_CLOCK_PACEMAKER;
+}
+
 static void saved(struct orr_wait *w) { (void)w; }          /* it is said where it failed; the next one may not */
 
 void orri_time_save(struct orri_time *t) {
     struct orr_node *n = t->node;
-    if (!t->clock || !t->senses || t->saving.under_way) return;
+    if (!t->clock || !learns(t) || t->saving.under_way) return;
     size_t size = WHO + orr_clock_save(t->clock, NULL, 0);
     struct orr_chunk *c = n->w->chunks->get(n->w->chunks, size);
     if (!c) return;
@@ -56,12 +60,15 @@ void orri_time_save(struct orri_time *t) {
 void orri_time_sense(struct orri_time *t) {
     struct orr_node *n = t->node;
     int32_t milli_c;
-    if (!n->w->ops->temperature || n->now < t->sense_at) return;
+    if (n->now < t->sense_at) return;
+    bool learned = learns(t);
     t->sense_at = n->now + SENSE_EVERY;
-    if (n->w->ops->temperature(n->w, &milli_c) < 0) return;
-    orr_clock_temperature(t->clock, orri_time_free_running(t, n->w->ops->fresh(n->w)), milli_c);
-    if (!t->senses) t->save_at = n->now + SAVE_EVERY;
-    t->senses = true;
+    if (n->w->ops->temperature && n->w->ops->temperature(n->w, &milli_c) == 0) {
+        orr_clock_temperature(t->clock, orri_time_free_running(t, n->w->ops->fresh(n->w)), milli_c);
+        t->senses = true;
+    }
+    if (!learns(t)) return;
+    if (!learned || t->save_at == 0) t->save_at = n->now + SAVE_EVERY;
     if (n->now < t->save_at) return;
     t->save_at = n->now + SAVE_EVERY;
     orri_time_save(t);

@@ -368,6 +368,28 @@ static void who_leaves_keeps_what_he_has_learned_so_far(void **state) {
     end();
 }
 
+/* How long the queues on each way are, and which estimate to believe there. */
+static void paced(struct orr_node_config *cfg) {
+    cfg->clock.mode = ORR_CLOCK_PACEMAKER;
+    cfg->clock.at_once = true;
+}
+static void what_mode_pacemaker_learned_is_kept(void **state) {
+    (void)state;
+    w.config = paced;
+    begin(3, 9, NULL, 2000 * ORR_SECOND);
+    run(1);
+    size_t little = orr_clock_save(w.places[0].node->time->clock, NULL, 0);
+    assert_false(has_kept("n1"));
+    run(700);
+    assert_true(has_kept("n1"));
+    size_t much = orr_clock_save(w.places[0].node->time->clock, NULL, 0);
+    assert_int_equal(orr_sim_restart(w.sim, "n1", ORR_SIM_KEPT), 0);
+    run(1);
+    assert_true(much > little);
+    assert_int_equal(orr_clock_save(w.places[0].node->time->clock, NULL, 0), much);
+    end();
+}
+
 static void a_damaged_value_is_learned_anew(void **state) {
     (void)state;
     begin_heated(7);
@@ -470,6 +492,7 @@ int main(void) {
         cmocka_unit_test(who_may_not_steer_a_clock_is_told_once),
         cmocka_unit_test(how_the_oscillator_follows_the_temperature_is_learned_and_kept),
         cmocka_unit_test(who_leaves_keeps_what_he_has_learned_so_far),
+        cmocka_unit_test(what_mode_pacemaker_learned_is_kept),
         cmocka_unit_test(a_damaged_value_is_learned_anew),
         cmocka_unit_test(of_other_peers_it_is_not_taken),
         cmocka_unit_test(whatever_strikes_the_answer_holds),
