@@ -158,6 +158,16 @@ static void begin_anew(struct orri_peer *p) {
     begin(p, &p->suspect, p->bank.rate, orri_larger(p->bank.rate_sd, STEP_RATE_SD));
 }
 
+/* While the peer is new: a line is sooner near than the bank, which has to find out how long the queues are. */
+static double early(struct orri_peer *p) {
+    double offset;
+    if (p->firsts >= ORRI_FIRSTS) return 0;
+    p->firsts++;
+    if (!orri_line_fit(p->price, ORRI_FIRSTS, &p->history, &p->bank, p->path.excess / 2, &offset)) return 0;
+    double beyond = offset - p->bank.offset;
+    return fabs(beyond) <= ORRI_BENT * p->bank.sd ? beyond : 0;
+}
+
 /* Offsets are exact to far below 1 ns only while they are small: the origin follows them. */
 static void follow(struct orri_peer *p) {
     if (fabs(p->bank.offset) < ORIGIN_FAR) return;
@@ -300,6 +310,7 @@ static enum orr_clock_verdict take(struct orr_clock *c, struct orri_peer *p, con
         orri_history_add(&p->history, &e);
         orri_peer_intersect(p);
         if (p->pace) orri_pace_update(p, &e);
+        else p->early = early(p);
         follow(p);
     }
     p->path = path;

@@ -163,7 +163,9 @@ void orri_edge_heat(struct orri_edge *e, orr_time at, double rate);
 /* -- clock_line.c -------------------------------------------------------------------------------------------------- */
 /* The line over the last `length` exchanges, which divides ORRI_HISTORY, read at the last one; `price` is as the call
  * before left it. b says about where the line is. false: no line can be told. */
-bool orri_line_fit(double price[][2], uint32_t length, const struct orri_history *h, const struct orri_bank *b,
+#define ORRI_BENT 2.0               /* a line so many of the bank's deviations off has a change in its window */
+enum { ORRI_FIRSTS = 64 };
+bool orri_line_fit(float price[][2], uint32_t length, const struct orri_history *h, const struct orri_bank *b,
                    double jitter, double *offset);
 
 /* -- clock_pace.c -------------------------------------------------------------------------------------------------- */
@@ -171,7 +173,7 @@ enum { ORRI_CANDIDATES = 5 };
 #define ORRI_ERROR_MOST 1e3         /* s^2 */
 struct orri_pace {
     struct orri_edge edge;
-    double price16[16][2], price32[32][2], price64[64][2];
+    float price16[16][2], price32[32][2], price64[64][2];
     double past[ORRI_TRAIL][ORRI_CANDIDATES];   /* what each said, beside the edge's trail */
     double error[ORRI_CANDIDATES];  /* mean square, by hindsight */
     uint32_t taught;                /* how often, up to ORRI_TAUGHT */
@@ -193,7 +195,10 @@ struct orri_peer {
     orr_time origin;                /* ns; offsets are against it */
     struct orri_path path;
     struct orri_bank bank;
-    struct orri_pace *pace;         /* NULL in mode ntp */
+    struct orri_pace *pace;         /* NULL in mode ntp, which has this: */
+    uint32_t firsts;                /* how many exchanges there were, up to ORRI_FIRSTS, */
+    double early;                   /* what a line through them says beyond the bank, */
+    float price[ORRI_FIRSTS][2];    /* and its prices */
     struct orri_history history;
     double low, high;               /* interval at bank.at, without root distance */
     double root;                    /* root delay / 2 + root dispersion */
@@ -251,7 +256,7 @@ static inline bool orri_peer_usable(const struct orri_peer *p) {
     return p->bank.begun && p->taken >= 3 && p->history.n > 0;
 }
 /* The likely offset beyond the bank's. */
-static inline double orri_peer_lead(const struct orri_peer *p) { return p->pace ? p->pace->lead : 0; }
+static inline double orri_peer_lead(const struct orri_peer *p) { return p->pace ? p->pace->lead : p->early; }
 struct orri_peer *orri_clock_find(const struct orr_clock *c, uint32_t id);
 
 /* ns of an offset against an origin, rounded down or up, never out of range. */

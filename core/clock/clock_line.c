@@ -17,7 +17,7 @@ enum { SWEEPS = 16, LEAST = 4 };
 
 struct point {
     double x, v, side;              /* moment, offset, 1 for an upper bound and -1 for a lower one */
-    double *price;
+    float *price;                   /* kept for the next time */
 };
 struct plane {                      /* x, v, 1: 1 and more on the upper bounds, -1 and less on the lower */
     double x, v, one;
@@ -30,22 +30,24 @@ static void lean(struct plane *plane, const struct point *p, double by) {
 }
 
 static void solve(struct plane *plane, const struct point *points, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) lean(plane, &points[i], *points[i].price);
+    for (uint32_t i = 0; i < n; i++) lean(plane, &points[i], (double)*points[i].price);
     for (unsigned round = 0; round < SWEEPS; round++) {
         double most = 0;
         for (uint32_t i = 0; i < n; i++) {
             const struct point *p = &points[i];
-            double missing = 1 - p->side * (plane->x * p->x + plane->v * p->v + plane->one), before = *p->price;
+            double missing = 1 - p->side * (plane->x * p->x + plane->v * p->v + plane->one);
+            double before = (double)*p->price;
             double price = before + missing / (p->x * p->x + p->v * p->v + 1);
-            *p->price = orri_smaller(orri_larger(price, 0), PRICE_MOST);
-            if (*p->price < before || *p->price > before) lean(plane, p, *p->price - before);
-            most = orri_larger(most, fabs(*p->price - before));
+            *p->price = (float)orri_smaller(orri_larger(price, 0), PRICE_MOST);
+            double moved = (double)*p->price - before;
+            if (moved < 0 || moved > 0) lean(plane, p, moved);
+            most = orri_larger(most, fabs(moved));
         }
         if (most < STILL) return;
     }
 }
 
-bool orri_line_fit(double price[][2], uint32_t length, const struct orri_history *h, const struct orri_bank *b,
+bool orri_line_fit(float price[][2], uint32_t length, const struct orri_history *h, const struct orri_bank *b,
                    double jitter, double *offset) {
     struct point points[2 * ORRI_HISTORY];
     struct plane plane = { 0, 0, 0 };
@@ -60,7 +62,8 @@ bool orri_line_fit(double price[][2], uint32_t length, const struct orri_history
     gap -= unit;
     for (uint32_t j = 0; j < n; j++) {
         const struct orri_bounds *e = orri_history_at(h, j);
-        double *own = price[(h->next + ORRI_HISTORY - 1 - j) % length], dt = orri_seconds(e->at - b->at);
+        float *own = price[(h->next + ORRI_HISTORY - 1 - j) % length];
+        double dt = orri_seconds(e->at - b->at);
         double x = 2 * dt / span + 1, base = b->offset + b->rate * dt;
         if (j == 0) own[0] = own[1] = 0;
         points[2 * j] = (struct point){ x, (e->high - base - gap) / unit, 1, &own[0] };

@@ -11,7 +11,6 @@
 
 #include "clock/clock_inner.h"
 
-#define BENT 2.0                    /* a line this many of the bank's deviations off has a change in its window */
 #define ERROR_LEAST 1e-22           /* s^2 */
 enum { BANK, EDGE, LINES, TAUGHT_LEAST = 10, SHARPNESS = 6 };
 
@@ -24,7 +23,7 @@ void orri_pace_begin(struct orri_pace *k, const struct orri_exchange *x, double 
 static void ask(struct orri_peer *p, double offset[ORRI_CANDIDATES]) {
     static const uint32_t length[] = { 16, 32, 64 };
     struct orri_pace *k = p->pace;
-    double (*const price[])[2] = { k->price16, k->price32, k->price64 };
+    float (*const price[])[2] = { k->price16, k->price32, k->price64 };
     offset[BANK] = p->bank.offset;
     offset[EDGE] = k->edge.offset;
     for (unsigned i = 0; i < ORRI_CANDIDATES - LINES; i++) {
@@ -45,7 +44,7 @@ static void teach(struct orri_pace *k) {
 
 static bool counts(const struct orri_peer *p, unsigned i, double offset) {
     if (i < LINES) return offset >= p->low && offset <= p->high;
-    return fabs(offset - p->bank.offset) <= BENT * p->bank.sd;
+    return fabs(offset - p->bank.offset) <= ORRI_BENT * p->bank.sd;
 }
 
 static double mean_lead(const struct orri_peer *p, const double offset[ORRI_CANDIDATES]) {

@@ -371,7 +371,8 @@ static void no_excess_is_too_far_for_a_density(void **state) {
 /* Bounds 10 us around a line that is 1 us and 0.1 ppm off the bank's, some of them farther away. */
 static void a_line_between_bounds_is_found(void **state) {
     (void)state;
-    double price[32][2] = { { 0 } }, cold[32][2] = { { 0 } }, offset = 0, again = 0;
+    float price[32][2] = { { 0 } }, cold[32][2] = { { 0 } };
+    double offset = 0, again = 0;
     struct orri_history h = { .n = 0 };
     struct orri_bank b = { .rate = 1e-6 };
     for (unsigned i = 0; i < 200; i++) {

@@ -10,6 +10,7 @@ static char root[64];
 
 static int set_up(void **state) {
     (void)state;
+    (void)mkdir("build/spec", 0777), (void)mkdir("build/spec/tmp", 0777);
     strcpy(root, "build/spec/tmp/sensorXXXXXX");
     assert_non_null(mkdtemp(root));
     node_new(&node, NULL);
