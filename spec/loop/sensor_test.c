@@ -10,9 +10,7 @@ static char root[64];
 
 static int set_up(void **state) {
     (void)state;
-    (void)mkdir("build/spec", 0777), (void)mkdir("build/spec/tmp", 0777);
-    strcpy(root, "build/spec/tmp/sensorXXXXXX");
-    assert_non_null(mkdtemp(root));
+    snprintf(root, sizeof root, "%s", fresh_dir());
     node_new(&node, NULL);
     node.loop->sensor.root = root;
     return 0;
