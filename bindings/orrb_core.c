@@ -88,6 +88,7 @@ int luaopen_orrery_core(lua_State *L) {
         { "raft", orrb_open_raft },
         { "clock", orrb_open_clock },
         { "hlc", orrb_open_hlc },
+        { "ring", orrb_open_ring },
         { "mesh", orrb_open_mesh },
         { "sim", orrb_open_sim },
         { "value", orrb_open_value },

@@ -22,7 +22,8 @@ includes() {
         for (i = 1; i <= n; i++) floor[protocol[i]] = 1
         floor["storage"] = 2; floor["node"] = 3; floor["loop"] = 4; floor["sim"] = 4; floor["lab"] = 5
         # Public headers that are not named after their room: the lowest floor that may include each.
-        split("order raft trace ntp hlc mesh steer clock_replay", header, " "); for (i in header) public[header[i]] = 1
+        split("order raft trace ntp hlc mesh steer clock_replay ring", header, " ")
+        for (i in header) public[header[i]] = 1
         split("world machine", header, " "); for (i in header) public[header[i]] = 2
         public["ntp_live"] = 4; public["kv"] = public["host"] = public["visit"] = public["service"] = public["resp"] = 3
         public["time"] = public["node_hlc"] = 3

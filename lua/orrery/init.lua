@@ -11,6 +11,8 @@ return later.guard("orrery", {
   raft = require "orrery.raft".new,
   clock = require "orrery.clock".new,
   hlc = require "orrery.hlc".new,
+  ring = require "orrery.ring".new,
+  jump = require "orrery.ring".jump,
   mesh = require "orrery.mesh".new,
   resp = require "orrery.resp".open(),
   sim = require "orrery.sim".new,

@@ -692,6 +692,104 @@ function Clock:replay(line) end
 ---    c:close()
 function Clock:close() end
 
+---A hash ring: which nodes own a key, so that few keys move when nodes come and go. It follows from its nodes alone: the
+---same whatever their order, on any machine. Nothing is asked and nobody is told: it is plain data.
+---
+---    local r = orrery.ring { nodes = { "a", { id = "b", weight = 2, zone = "eu/1" }, "c" } }
+---    print(r:owner "user:17", table.unpack(r:owners("user:17", 2)))
+---@param options orrery.RingOptions
+---@return orrery.Ring ring
+function orrery.ring(options) end
+
+---Jump consistent hash: one of `buckets`, from 0. With one more bucket, one key of so many moves, to the new one. An
+---integer key is taken as it is, a string is hashed.
+---
+---    print(orrery.jump("user:17", 10))
+---@param key string|integer
+---@param buckets integer
+---@return integer bucket
+function orrery.jump(key, buckets) end
+
+---@class orrery.RingOptions
+---@field nodes (string|orrery.RingNode)[]
+---@field vnodes? integer               points of a node with weight 1; 160 by default
+---@field hash? "xxh3"
+
+---@class orrery.RingNode
+---@field id string
+---@field weight? number                so much of the space beside the others; 1 by default, up to 1000
+---@field zone? string                  failure domains from the widest on: "eu/hall 2/rack 7"; by default each node is one
+
+---@class orrery.RingMove
+---@field before string                 whose the places are
+---@field after string                  whose they will be
+---@field from integer                  the first place, and
+---@field to integer                    the last one; 64 bits, so they may be negative: math.ult compares
+
+---@class orrery.RingDiff: { [integer]: orrery.RingMove }
+---@field moved number                  the fraction of the space that moves,
+---@field least number                  and what must, for the shares to become the others
+
+---@class orrery.Ring
+local Ring = {}
+
+---Whose the key is.
+---
+---    local id = r:owner "user:17"
+---@param key string
+---@return string id
+function Ring:owner(key) end
+
+---The owner and n - 1 more, for replicas: distinct nodes, in as many zones as can be. Fewer where there are fewer nodes.
+---
+---    local ids, zones = r:owners("user:17", 3)
+---@param key string
+---@param n integer
+---@return string[] ids
+---@return integer zones                in so many of the widest zones they are
+function Ring:owners(key, n) end
+
+---The owner, and then who would own the key if those before were gone.
+---
+---    for id in r:walk "user:17" do print(id) end
+---@param key string
+---@return fun(): string?
+function Ring:walk(key) end
+
+---The fraction of the space that is each node's.
+---
+---    for id, part in pairs(r:share()) do print(id, part) end
+---@return table<string, number>
+function Ring:share() end
+
+---The ranges of places that change hands from this ring to the other.
+---
+---    local was = r:copy()
+---    print(#was:diff(r:add "d"), was:diff(r).moved)
+---@param other orrery.Ring
+---@return orrery.RingDiff moves
+function Ring:diff(other) end
+
+---One node more, in this ring itself. Raises where it is there already.
+---
+---    r:add { id = "e", weight = 0.5 }
+---@param node string|orrery.RingNode
+---@return orrery.Ring ring             the same
+function Ring:add(node) end
+
+---One node less. Raises where there is no such node, or it is the last one.
+---
+---    r:remove "a"
+---@param id string
+---@return orrery.Ring ring             the same
+function Ring:remove(id) end
+
+---Another ring of the same nodes.
+---
+---    local was = r:copy()
+---@return orrery.Ring
+function Ring:copy() end
+
 ---@class orrery.HlcOptions
 ---@field skew_max? nanoseconds         a message further ahead of `latest` is refused: 500000000 by default
 ---@field ahead? nanoseconds            how far before the time the stored limit may be: 10^9 by default, at least 10^6

@@ -89,14 +89,15 @@ describe("types.lua", function()
 
   it("has every method of the bare clocks, each with an example", function()
     local orrery = require "orrery"
-    for class, object in pairs { Clock = orrery.clock(), Hlc = orrery.hlc() } do
+    local ring = orrery.ring { nodes = { "a" } }
+    for class, object in pairs { Clock = orrery.clock(), Hlc = orrery.hlc(), Ring = ring } do
       assert.same(functions_of(getmetatable(object).__index), functions_of(types[class]))
     end
     local before
     for line in text:gmatch "[^\n]+" do
       local name = line:match "^function (Clock:%w+)" or line:match "^function (Hlc:%w+)" or
         line:match "^function (orrery%.clock)" or line:match "^function (orrery%.hlc)" or
-        line:match "^function (orrery%.mesh)"
+        line:match "^function (orrery%.mesh)" or line:match "^function (Ring:%w+)"
       if name then assert.is_truthy(before, name .. " has no example") end
       before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
     end

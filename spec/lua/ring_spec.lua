@@ -1,0 +1,146 @@
+-- ring_spec.lua - orrery.ring and orrery.jump from Lua: look-ups, what moves, nodes that come and go, bad input. (The
+-- arithmetic: spec/placement/ring_test.c.)
+local orrery = require "orrery"
+
+local folder = dofile "spec/lua/folder.lua"()
+local start = dofile "spec/lua/script.lua"(folder)
+teardown(function() folder:remove() end)
+
+local function keys(n)
+  local out = {}
+  for i = 1, n do out[i] = "key" .. i end
+  return out
+end
+
+describe("a ring", function()
+  it("is the same whatever the order of its nodes", function()
+    local a = orrery.ring { nodes = { "a", { id = "b", weight = 2 }, "c" } }
+    local b = orrery.ring { nodes = { "c", "a" } }
+    b:add { id = "b", weight = 2 }
+    assert.equal(0, b:diff(a).moved)
+    for _, key in ipairs(keys(500)) do assert.equal(a:owner(key), b:owner(key)) end
+    assert.equal("b", a:owner "user:17")          -- for ever
+    assert.equal(3, #a)
+    assert.equal("orrery.ring(3 nodes, 640 points)", tostring(a))
+  end)
+
+  it("moves only what a new node gets, and back again what it had", function()
+    local r = orrery.ring { nodes = { "a", "b", "c" } }
+    local was = r:copy()
+    assert.equal(r, r:add "d")
+    local diff = was:diff(r)
+    assert.is_true(math.abs(diff.moved - r:share().d) < 1e-12)
+    assert.is_true(math.abs(diff.moved - diff.least) < 1e-12)
+    for _, move in ipairs(diff) do
+      assert.equal("d", move.after)
+      assert.is_true(move.from == move.to or math.ult(move.from, move.to))
+    end
+    local moved = 0
+    for _, key in ipairs(keys(2000)) do
+      local before, after = was:owner(key), r:owner(key)
+      assert.is_true(before == after or after == "d")
+      if before ~= after then moved = moved + 1 end
+    end
+    assert.is_true(math.abs(moved / 2000 - diff.moved) < 0.05)
+    r:remove "d"
+    assert.equal(0, was:diff(r).moved)
+  end)
+
+  it("spreads replicas over zones, and says over how many", function()
+    local nodes = {}
+    for i = 1, 9 do nodes[i] = { id = "n" .. i, zone = "z" .. i % 3 } end
+    local r = orrery.ring { nodes = nodes }
+    for _, key in ipairs(keys(200)) do
+      local ids, zones = r:owners(key, 3)
+      assert.equal(3, zones)
+      assert.equal(r:owner(key), ids[1])
+      local seen = {}
+      for _, id in ipairs(ids) do seen[tonumber(id:sub(2)) % 3] = true end
+      assert.is_true(seen[0] and seen[1] and seen[2])
+    end
+    local ids, zones = r:owners("x", 20)
+    assert.equal(9, #ids)
+    assert.equal(3, zones)
+  end)
+
+  it("is walked as it was when the walk began", function()
+    local r = orrery.ring { nodes = { "a", "b", "c", "d" } }
+    local seen = {}
+    for id in r:walk "k" do
+      seen[#seen + 1] = id
+      r = orrery.ring { nodes = { "q" } }
+      collectgarbage()
+    end
+    table.sort(seen)
+    assert.same({ "a", "b", "c", "d" }, seen)
+    r = orrery.ring { nodes = { "a", "b", "c" } }
+    local n = 0
+    for _ in r:walk "k" do
+      n = n + 1
+      r:add("x" .. n)
+      collectgarbage()
+    end
+    assert.equal(3, n)
+    assert.equal(6, #r)
+  end)
+
+  it("has shares by weight that add up", function()
+    local share = orrery.ring { nodes = { "a", { id = "b", weight = 3 } }, vnodes = 1000 }:share()
+    assert.is_true(math.abs(share.a + share.b - 1) < 1e-9)
+    assert.is_true(math.abs(share.b - 0.75) < 0.03)
+  end)
+
+  it("is there for nodes' scripts", function()
+    local sim <close> = start [[
+      local r = orrery.ring { nodes = node:role "x" }
+      node:on("owner", function(key) return r:owner(key), orrery.jump(key, 7) end)]]
+    local of_a, jump = sim:call("a", "owner", "k")
+    assert.equal(of_a, (sim:call("b", "owner", "k")))
+    assert.equal(orrery.jump("k", 7), jump)
+  end)
+
+  it("says what is wrong with what it is given", function()
+    local function complains(expected, f, ...)
+      local ok, message = pcall(f, ...)
+      assert.is_false(ok)
+      assert.matches(expected, message, 1, true)
+    end
+    local r = orrery.ring { nodes = { "a", "b" } }
+    complains("orrery.ring: 'nodes' is missing", orrery.ring, {})
+    complains("orrery.ring: a ring has at least one node", orrery.ring, { nodes = {} })
+    complains('orrery.ring: "a" is there twice', orrery.ring, { nodes = { "a", "b", { id = "a" } } })
+    complains("orrery.ring: nodes[2]: 'weight' must be a number above 0 and at most 1000 (got 0)", orrery.ring,
+      { nodes = { "a", { id = "b", weight = 0 } } })
+    complains("orrery.ring: nodes[1]: 'id' must be 1 to 255 bytes, none of them zero", orrery.ring, { nodes = { "" } })
+    complains("orrery.ring: nodes[1]: 'id' must be 1 to 255 bytes, none of them zero", orrery.ring,
+      { nodes = { "a\0b" } })
+    complains("orrery.ring: nodes[1]: options must be a table (got 5)", orrery.ring, { nodes = { 5 } })
+    complains("orrery.ring: too many points", orrery.ring, { nodes = { { id = "a", weight = 1000 } }, vnodes = 1 << 20 })
+    complains('hash = "ketama" is not available in this version', orrery.ring, { nodes = { "a" }, hash = "ketama" })
+    complains("'hash' must be \"xxh3\" (got \"md5\")", orrery.ring, { nodes = { "a" }, hash = "md5" })
+    complains('orrery.ring:add: "a" is there twice', r.add, r, "a")
+    complains('orrery.ring:remove: it has no node "bb" (nearest: \'b\')', r.remove, r, "bb")
+    r:remove "a"
+    complains("orrery.ring:remove: a ring has at least one node", r.remove, r, "b")
+    assert.equal(1, #r)
+    complains("string expected, got number", r.owner, r, 5)
+    complains("at least 1 is expected", r.owners, r, "k", 0)
+    complains("orrery.ring expected", r.owner, {}, "k")
+    complains("orrery.jump: 'buckets' must be an integer of 1 to 2^32 - 1 (got 0)", orrery.jump, "k", 0)
+    complains("orrery.jump: 'key' must be a string or an integer (got 1.5)", orrery.jump, 1.5, 3)
+  end)
+end)
+
+describe("orrery.jump", function()
+  it("is the known one", function()
+    assert.equal(43, orrery.jump(42, 57))
+    assert.equal(361, orrery.jump(0xDEAD10CC, 666))
+    assert.equal(520, orrery.jump(256, 1024))
+    local counts = {}
+    for i = 1, 10000 do
+      local at = orrery.jump("key" .. i, 10)
+      counts[at] = (counts[at] or 0) + 1
+    end
+    for i = 0, 9 do assert.is_true(counts[i] > 850 and counts[i] < 1150) end
+  end)
+end)
