@@ -200,7 +200,8 @@ local function new_environment(self)
   local topology = later.guard("orrery.topology", environment.of_orrery(cluster.topology(true)), {})
   env.orrery = later.guard("orrery", environment.of_orrery {
     version = later.version, cluster = cluster.new, topology = topology, show = show,
-    raft = raft.new, clock = clock.new, hlc = hlc.new, mesh = mesh.new, ring = ring.new, jump = ring.jump, resp = resp.open(),
+    raft = raft.new, clock = clock.new, hlc = hlc.new, mesh = mesh.new, ring = ring.new, jump = ring.jump,
+    resp = resp.open(),
     check = function() error("orrery.check is for programs outside the nodes", 2) end,
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,

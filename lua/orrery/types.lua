@@ -692,8 +692,8 @@ function Clock:replay(line) end
 ---    c:close()
 function Clock:close() end
 
----A hash ring: which nodes own a key, so that few keys move when nodes come and go. It follows from its nodes alone: the
----same whatever their order, on any machine. Nothing is asked and nobody is told: it is plain data.
+---A hash ring: which nodes own a key, so that few keys move when nodes come and go. It follows from its nodes alone:
+---the same whatever their order, on any machine. Nothing is asked and nobody is told: it is plain data.
 ---
 ---    local r = orrery.ring { nodes = { "a", { id = "b", weight = 2, zone = "eu/1" }, "c" } }
 ---    print(r:owner "user:17", table.unpack(r:owners("user:17", 2)))
@@ -718,7 +718,7 @@ function orrery.jump(key, buckets) end
 ---@class orrery.RingNode
 ---@field id string
 ---@field weight? number                so much of the space beside the others; 1 by default, up to 1000
----@field zone? string                  failure domains from the widest on: "eu/hall 2/rack 7"; by default each node is one
+---@field zone? string                  failure domains, the widest first: "eu/hall 2/rack 7"; by default its own
 
 ---@class orrery.RingMove
 ---@field before string                 whose the places are
@@ -740,7 +740,7 @@ local Ring = {}
 ---@return string id
 function Ring:owner(key) end
 
----The owner and n - 1 more, for replicas: distinct nodes, in as many zones as can be. Fewer where there are fewer nodes.
+---The owner and n - 1 more, for replicas: distinct nodes, in as many zones as can be. Fewer where there are no more.
 ---
 ---    local ids, zones = r:owners("user:17", 3)
 ---@param key string

@@ -1,4 +1,4 @@
-/* ring.c - hash rings: look-ups beside a bare jump table over the same points, time to build, bytes: [SECONDS] */
+/* ring.c - hash rings: look-ups beside a bare jump table over as many points, time to build, bytes: [SECONDS] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 
 #include <orrery/ring.h>
 
-enum { KEYS = 1 << 20, TABLE = 1 << 16 };
+enum { KEYS = 1 << 20, TABLE = 1 << 16, POINTS = 16000 };
 
 static double now(void) {
     struct timespec t;
@@ -44,14 +44,42 @@ static struct orr_ring *build(uint32_t n, double *took) {
     return ring;
 }
 
-/* What is left when nothing is hashed and nothing is compared. */
-static double table_alone(const uint64_t *places, double seconds, uint64_t *sum) {
-    static uint16_t table[TABLE];
-    for (unsigned i = 0; i < TABLE; i++) table[i] = (uint16_t)(i * 40503u);
+/* The limit: as many points, another cheap hash, a table by its upper 16 bits, a step or two; all in one loop. */
+static uint64_t mix(uint64_t a, uint64_t b) {
+    __extension__ unsigned __int128 r = (unsigned __int128)a * b;
+    return (uint64_t)r ^ (uint64_t)(r >> 64);
+}
+static uint64_t cheap(const char *key) {
+    uint64_t a, b;
+    memcpy(&a, key, 8);
+    memcpy(&b, key + 8, 8);
+    return mix(mix(a ^ 0x9e3779b97f4a7c15u, b ^ 0xe7037ed1a0b428dbu), 0x8ebc6af09c88c6e3u);
+}
+static int by_size(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+static double table_alone(const char *keys, double seconds, uint64_t *sum) {
+    static uint64_t points[POINTS + 1];
+    static uint16_t first[TABLE], owner[POINTS + 1];
+    for (unsigned i = 0; i < POINTS; i++) points[i] = mix(i + 1, 0x9e3779b97f4a7c15u) * 0xe7037ed1a0b428dbu;
+    qsort(points, POINTS, sizeof *points, by_size);
+    points[POINTS] = UINT64_MAX;
+    for (unsigned i = 0; i < POINTS; i++) owner[i] = (uint16_t)(i * 40503u % 100);
+    for (unsigned b = 0, i = 0; b < TABLE; b++) {
+        while (i < POINTS && points[i] < (uint64_t)b << 48) i++;
+        first[b] = (uint16_t)i;
+    }
     uint64_t n = 0;
     double t0 = now(), t = t0;
-    for (; t - t0 < seconds; t = now())
-        for (int i = 0; i < 4096; i++, n++) *sum += table[places[n % KEYS] >> 48];
+    for (; t - t0 < seconds; t = now()) {
+        for (int k = 0; k < 4096; k++, n++) {
+            uint64_t place = cheap(keys + n % KEYS * 16);
+            unsigned i = first[place >> 48];
+            while (points[i] < place) i++;
+            *sum += owner[i];
+        }
+    }
     return (double)n / (t - t0);
 }
 
@@ -66,25 +94,24 @@ static double look_ups(const struct orr_ring *r, const char *keys, double second
 int main(int argc, char **argv) {
     double seconds = argc > 1 ? atof(argv[1]) : 1, took;
     char *keys = malloc((size_t)KEYS * 16);
-    uint64_t *places = malloc(KEYS * sizeof *places), x = 88172645463325252u, sum = 0;
-    if (!keys || !places || seconds <= 0) return 2;
+    uint64_t x = 88172645463325252u, sum = 0;
+    if (!keys || seconds <= 0) return 2;
     for (size_t i = 0; i < (size_t)KEYS * 16; i++) {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
         keys[i] = "0123456789abcdef"[x >> 60];
     }
-    for (size_t i = 0; i < KEYS; i++) places[i] = orr_ring_place(keys + i * 16, 16);
     struct orr_ring *r = build(100, &took);
-    double table = table_alone(places, seconds, &sum), ours = look_ups(r, keys, seconds, &sum);
-    printf("100 nodes, 16-byte keys: %.1f million look-ups a second, %.2f of a bare table's %.1f\n", ours / 1e6,
-           ours / table, table / 1e6);
+    double table = table_alone(keys, seconds, &sum), ours = look_ups(r, keys, seconds, &sum);
+    printf("100 nodes, 16-byte keys: %.1f million look-ups a second, %.2f of a bare table's %.1f (at least 0.3: %s)\n", ours / 1e6,
+           ours / table, table / 1e6,
+           ours >= 0.3 * table ? "met" : "MISSED");
     printf("100 nodes built in %.2f ms, %.1f KiB\n", took * 1e3, (double)bytes / 1024);
     orr_ring_free(r);
     r = build(10000, &took);
     printf("10,000 nodes built in %.1f ms, %.1f MiB\n", took * 1e3, (double)bytes / (1 << 20));
     orr_ring_free(r);
     free(keys);
-    free(places);
     return sum == 42;
 }

@@ -115,7 +115,8 @@ describe("a ring", function()
     complains("orrery.ring: nodes[1]: 'id' must be 1 to 255 bytes, none of them zero", orrery.ring,
       { nodes = { "a\0b" } })
     complains("orrery.ring: nodes[1]: options must be a table (got 5)", orrery.ring, { nodes = { 5 } })
-    complains("orrery.ring: too many points", orrery.ring, { nodes = { { id = "a", weight = 1000 } }, vnodes = 1 << 20 })
+    complains("orrery.ring: too many points", orrery.ring,
+      { nodes = { { id = "a", weight = 1000 } }, vnodes = 1 << 20 })
     complains('hash = "ketama" is not available in this version', orrery.ring, { nodes = { "a" }, hash = "ketama" })
     complains("'hash' must be \"xxh3\" (got \"md5\")", orrery.ring, { nodes = { "a" }, hash = "md5" })
     complains('orrery.ring:add: "a" is there twice', r.add, r, "a")

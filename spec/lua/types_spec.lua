@@ -13,8 +13,8 @@ local function annotated()
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, NodeClock = NodeClock,\n" ..
     "NodeHlc = NodeHlc,\n" ..
-    "Topology = Topology, Raft = Raft, Clock = Clock, Hlc = Hlc, Map = Map, Sim = Sim, Handle = Handle,\n" ..
-    "Client = Client,\n" ..
+    "Topology = Topology, Raft = Raft, Clock = Clock, Hlc = Hlc, Ring = Ring, Map = Map, Sim = Sim,\n" ..
+    "Handle = Handle, Client = Client,\n" ..
     "Started = Started, Connected = Connected, WorkloadClient = WorkloadClient, History = History }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
