@@ -104,9 +104,8 @@ int main(int argc, char **argv) {
     }
     struct orr_ring *r = build(100, &took);
     double table = table_alone(keys, seconds, &sum), ours = look_ups(r, keys, seconds, &sum);
-    printf("100 nodes, 16-byte keys: %.1f million look-ups a second, %.2f of a bare table's %.1f (at least 0.3: %s)\n", ours / 1e6,
-           ours / table, table / 1e6,
-           ours >= 0.3 * table ? "met" : "MISSED");
+    printf("100 nodes, 16-byte keys: %.1f million look-ups a second, %.2f of a bare table's %.1f (at least 0.3: %s)\n",
+           ours / 1e6, ours / table, table / 1e6, ours >= 0.3 * table ? "met" : "MISSED");
     printf("100 nodes built in %.2f ms, %.1f KiB\n", took * 1e3, (double)bytes / 1024);
     orr_ring_free(r);
     r = build(10000, &took);
