@@ -15,7 +15,7 @@
 
 enum { MANY = 200 };
 struct file {
-    char ids[MANY][24], zones[MANY][24];
+    char ids[MANY][32], zones[MANY][48];
     struct orr_ring_node nodes[MANY];
     size_t n;
 };
