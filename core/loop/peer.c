@@ -131,7 +131,8 @@ int orri_connect(struct orr_world *w, orr_id peer, struct orr_stream **out) {
     struct orr_loop *loop = orri_loop(w);
     const struct orri_peer *p = orri_peer_find(loop, peer);
     if (loop->halted) return ORR_ECLOSED;
-    if (!p || p->host) return ORR_EUNAVAILABLE;
+    if (!p) return ORR_EUNAVAILABLE;
+    if (p->host) return ORR_EINVALID;               /* names are for datagrams */
     int fd = socket(p->address.at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     struct orri_stream *s = orri_stream_new(loop, fd, NULL);

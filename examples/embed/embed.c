@@ -76,7 +76,7 @@ static int asked(void *ud, struct orr_asked *asked) {
     if (!q) return ORR_EOVERLOADED;
     *q = (struct question){ .wait = { .done = answer, .owner = q, .sink = &q->sum.sink }, .sum.sink.ops = &sink_ops,
                             .asked = asked };
-    int rc = orr_group_read(a->tally, &q->wait, orr_borrow(NULL, 0), asked->deadline);
+    int rc = orr_group_read(a->tally, &q->wait, orr_borrow(NULL, 0), 0, asked->deadline);
     if (rc < 0) {
         orr_node_answer(asked, rc, orr_borrow(NULL, 0));
         free(q);

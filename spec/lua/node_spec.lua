@@ -54,7 +54,7 @@ describe("a node script", function()
     local calls = assert(boot [[
       local kv = node:replicate("kv", { machine = "kv", on = "store", election = 1, heartbeat = 0.1 })
       node:listen("resp", kv:resp())]])
-    assert.same({ { "replicate", "kv", 1, 0.1, { "a", "b" } } }, of(calls, "replicate"))
+    assert.same({ { "replicate", "kv", 1, 0.1, { "a", "b" }, nil, false } }, of(calls, "replicate"))
     assert.same({ { "listen", "resp", "127.0.0.1:11", "handle of kv" } }, of(calls, "listen"))
     calls = assert(boot(listens .. "{ limits = { clients = 1 << 26 } })"))
     assert.same({ { "listen", "resp", "127.0.0.1:11", "handle of kv", nil, 1 << 26 } }, of(calls, "listen"))
