@@ -49,14 +49,14 @@ static struct orr_ring_node *read_nodes(lua_State *L, int at, size_t n) {
     return nodes;
 }
 
-static void name_them(lua_State *L, const struct orr_ring *r, int box) {
+/* Pushes their ids. */
+static void name_them(lua_State *L, const struct orr_ring *r) {
     uint32_t n = orr_ring_size(r);
     lua_createtable(L, (int)n, 0);
     for (uint32_t i = 0; i < n; i++) {
         lua_pushstring(L, orr_ring_id(r, i));
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    lua_setiuservalue(L, box, IDS);
 }
 
 /* make(box or nil, { { id =, weight =, zone = }, ... }, vnodes) -> box; or nil, place of the node that is wrong, or
@@ -88,9 +88,11 @@ static int make(lua_State *L) {
         return 2;
     }
     if (rc < 0) return luaL_error(L, "not enough memory");
-    b->ring = held->ring = ring;
+    held->ring = ring;
+    name_them(L, ring);                             /* memory may be out in here, and behind it no more */
+    b->ring = ring;
+    lua_setiuservalue(L, 1, IDS);
     lua_setiuservalue(L, 1, RING_HELD);             /* who had it before is collected once nobody walks over it */
-    name_them(L, ring, 1);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, 1, MADE_OF);
     lua_settop(L, 1);
