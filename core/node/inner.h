@@ -135,6 +135,7 @@ struct orr_group {
     void *machine_ud;
     orr_time election, heartbeat;
     bool leases, trusted;           /* takes leases; as the log has it */
+    bool dated;                     /* the protocol knows of the cluster's time */
     struct orr_member voters[ORRI_VOTERS_MAX];      /* founding; sorted by id; names: the node's */
     size_t n_voters;
     bool here;                      /* this node has a replica */

@@ -15,7 +15,10 @@ static void name_trust(struct orr_group *g, bool trusted) {
 void orri_lease_clock(struct orr_group *g) {
     struct orr_world *w = g->node->w;
     struct orr_clock_reading reading;
-    if (!g->order->clock || !orri_time_reading(g->node, &reading)) return;
+    if (!g->order->clock) return;
+    bool asks = orri_time_reading(g->node, &reading), told = g->dated;
+    g->dated = asks;
+    if (!asks && !told) return;                     /* it asks no more: that is told once */
     g->order->clock(g->x, w->ops->fresh(w), &reading);
     name_trust(g, reading.trusted);
 }

@@ -167,7 +167,8 @@ enum orr_level { ORR_LOG_ERROR, ORR_LOG_WARN, ORR_LOG_INFO, ORR_LOG_DEBUG };
 
 struct orr_world_ops {
     /* Time: ns since an arbitrary start, never back, goes on while the machine sleeps (CLOCK_BOOTTIME), read once a
-     * turn. fresh() reads anew: for stamps, and for leaving work to the next turn; no other decision may rest on it.
+     * turn. fresh() reads anew: for stamps, for leaving work to the next turn, and for leases, which a program that
+     * stood still in its turn must not overstay; no other decision may rest on it.
      * One alarm: the node keeps its own heap. */
     orr_time (*now)(struct orr_world *w);
     orr_time (*fresh)(struct orr_world *w);
