@@ -18,6 +18,7 @@ decoders() {
     clock) echo clock/clock_saved.c:90 ;;
     clock_replay) echo clock/clock_replay.c:97 ;;
     code) echo ../bindings/orrb_code.c:84 ;;
+    coordinate) echo membership/vivaldi.c:95 membership/keyring.c:97 membership/arrivals.c:92 ;;
     frame) echo node/frame.c:97 node/glance.c:92 ;;
     handshake) echo node/handshake.c:95 node/identity.c:97 node/forward.c:95 ;;
     history) echo check/json.c:97 check/history.c:93 check/value.c:93 check/judge.c:95 check/draw.c:96 \
