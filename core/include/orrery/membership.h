@@ -25,7 +25,7 @@
  * above all that it ever had.
  *
  * Sans-IO: no clock, no sockets, no chance but from `seed`. Times are of one monotonic clock, `now` never goes back.
- * One thread at a time. Records cost about 150 bytes a member and what its tags take; nothing else grows.             */
+ * One thread at a time. Records cost about 150 bytes a member and what its tags take; nothing else grows. */
 #ifndef ORR_MEMBERSHIP_H
 #define ORR_MEMBERSHIP_H
 
@@ -38,7 +38,7 @@ extern "C" {
 enum {
     ORR_MEMBERS_MAX = 16384,
     ORR_MEMBER_NAME_MAX = 63, ORR_MEMBER_ADDRESS_MAX = 127, ORR_MEMBER_ZONE_MAX = 127, ORR_MEMBER_TAGS_MAX = 512,
-    ORR_MEMBERSHIP_PACKET = 1200,   /* bytes of a datagram, at most */
+    ORR_MEMBERSHIP_PACKET_MAX = 1200,   /* bytes of a datagram */
     ORR_MEMBERSHIP_KEY = 32,        /* bytes of a key */
     ORR_MEMBERSHIP_KEYS_MAX = 8,
     ORR_MEMBER_PROBES_KEPT = 8      /* of each member, for people */
@@ -74,7 +74,7 @@ struct orr_membership_config {
     orr_time probe_interval;        /* 1 s; of heartbeats too */
     orr_time probe_timeout;         /* 500 ms, then others are asked; below the interval */
     unsigned indirect;              /* 3: whom to ask */
-    unsigned suspicion_mult;        /* 4: a suspect is failed after so many probe intervals times log10 of the members, */
+    unsigned suspicion_mult;        /* 4: a suspect is failed after so many probe intervals times log10 of members, */
     unsigned suspicion_max_mult;    /* 6: times this where nobody else suspects it too (Lifeguard) */
     unsigned retransmit_mult;       /* 4: a change is told so many times log10 of the members */
     orr_time gossip_interval;       /* 200 ms, while there is something to tell; to: */
@@ -100,12 +100,14 @@ ORR_API void orr_membership_free(struct orr_membership *m);     /* NULL is nothi
 /* -- Inputs -------------------------------------------------------------------------------------------------------- */
 /* A node that the operator names: it may join, and is asked to let this one join if it `may_talk` (else there is no way
  * between the two: it is known by what others say). Again: another address, another way. It is no member until it was
- * heard of. ORR_EINVALID: no name, one's own, an address that is too long; ORR_EOVERLOADED: ORR_MEMBERS_MAX; -ENOMEM. */
+ * heard of. ORR_EINVALID: no name, one's own, an address that is too long; ORR_EOVERLOADED: ORR_MEMBERS_MAX;
+ * -ENOMEM. */
 ORR_API int orr_membership_know(struct orr_membership *m, orr_time now, const char *name, const char *address,
                                 bool may_talk);
 /* A datagram. from: whose address it came from, ORR_NOBODY where that is nobody's whom we know. 0; < 0: dropped and
- * counted: ORR_EINVALID (malformed, another cluster's), ORR_EDENIED (no key of ours made it), ORR_ECONFLICT (it isn't
- * who it says). `bytes` is borrowed during the call. */
+ * counted: ORR_EINVALID (malformed, another cluster's), ORR_EDENIED (no key of ours made it; it is from a stranger, or
+ * from one whom we may not talk to), ORR_ECONFLICT (it isn't who it says, or is for another). `bytes` is borrowed during
+ * the call. */
 ORR_API int orr_membership_recv(struct orr_membership *m, orr_time now, orr_id from, struct orr_slice bytes);
 /* That member was heard by other means, a stream: it lives. Counts as the answer to a probe by a way of its own. */
 ORR_API void orr_membership_heard(struct orr_membership *m, orr_time now, orr_id id);
@@ -189,10 +191,11 @@ struct orr_member_why {
     struct orr_member_probe probes[ORR_MEMBER_PROBES_KEPT];    /* of this node's, the oldest first */
     orr_id suspected_by;            /* who said so first, of this incarnation; ORR_NOBODY: nobody did */
     unsigned confirmed;             /* by so many others */
-    orr_time suspected, fails;      /* since when; when it will be declared failed: ORR_NEVER: it won't */
+    orr_time suspected, fails;      /* since when; when it will be declared failed; ORR_NEVER: it isn't, it won't be */
     double phi;                     /* PHI */
     unsigned awareness;             /* this node's own score: 0 is healthy */
 };
+/* ORR_EINVALID: no such member. */
 ORR_API int orr_membership_why(const struct orr_membership *m, orr_time now, orr_id id, struct orr_member_why *out);
 
 /* The likely round trip between two members, by their network coordinates (Vivaldi; Dabek and others, SIGCOMM 2004):
