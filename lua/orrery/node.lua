@@ -282,7 +282,8 @@ local function new_script(host, data)
   self.rpc = rpc.open {
     core = setmetatable({}, { __index = function(_, key) return host.rpc[key] or host.tasks[key] end }),
     cluster = data.cluster, timeout = data.cluster.timing.call, tasks = self.tasks, latency = {}, life = self.life,
-    version = later.version,
+    state_of = function(id) return self.members and self.members.state(id) or nil end,
+    warn = function(text) host.log("warn", text) end,
   }
   return self
 end

@@ -756,6 +756,16 @@ function Ring:owners(key, n) end
 ---@return fun(): string?
 function Ring:walk(key) end
 
+---The first node from the key's owner on whose load is below its part of all load and a little: by its weight, `slack`
+---more at most (Mirrokni, Thorup, Zadimoghaddam: consistent hashing with bounded loads).
+---
+---    r:bounded("user:17", { a = 3, b = 0, c = 1 })
+---@param key string
+---@param loads table<string, integer>  by id, in any unit that adds up; 0 for who isn't in it
+---@param slack? number                 0.25 by default
+---@return string id
+function Ring:bounded(key, loads, slack) end
+
 ---The fraction of the space that is each node's.
 ---
 ---    for id, part in pairs(r:share()) do print(id, part) end
@@ -2784,15 +2794,29 @@ node = {}
 function node:role(name) end
 
 ---Whom a message goes to: an id, or ids in order and/or a role, with options. `call` takes the first, or the least busy
----of the role, and the next one after a failure that is surely not done.
+---of the role, and the next one after a failure that is surely not done; of a role those last that membership says
+---have failed or left. With `key` it is the owner of that key by the hash ring of these nodes, and the one who would own
+---it next only where it isn't reached (`unavailable`) or is known to be away; a `scatter` needs one answer then.
 ---@class orrery.To
 ---@field [integer] string
 ---@field role? string
+---@field key? string                   only the owner of this key among them
+---@field balance? "least"|"two"|"ring" whom of a role first: who has the fewest calls of this node, as by default; the
+---                                     better of two at random; the key's owner, unless it has more than its part
+---@field slack? number                 "ring": by how much a node may have more than its part; 0.25 by default
+---@field eject? boolean|orrery.Eject   leaves nodes out that fail; true: as by default
 ---@field timeout? seconds              the cluster's `timing.call` by default; never more than the task has left
 ---@field tries? integer                how many are asked at most, one after the other; each once by default
 ---@field need? integer|"all"|"majority"  scatter: so many good answers are enough
 ---@field hedge? number                 scatter with `need`: another node is asked when one is slower than this share
 ---@field order? "arrival"|"given"      scatter: in which order each() gives them
+
+---Who fails so many times in a row (`unavailable`, `timeout`, `unknown`, `overloaded`) is asked last for a while: for
+---`time`, after the next failures for twice as long, and so on up to 30 times; then by one call, which decides.
+---@class orrery.Eject
+---@field failures? integer             5 by default
+---@field time? seconds                 10 by default
+---@field most? number                  at most this share of the nodes is left out: 0.5 by default
 
 ---@class orrery.Subscription
 ---@field close fun(self: orrery.Subscription)
