@@ -161,6 +161,29 @@ static int walk(lua_State *L) {
     return 1;
 }
 
+static uint64_t load_of(lua_State *L, int loads, const char *id) {
+    lua_getfield(L, loads, id);
+    lua_Integer load = lua_isnil(L, -1) ? 0 : luaL_checkinteger(L, -1);
+    lua_pop(L, 1);
+    luaL_argcheck(L, load >= 0 && load <= INT64_C(1) << 40, loads, "loads of 0 to 2^40 are expected");
+    return (uint64_t)load;
+}
+
+/* r:bounded(key, { [id] = load }, slack) -> id */
+static int bounded(lua_State *L) {
+    const struct orr_ring *r = check(L);
+    uint64_t place = place_of(L, 2);
+    lua_Number slack = luaL_optnumber(L, 4, 0.25);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    luaL_argcheck(L, slack > 0 && slack <= 1000, 4, "a number above 0 and at most 1000 is expected");
+    uint32_t n = orr_ring_size(r);
+    uint64_t *loads = lua_newuserdatauv(L, n * sizeof *loads, 0);
+    for (uint32_t i = 0; i < n; i++) loads[i] = load_of(L, 3, orr_ring_id(r, i));
+    lua_getiuservalue(L, 1, IDS);
+    lua_rawgeti(L, -1, (lua_Integer)orr_ring_bounded_at(r, place, loads, slack) + 1);
+    return 1;
+}
+
 /* -- What there is ------------------------------------------------------------------------------------------------- */
 /* r:share() -> { [id] = fraction } */
 static int share(lua_State *L) {
@@ -223,7 +246,8 @@ static int jump(lua_State *L) {
 
 int orrb_open_ring(lua_State *L) {
     static const luaL_Reg methods[] = { { "owner", owner }, { "owners", owners }, { "walk", walk },
-                                        { "share", share }, { "diff", diff },     { NULL, NULL } };
+                                        { "share", share }, { "diff", diff },     { "bounded", bounded },
+                                        { NULL, NULL } };
     static const luaL_Reg functions[] = { { "make", make }, { "made_of", made_of }, { "jump", jump }, { NULL, NULL } };
     luaL_newmetatable(L, HELD);
     lua_pushcfunction(L, collect);

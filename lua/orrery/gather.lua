@@ -37,7 +37,7 @@ local function ask_next(g)
   local slot = g.asked
   local task, message, code = g.owner.tasks.fork(function()
     local begun = g.owner.core.now()
-    local result = g.owner:try({ id }, g.tries, g.deadline, g.name, g.bytes)
+    local result = g.owner:try(g.to, { id }, g.tries, g.deadline, g.name, g.bytes)
     g.tasks[slot] = nil
     if result[1] then remember(g.owner, id, g.owner.core.now() - begun) end
     g:arrived(slot, result)
@@ -195,7 +195,7 @@ end
 function gather.new(owner, aimed, name, bytes)
   local n = #aimed.ids
   local g = setmetatable({
-    owner = owner, ids = aimed.ids, name = name, bytes = bytes, need = needed(aimed.need, n),
+    owner = owner, to = aimed, ids = aimed.ids, name = name, bytes = bytes, need = needed(aimed.need, n),
     hedge = aimed.hedge, tries = aimed.tries or 1, in_order = aimed.order == "given",
     deadline = owner.core.now() + (aimed.timeout or owner.timeout),
     tasks = {}, hedges = {}, results = {}, order = {}, canceled = {}, asked = 0, good = 0, out = n,

@@ -20,6 +20,7 @@ local later = require "orrery.later"
 local mesh = require "orrery.mesh"
 local node_clock = require "orrery.node_clock"
 local node_hlc = require "orrery.node_hlc"
+local node_ring = require "orrery.node_ring"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
 local raft = require "orrery.raft"
@@ -154,6 +155,7 @@ local function new_node(self)
   end
   bound("role", ids_of_role)
   bound("replicate", group.replicate)
+  bound("ring", node_ring.ring)
   bound("listen", listen)
   bound("save", save)
   bound("load", load_saved)
@@ -282,7 +284,8 @@ local function new_script(host, data)
   self.rpc = rpc.open {
     core = setmetatable({}, { __index = function(_, key) return host.rpc[key] or host.tasks[key] end }),
     cluster = data.cluster, timeout = data.cluster.timing.call, tasks = self.tasks, latency = {}, life = self.life,
-    version = later.version,
+    state_of = function(id) return self.members and self.members.state(id) or nil end,
+    warn = function(text) host.log("warn", text) end,
   }
   return self
 end

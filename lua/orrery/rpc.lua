@@ -1,8 +1,9 @@
 -- rpc.lua - messages to other nodes, for scripts: on, call, cast, scatter, and whom *to* means.
 --
 -- core.try tells whether there was an answer (true, results...) or not (false, nil, message, code). Only what surely
--- did not happen is tried again, at the next node. The methods are called last by those of `node`: a complaint of
--- theirs is at level 2, one of what they call at level 3.
+-- did not happen is tried again, at the next node: which one that is, balance.lua says. The methods are called last by
+-- those of `node`: a complaint of theirs is at level 2, one of what they call at level 3.
+local balance = require "orrery.balance"
 local cluster = require "orrery.cluster"
 local gather = require "orrery.gather"
 local options = require "orrery.options"
@@ -24,6 +25,7 @@ local to_spec = {
   hedge = { "number", min = 0, max = 1 },
   order = { "choice", of = { "arrival", "given" }, default = "arrival" },
 }
+for key, rule in pairs(balance.spec) do to_spec[key] = rule end
 
 -- `to` as { ids, options... }.
 local function aim(self, to, what)
@@ -43,10 +45,10 @@ local function aim(self, to, what)
   for key, v in pairs(to) do
     if math.type(key) == "integer" then add(v) else given[key] = v end
   end
-  if given.key ~= nil then
-    error(("%s: 'key' is not available in this version of Orrery (%s)"):format(what, self.version), 3)
-  end
+  if given.eject == true then given.eject = {} elseif given.eject == false then given.eject = nil end
   local checked = options.check(given, to_spec, what, 3)
+  local wrong = balance.wrong(checked)
+  if wrong then error(("%s: %s"):format(what, wrong), 3) end
   if checked.role then
     local of_role = cluster.role(self.cluster, checked.role)
     if #of_role == 0 then
@@ -59,21 +61,6 @@ local function aim(self, to, what)
   return checked
 end
 
--- The least busy first; of equals the first in the file's order, and who is connected before who isn't.
-local function by_load(self, ids)
-  local load = {}
-  for i, id in ipairs(ids) do
-    local up, calls = self.core.peer(id)
-    load[id] = { up and 0 or 1, calls or 0, i }
-  end
-  table.sort(ids, function(a, b)
-    local x, y = load[a], load[b]
-    for i = 1, 3 do if x[i] ~= y[i] then return x[i] < y[i] end end
-    return false
-  end)
-  return ids
-end
-
 local function check_name(name, what)
   if type(name) ~= "string" or #name == 0 or #name > 255 then
     error(("%s: a message's name is expected, 1 to 255 bytes (got %s)"):format(what, options.got(name)), 3)
@@ -82,28 +69,67 @@ local function check_name(name, what)
   end
 end
 
--- One after the other, until there is an answer or what may have happened, within one time. The wait between one round
--- and the next has jitter. What core.try tells, as a table.
-function rpc.try(self, ids, tries, deadline, name, bytes)
+-- Before one that was asked is asked again, or the first of all of them: with jitter. False: there is no time for that.
+local function pause(self, rounds, deadline)
+  local T = 0.01 * (1 << math.min(rounds, 6)) * (0.5 + math.random())
+  if self.core.now() + T >= deadline then return false end
+  self.core.sleep(T)
+  return true
+end
+
+local function try_one(self, to, id, deadline, name, bytes)
+  local left = math.max(0, deadline - self.core.now())
+  if not to.eject or left == 0 then return table.pack(self.core.try(id, name, left, bytes)) end
+  local trial = balance.tries(self, id, deadline)
+  local result = table.pack(self.core.try(id, name, left, bytes))
+  balance.note(self, to, id, result, trial)
+  return result
+end
+
+-- One after the other, until there is an answer or what may have happened, within one time. What core.try tells, as a
+-- table. Where a key's owner is meant, its successor is asked only if it isn't reached; else the owner itself again, if
+-- `to` says how often.
+function rpc.try(self, to, ids, tries, deadline, name, bytes)
   local result
+  local at, stays = 1, balance.keeps_to_owner(to)
   for i = 1, tries do
-    local left = math.max(0, deadline - self.core.now())
-    result = table.pack(self.core.try(ids[(i - 1) % #ids + 1], name, left, bytes))
-    if result[1] or not surely_not_done[result[4]] or i == tries then break end
-    if i % #ids == 0 then
-      local pause = 0.01 * (1 << math.min(i // #ids, 6)) * (0.5 + math.random())
-      if self.core.now() + pause >= deadline then break end
-      self.core.sleep(pause)
-    end
+    result = try_one(self, to, ids[(at - 1) % #ids + 1], deadline, name, bytes)
+    local code = result[4]
+    if result[1] or not surely_not_done[code] or i == tries then break end
+    local again = stays and code ~= "unavailable"
+    if again and not to.tries then break end
+    if not again then at = at + 1 end
+    local round = again or (at - 1) % #ids == 0
+    if round and not pause(self, again and i or i // #ids, deadline) then break end
   end
   return result
 end
 
 local function call_many(self, aimed, name, bytes)
-  local ids = aimed.role and by_load(self, aimed.ids) or aimed.ids
+  local ids = balance.order(self, aimed)
   local deadline = self.core.now() + (aimed.timeout or self.timeout)
-  local result = rpc.try(self, ids, aimed.tries or #ids, deadline, name, bytes)
+  local result = rpc.try(self, aimed, ids, aimed.tries or #ids, deadline, name, bytes)
   return table.unpack(result, 2, result.n)
+end
+
+-- To the key's owner; to a successor if it isn't reached.
+local function cast_by_key(self, aimed, name, bytes)
+  local ok, message, code
+  for _, id in ipairs(balance.order(self, aimed)) do
+    ok, message, code = self.core.post(id, name, bytes)
+    if ok or code ~= "unavailable" then break end
+  end
+  return ok, message, code
+end
+
+local function cast_all(self, aimed, name, bytes)
+  local worst
+  for _, id in ipairs(aimed.ids) do
+    local ok, message, code = self.core.post(id, name, bytes)
+    if not ok and not worst then worst = { message, code } end
+  end
+  if worst then return nil, worst[1], worst[2] end
+  return true
 end
 
 local Subscription = {}
@@ -118,12 +144,13 @@ end
 Subscription.__close = Subscription.close
 function Subscription:__tostring() return ("orrery.subscription(%s)"):format(self.name) end
 
--- self: { core, cluster, timeout, tasks, version, life }. The methods of `node`.
+-- self: { core, cluster, timeout, tasks, life, state_of, warn }: state_of(id) is what the node knows of another member,
+-- as node.members says it, or nil; warn(text) goes into the log. The methods of `node`.
 function rpc.open(self)
   local api, known, core = {}, {}, self.core
   local call, cast = core.call, core.cast         -- found once: a look-up in core runs a function
   for _, id in ipairs(cluster.ids(self.cluster)) do known[id] = true end
-  self.try = rpc.try
+  self.try, self.outliers, self.rings, self.rings_kept = rpc.try, {}, {}, 0
 
   function api.on(name, f, more)
     check_name(name, "node:on")
@@ -147,20 +174,15 @@ function rpc.open(self)
   function api.cast(to, name, ...)
     check_name(name, "node:cast")
     if type(to) == "string" and known[to] then return cast(to, name, ...) end
-    local aimed, worst = aim(self, to, "node:cast"), nil
-    local bytes = core.packed(...)
-    for _, id in ipairs(aimed.ids) do
-      local ok, message, code = core.post(id, name, bytes)
-      if not ok and not worst then worst = { message, code } end
-    end
-    if worst then return nil, worst[1], worst[2] end
-    return true
+    local aimed = aim(self, to, "node:cast")
+    return (aimed.key and cast_by_key or cast_all)(self, aimed, name, core.packed(...))
   end
 
   function api.scatter(to, name, ...)
     check_name(name, "node:scatter")
     local aimed = aim(self, to, "node:scatter")
-    if aimed.role and aimed.need then aimed.ids = by_load(self, aimed.ids) end
+    if aimed.key then aimed.need = aimed.need or 1 end
+    if aimed.need then aimed.ids = balance.order(self, aimed) end
     return gather.new(self, aimed, name, core.packed(...))
   end
   return api

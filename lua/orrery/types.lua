@@ -756,6 +756,16 @@ function Ring:owners(key, n) end
 ---@return fun(): string?
 function Ring:walk(key) end
 
+---The first node from the key's owner on whose load is below its part of all load and a little: by its weight, `slack`
+---more at most (Mirrokni, Thorup, Zadimoghaddam: consistent hashing with bounded loads).
+---
+---    r:bounded("user:17", { a = 3, b = 0, c = 1 })
+---@param key string
+---@param loads table<string, integer>  by id, in any unit that adds up; 0 for who isn't in it
+---@param slack? number                 0.25 by default
+---@return string id
+function Ring:bounded(key, loads, slack) end
+
 ---The fraction of the space that is each node's.
 ---
 ---    for id, part in pairs(r:share()) do print(id, part) end
@@ -2783,16 +2793,113 @@ node = {}
 ---@return string[] ids
 function node:role(name) end
 
+---A hash ring that follows who is alive: in it is who bears the role (without one: everybody) and is alive or suspect,
+---as `node.members` says, and this node itself always, if it bears it. Weights and zones are the cluster file's. Before
+---membership knows of anybody a node is alone in its ring: for a moment after its start it takes every key for its own.
+---Rings of the same options are the same one.
+---
+---    local r = node:ring { role = "cache" }
+---    r:on("change", function(change) node.log:info(change.after, change.before:diff(change.after).moved) end)
+---@param options? orrery.NodeRingOptions
+---@return orrery.NodeRing ring
+function node:ring(options) end
+
+---@class orrery.NodeRingOptions
+---@field role? string                  only nodes that bear it
+---@field vnodes? integer               and what else orrery.ring takes but `nodes`
+---@field hash? "xxh3"
+
+---@class orrery.RingChange
+---@field before orrery.NodeRing        as it was; these two stay as they are, and have no `on`
+---@field after orrery.NodeRing
+
+---A ring that follows. Empty it is only where this node isn't one of its own: then keys have no owners.
+---@class orrery.NodeRing
+NodeRing = {}
+
+---f(change) as a task for each change, in order; what changes while f is at work is told as one.
+---
+---    r:on("change", function(change) print(#change.before, #change.after) end)
+---@param event "change"
+---@param f fun(change: orrery.RingChange)
+---@return orrery.Subscription subscription
+function NodeRing:on(event, f) end
+
+---As orrery.ring's; nil where the ring is empty.
+---
+---    r:owner "user:17"                                  --> "b"
+---@param key string
+---@return string? id
+function NodeRing:owner(key) end
+
+---As orrery.ring's; {} and 0 where the ring is empty.
+---
+---    local ids, zones = r:owners("user:17", 2)
+---@param key string
+---@param n integer
+---@return string[] ids
+---@return integer zones
+function NodeRing:owners(key, n) end
+
+---As orrery.ring's: of the nodes that there were when it began.
+---
+---    for id in r:walk "user:17" do print(id) end
+---@param key string
+---@return fun(): string?
+function NodeRing:walk(key) end
+
+---As orrery.ring's; nil where the ring is empty.
+---
+---    r:bounded("user:17", { a = 3, b = 0 })
+---@param key string
+---@param loads table<string, integer>
+---@param slack? number
+---@return string? id
+function NodeRing:bounded(key, loads, slack) end
+
+---As orrery.ring's.
+---
+---    r:share().a                                        --> 0.34
+---@return table<string, number>
+function NodeRing:share() end
+
+---As orrery.ring's. Where one of both is empty, `moved` is 1, and there are no ranges.
+---
+---    change.before:diff(change.after).moved             --> 0.1
+---@param other orrery.NodeRing|orrery.Ring
+---@return orrery.RingDiff moves
+function NodeRing:diff(other) end
+
+---An orrery.ring of the nodes in it now; nil where there are none.
+---
+---    local was = r:copy()
+---@return orrery.Ring? ring
+function NodeRing:copy() end
+
 ---Whom a message goes to: an id, or ids in order and/or a role, with options. `call` takes the first, or the least busy
----of the role, and the next one after a failure that is surely not done.
+---of the role, and the next one after a failure that is surely not done; of a role those last that membership says
+---have failed or left. With `key` it is the owner of that key by the hash ring of these nodes, and the one who owns
+---it next only where it isn't reached (`unavailable`) or is known to be away; a `scatter` needs one answer then.
 ---@class orrery.To
 ---@field [integer] string
 ---@field role? string
+---@field key? string                   only the owner of this key among them
+---@field balance? "least"|"two"|"ring" whom of a role first: who has the fewest calls of this node, as by default; the
+---                                     better of two at random; the key's owner, unless it has more than its part
+---@field slack? number                 "ring": by how much a node may have more than its part; 0.25 by default
+---@field eject? boolean|orrery.Eject   leaves nodes out that fail; true: as by default
 ---@field timeout? seconds              the cluster's `timing.call` by default; never more than the task has left
 ---@field tries? integer                how many are asked at most, one after the other; each once by default
 ---@field need? integer|"all"|"majority"  scatter: so many good answers are enough
 ---@field hedge? number                 scatter with `need`: another node is asked when one is slower than this share
 ---@field order? "arrival"|"given"      scatter: in which order each() gives them
+
+---Who fails so many times in a row (`unavailable`, `timeout`, `unknown`, `overloaded`) is asked last for a while: for
+---`time`, after the next failures for twice as long, and so on up to 30 times; then by one call, which decides.
+---@class orrery.Eject
+---@field failures? integer             5 by default
+---@field time? seconds                 10 by default
+---@field most? number                  at most this share of the nodes is left out: 0.5 by default
 
 ---@class orrery.Subscription
 ---@field close fun(self: orrery.Subscription)

@@ -14,7 +14,7 @@ local function annotated()
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, NodeClock = NodeClock,\n" ..
     "NodeHlc = NodeHlc,\n" ..
     "Topology = Topology, Raft = Raft, Clock = Clock, Hlc = Hlc, Ring = Ring, Map = Map, Sim = Sim,\n" ..
-    "Handle = Handle, Client = Client,\n" ..
+    "NodeRing = NodeRing, Handle = Handle, Client = Client,\n" ..
     "Started = Started, Connected = Connected, WorkloadClient = WorkloadClient, History = History }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
@@ -34,7 +34,7 @@ local function real()
     node:listen("resp", kv:resp())
     local own = node:replicate("own", { apply = function() end })
     for name, t in pairs { node = node, orrery = orrery, group = own, kv = kv, log = node.log,
-        clock = node.clock, hlc = node.hlc } do
+        clock = node.clock, hlc = node.hlc, ring = node:ring() } do
       local names = {}
       for key, v in pairs(t) do names[#names + 1] = key .. " " .. type(v) end
       table.sort(names)
@@ -69,6 +69,7 @@ describe("types.lua", function()
     assert.same(had.log.functions, functions_of(types.Log))
     assert.same(had.clock.functions, functions_of(types.NodeClock))
     assert.same(had.hlc.functions, functions_of(types.NodeHlc))
+    assert.same(had.ring.functions, functions_of(types.NodeRing))
     assert.same(had.orrery.functions, functions_of(types.orrery))
     local topology = require "orrery.topology"
     for _, name in ipairs(functions_of(types.orrery.topology)) do assert.is_function(topology[name]) end
