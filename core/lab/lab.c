@@ -111,8 +111,9 @@ static void on_trace(void *ud, orr_time now, const char *node, uint32_t group, u
     (void)now;
     (void)size;
     bool of_node = kind == ORR_TRACE_CLOCK || kind == ORR_TRACE_TIME || kind == ORR_TRACE_STAMP;
-    int of = of_node ? lab_node_named(lab, node) : -1;
-    if (of >= 0) lab_times_trace(lab, (size_t)of, kind, event);
+    int of = of_node || kind == ORR_TRACE_MEMBER ? lab_node_named(lab, node) : -1;
+    if (of >= 0 && kind == ORR_TRACE_MEMBER) lab_members_trace(lab, (size_t)of, event);
+    else if (of >= 0) lab_times_trace(lab, (size_t)of, kind, event);
     else lab_oracle_trace(lab, node, group, kind, event);
 }
 static void on_life(void *ud, orr_time now, const char *node, enum orr_sim_state state, int code, const char *why) {
@@ -147,8 +148,8 @@ static int build(struct orr_lab *lab) {
     if (rc < 0) return rc;
     if (lab->cfg.flip) orr_sim_flip(lab->sim, lab->cfg.flip - 1);
     if ((rc = lab_oracle_new(lab)) < 0 || (rc = lab_shadow_new(lab)) < 0 || (rc = lab_disks_new(lab)) < 0) return rc;
-    if ((rc = lab_fold_new(lab)) < 0 || (rc = lab_times_new(lab)) < 0 || (rc = start_nodes(lab)) < 0) return rc;
-    if ((rc = lab_ntp_new(lab)) < 0) return rc;
+    if ((rc = lab_fold_new(lab)) < 0 || (rc = lab_times_new(lab)) < 0 || (rc = lab_members_new(lab)) < 0) return rc;
+    if ((rc = start_nodes(lab)) < 0 || (rc = lab_ntp_new(lab)) < 0) return rc;
     return lab_clients_new(lab);
 }
 
@@ -160,6 +161,7 @@ void orr_lab_free(struct orr_lab *lab) {
     lab_shadow_free(lab);
     lab_disks_free(lab);
     lab_times_free(lab);
+    lab_members_free(lab);
     lab_ntp_free(lab);
     struct orr_alloc alloc = lab->alloc;
     lab_fold_free(lab);
@@ -205,7 +207,12 @@ bool orr_lab_settled(const struct orr_lab *lab, const char **who, const char **o
     *owes = "has not answered a write and a read";
     if (lab->probes && !lab_probes_done(lab, who)) return false;
     *owes = "has not applied all that was committed";
-    return lab_oracle_converged(lab, who);
+    return lab_oracle_converged(lab, who) && lab_members_settled(lab, who, owes);
+}
+
+orr_time orr_lab_bound(const struct orr_lab *lab) {
+    orr_time members = lab_members_bound(lab);
+    return members > lab->cfg.liveness_bound ? members : lab->cfg.liveness_bound;
 }
 
 int orr_lab_excuse(struct orr_lab *lab, const char *name, bool excused) {
@@ -292,6 +299,7 @@ static void account(struct orr_lab *lab) {
     r->digest = orr_sim_digest(lab->sim);
     r->virtual_time = orr_sim_now(lab->sim);
     r->times = lab_times_read(lab);
+    r->members = lab_members_events(lab);
     memcpy(r->faults, orr_sim_counts(lab->sim), sizeof r->faults);
     account_rares(lab, r);
     count_operations(lab);
@@ -314,14 +322,14 @@ static bool go_on(struct orr_lab *lab, orr_time until) {
 }
 
 static void liveness_phase(struct orr_lab *lab) {
-    orr_time bound = lab->cfg.run + lab->cfg.liveness_bound;
+    orr_time bound = orr_lab_bound(lab);
     const char *who = NULL, *owes = NULL;
-    for (orr_time at = lab->cfg.run; at < bound;) {
+    for (orr_time at = lab->cfg.run; at < lab->cfg.run + bound;) {
         at += 50 * ORR_MS;
         if (!go_on(lab, at) || orr_lab_settled(lab, &who, &owes)) return;
     }
     lab_violate(lab, "liveness", "%s %s, %.1f s after the last fault", who, owes,
-                (double)lab->cfg.liveness_bound / 1e9);
+                (double)bound / 1e9);
 }
 
 int orr_lab_run(const struct orr_lab_config *cfg, struct orr_lab_result *out) {

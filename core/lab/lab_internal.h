@@ -17,6 +17,7 @@ struct lab_shadow;
 struct lab_disks;
 struct lab_fold;
 struct lab_times;
+struct lab_members;
 struct lab_ntp;
 
 /* One run. */
@@ -42,6 +43,7 @@ struct orr_lab {
     struct lab_disks *disks;
     struct lab_fold *fold;
     struct lab_times *times;
+    struct lab_members *members;
     struct lab_ntp *ntp;
     uint32_t *groups;               /* their numbers, in order of appearance; slot 0 is the node itself */
     size_t n_groups, cap_groups;
@@ -95,6 +97,16 @@ void lab_times_lie(struct orr_lab *lab);                    /* an NTP server lie
 /* Has the cluster's time gone evenly for so long? Ages that nodes tell are measured by it. */
 bool lab_times_steady(struct orr_lab *lab, orr_time age);
 uint64_t lab_times_read(const struct orr_lab *lab);         /* how often somebody was told it */
+
+/* -- members.c: what they say of each other's lives ---------------------------------------------------------------- */
+int lab_members_new(struct orr_lab *lab);
+void lab_members_free(struct orr_lab *lab);
+void lab_members_life(struct orr_lab *lab, size_t node, enum orr_sim_state state);     /* it is that from now on */
+void lab_members_trace(struct orr_lab *lab, size_t node, const struct orr_trace_member *t);
+/* Do all who take part hold each other for what they are? Otherwise who doesn't; *owes stands until the next call. */
+bool lab_members_settled(const struct orr_lab *lab, const char **who, const char **owes);
+orr_time lab_members_bound(const struct orr_lab *lab);      /* so long they may take; 0: nobody takes part */
+uint64_t lab_members_events(const struct orr_lab *lab);
 
 /* -- ntp.c: servers that know the true time ------------------------------------------------------------------------ */
 int lab_ntp_new(struct orr_lab *lab);               /* and starts them */

@@ -299,6 +299,7 @@ static bool explained(const struct orr_lab *lab, size_t node, int code) {
 void lab_oracle_life(struct orr_lab *lab, const char *name, enum orr_sim_state state, int code, const char *why) {
     int node = lab_node_named(lab, name);
     if (node < 0) return;
+    lab_members_life(lab, (size_t)node, state);
     if (state == ORR_SIM_UP) {
         lab->oracle->starts++;
         lab_times_start(lab, (size_t)node);

@@ -53,11 +53,26 @@ static const char *bad_heartbeats(const struct orr_membership_config *c) {
     return is_interval(c->silence) ? NULL : "silence";
 }
 
-const char *orri_config_bad(const struct orr_membership_config *c) {
+const char *orr_membership_wrong(const struct orr_membership_config *c) {
     const char *bad = c->size == sizeof *c ? bad_self(&c->self) : "size";
     if (!bad) bad = bad_swim(c);
     if (!bad) bad = bad_telling(c);
     return bad ? bad : bad_heartbeats(c);
+}
+
+/* -- How long it takes --------------------------------------------------------------------------------------------- */
+static orr_time detection_bound(const struct orr_membership_config *c, size_t n) {
+    orr_time recovery = (orr_time)(c->awareness_max * (c->awareness_max + 1) / 2) * c->probe_interval;
+    orr_time round = (orr_time)(2 * n) * c->probe_interval;         /* SWIM 4.3: 2 n - 1 intervals at most */
+    if (c->detector != ORR_DETECTOR_SWIM) return 20 * c->probe_interval + c->silence;
+    return recovery + round + c->probe_interval +
+           orri_suspicion_of(c, n) * (orr_time)c->suspicion_max_mult;
+}
+
+orr_time orr_membership_bound(const struct orr_membership_config *c, size_t n) {
+    orr_time seldom = orri_join_seldom(c), tells = orri_tell_limit_of(c, n);
+    orr_time reunion = (orr_time)n * (seldom + seldom / 4);         /* each of the absent is tried in turn */
+    return detection_bound(c, n) + reunion + 2 * tells * c->gossip_interval + 4 * c->probe_interval;
 }
 
 /* -- Words --------------------------------------------------------------------------------------------------------- */

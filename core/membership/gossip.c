@@ -9,10 +9,14 @@
 
 enum { MISFITS = 16 };              /* too large for what is left of a packet: so many are passed over */
 
-unsigned orri_member_tell_limit(const struct orr_membership *m) {
+unsigned orri_tell_limit_of(const struct orr_membership_config *c, size_t n) {
     unsigned digits = 0;
-    for (size_t reach = 1; reach < orri_member_living(m) + 1; reach *= 10) digits++;
-    return m->cfg.retransmit_mult * (digits ? digits : 1);
+    for (size_t reach = 1; reach < n + 1; reach *= 10) digits++;
+    return c->retransmit_mult * (digits ? digits : 1);
+}
+
+unsigned orri_member_tell_limit(const struct orr_membership *m) {
+    return orri_tell_limit_of(&m->cfg, orri_member_living(m));
 }
 
 /* -- The queue ----------------------------------------------------------------------------------------------------- */

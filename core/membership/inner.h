@@ -278,6 +278,7 @@ void orri_member_event(struct orr_membership *m, enum orr_member_event_kind kind
                        orr_id by);
 
 /* -- suspicion.c --------------------------------------------------------------------------------------------------- */
+orr_time orri_suspicion_of(const struct orr_membership_config *c, size_t n);   /* the shortest, among n */
 orr_time orri_suspicion_least(const struct orr_membership *m);
 struct orri_suspicion *orri_suspicion_new(struct orr_membership *m, struct orri_member *r, orr_id by);  /* NULL */
 bool orri_suspicion_confirm(struct orr_membership *m, struct orri_suspicion *s, orr_id by); /* true: that was news */
@@ -285,6 +286,7 @@ void orri_suspicion_end(struct orr_membership *m, struct orri_member *r);      /
 void orri_suspicion_tick(struct orr_membership *m);
 
 /* -- gossip.c: the queue of changes -------------------------------------------------------------------------------- */
+unsigned orri_tell_limit_of(const struct orr_membership_config *c, size_t n);  /* n: who live */
 unsigned orri_member_tell_limit(const struct orr_membership *m);
 void orri_member_tell(struct orr_membership *m, struct orri_member *r);    /* as it is now; from the start */
 void orri_member_tell_no_more(struct orr_membership *m, struct orri_member *r);
@@ -321,6 +323,7 @@ bool orri_sync_write(struct orr_membership *m, struct orri_sending *s, struct or
 void orri_sync_head(struct orr_membership *m, struct orri_packet *p);
 void orri_sync_tick(struct orr_membership *m);
 void orri_sync_soon(struct orr_membership *m);                      /* where it slept */
+orr_time orri_join_seldom(const struct orr_membership_config *c);   /* between two of the absent that are asked */
 void orri_join_tick(struct orr_membership *m);
 void orri_join_soon(struct orr_membership *m);                      /* somebody is absent who was not */
 
@@ -339,8 +342,6 @@ void orri_member_send(struct orr_membership *m, struct orri_sending s);
 /* Builds the next packet into m->ready; false: nothing is left. */
 bool orri_member_send_next(struct orr_membership *m);
 
-/* -- config.c ------------------------------------------------------------------------------------------------------ */
-const char *orri_config_bad(const struct orr_membership_config *c);            /* the field; NULL: none */
 
 /* -- membership.c -------------------------------------------------------------------------------------------------- */
 void *orri_member_get(struct orr_membership *m, size_t size);              /* a small block, zeroed; NULL */

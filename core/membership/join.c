@@ -7,9 +7,11 @@
 
 enum { PAUSES_LONGER = 30 };        /* than a probe interval, where nothing is compared now and then */
 
-static orr_time seldom(const struct orr_membership *m) {
-    return m->cfg.sync_interval > 0 ? m->cfg.sync_interval : PAUSES_LONGER * m->cfg.probe_interval;
+orr_time orri_join_seldom(const struct orr_membership_config *c) {
+    return c->sync_interval > 0 ? c->sync_interval : PAUSES_LONGER * c->probe_interval;
 }
+
+static orr_time seldom(const struct orr_membership *m) { return orri_join_seldom(&m->cfg); }
 
 static bool is_absent(const struct orri_member *r) { return !r->heard || r->state == ORR_MEMBER_FAILED; }
 

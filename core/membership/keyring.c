@@ -14,6 +14,11 @@ void orri_keyring_init(struct orri_keyring *k) { *k = (struct orri_keyring){ .n 
 
 void orri_keyring_clear(struct orri_keyring *k) { sodium_memzero(k, sizeof *k); }
 
+void orri_keyring_key_of(const void *secret, size_t size, unsigned char key[ORRI_KEY]) {
+    int rc = crypto_generichash(key, ORRI_KEY, secret, size, NULL, 0);
+    ORR_ASSERT(rc == 0);
+}
+
 /* n: it isn't there. */
 static unsigned find(const struct orri_keyring *k, const unsigned char *key) {
     unsigned i = 0;

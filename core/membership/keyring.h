@@ -21,6 +21,8 @@ struct orri_keyring {
 void orri_keyring_init(struct orri_keyring *k);
 void orri_keyring_clear(struct orri_keyring *k);        /* wiped, and as after init */
 
+/* The BLAKE2b-256 of a secret of any length. */
+void orri_keyring_key_of(const void *secret, size_t size, unsigned char key[ORRI_KEY]);
 /* Copied, behind the others; one that is there is not added twice. ORR_EOVERLOADED: ORRI_KEYS_MAX are there. */
 int orri_keyring_add(struct orri_keyring *k, const unsigned char key[ORRI_KEY]);
 /* That one makes codes from now on. ORR_EINVALID: it isn't there. */

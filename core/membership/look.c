@@ -1,8 +1,8 @@
 /* look.c - who is a member, what he is, and why; how far it is from one to another. */
 #include "membership/inner.h"
 
-static void show(const struct orr_membership *m, const struct orri_member *r, struct orr_member *out) {
-    *out = (struct orr_member){
+static void show(const struct orr_membership *m, const struct orri_member *r, struct orr_member_info *out) {
+    *out = (struct orr_member_info){
         .id = r->id, .name = orri_name(r), .address = orri_address(r), .zone = orri_zone(r),
         .tags = orr_borrow(orri_tags(r), r->tags_size), .version = r->version, .incarnation = r->incarnation,
         .state = r->state, .since = r->since, .self = r == m->self, .may_talk = r->may_talk, .probed = INT64_MIN,
@@ -15,13 +15,13 @@ static void show(const struct orr_membership *m, const struct orri_member *r, st
 
 size_t orr_membership_count(const struct orr_membership *m) { return m->n_names; }
 
-bool orr_membership_at(const struct orr_membership *m, size_t i, struct orr_member *out) {
+bool orr_membership_at(const struct orr_membership *m, size_t i, struct orr_member_info *out) {
     if (i >= m->n_names) return false;
     show(m, m->names[i], out);
     return true;
 }
 
-bool orr_membership_find(const struct orr_membership *m, orr_id id, struct orr_member *out) {
+bool orr_membership_find(const struct orr_membership *m, orr_id id, struct orr_member_info *out) {
     const struct orri_member *r = orri_member_find(m, id);
     if (!r || !r->heard) return false;
     show(m, r, out);

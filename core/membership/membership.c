@@ -45,7 +45,7 @@ static int make_self(struct orr_membership *m, const struct orr_member_self *sel
 
 int orr_membership_new(struct orr_membership **out, const struct orr_membership_config *cfg, orr_time now,
                        const char **why) {
-    const char *bad = orri_config_bad(cfg);
+    const char *bad = orr_membership_wrong(cfg);
     if (why) *why = bad;
     if (bad) return ORR_EINVALID;
     struct orr_alloc alloc = cfg->alloc.fn ? cfg->alloc : orr_alloc_libc;
@@ -167,6 +167,8 @@ static void dispatch(struct orr_membership *m, struct orri_member *from, const s
     }
     if (!waited) m->counted.dropped_late++;
 }
+
+bool orr_membership_is(struct orr_slice bytes) { return orri_packet_head(bytes); }
 
 int orr_membership_recv(struct orr_membership *m, orr_time now, orr_id from, struct orr_slice bytes) {
     struct orr_membership_status *c = &m->counted;

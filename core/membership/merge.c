@@ -77,6 +77,10 @@ static void move(struct orr_membership *m, struct orri_member *r, enum orr_membe
     else if (state == ORR_MEMBER_LEFT) orri_pulse_end(m, r);
 }
 
+static bool is_another_life(const struct orri_member *r, uint64_t incarnation) {
+    return incarnation >> 32 != r->incarnation >> 32;
+}
+
 static void alive(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f, bool record) {
     bool differs = orri_record_differs(r, f), new = !r->heard;
     enum orr_member_state was = r->state;
@@ -87,12 +91,14 @@ static void alive(struct orr_membership *m, struct orri_member *r, const struct 
     if (!orri_member_event_room(m, EVENTS_A_FACT)) return;
     if (differs && orri_record_tell(m, r, f) < 0) return;
     if (new && orri_record_heard(m, r) < 0) return;
+    bool restarted = is_another_life(r, f->incarnation) && was < ORR_MEMBER_FAILED;
     move(m, r, ORR_MEMBER_ALIVE, f->incarnation);
     r->by = ORR_NOBODY;
     if (new || was == ORR_MEMBER_LEFT) orri_member_event(m, ORR_MEMBER_JOINS, r, ORR_NOBODY);
     else if (was == ORR_MEMBER_FAILED) orri_member_event(m, ORR_MEMBER_RETURNS, r, ORR_NOBODY);
     else if (was == ORR_MEMBER_SUSPECT) orri_member_event(m, ORR_MEMBER_REFUTED, r, ORR_NOBODY);
-    if (differs && !new && was != ORR_MEMBER_LEFT) orri_member_event(m, ORR_MEMBER_CHANGES, r, ORR_NOBODY);
+    if ((differs || restarted) && !new && was != ORR_MEMBER_LEFT)
+        orri_member_event(m, ORR_MEMBER_CHANGES, r, ORR_NOBODY);
     tell(m, r, record);
     if (new || was > ORR_MEMBER_SUSPECT) orri_member_appears(m);
 }

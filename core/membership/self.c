@@ -25,20 +25,36 @@ bool orr_membership_gone(const struct orr_membership *m) {
     return m->gone || (m->leaving && !m->self->queued);
 }
 
+/* What it says of itself is that from now on. */
+static int says(struct orr_membership *m, const struct orri_fact *f) {
+    if (!orri_record_differs(m->self, f)) return 0;
+    if (orri_record_tell(m, m->self, f) < 0) return -ENOMEM;
+    if (!m->leaving) orri_member_refute(m, 0);
+    orri_membership_check(m);
+    return 0;
+}
+
 int orr_membership_tags(struct orr_membership *m, orr_time now, struct orr_slice tags) {
     struct orri_fact f;
     if (tags.size > ORR_MEMBER_TAGS_MAX) return ORR_EINVALID;
     m->now = now;
     orri_fact_of(m, m->self, true, &f);
     f.tags = tags;
-    if (!orri_record_differs(m->self, &f)) return 0;
-    if (orri_record_tell(m, m->self, &f) < 0) return -ENOMEM;
-    if (!m->leaving) orri_member_refute(m, 0);
-    orri_membership_check(m);
-    return 0;
+    return says(m, &f);
+}
+
+int orr_membership_version(struct orr_membership *m, orr_time now, uint32_t version) {
+    struct orri_fact f;
+    m->now = now;
+    orri_fact_of(m, m->self, true, &f);
+    f.version = version;
+    return says(m, &f);
 }
 
 /* The operator's keys. */
+void orr_membership_key_of(const void *secret, size_t size, unsigned char key[ORR_MEMBERSHIP_KEY]) {
+    orri_keyring_key_of(secret, size, key);
+}
 int orr_membership_key_add(struct orr_membership *m, const unsigned char key[ORR_MEMBERSHIP_KEY]) {
     return orri_keyring_add(&m->keyring, key);
 }

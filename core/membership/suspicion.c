@@ -10,10 +10,13 @@
 
 #include "membership/inner.h"
 
-orr_time orri_suspicion_least(const struct orr_membership *m) {
-    size_t n = orri_member_living(m);
+orr_time orri_suspicion_of(const struct orr_membership_config *c, size_t n) {
     double scale = n > 10 ? log((double)n) / log(10.0) : 1;
-    return (orr_time)(scale * (double)(m->cfg.probe_interval * m->cfg.suspicion_mult));
+    return (orr_time)(scale * (double)(c->probe_interval * c->suspicion_mult));
+}
+
+orr_time orri_suspicion_least(const struct orr_membership *m) {
+    return orri_suspicion_of(&m->cfg, orri_member_living(m));
 }
 
 static orr_time lasts(const struct orri_suspicion *s) {

@@ -9,6 +9,7 @@
  *   visitor.c     who asks, and is no node                 visit.c      his side of it: no part of a node
  *   frame.c, handshake.c, welcome.c, batch.c, filter.c, identity.c     values and formats
  *   note.c       logging                                time.c and what its header names: the cluster's time
+ *   members.c    who is there, and alive
  *   host.c, and what rpc.h names                           what the program asks that bears the node
  */
 #ifndef ORRI_INNER_H
@@ -52,6 +53,7 @@ enum orri_link_state {
     ORRI_LINK_UP,
     ORRI_LINK_CLOSING
 };
+struct orri_members;
 struct orri_time;
 struct orri_stamps;
 struct orri_peer;
@@ -263,6 +265,10 @@ struct orr_node {
     size_t n_servers;
     struct orri_time *time;         /* NULL: nobody has asked for it */
     struct orri_stamps *stamps;     /* likewise */
+    struct orri_members *members;   /* NULL: nobody has asked for them */
+    char *zone;
+    unsigned char keys[ORR_MEMBERSHIP_KEYS_MAX][ORR_MEMBERSHIP_KEY];    /* of the membership, the primary first */
+    size_t n_keys;
     orr_time started;
     struct orri_alarm leaving;
     orr_time leave_until, linger_until;

@@ -29,6 +29,7 @@ void orr_node_config_init(struct orr_node_config *cfg) {
         .clock = { .mode = ORR_CLOCK_NTP, .bound_max = 100 * ORR_MS, .drift_max_ppb = 500000,
                    .skew_max = 500 * ORR_MS },
     };
+    orr_membership_config_init(&cfg->members.with);
 }
 
 char *orri_node_copy(const struct orr_node *n, const char *text) {
@@ -71,6 +72,12 @@ static const char *wrong_field(const struct orr_node_config *cfg) {
     if (cfg->clock.discipline && cfg->clock.n_ntp == 0) return "clock.discipline without clock.ntp";
     if (cfg->clock.skew_max < 0) return "clock.skew_max";
     if (cfg->clock.drift_max_ppb == 0 || cfg->clock.drift_max_ppb > 1000000) return "clock.drift_max_ppb";
+    struct orr_membership_config members = cfg->members.with;
+    members.self.name = cfg->id;
+    const char *wrong = orr_membership_wrong(&members);
+    if (wrong) return wrong;
+    if (cfg->members.n_keys > ORR_MEMBERSHIP_KEYS_MAX) return "members.keys";
+    if (cfg->members.zone && strlen(cfg->members.zone) > ORR_MEMBER_ZONE_MAX) return "members.zone";
     if (cfg->heartbeat <= 0 || cfg->election <= cfg->heartbeat) return "election";
     return NULL;
 }
@@ -125,6 +132,15 @@ static int add_servers(struct orr_node *n, const struct orr_node_config *cfg) {
     return 0;
 }
 
+static int keep_members(struct orr_node *n, const struct orr_node_membership *members) {
+    n->zone = orri_node_copy(n, members->zone ? members->zone : "");
+    for (size_t i = 0; i < members->n_keys; i++) memcpy(n->keys[n->n_keys++], members->keys[i], sizeof n->keys[0]);
+    n->cfg.members.zone = n->zone;
+    n->cfg.members.keys = NULL;
+    n->cfg.members.n_keys = 0;
+    return n->zone ? 0 : -ENOMEM;
+}
+
 int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_node_config *cfg, const char **why) {
     const char *wrong = wrong_field(cfg);
     if (why) *why = wrong;
@@ -136,6 +152,7 @@ int orr_node_new(struct orr_node **out, struct orr_world *w, const struct orr_no
     n->cluster = orri_node_copy(n, cfg->cluster);
     n->name = orri_node_copy(n, cfg->id);
     int rc = n->cluster && n->name ? orri_slots_ensure(&n->slots) : -ENOMEM;
+    if (rc == 0) rc = keep_members(n, &cfg->members);
     if (rc == 0) rc = add_peers(n, cfg);
     n->cfg.clock.ntp = NULL;
     n->cfg.clock.n_ntp = 0;

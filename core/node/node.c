@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "node/inner.h"
+#include "node/members.h"
 #include "node/time.h"
 
 enum { STRANGERS_MAX = 64, TIMERS_A_TURN = 10000, PASSES_MAX = 3 };
@@ -37,6 +38,7 @@ void orr_node_free(struct orr_node *n) {
     n->in_turn = true;                              /* whoever is told now asks the world for nothing */
     orri_heap_clear(&n->heap);                      /* first: every timer in it is still alive */
     orri_time_free(n);
+    orri_members_free(n);
     orri_services_free(n);
     orri_host_clear(n);
     orri_stamps_free(n);
@@ -47,6 +49,8 @@ void orr_node_free(struct orr_node *n) {
     orri_slots_clear(&n->slots);
     orri_node_resize(n, n->parts, n->cap_parts * sizeof *n->parts, 0);
     orri_node_resize(n, n->servers, n->n_servers * sizeof *n->servers, 0);
+    explicit_bzero(n->keys, sizeof n->keys);
+    orri_node_drop_text(n, n->zone);
     orri_node_drop_text(n, n->cluster);
     orri_node_drop_text(n, n->name);
     n->w->wake = NULL;
@@ -199,6 +203,7 @@ static void run_if_loaded(struct orr_node *n) {
              (unsigned long long)n->identity.cluster, n->identity.incarnation);
     orri_peers_start(n);
     orri_time_start(n);
+    orri_members_start(n);
     orri_host_ready(n);
 }
 
@@ -221,6 +226,7 @@ static void begin_leaving(struct orr_node *n) {
     orri_node_log(n, ORR_LOG_INFO, "leaving: %s", n->stop_why);
     orri_host_stop(n);
     orri_time_leave(n);
+    orri_members_leave(n);
     for (size_t i = 0; i < n->n_groups; i++) {
         struct orr_group *g = n->groups[i];
         if (g->x && g->status.role == ORR_LEADER) g->handing_over = g->order->hand_over(g->x, n->now, ORR_NOBODY) == 0;
@@ -258,7 +264,7 @@ static void leave(struct orr_node *n) {
     }
     bool alone = n->n_conns == 0 && !n->links, linger = n->closing && n->now >= n->linger_until;
     bool written = (!n->storage || orri_storage_idle(n->storage)) && orri_saved_idle(n);
-    bool quiet = (alone || (linger && all_said(n))) && written;
+    bool quiet = (alone || (linger && all_said(n))) && written && orri_members_gone(n);
     if (n->closing && (quiet || n->now >= n->leave_until)) {
         orri_node_fail(n, 0, "left");
         return;
@@ -276,6 +282,7 @@ static void stop(struct orr_node *n) {
     orri_host_stop(n);
     orri_peers_stop(n);
     orri_time_stop(n);
+    orri_members_stop(n);
     orri_waits_end(n);
     n->w->ops->stop(n->w, n->stop_code, n->stop_why);
 }
@@ -293,6 +300,11 @@ static void accepted(struct orr_node *n, const struct orr_stream_event *ev) {
                          "refused a connection: too many that did not say who they are");
 }
 
+static void datagram(struct orr_node *n, const struct orr_datagram *d) {
+    if (orr_membership_is(d->data)) orri_members_datagram(n, d);
+    else orri_time_datagram(n, d);
+}
+
 static void dispatch(struct orr_node *n, struct orr_req *req) {
     if (req->done) {
         req->done(req);
@@ -306,7 +318,7 @@ static void dispatch(struct orr_node *n, struct orr_req *req) {
         if (end) end->event(end, ev);
         break;
     }
-    case ORR_OP_DATAGRAM: orri_time_datagram(n, (const struct orr_datagram *)(const void *)req); break;
+    case ORR_OP_DATAGRAM: datagram(n, (const struct orr_datagram *)(const void *)req); break;
     case ORR_OP_SIGNAL: orr_node_stop(n, "a signal"); break;
     default: break;
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "node/inner.h"
+#include "node/members.h"
 
 #define BACKOFF_MIN (20 * ORR_MS)
 #define BACKOFF_MAX (2 * ORR_SECOND)
@@ -100,6 +101,7 @@ void orri_peer_runs(struct orri_peer *p) {
 void orr_node_bundle(struct orr_node *n, const struct orr_birth *bundle) {
     n->cfg.bundle = *bundle;
     n->host.bundle_changed = n->host.peers_changed = true;
+    orri_members_bundle(n);
     orri_host_wake(n);
 }
 

@@ -265,7 +265,7 @@ size_t mnet_number(const struct mnet *net, orr_id id) {
 }
 
 int mnet_sees(const struct mnet *net, size_t at, size_t of) {
-    struct orr_member member;
+    struct orr_member_info member;
     if (!net->nodes[at].m || !orr_membership_find(net->nodes[at].m, net->nodes[of].id, &member)) return -1;
     return (int)member.state;
 }

@@ -70,6 +70,8 @@ struct orr_host_ops {
     void (*peers)(void *ud);
     /* The cluster's time may have stepped back: a new epoch (orrery/time.h) has begun, or several have. */
     void (*stepped)(void *ud);
+    /* Somebody came, is suspected, lives, failed, left (orrery/node_members.h). *e is borrowed. */
+    void (*member)(void *ud, const struct orr_member_event *e);
     void (*stop)(void *ud);         /* the node leaves, or has failed: tasks end now; once */
 };
 /* ops, ud: borrowed for the node's life. ORR_EINVALID: started already. */

@@ -19,7 +19,10 @@
  *   bound                 whoever is told the cluster's time (orrery/time.h) is told an interval that holds it
  *   lease                 while a leader has a lease, nobody else leads, and it has all that is committed
  *   age                   a replica's copy has all that was committed when it says that it is as of
- *   liveness, quiet       the cluster answers once it is left alone; without faults, no elections but the first
+ *   membership            nobody makes up what a node tells of its own life (orrery/membership.h), and nobody goes
+ *                         back in it; without faults nobody is suspected
+ *   liveness, quiet       the cluster answers once it is left alone, and agrees on who lives; without faults, no
+ *                         elections but the first
  *   crash                 a node ended by itself without a fault that explains it
  *   floor                 the run did too little work to prove anything
  *
@@ -100,6 +103,7 @@ struct orr_lab_result {
     uint64_t faults[ORR_SIM_KINDS]; /* how often each struck */
     uint64_t claims;                /* in messages, compared with the disk image */
     uint64_t times;                 /* how often somebody was told the cluster's time */
+    uint64_t members;               /* how often a node's view of another one's life changed */
     struct orr_lab_rare rares[ORR_LAB_RARES_MAX];   /* in the order of their first use */
     size_t n_rares;
 };
@@ -121,6 +125,9 @@ ORR_API int orr_lab_quiet(struct orr_lab *lab);
 /* Has every node answered, and applied all that was committed? Otherwise who owes what. Nodes whose disks were lost or
  * damaged owe nothing. */
 ORR_API bool orr_lab_settled(const struct orr_lab *lab, const char **who, const char **owes);
+/* So long after the last fault it may take until all is settled: the config's liveness_bound, or what the nodes'
+ * membership tells (orr_membership_bound), if that is longer. */
+ORR_API orr_time orr_lab_bound(const struct orr_lab *lab);
 /* A node that is kept down in the liveness phase owes nothing, until it is excused no more. -ENOENT. */
 ORR_API int orr_lab_excuse(struct orr_lab *lab, const char *node, bool excused);
 /* From now on that NTP server is wrong by so much, and doesn't know it; 0: it is right again. Where half or more of

@@ -22,7 +22,7 @@
  * A member's state travels with its incarnation, which it alone raises: of two things said of it the one with the
  * higher incarnation stands, and of equal ones the worse (left, failed, suspect, alive). Who hears that he is suspected
  * raises his and says that he lives. An incarnation is never used by two lives of a node: `incarnation` at its start is
- * above all that it ever had.
+ * above all that it ever had, and its upper 32 bits tell one life from another.
  *
  * Sans-IO: no clock, no sockets, no chance but from `seed`. Times are of one monotonic clock, `now` never goes back.
  * One thread at a time. Records cost about 150 bytes a member and what its tags take; nothing else grows. */
@@ -92,6 +92,8 @@ struct orr_membership_config {
 struct orr_membership;
 
 ORR_API void orr_membership_config_init(struct orr_membership_config *cfg);
+/* The name of a field (static text) that is out of its range; NULL: none is. */
+ORR_API const char *orr_membership_wrong(const struct orr_membership_config *cfg);
 /* ORR_EINVALID with *why (static text; may be NULL) naming the field; -ENOMEM. */
 ORR_API int orr_membership_new(struct orr_membership **out, const struct orr_membership_config *cfg, orr_time now,
                                const char **why);
@@ -104,9 +106,11 @@ ORR_API void orr_membership_free(struct orr_membership *m);     /* NULL is nothi
  * -ENOMEM. */
 ORR_API int orr_membership_know(struct orr_membership *m, orr_time now, const char *name, const char *address,
                                 bool may_talk);
+/* Is that a membership's datagram, by its first bytes? */
+ORR_API bool orr_membership_is(struct orr_slice bytes);
 /* A datagram. from: whose address it came from, ORR_NOBODY where that is nobody's whom we know. 0; < 0: dropped and
  * counted: ORR_EINVALID (malformed, another cluster's), ORR_EDENIED (no key of ours made it; it is from a stranger, or
- * from one whom we may not talk to), ORR_ECONFLICT (it isn't who it says, or is for another). `bytes` is borrowed during
+ * from one whom we may not talk to), ORR_ECONFLICT (it isn't who it says, or is for another). `bytes`: borrowed during
  * the call. */
 ORR_API int orr_membership_recv(struct orr_membership *m, orr_time now, orr_id from, struct orr_slice bytes);
 /* That member was heard by other means, a stream: it lives. Counts as the answer to a probe by a way of its own. */
@@ -115,13 +119,16 @@ ORR_API void orr_membership_tick(struct orr_membership *m, orr_time now);
 /* This node leaves: others are told; orr_membership_gone is true when enough of them were, or nobody is there. */
 ORR_API void orr_membership_leave(struct orr_membership *m, orr_time now);
 ORR_API bool orr_membership_gone(const struct orr_membership *m);
-/* Others are told of new tags. Copied. ORR_EINVALID: too long; -ENOMEM. */
+/* Others are told of new tags, of another version. Copied. ORR_EINVALID: too long; -ENOMEM. */
 ORR_API int orr_membership_tags(struct orr_membership *m, orr_time now, struct orr_slice tags);
+ORR_API int orr_membership_version(struct orr_membership *m, orr_time now, uint32_t version);
 
 /* Keys. With one or more, packets bear a code made with the first (the primary), and such are believed as any of them
  * made. Without, none is asked for. To rotate: add the new one everywhere, then make it primary everywhere, then remove
  * the old one. A key that is there is not added twice. Removing: ORR_EINVALID where it isn't there or is the primary
  * and not the last. ORR_EOVERLOADED: ORR_MEMBERSHIP_KEYS_MAX. */
+/* A key from a secret text of any length: its BLAKE2b-256. */
+ORR_API void orr_membership_key_of(const void *secret, size_t size, unsigned char key[ORR_MEMBERSHIP_KEY]);
 ORR_API int orr_membership_key_add(struct orr_membership *m, const unsigned char key[ORR_MEMBERSHIP_KEY]);
 ORR_API int orr_membership_key_primary(struct orr_membership *m, const unsigned char key[ORR_MEMBERSHIP_KEY]);
 ORR_API int orr_membership_key_remove(struct orr_membership *m, const unsigned char key[ORR_MEMBERSHIP_KEY]);
@@ -135,7 +142,14 @@ enum orr_member_event_kind {
     ORR_MEMBER_FAILS,
     ORR_MEMBER_RETURNS,             /* had failed, lives: the same life or another */
     ORR_MEMBER_LEAVES,
-    ORR_MEMBER_CHANGES              /* other tags, address or version */
+    ORR_MEMBER_CHANGES              /* other tags, address or version; another life, before anybody missed it */
+};
+struct orr_member_event {
+    enum orr_member_event_kind kind;
+    orr_id id;
+    const char *name;               /* the membership's, until its next input */
+    uint64_t incarnation;
+    orr_id by;                      /* who suspected or failed it first, as this node has it; ORR_NOBODY: itself */
 };
 struct orr_membership_ready {       /* valid until the next input or ready() */
     enum orr_membership_ready_kind kind;
@@ -144,21 +158,20 @@ struct orr_membership_ready {       /* valid until the next input or ready() */
         const char *address;
         struct orr_slice bytes;     /* borrowed */
     } packet;
-    struct {
-        enum orr_member_event_kind kind;
-        orr_id id;
-        const char *name;
-        uint64_t incarnation;
-        orr_id by;                  /* who suspected or failed it first, as this node has it; ORR_NOBODY: itself */
-    } event;
+    struct orr_member_event event;
 };
 /* Each thing once. NULL: nothing to do until the next input. */
 ORR_API const struct orr_membership_ready *orr_membership_ready(struct orr_membership *m);
 ORR_API orr_time orr_membership_deadline(const struct orr_membership *m);      /* ORR_NEVER: none */
 
+/* How long after the last fault, at most, n members that can all talk to each other take to agree on who lives: those
+ * that are gone are found, those that were wrongly failed are found again, and all are told. With high probability, as
+ * the papers have it: where packets are still lost it may take longer. */
+ORR_API orr_time orr_membership_bound(const struct orr_membership_config *cfg, size_t n);
+
 /* -- Looking ------------------------------------------------------------------------------------------------------- */
 enum orr_member_way { ORR_WAY_NONE, ORR_WAY_DIRECT, ORR_WAY_INDIRECT, ORR_WAY_STREAM };   /* how it answered */
-struct orr_member {
+struct orr_member_info {
     orr_id id;
     const char *name, *address, *zone;      /* the membership's, until its next input */
     struct orr_slice tags;
@@ -175,8 +188,8 @@ struct orr_member {
 };
 ORR_API size_t orr_membership_count(const struct orr_membership *m);
 /* The i-th in the order of names, this node among them, those who left or failed too. False: past the end. */
-ORR_API bool orr_membership_at(const struct orr_membership *m, size_t i, struct orr_member *out);
-ORR_API bool orr_membership_find(const struct orr_membership *m, orr_id id, struct orr_member *out);
+ORR_API bool orr_membership_at(const struct orr_membership *m, size_t i, struct orr_member_info *out);
+ORR_API bool orr_membership_find(const struct orr_membership *m, orr_id id, struct orr_member_info *out);
 
 /* Why is a member what it is? Evidence. */
 struct orr_member_probe {
@@ -186,7 +199,7 @@ struct orr_member_probe {
     unsigned asked, nacks;          /* so many were asked to probe it, so many said that they had no answer either */
 };
 struct orr_member_why {
-    struct orr_member member;
+    struct orr_member_info member;
     size_t n_probes;
     struct orr_member_probe probes[ORR_MEMBER_PROBES_KEPT];    /* of this node's, the oldest first */
     orr_id suspected_by;            /* who said so first, of this incarnation; ORR_NOBODY: nobody did */

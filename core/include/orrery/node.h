@@ -19,6 +19,7 @@
 
 #include <orrery/clock.h>
 #include <orrery/machine.h>
+#include <orrery/membership.h>
 #include <orrery/order.h>
 #include <orrery/world.h>
 
@@ -45,6 +46,14 @@ struct orr_node_clock {             /* the cluster's time: orrery/time.h */
     const char *const *ntp;         /* NTP servers, as the world's peer() calls them; copied */
     size_t n_ntp;                   /* 16 at most; 0: the cluster's time is the median of its clocks */
 };
+struct orr_node_membership {        /* who is there: orrery/node_members.h */
+    bool at_once;                   /* this node joins at its start, not only from the first use on */
+    const char *zone;               /* told to the others; NULL: "" */
+    const unsigned char (*keys)[ORR_MEMBERSHIP_KEY];    /* the primary first; n_keys may be 0 */
+    size_t n_keys;
+    struct orr_membership_config with;      /* its timing and detector; what is the node's own (self, cluster, open,
+                                             * seed, alloc) is not looked at */
+};
 struct orr_node_config {
     size_t size;                    /* set by config_init */
     const char *cluster;            /* the file's name: 1..63 of [a-z0-9-] */
@@ -60,6 +69,7 @@ struct orr_node_config {
     orr_time election, heartbeat;   /* defaults of groups */
     uint64_t segment_bytes;         /* of the log */
     struct orr_node_clock clock;
+    struct orr_node_membership members;
     uint64_t snapshot_bytes;        /* log bytes since the last snapshot that ask for the next one */
     /* What a client, and all clients of a listener together, may hold here: input that is no whole command yet, output
      * that they don't read (of one client's, what its stream has taken does not count). Who is above, or holds most, is

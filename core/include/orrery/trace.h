@@ -4,6 +4,7 @@
 #ifndef ORR_TRACE_H
 #define ORR_TRACE_H
 
+#include <orrery/membership.h>
 #include <orrery/order.h>
 
 #ifdef __cplusplus
@@ -42,8 +43,18 @@ enum orr_trace_kind {
     ORR_TRACE_CLOCK,                /* orr_time: the clock that it keeps for the cluster's time (orrery/time.h) is its
                                      * local clock plus this from now on */
     ORR_TRACE_TIME,                 /* struct orr_node_time: what somebody is told of the cluster's time */
-    ORR_TRACE_STAMP                 /* struct orr_trace_stamp: its hybrid logical clock gives one (node_hlc.h), right
+    ORR_TRACE_STAMP,                /* struct orr_trace_stamp: its hybrid logical clock gives one (node_hlc.h), right
                                      * after an ORR_TRACE_TIME */
+    ORR_TRACE_MEMBER                /* struct orr_trace_member: what it knows of a node's life has changed */
+};
+struct orr_trace_member {
+    orr_id about;                   /* itself: it takes part, and `incarnation` is what it tells of itself from now */
+    uint64_t incarnation;
+    enum orr_member_state state;
+    bool by_heartbeats;             /* its detector is one of heartbeats */
+    bool unheard, linked;           /* unheard: the first of its life: it knows nothing of that node, and `linked` says
+                                     * whether they may talk to each other */
+    orr_time bound;                 /* of itself: orr_membership_bound() */
 };
 struct orr_trace_stamp {
     uint64_t stamp, heard;          /* orrery/hlc.h; heard: of the message whose receipt it is, or 0 */
