@@ -235,6 +235,8 @@ void orrb_push_node_status(lua_State *L, const struct orr_node *node);
 /* Pushes what it knows of the cluster's time; nothing changes in it. */
 const char *orrb_mesh_verdict(enum orr_mesh_verdict verdict);      /* as scripts have it */
 void orrb_push_clock(lua_State *L, const struct orr_node *node);
+/* Pushes an array of what it knows of each member; empty where it takes no part. */
+void orrb_push_members(lua_State *L, const struct orr_node *node);
 /* Of all groups that have a replica here, by name. */
 void orrb_push_groups(lua_State *L, struct orr_node *node);
 /* False, and nothing is pushed: no replica is here. */

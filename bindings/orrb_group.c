@@ -270,11 +270,12 @@ static unsigned count(const struct orrb_watch *at) {
     return n;
 }
 
-/* watch(group, "leader", "snapshot" or "upgrade", f), watch(nil, "step", f) -> true: f() is a task for each such event,
- * from now on for good; or false, and how many there may be */
+/* watch(group, "leader", "snapshot" or "upgrade", f), watch(nil, "step" or "members", f) -> true: f() is a task for
+ * each such event, from now on for good; or false, and how many there may be */
 static int watch(lua_State *L) {
-    static const char *const names[] = { "leader", "snapshot", "upgrade", "step", NULL };
-    static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT, ORRB_GROUP_UPGRADE, ORRB_TIME_STEP };
+    static const char *const names[] = { "leader", "snapshot", "upgrade", "step", "members", NULL };
+    static const unsigned events[] = { ORR_GROUP_LEADER, ORR_GROUP_SNAPSHOT, ORRB_GROUP_UPGRADE, ORRB_TIME_STEP,
+                                       ORRB_MEMBERS };
     struct orrb_host *h = host(L);
     struct orr_group *g = lua_isnil(L, 1) ? NULL : group_arg(L);
     unsigned which = events[luaL_checkoption(L, 2, NULL, names)];

@@ -39,7 +39,7 @@ void orrb_push_lab_result(lua_State *L, const struct orr_lab_result *r) {
         { "unknown", r->unknown },     { "failed", r->failed },       { "reads", r->reads },
         { "committed", r->committed }, { "elections", r->elections }, { "overlapping_reads", r->overlapping_reads },
         { "leaders", r->leaders },     { "restarts", r->restarts },   { "claims", r->claims },
-        { "times", r->times },
+        { "times", r->times },         { "members", r->members },
     };
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         lua_pushinteger(L, (lua_Integer)counts[i].value);

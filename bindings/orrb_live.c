@@ -193,6 +193,13 @@ static int look_groups(lua_State *L, const struct orrb_live *v, const char *text
     return 1;
 }
 
+/* members() -> what this node knows of each */
+static int look_members(lua_State *L, const struct orrb_live *v, const char *text, lua_Integer n) {
+    (void)text, (void)n;
+    orrb_push_members(L, orrb_node_of(v->node));
+    return 1;
+}
+
 /* shown() -> a copy of its script's node.state */
 static int look_shown(lua_State *L, const struct orrb_live *v, const char *text, lua_Integer n) {
     (void)text, (void)n;
@@ -256,7 +263,7 @@ static int look_refuse(lua_State *L, const struct orrb_live *v, const char *text
 }
 
 const struct orrb_look orrb_looks[] = {
-    { "status", look_status }, { "groups", look_groups }, { "shown", look_shown },
+    { "status", look_status }, { "groups", look_groups }, { "members", look_members }, { "shown", look_shown },
     { "has_group", look_has_group }, { "peer", look_peer }, { "causes", look_causes }, { "eval", look_eval },
     { "reload", look_reload }, { "refuse", look_refuse }, { NULL, NULL },
 };

@@ -6,7 +6,6 @@
  * script that eats all it may gets an error, and nothing else does. */
 #include <errno.h>
 #include <lualib.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +28,7 @@ struct orrb_node {
     struct orri_blocks blocks;          /* where they lie */
     struct orrb_allocations allocations;
     unsigned refusals;                  /* for good, since there was room for certain */
-    bool started, declared;
+    bool started, declared, simulated;
     const struct orr_group *in_lua[64]; /* groups whose machine is the script's */
     size_t n_in_lua;
     void (*refused)(void *ud, const char *why);
@@ -50,22 +49,6 @@ static struct orrb_node *self(lua_State *L) { return lua_touserdata(L, lua_upval
 static int refuse(lua_State *L, int rc, const char *what) {
     self(L)->status = rc;
     return luaL_error(L, "%s: %s", what, orr_strerror(rc));
-}
-
-static void read_members(lua_State *L, struct orr_node_config *cfg) {
-    lua_getfield(L, 1, "nodes");
-    size_t n = (size_t)luaL_len(L, -1);
-    struct orr_node_member *nodes = lua_newuserdatauv(L, (n + 1) * sizeof *nodes, 0);
-    for (size_t i = 0; i < n; i++) {
-        lua_geti(L, -2, (lua_Integer)i + 1);
-        nodes[i].id = orrb_text_field(L, lua_gettop(L), "id", NULL);
-        nodes[i].address = orrb_text_field(L, lua_gettop(L), "at", NULL);
-        lua_getfield(L, -1, "link");
-        nodes[i].link = lua_toboolean(L, -1);
-        lua_pop(L, 2);
-    }
-    cfg->nodes = nodes;
-    cfg->n_nodes = n;
 }
 
 static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
@@ -101,42 +84,8 @@ static void read_limits(lua_State *L) {
     n->host.tasks.live_max = n->limit / BYTES_A_TASK;
 }
 
-/* The array at the top as texts; what holds them is left in its place. */
-static void read_servers(lua_State *L, struct orr_node_clock *clock) {
-    size_t n = (size_t)luaL_len(L, -1);
-    const char **names = lua_newuserdatauv(L, (n + 1) * sizeof *names, 0);
-    luaL_checkstack(L, (int)n + 2, NULL);
-    for (size_t i = 0; i < n; i++) {
-        lua_geti(L, -2 - (int)i, (lua_Integer)i + 1);
-        names[i] = luaL_checkstring(L, -1);
-    }
-    clock->ntp = names;
-    clock->n_ntp = n;
-}
-
-/* false: nobody asks or answers; or { mode, bound_max, skew_max, drift_max, at_once, discipline, ntp }, each may
- * be nil. Leaves what holds the servers' addresses. */
-static void read_clock(lua_State *L, struct orr_node_clock *clock) {
-    clock->off = lua_getfield(L, 1, "clock") == LUA_TBOOLEAN;
-    if (lua_istable(L, -1)) {
-        int at = lua_gettop(L);
-        clock->bound_max = orrb_time_field(L, at, "bound_max", clock->bound_max);
-        clock->skew_max = orrb_time_field(L, at, "skew_max", clock->skew_max);
-        if (lua_getfield(L, at, "drift_max") != LUA_TNIL)
-            clock->drift_max_ppb = (uint32_t)ceil(1e9 * luaL_checknumber(L, -1));
-        lua_getfield(L, at, "at_once");
-        clock->at_once = lua_toboolean(L, -1);
-        lua_getfield(L, at, "discipline");
-        clock->discipline = lua_toboolean(L, -1);
-        lua_getfield(L, at, "mode");
-        if (lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), "pacemaker") == 0) clock->mode = ORR_CLOCK_PACEMAKER;
-        lua_settop(L, at);
-        if (lua_getfield(L, at, "ntp") == LUA_TTABLE) read_servers(L, clock);
-    }
-}
-
 /* host.new{ cluster, id, nodes = { { id, at, link } }, bundle, record, message, op, calls, memory, steps, call,
- * election, heartbeat, clock } */
+ * election, heartbeat, clock, members } */
 static int host_new(lua_State *L) {
     struct orrb_node *n = self(L);
     struct orr_node_config cfg;
@@ -156,13 +105,14 @@ static int host_new(lua_State *L) {
     cfg.call = orrb_time_field(L, 1, "call", cfg.call);
     cfg.election = orrb_time_field(L, 1, "election", cfg.election);
     cfg.heartbeat = orrb_time_field(L, 1, "heartbeat", cfg.heartbeat);
-    read_clock(L, &cfg.clock);
+    orrb_read_clock(L, &cfg.clock);
+    orrb_read_membership(L, &cfg.members);
     if (n->script->segment_bytes) cfg.segment_bytes = n->script->segment_bytes;
     if (n->script->snapshot_bytes) cfg.snapshot_bytes = n->script->snapshot_bytes;
     read_limits(L);
     keep_record(L);
     n->host.bundle = cfg.bundle = read_bundle(L);
-    read_members(L, &cfg);
+    orrb_read_nodes(L, &cfg);
     int rc = orr_node_new(&n->node, n->world, &cfg, &why);
     if (rc < 0) return refuse(L, rc, why ? why : "node");
     return 0;
@@ -280,6 +230,14 @@ static int host_load(lua_State *L) {
     return rc < 0 ? orrb_fail(L, rc, "node:load") : 1;
 }
 
+/* host.secret("env:VAR", "file:PATH" or "sim:NAME", directory) -> text; nil, message, "unavailable". In a simulation
+ * each is its own name. */
+static int host_secret(lua_State *L) {
+    if (!self(L)->simulated) return orrb_push_secret(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+    lua_settop(L, 1);
+    return 1;
+}
+
 /* host.stop(why): leaves cleanly */
 static int host_stop(lua_State *L) {
     orr_node_stop(self(L)->node, luaL_checkstring(L, 1));
@@ -383,8 +341,9 @@ static int host_ask_reload(lua_State *L) {
 static const luaL_Reg host_functions[] = {
     { "new", host_new }, { "replicate", host_replicate }, { "log", host_log },
     { "seed", host_seed }, { "status", host_status }, { "save", host_save }, { "load", host_load },
-    { "stop", host_stop }, { "show", host_show }, { "stage", host_stage }, { "complete", host_complete },
-    { "commit", host_commit }, { "abandon", host_abandon }, { "ask_reload", host_ask_reload }, { NULL, NULL },
+    { "stop", host_stop }, { "secret", host_secret }, { "show", host_show }, { "stage", host_stage },
+    { "complete", host_complete }, { "commit", host_commit }, { "abandon", host_abandon },
+    { "ask_reload", host_ask_reload }, { NULL, NULL },
 };
 
 /* -- What the node tells its host ---------------------------------------------------------------------------------- */
@@ -417,6 +376,10 @@ static void on_event(void *ud, struct orr_group *g, unsigned events) {
 
 static void on_stepped(void *ud) { orrb_group_event(&((struct orrb_node *)ud)->host, NULL, ORRB_TIME_STEP); }
 
+static void on_member(void *ud, const struct orr_member_event *e) {
+    orrb_members_event(&((struct orrb_node *)ud)->host, e);
+}
+
 static void on_peers(void *ud) { orrb_code_consider(&((struct orrb_node *)ud)->host); }
 
 /* What a script keeps may fill its memory for good. Then each request takes a whole collection and fails, and others
@@ -443,7 +406,7 @@ static void on_stop(void *ud) { orrb_tasks_cancel(&((struct orrb_node *)ud)->hos
 
 static const struct orr_host_ops host_ops = {
     .declare = on_declare, .asked = on_asked, .gone = on_gone, .event = on_event, .turn = on_turn, .stop = on_stop,
-    .peers = on_peers, .stepped = on_stepped,
+    .peers = on_peers, .stepped = on_stepped, .member = on_member,
 };
 
 /* -- The state ---------------------------------------------------------------------------------------------------- */
@@ -527,6 +490,8 @@ static int boot(lua_State *L) {
     lua_setfield(L, -2, "clock");
     orrb_node_hlc_open(L, &n->host);
     lua_setfield(L, -2, "hlc");
+    orrb_members_open(L, &n->host);
+    lua_setfield(L, -2, "members");
     orrb_console_open(L, &n->host);
     lua_setfield(L, -2, "console");
     lua_pushlstring(L, n->script->plan, n->script->plan_size);
@@ -559,6 +524,7 @@ int orrb_node_boot(struct orrb_node **out, struct orr_world *w, const struct orr
     n->refused = script->refused;
     n->refused_ud = script->ud;
     n->reloads = script->reloads;
+    n->simulated = script->simulation != 0;
     n->limit = (size_t)1 << 28;
     n->allocations.most = UINT64_MAX;
     n->retired = LUA_NOREF;
@@ -592,6 +558,7 @@ void orrb_node_free(struct orrb_node *n, bool crashed) {
     orrb_machines_clear(&n->host);
     orrb_group_clear(&n->host);
     orrb_feeds_clear(&n->host);
+    orrb_members_clear(&n->host);
     orrb_tasks_clear(&n->host.tasks, crashed);
     orrb_buffer_free(NULL, &n->host.record);
     free(n);

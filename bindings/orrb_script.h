@@ -2,6 +2,8 @@
 #ifndef ORRB_SCRIPT_H
 #define ORRB_SCRIPT_H
 
+#include <orrery/node.h>
+
 #include "orrb_task.h"
 
 struct orrb_feed;
@@ -9,6 +11,17 @@ struct orrb_handler;
 struct orrb_listener;
 struct orrb_machine_spec;
 struct orrb_watch;
+
+/* What happened to members, until the script's side takes it. */
+struct orrb_member_events {
+    struct orrb_member_event {
+        enum orr_member_event_kind kind;
+        orr_id id, by;
+    } *at;
+    size_t n, cap, lost;
+    uint64_t changes;               /* in all */
+    bool wanted;                    /* somebody will take them */
+};
 
 struct orrb_host {
     const char *name;               /* of the node */
@@ -30,6 +43,7 @@ struct orrb_host {
     struct orrb_handler *old_handlers;
     struct orrb_watch *old_watches;
     struct orrb_feed *feeds;        /* of groups that somebody follows */
+    struct orrb_member_events members;
 };
 
 /* Each leaves a table of functions on the stack. May raise. */
@@ -43,15 +57,28 @@ void orrb_rpc_commit(struct orrb_host *h);
 void orrb_rpc_abandon(struct orrb_host *h);
 void orrb_rpc_clear(struct orrb_host *h);
 
-/* orrb_group.c. g: NULL for what is the node's: ORRB_TIME_STEP */
-enum { ORRB_TIME_STEP = 1 << 17 };  /* besides enum orr_group_event and ORRB_GROUP_UPGRADE */
+/* orrb_group.c. g: NULL for what is the node's: ORRB_TIME_STEP, ORRB_MEMBERS */
+enum { ORRB_TIME_STEP = 1 << 17, ORRB_MEMBERS = 1 << 18 };  /* besides enum orr_group_event and ORRB_GROUP_UPGRADE */
 void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events);
 void orrb_group_commit(struct orrb_host *h);
 void orrb_group_abandon(struct orrb_host *h);
 void orrb_group_clear(struct orrb_host *h);
 
+/* orrb_settings.c: parts of the table at 1 into a node's config; what holds texts is left on the stack. May raise. */
+void orrb_read_nodes(lua_State *L, struct orr_node_config *cfg);
+void orrb_read_clock(lua_State *L, struct orr_node_clock *clock);
+void orrb_read_membership(lua_State *L, struct orr_node_membership *members);
+/* What "env:VAR" or "file:PATH" (beside the directory) stands for; or nil, message, "unavailable". How many. */
+int orrb_push_secret(lua_State *L, const char *from, const char *directory);
+
 /* orrb_time.c: node:time and node.clock. */
 void orrb_time_open(lua_State *L, struct orrb_host *h);
+
+/* orrb_members.c: node.members. */
+void orrb_members_open(lua_State *L, struct orrb_host *h);
+void orrb_members_event(struct orrb_host *h, const struct orr_member_event *e);     /* never raises */
+void orrb_members_clear(struct orrb_host *h);
+void orrb_push_members_status(lua_State *L, const struct orr_membership *of);
 
 /* orrb_node_hlc.c: node.hlc. */
 void orrb_node_hlc_open(lua_State *L, struct orrb_host *h);

@@ -160,6 +160,12 @@ static int sim_new(lua_State *L) {
 /* sim:quiet(): the kv workload's clients ask nothing new, and one for each node wants an answer. */
 static int sim_quiet(lua_State *L) { return orrb_sim_answer(L, orr_lab_quiet(orrb_sim_self(L)->lab), "quiet"); }
 
+/* sim:bound() -> so long after the last fault it may take until all is settled, in seconds */
+static int sim_bound(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)orr_lab_bound(orrb_sim_self(L)->lab) / 1e9);
+    return 1;
+}
+
 /* sim:settled() -> true; or false, who, what it owes */
 static int sim_settled(lua_State *L) {
     const char *who = "", *owes = "";
@@ -347,10 +353,9 @@ int orrb_open_sim(lua_State *L) {
         { "close", sim_close }, { "now", sim_now }, { "run", sim_run }, { "touch", sim_touch }, { "tick", sim_tick },
         { "news", sim_news }, { "seed", sim_seed }, { "random", sim_random }, { "steps", sim_steps },
         { "walk", sim_walk }, { "events", sim_events }, { "digest", sim_digest }, { "counts", sim_counts },
-        { "quiet", sim_quiet }, { "settled", sim_settled }, { "excuse", sim_excuse }, { "damaged", sim_damaged },
-        { "hangs", sim_hangs }, { "bears", sim_bears }, { "violate", sim_violate },
-        { "lie", sim_lie }, { "judge", sim_judge },
-        { NULL, NULL },
+        { "quiet", sim_quiet }, { "settled", sim_settled }, { "bound", sim_bound }, { "excuse", sim_excuse },
+        { "damaged", sim_damaged }, { "hangs", sim_hangs }, { "bears", sim_bears }, { "violate", sim_violate },
+        { "lie", sim_lie }, { "judge", sim_judge }, { NULL, NULL },
     };
     static const luaL_Reg *const methods[] = {
         own, orrb_sim_notes, orrb_sim_nodes, orrb_sim_faults, orrb_sim_clients, NULL

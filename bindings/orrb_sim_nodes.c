@@ -86,6 +86,16 @@ static int sim_status(lua_State *L) {
     return 1;
 }
 
+/* sim:members(id) -> what it knows of each, an array; or nil, message, "unavailable" */
+static int sim_members(lua_State *L) {
+    struct orrb_sim *s = orrb_sim_self(L);
+    const char *id = luaL_checkstring(L, 2);
+    struct orrb_node *n = node_up(s, id);
+    if (!n) return orrb_fail(L, ORR_EUNAVAILABLE, id);
+    orrb_push_members(L, orrb_node_of(n));
+    return 1;
+}
+
 /* sim:shown(id) -> a copy of its script's node.state; or nil, message, "unavailable" */
 static int sim_shown(lua_State *L) {
     struct orrb_sim *s = orrb_sim_self(L);
@@ -143,6 +153,6 @@ static int sim_cast(lua_State *L) {
 const luaL_Reg orrb_sim_nodes[] = {
     { "state", sim_state }, { "kill", sim_kill }, { "restart", sim_restart }, { "reload", sim_reload },
     { "pause", sim_pause }, { "resume", sim_resume }, { "arm", sim_arm }, { "status", sim_status },
-    { "shown", sim_shown }, { "eval", sim_eval }, { "ask", sim_ask }, { "submit", sim_submit }, { "peek", sim_peek },
-    { "causes", sim_causes }, { "cast", sim_cast }, { NULL, NULL },
+    { "members", sim_members }, { "shown", sim_shown }, { "eval", sim_eval }, { "ask", sim_ask },
+    { "submit", sim_submit }, { "peek", sim_peek }, { "causes", sim_causes }, { "cast", sim_cast }, { NULL, NULL },
 };

@@ -1,5 +1,6 @@
 /* orrb_status.c - what nodes and groups say of themselves, as tables; the same inside a node and outside it. */
 #include <orrery/host.h>
+#include <orrery/node_members.h>
 #include <orrery/time.h>
 
 #include "orrb_script.h"
@@ -21,6 +22,10 @@ void orrb_push_node_status(lua_State *L, const struct orr_node *node) {
     orrb_set_count(L, "clients", s.clients);
     orrb_set_count(L, "visitors", s.visitors);
     orrb_set_count(L, "incarnation", s.incarnation);
+    if (orr_node_members(node)) {
+        orrb_push_members_status(L, orr_node_members(node));
+        lua_setfield(L, -2, "members");
+    }
     if (!orr_node_time_asks(node)) return;
     orrb_push_clock(L, node);
     lua_setfield(L, -2, "clock");

@@ -174,6 +174,17 @@ local node_fields = {
   resp = { listen_address },
   listen = { listener_map, default = {} },
 }
+-- Of members, too, what isn't given is the node's own, and the whole: a file without it is what it was.
+local members_fields = {
+  at_once = { "boolean" },
+  detector = { "choice", of = { "swim", "phi", "deadline" }, default = "swim" },
+  probe = { "seconds" }, probe_timeout = { "seconds" },
+  indirect = { "integer", min = 0, max = 16 },
+  suspicion = { "integer", min = 1, max = 16 }, suspicion_max = { "integer", min = 1, max = 100 },
+  gossip = { "seconds" }, sync = { "seconds" }, forget = { "seconds" }, silence = { "seconds" },
+  phi = { "number", above = 0, max = 100 },
+  keys = { "table", default = {}, expected = "an array of names in 'secrets'", most = 8, each = { "string" } },
+}
 -- Of limits, message and op have no default here: what isn't given is the node's own (node.h). Their bounds are those
 -- of core/node/names.c.
 local fields = {
@@ -207,6 +218,7 @@ local fields = {
     at_once = { "boolean" },
     discipline = { "boolean" },
   } },
+  members = { "table", fields = members_fields },
 }
 
 -- -- What spans several fields --------------------------------------------------------------------------------------
@@ -312,9 +324,29 @@ local function check_discipline(clock)
     .. "clocks, and would follow itself", "clock", "discipline")
 end
 
--- Who says how his clocks are wants to know the time: its nodes ask each other from their start on.
+local function check_members(members, secrets)
+  if not members then return nil end
+  local probe = members.probe or 1
+  if members.probe_timeout and members.probe_timeout >= probe then
+    return problem(("must be below members.probe (got %s >= %s)"):format(members.probe_timeout, probe), "members",
+      "probe_timeout")
+  end
+  for i, name in ipairs(members.keys) do
+    if not secrets[name] then
+      return problem(("must be the name of one of 'secrets' (got %q%s)"):format(name,
+        options.hint(name, options.keys(secrets))), "members", "keys", i)
+    end
+  end
+end
+
+-- Who says how his clocks are wants to know the time, who says how members are watched wants to know who they are: its
+-- nodes ask each other from their start on.
 local function settle_clock(value, given)
   if given and value.clock.at_once == nil then value.clock.at_once = true end
+end
+
+local function settle_members(value)
+  if value.members and value.members.at_once == nil then value.members.at_once = true end
 end
 
 -- The value with all defaults, or nil and what is wrong with it: { path, text }.
@@ -327,9 +359,10 @@ function cluster.check(given)
   -- Defaults that are tables go through the same rules, so each node has its own.
   value.links = value.links or topology.mesh()
   settle_clock(value, given.clock)
+  settle_members(value)
   bad = settle_listeners(value.nodes) or check_ids(value.nodes) or check_addresses(value.nodes) or check_scripts(value)
     or check_links(value) or check_timing(value.timing) or check_servers(value.clock)
-    or check_discipline(value.clock)
+    or check_discipline(value.clock) or check_members(value.members, value.secrets)
   if bad then return nil, bad end
   return setmetatable(value, meta)
 end

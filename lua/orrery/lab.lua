@@ -1,7 +1,7 @@
 -- lab.lua - one judged run: faults strike while clients work, then the cluster is left alone, then all is judged.
 --
 -- A run has two phases (lab.h). Safety: whatever strikes, nothing wrong may be seen. Liveness: nothing strikes any
--- more, and within a bound every node must answer and have applied all that was committed.
+-- more, and within a bound every node must answer, have applied all that was committed and know who is alive.
 local core = require "orrery.core"
 local faults = require "orrery.faults"
 local sim = require "orrery.sim"
@@ -9,7 +9,7 @@ local workload = require "orrery.workload"
 
 local lab = {}
 local ns = 1000000000
-local bound, look = 10, 0.05        -- seconds: of the liveness phase; between two looks at it
+local look = 0.05                   -- seconds, between two looks at the liveness phase
 local patience = 20                 -- for a workload's last operations and final reads
 
 local function say(note)
@@ -49,6 +49,7 @@ end
 
 -- Within the bound everybody has answered and applied what was committed: true.
 local function settle(s, when, runner)
+  local bound = s.core:bound()
   local limit = runner and bound + runner.workload.settle + patience or bound
   for _ = 1, math.ceil(limit / look) do
     if not s:run(look) then return false end

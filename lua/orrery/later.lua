@@ -11,7 +11,7 @@ local function set_of(text)
 end
 
 later.orrery = set_of [[paxos job lines array records placement recipes bench]]
-later.node = set_of [[members secret shard register transaction lock singleton]]
+later.node = set_of [[shard register transaction lock singleton]]
 later.sim = {}
 later.handle = set_of [[on close why]]
 later.started = set_of [[why]]

@@ -20,6 +20,7 @@ local later = require "orrery.later"
 local mesh = require "orrery.mesh"
 local node_clock = require "orrery.node_clock"
 local node_hlc = require "orrery.node_hlc"
+local node_members = require "orrery.node_members"
 local node_ring = require "orrery.node_ring"
 local options = require "orrery.options"
 local plan = require "orrery.plan"
@@ -127,6 +128,16 @@ local function load_saved(self, name)
   return self.host.load(name)
 end
 
+-- The text of one of the file's secrets: nobody else's to see. nil, message, "unavailable"
+local function secret(self, name)
+  local from = type(name) == "string" and self.plan.cluster.secrets[name]
+  if not from then
+    error(("node:secret: the cluster file has no secret %s%s"):format(options.got(name), options.hint(name,
+      options.keys(self.plan.cluster.secrets))), 3)
+  end
+  return self.host.secret(from, self.plan.directory)
+end
+
 local function new_node(self)
   local roles = {}
   for _, role in ipairs(self.own.roles) do roles[role] = true end
@@ -166,6 +177,9 @@ local function new_node(self)
   time, members.clock = node_clock.open(self)
   method("time", time)
   members.hlc = node_hlc.open(self)
+  self.secret = function(name) return secret(self, name) end
+  members.members = node_members.open(self)
+  bound("secret", secret)
   method("from", self.host.rpc.from)
   method("left", self.host.tasks.left)
   method("now", self.host.tasks.now)
@@ -218,6 +232,18 @@ local function new_environment(self)
   return env
 end
 
+local function members_of(self)
+  local given, out = self.plan.cluster.members or { detector = "swim", keys = {} }, { zone = self.own.zone }
+  for key, v in pairs(given) do out[key] = v end
+  out.keys = {}
+  for i, name in ipairs(given.keys) do
+    local text, message = secret(self, name)
+    if not text then error(("members.keys[%d]: %s"):format(i, message), 0) end
+    out.keys[i] = text
+  end
+  return out
+end
+
 -- With the addresses of its servers whole.
 local function clock_of(value)
   if not value.clock then return value.clock end
@@ -238,7 +264,7 @@ local function configure(self)
     message = value.limits.message, op = value.limits.op, calls = value.limits.calls, memory = value.limits.memory,
     steps = value.limits.steps,
     call = value.timing.call, election = value.timing.election, heartbeat = value.timing.heartbeat,
-    clock = clock_of(value),
+    clock = clock_of(value), members = members_of(self),
   }
 end
 
@@ -284,7 +310,7 @@ local function new_script(host, data)
   self.rpc = rpc.open {
     core = setmetatable({}, { __index = function(_, key) return host.rpc[key] or host.tasks[key] end }),
     cluster = data.cluster, timeout = data.cluster.timing.call, tasks = self.tasks, latency = {}, life = self.life,
-    state_of = function(id) return self.members and self.members.state(id) or nil end,
+    state_of = function(id) return self.members.state(id) end, follow = function() self.members.ask() end,
     warn = function(text) host.log("warn", text) end,
   }
   return self
@@ -424,10 +450,10 @@ end
 function node.idle_host(over)
   local room = node.idle_room
   local host = room {
-    replicate = function() return true end, seed = function() return 1 end,
+    replicate = function() return true end, seed = function() return 1 end, secret = function(from) return from end,
     tasks = room { spawn = function() return true, 0 end }, rpc = room { on = function() return true end },
     groups = node.idle_groups(nothing), listeners = room {}, console = room {}, clock = room {},
-    hlc = room {},
+    hlc = room {}, members = room {},
   }
   for key, f in pairs(over or {}) do host[key] = f end
   return host

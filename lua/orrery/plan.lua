@@ -49,7 +49,7 @@ function plan.bundle(value)
     if ok and node.node then ok, message = script(node.node, "nodes", i, "node") end
   end
   if not ok then return nil, message end
-  local common = { value.name, value.config, value.limits, value.timing, value.clock, files }
+  local common = { value.name, value.config, value.limits, value.timing, value.clock, files, value.members }
   return { files = files, hash = core.hash.text(literal(common)) }
 end
 

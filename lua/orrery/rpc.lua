@@ -49,6 +49,7 @@ local function aim(self, to, what)
   local checked = options.check(given, to_spec, what, 3)
   local wrong = balance.wrong(checked)
   if wrong then error(("%s: %s"):format(what, wrong), 3) end
+  if checked.key then self.follow() end             -- who is away is known, not only found out
   if checked.role then
     local of_role = cluster.role(self.cluster, checked.role)
     if #of_role == 0 then
@@ -144,8 +145,9 @@ end
 Subscription.__close = Subscription.close
 function Subscription:__tostring() return ("orrery.subscription(%s)"):format(self.name) end
 
--- self: { core, cluster, timeout, tasks, life, state_of, warn }: state_of(id) is what the node knows of another member,
--- as node.members says it, or nil; warn(text) goes into the log. The methods of `node`.
+-- self: { core, cluster, timeout, tasks, life, state_of, follow, warn }: state_of(id) is what the node knows of another
+-- member, as node.members says it, or nil, and follow() makes it want to know; warn(text) goes into the log. The
+-- methods of `node`.
 function rpc.open(self)
   local api, known, core = {}, {}, self.core
   local call, cast = core.call, core.cast         -- found once: a look-up in core runs a function

@@ -47,16 +47,39 @@
 ---@field at_once? boolean              nodes ask from their start on: true by default where `clock` is given, otherwise
 ---                                     from the first use on
 
+---How nodes watch each other (node.members). All of it may be left out; a file that has `members` makes its nodes take
+---part from their start on.
+---@class orrery.MembersOptions
+---@field at_once? boolean              false: only from the first use on; true by default
+---@field detector? "swim"|"phi"|"deadline"   "swim" by default: probes, and what others say. The other two go by
+---                                     heartbeats to all: each node judges by itself, and bears n messages a `probe`
+---@field probe? seconds                one probe each: 1 by default. Detection takes about 5 of them, and 30 at most
+---@field probe_timeout? seconds        then others are asked: half of `probe` by default
+---@field indirect? integer             so many others: 3 by default
+---@field suspicion? integer            a suspect has so many probes, times log10 of the members, to say that it lives:
+---                                     4 by default, if others suspect it too; else
+---@field suspicion_max? integer        so many times longer: 6 by default
+---@field gossip? seconds               news travel so often: 0.2 by default
+---@field sync? seconds                 all is compared with somebody: 30 by default
+---@field forget? seconds               who failed or left is forgotten: a day by default
+---@field phi? number                   "phi": failed from there on: 8 by default
+---@field silence? seconds              "deadline": failed after so long: 5 by default
+---@field keys? string[]                names in `secrets`: messages bear a code, made with the first, and those of all
+---                                     are believed. {} by default: none is asked for
+
 ---@class orrery.ClusterFile
 ---@field name string                   `[a-z0-9-]`, 1 to 63: the cluster's identity
 ---@field node? string                  the script, beside this file; needed unless each node has its own
 ---@field nodes orrery.NodeFile[]       1 to 10,000
 ---@field links? orrery.Topology        which pairs may talk; mesh() by default
 ---@field config? table                 plain data: what scripts find in `node.config`
----@field secrets? table<string, string> name = "env:VAR" or "file:PATH"
+---@field secrets? table<string, string> name = "env:VAR" or "file:PATH" (of 4 KiB at most, beside this file, without
+---                                     its last line break), read by each node at its start; in a simulation each is
+---                                     its own description
 ---@field limits? orrery.Limits
 ---@field timing? { call?: seconds, election?: seconds, heartbeat?: seconds }   2, 0.25, 0.05 by default
 ---@field clock? orrery.ClockOptions|false   false: no node knows the cluster's time
+---@field members? orrery.MembersOptions
 
 ---A checked cluster, defaults filled in: plain data, the same on every node.
 ---@class orrery.Cluster: orrery.ClusterFile
@@ -2773,6 +2796,109 @@ function NodeHlc:of(T) end
 function NodeHlc:status() end
 
 ---The node that runs this script. Read-only.
+---What a node knows of another one, or of itself (`own`).
+---@class orrery.Member
+---@field id string
+---@field state "alive"|"suspect"|"failed"|"left"
+---@field zone string                   as all below, what it says of itself
+---@field at string
+---@field tags table
+---@field version string                of its scripts: the first 8 digits of their hash
+---@field incarnation integer           number of its start, shifted by 32 bits, plus how often it said that it lives
+---@field since seconds                 of that state, by `node:now()`
+---@field own? true
+---@field rtt? seconds                  of probes, smoothed; nil: none was answered yet
+---@field way? "direct"|"indirect"|"stream"|"none"   how it answered the last probe: "indirect" is a cut link between
+---                                     the two, "stream" a network that carries no datagrams; nil: not probed yet
+---@field event? string                 of on(): which
+---@field by? string                    of on(): who suspected it first, nil: this node
+
+---The evidence, also as text: print it.
+---@class orrery.MemberWhy: orrery.Member
+---@field now seconds
+---@field probes { at: seconds, way: string, rtt?: seconds, asked?: integer, nacks?: integer }[] the last 8, the oldest
+---                                     first; so many others were asked, so many said that they had no answer either
+---@field awareness integer             0: this node itself is healthy; else it waits so many times longer
+---@field suspected_by? string          who said so first
+---@field confirmed? integer            so many others did
+---@field suspected? seconds            when
+---@field fails? seconds                when it will be declared failed, if it doesn't say that it lives
+---@field phi? number                   detector "phi"
+---@field text string
+
+---Which nodes of the file are there, and alive. A node takes part from the first use on, or once another one's message
+---finds it: it is enough if one node's script asks.
+---@class orrery.NodeMembers
+local NodeMembers = {}
+
+---All that were heard of, in the order of ids, this node among them; those too that failed or left.
+---
+---    for _, m in ipairs(node.members:list()) do node.log:info(m.id, m.state, m.rtt) end
+---@return orrery.Member[]
+function NodeMembers:list() end
+
+---nil: not heard of yet.
+---
+---    if node.members:state "b" == "failed" then take_over() end
+---@param id string
+---@return "alive"|"suspect"|"failed"|"left"|nil
+function NodeMembers:state(id) end
+
+---What speaks for its state.
+---
+---    print(node.members:why "b")
+---@param id string
+---@return orrery.MemberWhy? why
+---@return string? message
+---@return string? code                 `unavailable`: it was not heard of yet
+function NodeMembers:why(id) end
+
+---The likely round trip between two members (between this node and `a`), whether or not they ever talked to each other:
+---by network coordinates that all keep.
+---
+---    local rtt, error = node.members:rtt("b", "c")
+---@param a string
+---@param b? string
+---@return seconds? rtt
+---@return number|string error          as a fraction, by their own account; or a message
+---@return string? code                 `unavailable`: one of them has not been heard from yet
+function NodeMembers:rtt(a, b) end
+
+---Counts: `alive`, `suspect`, `failed`, `left`, `awareness`, `untold` (news that are still being told), packets, and
+---what was dropped: `malformed`, `other_cluster`, `wrong_key`, `stranger`, `late`, `stale`. {} until it takes part.
+---
+---    node.members:status().wrong_key                    --> 0
+---@return table
+function NodeMembers:status() end
+
+---What others see in this node's `tags`: any plain table, up to 512 bytes packed.
+---
+---    node.members:tag { load = 3 }
+---@param tags table
+---@return true? ok
+---@return string? message
+---@return string? code                 `invalid`: too long
+function NodeMembers:tag(tags) end
+
+---Rotates keys while the cluster runs: "add" the new one on all nodes, then "use" it on all, then "remove" the old one.
+---
+---    node.members:key("add", "new")                     -- "new" is one of the file's `secrets`
+---@param verb "add"|"use"|"remove"
+---@param name string
+---@return true? ok
+---@return string? message
+---@return string? code                 `invalid`: there is no such key, or it is the one in use
+function NodeMembers:key(verb, name) end
+
+---f(member) is a task for each: "join" (it wasn't here), "suspect", "alive" (it was suspected, or failed, and lives),
+---"fail", "leave", "change" (other tags, another version; another life, so soon that nobody missed it).
+---
+---    node.members:on("fail", function(m) node.log:warn(m.id, "is gone, says", m.by or "this node") end)
+---@param event "join"|"suspect"|"alive"|"fail"|"leave"|"change"
+---@param f async fun(member: orrery.Member)
+---@return orrery.Subscription
+function NodeMembers:on(event, f) end
+
 ---@class orrery.Node
 ---@field id string
 ---@field zone string
@@ -2783,8 +2909,18 @@ function NodeHlc:status() end
 ---@field log orrery.Log
 ---@field clock orrery.NodeClock
 ---@field hlc orrery.NodeHlc
+---@field members orrery.NodeMembers
 ---@field state table                   the script's own, seen at the prompt and by specs; neither kept nor sent
 node = {}
+
+---The text of one of the cluster file's `secrets`.
+---
+---    local token = assert(node:secret "api")
+---@param name string
+---@return string? text
+---@return string? message
+---@return string? code                 `unavailable`: the variable isn't set, the file can't be read
+function node:secret(name) end
 
 ---Ids that bear the role, this one among them, in the file's order.
 ---

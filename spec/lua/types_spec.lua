@@ -12,7 +12,7 @@ local function annotated()
   local file = assert(io.open(assert(package.searchpath("orrery.types", package.path))))
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, NodeClock = NodeClock,\n" ..
-    "NodeHlc = NodeHlc,\n" ..
+    "NodeHlc = NodeHlc, NodeMembers = NodeMembers,\n" ..
     "Topology = Topology, Raft = Raft, Clock = Clock, Hlc = Hlc, Ring = Ring, Map = Map, Sim = Sim,\n" ..
     "NodeRing = NodeRing, Handle = Handle, Client = Client,\n" ..
     "Started = Started, Connected = Connected, WorkloadClient = WorkloadClient, History = History }"
@@ -34,7 +34,7 @@ local function real()
     node:listen("resp", kv:resp())
     local own = node:replicate("own", { apply = function() end })
     for name, t in pairs { node = node, orrery = orrery, group = own, kv = kv, log = node.log,
-        clock = node.clock, hlc = node.hlc, ring = node:ring() } do
+        clock = node.clock, hlc = node.hlc, members = node.members, ring = node:ring() } do
       local names = {}
       for key, v in pairs(t) do names[#names + 1] = key .. " " .. type(v) end
       table.sort(names)
