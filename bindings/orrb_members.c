@@ -88,7 +88,8 @@ static void push_member(lua_State *L, const struct orr_member_info *m) {
     orrb_set_text(L, "state", orr_member_state_word(m->state));
     orrb_set_text(L, "zone", m->zone);
     orrb_set_text(L, "at", m->address);
-    orrb_set_count(L, "incarnation", m->incarnation);
+    orrb_set_count(L, "start", m->incarnation >> 32);
+    orrb_set_count(L, "refuted", m->incarnation & UINT32_MAX);
     snprintf(version, sizeof version, "%08x", (unsigned)m->version);
     orrb_set_text(L, "version", version);
     orrb_set_number(L, "since", seconds(m->since));
@@ -183,7 +184,7 @@ static int why(lua_State *L) {
     if (w.member.state == ORR_MEMBER_ALIVE || w.member.state == ORR_MEMBER_LEFT) return 1;
     orrb_set_text(L, "suspected_by", name_of(L, w.suspected_by));
     orrb_set_integer(L, "confirmed", w.confirmed);
-    orrb_set_number(L, "suspected", seconds(w.suspected));
+    if (w.suspected != ORR_NEVER) orrb_set_number(L, "suspected", seconds(w.suspected));
     if (w.fails != ORR_NEVER) orrb_set_number(L, "fails", seconds(w.fails));
     return 1;
 }
@@ -197,7 +198,6 @@ void orrb_push_members_status(lua_State *L, const struct orr_membership *of) {
     orrb_set_count(L, "failed", s.failed);
     orrb_set_count(L, "left", s.left);
     orrb_set_integer(L, "awareness", s.awareness);
-    orrb_set_count(L, "incarnation", s.incarnation);
     orrb_set_count(L, "untold", s.untold);
 #define ORR_X(field, word) orrb_set_count(L, word, s.field);
     ORR_MEMBERSHIP_COUNTERS(ORR_X)

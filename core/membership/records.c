@@ -192,6 +192,7 @@ int orri_record_heard(struct orr_membership *m, struct orri_member *r) {
     m->names[at] = r;
     m->n_names++;
     r->heard = true;
+    r->since = m->now;
     m->n_in[r->state]++;
     if (orri_member_in_sync(m, r)) m->buckets[orri_sync_bucket(r->id)] ^= orri_sync_hash(m, r);
     return 0;

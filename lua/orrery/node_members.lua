@@ -24,16 +24,16 @@ local function probe_line(p, now)
 end
 
 local function suspicion_line(w)
-  if not w.suspected then return nil end
-  local by = w.suspected_by or "this node"
-  local text = ("  suspected by %s %.1f s ago, and %d more"):format(by, w.now - w.suspected, w.confirmed)
+  if not w.suspected_by then return nil end
+  local text = "  suspected first by " .. w.suspected_by
+  if w.suspected then text = ("%s, %.1f s ago, and by %d more"):format(text, w.now - w.suspected, w.confirmed) end
   if w.fails then text = ("%s; failed in %.1f s if it doesn't say that it lives"):format(text, w.fails - w.now) end
   return text
 end
 
 local function tell_why(w)
-  local lines = { ("%s: %s for %.1f s, incarnation %d.%d"):format(w.id, w.state, w.now - w.since, w.incarnation >> 32,
-    w.incarnation & 0xffffffff) }
+  local lines = { ("%s: %s for %.1f s, its start number %d%s"):format(w.id, w.state, w.now - w.since, w.start,
+    w.refuted > 0 and ("; it has said %d times that it lives"):format(w.refuted) or "") }
   lines[#lines + 1] = suspicion_line(w)
   if w.phi then lines[#lines + 1] = ("  phi is %.1f"):format(w.phi) end
   for i = #w.probes, 1, -1 do lines[#lines + 1] = probe_line(w.probes[i], w.now) end

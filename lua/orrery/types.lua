@@ -2804,7 +2804,8 @@ function NodeHlc:status() end
 ---@field at string
 ---@field tags table
 ---@field version string                of its scripts: the first 8 digits of their hash
----@field incarnation integer           number of its start, shifted by 32 bits, plus how often it said that it lives
+---@field start integer                 the number of its start; together with the next one its incarnation
+---@field refuted integer               how often it said since that it lives, or something new of itself
 ---@field since seconds                 of that state, by `node:now()`
 ---@field own? true
 ---@field rtt? seconds                  of probes, smoothed; nil: none was answered yet
