@@ -183,7 +183,7 @@ struct orr_membership {
 
     struct orr_heap timers;         /* suspicions, or pulses */
     orr_time probe_at, gossip_at, sync_at, join_at, forget_at, gone_at;     /* probe_at: of heartbeats, too */
-    orr_time join_pause;
+    orr_time join_pause, sync_pause;
     bool joining;                   /* since the start, until somebody told all that he knows */
     bool learning;                  /* something in this exchange was news */
     bool leaving, gone;

@@ -11,7 +11,10 @@ static orr_time seldom(const struct orr_membership *m) {
     return m->cfg.sync_interval > 0 ? m->cfg.sync_interval : PAUSES_LONGER * m->cfg.probe_interval;
 }
 
-static bool is_absent(const struct orri_member *r) { return !r->heard || r->state == ORR_MEMBER_FAILED; }
+/* Who left is gone; but one that the operator named may be back, with nobody left who knows us. */
+static bool is_absent(const struct orri_member *r) {
+    return !r->heard || r->state == ORR_MEMBER_FAILED || (r->state == ORR_MEMBER_LEFT && r->known);
+}
 
 /* In turn, from where the last one was. */
 static struct orri_member *next_absent(struct orr_membership *m) {

@@ -72,7 +72,7 @@ static void move(struct orr_membership *m, struct orri_member *r, enum orr_membe
     orr_time since = r->heard && r->state == state ? r->since : m->now;
     orri_record_state(m, r, state, incarnation, since);
     orri_forget_later(m, r);
-    if (state == ORR_MEMBER_FAILED) orri_join_soon(m);
+    if (state > ORR_MEMBER_SUSPECT) orri_join_soon(m);
     if (state == ORR_MEMBER_ALIVE) orri_pulse_begin(m, r);
     else if (state == ORR_MEMBER_LEFT) orri_pulse_end(m, r);
 }
@@ -139,8 +139,8 @@ static void gone(struct orr_membership *m, struct orri_member *r, const struct o
     if (!orri_member_event_room(m, EVENTS_A_FACT)) return;
     move(m, r, f->state, f->incarnation);
     r->by = f->by;
-    if (f->state == ORR_MEMBER_LEFT && was != ORR_MEMBER_LEFT) orri_member_event(m, ORR_MEMBER_LEAVES, r, ORR_NOBODY);
-    if (f->state == ORR_MEMBER_FAILED && was < ORR_MEMBER_FAILED) orri_member_event(m, ORR_MEMBER_FAILS, r, f->by);
+    if (f->state != was && f->state == ORR_MEMBER_LEFT) orri_member_event(m, ORR_MEMBER_LEAVES, r, ORR_NOBODY);
+    if (f->state != was && f->state == ORR_MEMBER_FAILED) orri_member_event(m, ORR_MEMBER_FAILS, r, f->by);
     tell(m, r, record);
 }
 

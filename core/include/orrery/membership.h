@@ -106,8 +106,8 @@ ORR_API int orr_membership_know(struct orr_membership *m, orr_time now, const ch
                                 bool may_talk);
 /* A datagram. from: whose address it came from, ORR_NOBODY where that is nobody's whom we know. 0; < 0: dropped and
  * counted: ORR_EINVALID (malformed, another cluster's), ORR_EDENIED (no key of ours made it; it is from a stranger, or
- * from one whom we may not talk to), ORR_ECONFLICT (it isn't who it says, or is for another). `bytes` is borrowed during
- * the call. */
+ * from one whom we may not talk to), ORR_ECONFLICT (it isn't who it says, or is for another). `bytes` is borrowed
+ * during the call. */
 ORR_API int orr_membership_recv(struct orr_membership *m, orr_time now, orr_id from, struct orr_slice bytes);
 /* That member was heard by other means, a stream: it lives. Counts as the answer to a probe by a way of its own. */
 ORR_API void orr_membership_heard(struct orr_membership *m, orr_time now, orr_id id);
