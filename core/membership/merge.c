@@ -214,6 +214,14 @@ void orri_member_merge(struct orr_membership *m, const struct orri_fact *f, bool
     if (made && !r->heard) orri_record_free(m, r);          /* no memory for the rest of it */
 }
 
+bool orri_member_merge_all(struct orr_membership *m, const struct orri_facts *facts, bool record) {
+    const struct orr_membership_status *c = &m->counted;
+    uint64_t before = c->stale + c->dropped_stranger;
+    orri_member_fetch(m, facts);
+    for (size_t i = 0; i < facts->n; i++) orri_member_merge(m, &facts->at[i], record);
+    return c->stale + c->dropped_stranger - before < facts->n;
+}
+
 void orri_member_appears(struct orr_membership *m) {
     orr_time some = (orr_time)orri_rng_below(&m->rng, (uint64_t)m->cfg.probe_interval);
     if (m->leaving) return;

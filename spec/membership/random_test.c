@@ -1,8 +1,8 @@
 /* random_test.c - memberships against a network and fates that are what they may be.
  *
- * Each seed draws a cluster - open, or by the file, in which not all may talk to all - and which faults strike how hard:
- * loss, duplicates, delays beyond a probe's timeout, cuts one way and both, nodes that stand still, die, come back,
- * leave. Asked of it:
+ * Each seed draws a cluster - open, or by the file, in which not all may talk to all - and which faults strike, how
+ * hard: loss, duplicates, delays beyond a probe's timeout, cuts one way and both, nodes that stand still, die, come
+ * back, leave. Asked of it:
  *
  *   - what events say and what a look shows go together, at each node, at any time;
  *   - when faults end, all views are equal, and true, within a bound made of the configuration (`bound`);

@@ -25,7 +25,7 @@
  * above all that it ever had.
  *
  * Sans-IO: no clock, no sockets, no chance but from `seed`. Times are of one monotonic clock, `now` never goes back.
- * One thread at a time. Records cost about 150 bytes a member and what its tags take; nothing else grows. */
+ * One thread at a time. Records cost about 170 bytes a member and what its tags take; nothing else grows. */
 #ifndef ORR_MEMBERSHIP_H
 #define ORR_MEMBERSHIP_H
 
