@@ -127,22 +127,20 @@ static bool read_body(struct orr_reader *r, struct orri_packet *p) {
     }
 }
 
-static bool facts_are_sound(struct orr_slice facts) {
-    struct orr_reader r = orri_reader(facts.at, facts.size);
-    struct orri_fact f;
-    while (orri_left(&r) > 0) {
-        if (!orri_fact_read(&r, &f)) return false;
+static bool read_facts(struct orr_reader *r, struct orri_facts *facts) {
+    facts->n = 0;
+    while (orri_left(r) > 0) {
+        if (facts->n == ORRI_FACTS_MAX || !orri_fact_read(r, &facts->at[facts->n++])) return false;
     }
     return true;
 }
 
-int orri_packet_read(struct orr_slice bytes, struct orri_packet *out) {
+int orri_packet_read(struct orr_slice bytes, struct orri_packet *out, struct orri_facts *facts) {
     struct orr_reader r = orri_reader(bytes.at + HEAD, bytes.size - HEAD);
     *out = (struct orri_packet){ .from = orri_packet_from(bytes), .to = orri_packet_to(bytes),
                                  .kind = bytes.at[HEAD - 1] & ~SEALED };
     if (!read_body(&r, out) || r.failed) return ORR_EINVALID;
-    out->facts = orr_borrow(r.at, orri_left(&r));
-    return facts_are_sound(out->facts) ? 0 : ORR_EINVALID;
+    return read_facts(&r, facts) ? 0 : ORR_EINVALID;
 }
 
 static void write_body(struct orr_writer *w, const struct orri_packet *p) {

@@ -104,6 +104,12 @@ struct orri_fact {
     struct orr_slice name, address, zone, tags;         /* whole; borrowed */
 };
 
+enum { ORRI_FACTS_MAX = ORR_MEMBERSHIP_PACKET_MAX / 25 };         /* of a packet: bytes of the shortest */
+struct orri_facts {
+    size_t n;
+    struct orri_fact at[ORRI_FACTS_MAX];
+};
+
 /* -- Packets ------------------------------------------------------------------------------------------------------- */
 enum orri_kind {
     ORRI_PING = 1, ORRI_ACK, ORRI_PING_REQ, ORRI_RELAYED, ORRI_NACK, ORRI_GOSSIP, ORRI_SYNC, ORRI_RECORDS,
@@ -123,7 +129,6 @@ struct orri_packet {
     uint64_t wanted;                /* RECORDS: of these buckets the receiver's are asked for */
     int64_t sent, echo;             /* HEARTBEAT: its stamp; the last one of the receiver that came, 0: none, */
     orr_time held;                  /* so long ago */
-    struct orr_slice facts;
 };
 /* A packet to be built. RECORDS and HEARTBEATS are several. */
 struct orri_sending {
@@ -183,7 +188,7 @@ struct orr_membership {
 
     struct orr_heap timers;         /* suspicions, or pulses */
     orr_time probe_at, gossip_at, sync_at, join_at, forget_at, gone_at;     /* probe_at: of heartbeats, too */
-    orr_time join_pause;
+    orr_time join_pause, sync_pause;
     bool joining;                   /* since the start, until somebody told all that he knows */
     bool learning;                  /* something in this exchange was news */
     bool leaving, gone;
@@ -225,6 +230,8 @@ static inline size_t orri_member_living(const struct orr_membership *m) {
 
 /* -- records.c: who is where --------------------------------------------------------------------------------------- */
 struct orri_member *orri_member_find(const struct orr_membership *m, orr_id id);
+/* They will be looked for soon: among thousands of records each is far away. */
+void orri_member_fetch(const struct orr_membership *m, const struct orri_facts *facts);
 /* A record of that name, which isn't there yet. NULL: no memory, or ORR_MEMBERS_MAX. */
 struct orri_member *orri_record_new(struct orr_membership *m, struct orr_slice name, bool may_talk);
 void orri_record_free(struct orr_membership *m, struct orri_member *r);        /* forgotten altogether */
@@ -258,14 +265,15 @@ bool orri_packet_sealed(struct orr_slice bytes);
 orr_id orri_packet_from(struct orr_slice bytes);
 orr_id orri_packet_to(struct orr_slice bytes);
 /* 0, and then all of it is sound, the facts too; ORR_EINVALID. Without its code. */
-int orri_packet_read(struct orr_slice bytes, struct orri_packet *out);
+int orri_packet_read(struct orr_slice bytes, struct orri_packet *out, struct orri_facts *facts);
 void orri_packet_write(struct orr_writer *w, const struct orri_packet *p, uint64_t cluster, bool sealed);
 bool orri_fact_read(struct orr_reader *r, struct orri_fact *f);     /* false: no fact */
 void orri_fact_write(struct orr_writer *w, const struct orri_fact *f);
 size_t orri_fact_size(const struct orri_fact *f);
 
 /* -- merge.c: what is said of a member ----------------------------------------------------------------------------- */
-/* record: it is one of those in RECORDS. */
+/* record: they are from RECORDS. True: something of it was news. */
+bool orri_member_merge_all(struct orr_membership *m, const struct orri_facts *facts, bool record);
 void orri_member_merge(struct orr_membership *m, const struct orri_fact *f, bool record);
 void orri_member_fail(struct orr_membership *m, struct orri_member *r);    /* a suspect whose time is over */
 /* This node's incarnation above what was said, and told. */

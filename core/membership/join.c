@@ -13,7 +13,10 @@ orr_time orri_join_seldom(const struct orr_membership_config *c) {
 
 static orr_time seldom(const struct orr_membership *m) { return orri_join_seldom(&m->cfg); }
 
-static bool is_absent(const struct orri_member *r) { return !r->heard || r->state == ORR_MEMBER_FAILED; }
+/* Who left is gone; but one that the operator named may be back, with nobody left who knows us. */
+static bool is_absent(const struct orri_member *r) {
+    return !r->heard || r->state == ORR_MEMBER_FAILED || (r->state == ORR_MEMBER_LEFT && r->known);
+}
 
 /* In turn, from where the last one was. */
 static struct orri_member *next_absent(struct orr_membership *m) {

@@ -89,7 +89,7 @@ void orr_membership_free(struct orr_membership *m) {
 static int known(struct orr_membership *m, struct orri_member *r, const char *address, bool may_talk) {
     if (orri_record_via(m, r, address) < 0 || orri_record_may_talk(m, r, may_talk) < 0) return -ENOMEM;
     r->known = true;
-    if (!r->heard || r->state == ORR_MEMBER_FAILED) orri_join_soon(m);
+    if (!orri_member_lives(r)) orri_join_soon(m);
     else if (may_talk) orri_member_appears(m);
     return 0;
 }
@@ -126,25 +126,14 @@ static bool unseal(const struct orr_membership *m, struct orr_slice *bytes) {
 }
 
 /* Its first fact is that its sender is here. */
-static bool introduces(const struct orr_membership *m, const struct orri_packet *p) {
-    struct orr_reader r = orri_reader(p->facts.at, p->facts.size);
-    struct orri_fact f;
-    return m->cfg.open && p->facts.size > 0 && orri_fact_read(&r, &f) && f.whole && f.state == ORR_MEMBER_ALIVE &&
-           f.id == p->from;
+static bool introduces(const struct orr_membership *m, const struct orri_packet *p, const struct orri_facts *facts) {
+    const struct orri_fact *f = facts->at;
+    return m->cfg.open && facts->n > 0 && f->whole && f->state == ORR_MEMBER_ALIVE && f->id == p->from;
 }
 
-static bool is_stranger(const struct orr_membership *m, const struct orri_packet *p) {
+static bool is_stranger(const struct orr_membership *m, const struct orri_packet *p, const struct orri_facts *facts) {
     const struct orri_member *r = orri_member_find(m, p->from);
-    return r ? !r->may_talk : !introduces(m, p);
-}
-
-/* Was any of it news? */
-static bool merge_all(struct orr_membership *m, const struct orri_packet *p) {
-    struct orr_reader r = orri_reader(p->facts.at, p->facts.size);
-    uint64_t before = m->counted.stale + m->counted.dropped_stranger, n = 0;
-    struct orri_fact f;
-    for (; orri_left(&r) > 0 && orri_fact_read(&r, &f); n++) orri_member_merge(m, &f, p->kind == ORRI_RECORDS);
-    return m->counted.stale + m->counted.dropped_stranger - before < n;
+    return r ? !r->may_talk : !introduces(m, p, facts);
 }
 
 static void ack(struct orr_membership *m, struct orri_member *from, const struct orri_packet *p) {
@@ -173,16 +162,18 @@ bool orr_membership_is(struct orr_slice bytes) { return orri_packet_head(bytes);
 int orr_membership_recv(struct orr_membership *m, orr_time now, orr_id from, struct orr_slice bytes) {
     struct orr_membership_status *c = &m->counted;
     struct orri_packet p;
+    struct orri_facts facts;
     m->now = now;
     c->packets_in++;
     if (!orri_packet_head(bytes)) return drop(&c->dropped_malformed, ORR_EINVALID);
     if (orri_packet_cluster(bytes) != m->cfg.cluster) return drop(&c->dropped_cluster, ORR_EINVALID);
     if (!unseal(m, &bytes)) return drop(&c->dropped_key, ORR_EDENIED);
-    if (!orri_packet_head(bytes) || orri_packet_read(bytes, &p) < 0) return drop(&c->dropped_malformed, ORR_EINVALID);
+    if (!orri_packet_head(bytes) || orri_packet_read(bytes, &p, &facts) < 0)
+        return drop(&c->dropped_malformed, ORR_EINVALID);
     if (p.to != m->self->id || p.from == m->self->id || (from != ORR_NOBODY && from != p.from))
         return drop(&c->dropped_stranger, ORR_ECONFLICT);
-    if (is_stranger(m, &p)) return drop(&c->dropped_stranger, ORR_EDENIED);
-    bool news = merge_all(m, &p);
+    if (is_stranger(m, &p, &facts)) return drop(&c->dropped_stranger, ORR_EDENIED);
+    bool news = orri_member_merge_all(m, &facts, p.kind == ORRI_RECORDS);
     struct orri_member *sender = orri_member_find(m, p.from);      /* NULL: there was no memory for it */
     if (sender) dispatch(m, sender, &p, news);
     orri_membership_check(m);

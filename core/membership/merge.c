@@ -72,7 +72,7 @@ static void move(struct orr_membership *m, struct orri_member *r, enum orr_membe
     orr_time since = r->heard && r->state == state ? r->since : m->now;
     orri_record_state(m, r, state, incarnation, since);
     orri_forget_later(m, r);
-    if (state == ORR_MEMBER_FAILED) orri_join_soon(m);
+    if (state > ORR_MEMBER_SUSPECT) orri_join_soon(m);
     if (state == ORR_MEMBER_ALIVE) orri_pulse_begin(m, r);
     else if (state == ORR_MEMBER_LEFT) orri_pulse_end(m, r);
 }
@@ -145,8 +145,8 @@ static void gone(struct orr_membership *m, struct orri_member *r, const struct o
     if (!orri_member_event_room(m, EVENTS_A_FACT)) return;
     move(m, r, f->state, f->incarnation);
     r->by = f->by;
-    if (f->state == ORR_MEMBER_LEFT && was != ORR_MEMBER_LEFT) orri_member_event(m, ORR_MEMBER_LEAVES, r, ORR_NOBODY);
-    if (f->state == ORR_MEMBER_FAILED && was < ORR_MEMBER_FAILED) orri_member_event(m, ORR_MEMBER_FAILS, r, f->by);
+    if (f->state != was && f->state == ORR_MEMBER_LEFT) orri_member_event(m, ORR_MEMBER_LEAVES, r, ORR_NOBODY);
+    if (f->state != was && f->state == ORR_MEMBER_FAILED) orri_member_event(m, ORR_MEMBER_FAILS, r, f->by);
     tell(m, r, record);
 }
 
@@ -218,6 +218,14 @@ void orri_member_merge(struct orr_membership *m, const struct orri_fact *f, bool
     else if (r == m->self) of_oneself(m, f);
     else of_another(m, r, f, record);
     if (made && !r->heard) orri_record_free(m, r);          /* no memory for the rest of it */
+}
+
+bool orri_member_merge_all(struct orr_membership *m, const struct orri_facts *facts, bool record) {
+    const struct orr_membership_status *c = &m->counted;
+    uint64_t before = c->stale + c->dropped_stranger;
+    orri_member_fetch(m, facts);
+    for (size_t i = 0; i < facts->n; i++) orri_member_merge(m, &facts->at[i], record);
+    return c->stale + c->dropped_stranger - before < facts->n;
 }
 
 void orri_member_appears(struct orr_membership *m) {

@@ -111,18 +111,21 @@ void orri_probe_stream(struct orr_membership *m, struct orri_member *r) {
 /* -- A probe's course ---------------------------------------------------------------------------------------------- */
 static bool is_probed(const struct orri_member *r) { return orri_member_lives(r); }
 
-/* The next one whose turn it is; the list is shuffled each time round. */
-static struct orri_member *next(struct orr_membership *m) {
-    for (size_t passed = 0; passed <= m->n_talk; passed++) {
-        if (m->next_probe >= m->n_talk) {
-            orri_member_shuffle(m);
-            m->next_probe = 0;
-        }
-        if (m->n_talk == 0) return NULL;
+static struct orri_member *rest_of_round(struct orr_membership *m) {
+    while (m->next_probe < m->n_talk) {
         struct orri_member *r = m->talk[m->next_probe++];
         if (is_probed(r)) return r;
     }
     return NULL;
+}
+
+/* The next one whose turn it is; the list is shuffled each time round. */
+static struct orri_member *next(struct orr_membership *m) {
+    struct orri_member *r = rest_of_round(m);
+    if (r) return r;
+    orri_member_shuffle(m);
+    m->next_probe = 0;
+    return rest_of_round(m);
 }
 
 static void begin(struct orr_membership *m) {

@@ -20,6 +20,16 @@ struct orri_member *orri_member_find(const struct orr_membership *m, orr_id id) 
     return m->table_cap ? m->table[slot(m, id)] : NULL;
 }
 
+/* Each step's misses of the cache are waited for together. */
+void orri_member_fetch(const struct orr_membership *m, const struct orri_facts *facts) {
+    size_t mask = m->table_cap - 1;
+    for (size_t i = 0; i < facts->n; i++) __builtin_prefetch(&m->table[(size_t)facts->at[i].id & mask]);
+    for (size_t i = 0; i < facts->n; i++) {
+        const struct orri_member *likely = m->table[(size_t)facts->at[i].id & mask];
+        if (likely) __builtin_prefetch(likely);
+    }
+}
+
 static int grow_table(struct orr_membership *m) {
     if (4 * (m->n_records + 1) <= 3 * m->table_cap) return 0;
     size_t cap = m->table_cap ? 2 * m->table_cap : TABLE_FIRST, had = m->table_cap;

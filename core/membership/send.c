@@ -1,8 +1,8 @@
 /* send.c - packets: what was noted to be sent is built here when it is asked for.
  *
  * In each there is first what its receiver must know: if it is not held to be alive, that (so that it can refute: the
- * buddy system, and who was cut off learns of it by the first answer); with SYNC, which may be the first that he hears
- * of us, who we are; and that this node leaves. Changes fill the rest. */
+ * buddy system, and who was cut off learns of it by the first answer); who we are, where this may be the first that he
+ * hears of us; and that this node leaves. Changes fill the rest. */
 #include <string.h>
 
 #include "membership/inner.h"
@@ -25,9 +25,15 @@ static void tell_first(struct orr_membership *m, struct orr_writer *w, const str
     if (orri_fact_size(&f) <= (size_t)(w->end - w->at)) orri_fact_write(w, &f);
 }
 
+/* Whoever answered a ping knows us. Where only those in the file may join, all do. */
+static bool may_not_know_us(const struct orr_membership *m, const struct orri_member *to) {
+    return m->cfg.open && !(to->detail && to->detail->way == ORR_WAY_DIRECT);
+}
+
 static void fill(struct orr_membership *m, const struct orri_packet *p, const struct orri_member *to,
                  struct orr_writer *w) {
-    bool introduce = p->kind == ORRI_SYNC || m->leaving;
+    bool asks = p->kind == ORRI_PING || p->kind == ORRI_PING_REQ;
+    bool introduce = p->kind == ORRI_SYNC || m->leaving || (asks && may_not_know_us(m, to));
     if (introduce) tell_first(m, w, m->self);
     if (to->heard && to->state != ORR_MEMBER_ALIVE && orri_member_swim(m)) tell_first(m, w, to);
     orri_member_tell_on_the_back(m, w, introduce ? m->self : NULL);

@@ -91,9 +91,13 @@ static bool fits(const struct orr_membership *m, const struct orri_member *r) {
     return orri_member_lives(r);
 }
 
+/* Longer and longer at first: whom a newcomer asked may have been one himself. */
 static orr_time pause(struct orr_membership *m) {
     if (m->joining) return m->cfg.probe_interval;
-    return m->cfg.sync_interval > 0 ? orri_member_jitter(m, m->cfg.sync_interval) : ORR_NEVER;
+    if (m->cfg.sync_interval == 0) return ORR_NEVER;
+    m->sync_pause = m->sync_pause == 0 ? m->cfg.probe_interval : 2 * m->sync_pause;
+    if (m->sync_pause > m->cfg.sync_interval) m->sync_pause = m->cfg.sync_interval;
+    return orri_member_jitter(m, m->sync_pause);
 }
 
 void orri_sync_tick(struct orr_membership *m) {

@@ -25,7 +25,7 @@
  * above all that it ever had, and its upper 32 bits tell one life from another.
  *
  * Sans-IO: no clock, no sockets, no chance but from `seed`. Times are of one monotonic clock, `now` never goes back.
- * One thread at a time. Records cost about 150 bytes a member and what its tags take; nothing else grows. */
+ * One thread at a time. Records cost about 170 bytes a member and what its tags take; nothing else grows. */
 #ifndef ORR_MEMBERSHIP_H
 #define ORR_MEMBERSHIP_H
 
@@ -110,8 +110,8 @@ ORR_API int orr_membership_know(struct orr_membership *m, orr_time now, const ch
 ORR_API bool orr_membership_is(struct orr_slice bytes);
 /* A datagram. from: whose address it came from, ORR_NOBODY where that is nobody's whom we know. 0; < 0: dropped and
  * counted: ORR_EINVALID (malformed, another cluster's), ORR_EDENIED (no key of ours made it; it is from a stranger, or
- * from one whom we may not talk to), ORR_ECONFLICT (it isn't who it says, or is for another). `bytes`: borrowed during
- * the call. */
+ * from one whom we may not talk to), ORR_ECONFLICT (it isn't who it says, or is for another). `bytes` is borrowed
+ * during the call. */
 ORR_API int orr_membership_recv(struct orr_membership *m, orr_time now, orr_id from, struct orr_slice bytes);
 /* That member was heard by other means, a stream: it lives. Counts as the answer to a probe by a way of its own. */
 ORR_API void orr_membership_heard(struct orr_membership *m, orr_time now, orr_id id);
