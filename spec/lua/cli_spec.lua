@@ -139,6 +139,7 @@ describe("wrong use", function()
     { "ntp --serve :1 --json", "ntp: --serve and --json don't go together" },
     { "ntp --serve 192.0.2.1:1", "ntp: 192.0.2.1:1: Cannot assign requested address" },
     { "bench nothing", "bench: no benchmark 'nothing'" },
+    { "bench ring --trace file", "bench: --trace is for detectors" },
   }
   for _, case in ipairs(cases) do
     it("is told: orrery " .. case[1], function() is_wrong(case[2], case[1]) end)

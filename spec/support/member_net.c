@@ -9,7 +9,6 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/heap.h"
-#include "base/rng.h"
 
 enum { WAITING_MAX = 64 };
 
@@ -104,16 +103,19 @@ void mnet_free(struct mnet *net) {
 }
 
 /* -- Packets ------------------------------------------------------------------------------------------------------- */
-static orr_time delay(struct mnet *net) {
+static orr_time delay(struct mnet *net, size_t from, size_t to) {
+    if (net->o.delay) return net->o.delay(net->o.ud, &net->rng, net->now, from, to);
     return net->o.delay_min + (orr_time)orri_rng_below(&net->rng, (uint64_t)(net->o.delay_max - net->o.delay_min) + 1);
 }
 
 static void fly(struct mnet *net, size_t from, size_t to, struct orr_slice bytes) {
+    orr_time takes = delay(net, from, to);
+    if (takes < 0) return;
     struct flight *f = malloc(sizeof *f + bytes.size);
     ORR_ASSERT(f);
     *f = (struct flight){ .from = (uint32_t)from, .to = (uint32_t)to, .size = (uint32_t)bytes.size };
     memcpy(f->bytes, bytes.at, bytes.size);
-    int rc = orri_heap_set(&net->timers, &f->timer, net->now + delay(net));
+    int rc = orri_heap_set(&net->timers, &f->timer, net->now + takes);
     ORR_ASSERT(rc == 0);
 }
 

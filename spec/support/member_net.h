@@ -14,6 +14,8 @@
 
 #include <orrery/membership.h>
 
+#include "base/rng.h"
+
 struct mnet;
 struct mnet_options {
     size_t n;
@@ -23,6 +25,8 @@ struct mnet_options {
     bool (*may_talk)(void *ud, size_t a, size_t b);     /* NULL: all */
     double loss, duplicate;
     orr_time delay_min, delay_max;  /* uniform; so packets overtake each other */
+    /* NULL: as these say. Else how long a packet takes that is sent now; negative: it is lost. */
+    orr_time (*delay)(void *ud, struct orr_rng *rng, orr_time now, size_t from, size_t to);
     /* Told of what happens; each may be NULL. cut: true: this packet is lost. */
     void (*event)(void *ud, size_t node, const struct orr_membership_ready *r);
     bool (*cut)(void *ud, size_t from, size_t to, struct orr_slice bytes);

@@ -1,7 +1,8 @@
 -- bench.lua - orrery bench: the benchmarks of the checkout that the program was built in, by name.
 --
 -- spec/bench/list has a line `NAME FILE - ABOUT` for each; `directory` for the `-` where the first argument is a place
--- to write in. A FILE.c is compiled first, against build/release. The program lies in build/PRESET of the checkout.
+-- to write in. A FILE.c is compiled first, against build/release, with those that follow it behind commas, as they lie
+-- in spec/. The program lies in build/PRESET of the checkout.
 local core = require "orrery.core"
 local options = require "orrery.options"
 
@@ -9,9 +10,10 @@ local function listed(top)
   local list, names = {}, {}
   local file = io.open(top .. "/spec/bench/list", "r")
   for line in file and file:lines() or function() end do
-    local name, source, writes, about = line:match "^(%S+) (%S+) (%S+) (.*)$"
+    local name, source, more, writes, about = line:match "^(%S+) ([^%s,]+)(%S*) (%S+) (.*)$"
     if name then
-      list[name] = { source = top .. "/spec/bench/" .. source, writes = writes == "directory", about = about }
+      list[name] = { source = top .. "/spec/bench/" .. source, more = more, writes = writes == "directory",
+        about = about }
       names[#names + 1] = name
     end
   end
@@ -29,9 +31,12 @@ local function command(top, name, bench, arguments)
   local work = quoted(top .. "/build/bench")
   if bench.source:find "%.c$" then
     local target, home = quoted(top .. "/build/bench/" .. name), quoted(top)
+    local sources = quoted(bench.source) .. bench.more:gsub(",([^,]+)", function(file)
+      return " " .. quoted(top .. "/spec/" .. file)
+    end)
     words[1] = target
-    before = ("mkdir -p %s && cc -O2 -I%s/core/include -I%s/core -o %s %s %s/build/release/liborrery.a "):format(work,
-      home, home, target, quoted(bench.source), home) ..
+    before = ("mkdir -p %s && cc -O2 -I%s/core/include -I%s/core -I%s/spec -o %s %s %s/build/release/liborrery.a ")
+      :format(work, home, home, home, target, sources, home) ..
       "-levent_core -levent_pthreads -lxxhash -lsodium -lm -lpthread || exit 2; "
   end
   if bench.writes then words[2] = work end
@@ -74,6 +79,8 @@ local function run(opts, arguments, context)
   if not list[name] then
     return context.wrong(("bench: no benchmark '%s'%s"):format(name, options.hint(name, names)))
   end
+  if opts.trace and name ~= "detectors" then return context.wrong "bench: --trace is for detectors" end
+  if opts.trace then table.move({ "--trace", opts.trace }, 1, 2, #arguments + 1, arguments) end
   local text = command(top, name, list[name], arguments)
   if opts.json then return run_for_json(name, text) end
   return status_of(os.execute(text))
@@ -88,6 +95,7 @@ benchmark's own: 0 where it has bars and meets them, or has none, 1 where it mis
   arguments = {}, more = true,
   options = {
     { "--json", nil, "one object {benchmark, status, lines}, or one {benchmark, about} for each in the list" },
+    { "--trace", "FILE", "of detectors: measured messages, a line `SECONDS DELAY_MS` or `SECONDS lost` for each" },
   },
   run = run,
 }
