@@ -160,7 +160,8 @@ bool mhand_event(const struct mhand *h, enum orr_member_event_kind kind, char of
 
 struct orr_member mhand_sees(const struct mhand *h, char of) {
     struct orr_member member;
-    if (!orr_membership_find(h->m, mhand_id(of), &member)) member = (struct orr_member){ .state = (enum orr_member_state)MHAND_NOBODY };
+    if (!orr_membership_find(h->m, mhand_id(of), &member))
+        member = (struct orr_member){ .state = (enum orr_member_state)MHAND_NOBODY };
     return member;
 }
 
