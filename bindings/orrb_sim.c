@@ -160,6 +160,12 @@ static int sim_new(lua_State *L) {
 /* sim:quiet(): the kv workload's clients ask nothing new, and one for each node wants an answer. */
 static int sim_quiet(lua_State *L) { return orrb_sim_answer(L, orr_lab_quiet(orrb_sim_self(L)->lab), "quiet"); }
 
+/* sim:watched() -> do nodes watch each other (orrery/membership.h), so that they owe it to agree? */
+static int sim_watched(lua_State *L) {
+    lua_pushboolean(L, orr_lab_watched(orrb_sim_self(L)->lab));
+    return 1;
+}
+
 /* sim:bound() -> so long after the last fault it may take until all is settled, in seconds */
 static int sim_bound(lua_State *L) {
     lua_pushnumber(L, (lua_Number)orr_lab_bound(orrb_sim_self(L)->lab) / 1e9);
@@ -353,7 +359,7 @@ int orrb_open_sim(lua_State *L) {
         { "close", sim_close }, { "now", sim_now }, { "run", sim_run }, { "touch", sim_touch }, { "tick", sim_tick },
         { "news", sim_news }, { "seed", sim_seed }, { "random", sim_random }, { "steps", sim_steps },
         { "walk", sim_walk }, { "events", sim_events }, { "digest", sim_digest }, { "counts", sim_counts },
-        { "quiet", sim_quiet }, { "settled", sim_settled }, { "bound", sim_bound }, { "excuse", sim_excuse },
+        { "quiet", sim_quiet }, { "settled", sim_settled }, { "bound", sim_bound }, { "watched", sim_watched }, { "excuse", sim_excuse },
         { "damaged", sim_damaged }, { "hangs", sim_hangs }, { "bears", sim_bears }, { "violate", sim_violate },
         { "lie", sim_lie }, { "judge", sim_judge }, { NULL, NULL },
     };

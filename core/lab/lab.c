@@ -210,6 +210,8 @@ bool orr_lab_settled(const struct orr_lab *lab, const char **who, const char **o
     return lab_oracle_converged(lab, who) && lab_members_settled(lab, who, owes);
 }
 
+bool orr_lab_watched(const struct orr_lab *lab) { return lab_members_bound(lab) > 0; }
+
 orr_time orr_lab_bound(const struct orr_lab *lab) {
     orr_time members = lab_members_bound(lab);
     return members > lab->cfg.liveness_bound ? members : lab->cfg.liveness_bound;
@@ -342,7 +344,7 @@ int orr_lab_run(const struct orr_lab_config *cfg, struct orr_lab_result *out) {
     if (cfg->plan) cfg->plan(cfg->sim.ud, lab->sim);
     if (rc == 0 && go_on(lab, cfg->run)) {
         rc = orr_lab_quiet(lab);
-        if (rc == 0 && cfg->clients > 0) liveness_phase(lab);
+        if (rc == 0 && (cfg->clients > 0 || orr_lab_watched(lab))) liveness_phase(lab);
     }
     if (rc == 0) rc = orr_lab_judge(lab, out);
     orr_lab_free(lab);

@@ -8,7 +8,7 @@
  *     28   1  kind; plus 128: a code is at the end         7 SYNC          half 1, 64 halves of hashes, 4 each
  *     29   .  body                                         8 RECORDS       buckets wanted back 8 (bits), flags 1
  *      .   .  facts, up to the end                         9 HEARTBEAT     stamp 8, echo 8, held 8 (ns), coordinate 44
- *      .  16  code (keyring.h)
+ *      .  16  code (keyring.h); without one   8  XXH3-64 of all before it: a flipped bit would be believed
  *
  *     fact: kind 1, incarnation 8, by 8, then
  *     kind 0..3 (alive, suspect, failed, left), whole:    version, age in ms (varints), name, address, zone, tags
@@ -18,6 +18,7 @@
  * of it counts. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "membership/inner.h"
 
 enum { HEAD = 29, MAGIC = 0x014d724f, SEALED = 0x80, SHORT = 4 };
@@ -182,4 +183,17 @@ void orri_packet_write(struct orr_writer *w, const struct orri_packet *p, uint64
     orri_write_u64(w, p->to);
     orri_write_u8(w, (uint8_t)(p->kind | (sealed ? SEALED : 0)));
     write_body(w, p);
+}
+
+size_t orri_packet_sum(unsigned char *bytes, size_t size) {
+    orri_put_le(bytes + size, orri_hash64(bytes, size, 0), ORRI_SUM);
+    return size + ORRI_SUM;
+}
+
+bool orri_packet_whole(struct orr_slice *bytes) {
+    if (bytes->size < HEAD + ORRI_SUM) return false;
+    size_t size = bytes->size - ORRI_SUM;
+    if (orri_get_le(bytes->at + size, ORRI_SUM) != orri_hash64(bytes->at, size, 0)) return false;
+    bytes->size = size;
+    return true;
 }

@@ -32,7 +32,8 @@ enum {
     ORRI_SUSPICION_MULT_MAX = 16,
     ORRI_JOIN_NODES = 3,            /* whom a joiner asks at once */
     ORRI_BUCKETS = 64,
-    ORRI_SYNC_PACKETS = 32          /* of records, in answer to one packet */
+    ORRI_SYNC_BYTES = 32 << 10,     /* of records, in answer to one packet, but for one bucket that is larger: */
+    ORRI_SYNC_PACKETS_MAX = 128
 };
 #define ORRI_INCARNATION_MAX ((uint64_t)INT64_MAX)
 #define ORRI_NO_PULSE (INT64_MAX - 1)                   /* a timer that keeps its place in the heap */
@@ -178,7 +179,7 @@ struct orr_membership {
     struct orri_member **names;
     size_t n_names, names_cap;
     struct orri_member **talk;
-    size_t n_talk, talk_cap, next_probe, next_absent;
+    size_t n_talk, talk_cap, next_probe;
     size_t n_in[ORR_MEMBER_LEFT + 1];           /* members by state */
     uint64_t buckets[ORRI_BUCKETS];
 
@@ -189,6 +190,7 @@ struct orr_membership {
     struct orr_heap timers;         /* suspicions, or pulses */
     orr_time probe_at, gossip_at, sync_at, join_at, forget_at, gone_at;     /* probe_at: of heartbeats, too */
     orr_time join_pause, sync_pause;
+    orr_id asked_last, ask_again;   /* of the absent; of those that had more to tell */
     bool joining;                   /* since the start, until somebody told all that he knows */
     bool learning;                  /* something in this exchange was news */
     bool leaving, gone;
@@ -266,6 +268,11 @@ orr_id orri_packet_from(struct orr_slice bytes);
 orr_id orri_packet_to(struct orr_slice bytes);
 /* 0, and then all of it is sound, the facts too; ORR_EINVALID. Without its code. */
 int orri_packet_read(struct orr_slice bytes, struct orri_packet *out, struct orri_facts *facts);
+/* One without a code ends with a checksum. sum: puts it behind `size` bytes, the size that it is then. whole: is it
+ * true? Then *bytes is without it. */
+enum { ORRI_SUM = 8 };
+size_t orri_packet_sum(unsigned char *bytes, size_t size);
+bool orri_packet_whole(struct orr_slice *bytes);
 void orri_packet_write(struct orr_writer *w, const struct orri_packet *p, uint64_t cluster, bool sealed);
 bool orri_fact_read(struct orr_reader *r, struct orri_fact *f);     /* false: no fact */
 void orri_fact_write(struct orr_writer *w, const struct orri_fact *f);

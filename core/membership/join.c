@@ -18,14 +18,18 @@ static bool is_absent(const struct orri_member *r) {
     return !r->heard || r->state == ORR_MEMBER_FAILED || (r->state == ORR_MEMBER_LEFT && r->known);
 }
 
-/* In turn, from where the last one was. */
+/* In turn, by their ids: the list is shuffled now and then. */
 static struct orri_member *next_absent(struct orr_membership *m) {
+    struct orri_member *first = NULL, *after = NULL;
     for (size_t i = 0; i < m->n_talk; i++) {
-        if (m->next_absent >= m->n_talk) m->next_absent = 0;
-        struct orri_member *r = m->talk[m->next_absent++];
-        if (is_absent(r)) return r;
+        struct orri_member *r = m->talk[i];
+        if (!is_absent(r)) continue;
+        if (!first || r->id < first->id) first = r;
+        if (r->id > m->asked_last && (!after || r->id < after->id)) after = r;
     }
-    return NULL;
+    if (!after) after = first;
+    if (after) m->asked_last = after->id;
+    return after;
 }
 
 static bool is_alone(const struct orr_membership *m) { return orri_member_living(m) <= 1; }

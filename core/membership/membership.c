@@ -167,6 +167,7 @@ int orr_membership_recv(struct orr_membership *m, orr_time now, orr_id from, str
     c->packets_in++;
     if (!orri_packet_head(bytes)) return drop(&c->dropped_malformed, ORR_EINVALID);
     if (orri_packet_cluster(bytes) != m->cfg.cluster) return drop(&c->dropped_cluster, ORR_EINVALID);
+    if (!orri_packet_sealed(bytes) && !orri_packet_whole(&bytes)) return drop(&c->dropped_malformed, ORR_EINVALID);
     if (!unseal(m, &bytes)) return drop(&c->dropped_key, ORR_EDENIED);
     if (!orri_packet_head(bytes) || orri_packet_read(bytes, &p, &facts) < 0)
         return drop(&c->dropped_malformed, ORR_EINVALID);

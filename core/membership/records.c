@@ -138,7 +138,7 @@ static int talk_to(struct orr_membership *m, struct orri_member *r) {
     return 0;
 }
 
-/* Who was before the cursors stays there. */
+/* Whose turn it was in this round has had it. */
 static void fill(struct orr_membership *m, size_t hole, size_t from) {
     if (hole != from) place(m, m->talk[from], hole);
 }
@@ -150,7 +150,6 @@ static void talk_no_more(struct orr_membership *m, struct orri_member *r) {
         hole = m->next_probe;
     }
     fill(m, hole, --m->n_talk);
-    if (m->next_absent > m->n_talk) m->next_absent = 0;
 }
 
 int orri_record_may_talk(struct orr_membership *m, struct orri_member *r, bool may_talk) {

@@ -53,7 +53,8 @@ static struct orri_packet packet_of(struct orr_membership *m, const struct orri_
 
 /* -- Building ------------------------------------------------------------------------------------------------------ */
 static void give(struct orr_membership *m, const struct orri_member *to, size_t size) {
-    size = orri_keyring_seal(&m->keyring, m->out, size, m->self->id, to->id);
+    if (m->keyring.n > 0) size = orri_keyring_seal(&m->keyring, m->out, size, m->self->id, to->id);
+    else size = orri_packet_sum(m->out, size);
     m->ready.kind = ORR_MEMBERSHIP_PACKET;
     m->ready.packet.to = to->id;
     strcpy(m->given, orri_address(to));
@@ -66,7 +67,7 @@ static void give(struct orr_membership *m, const struct orri_member *to, size_t 
 /* False: there would have been nothing in it. *last: no more of this. */
 static bool build(struct orr_membership *m, struct orri_sending *s, const struct orri_member *to, bool *last) {
     bool sealed = m->keyring.n > 0;
-    struct orr_writer w = orri_writer(m->out, sizeof m->out - (sealed ? ORRI_CODE : 0));
+    struct orr_writer w = orri_writer(m->out, sizeof m->out - (sealed ? ORRI_CODE : ORRI_SUM));
     struct orri_packet p = packet_of(m, s, to);
     orri_packet_write(&w, &p, m->cfg.cluster, sealed);
     unsigned char *body_end = w.at;

@@ -118,7 +118,7 @@ function lab.run(run)
   local s <close>, runner = make(run)
   if not s then return nil, runner end
   local works = run.clients > 0 or runner
-  if s:run(run.seconds - s:now()) and works then live_on(s, run, runner) end
+  if s:run(run.seconds - s:now()) and (works or s.core:watched()) then live_on(s, run, runner) end
   if runner then judge_workload(s, runner) end
   local result = s.core:judge()
   if runner then count(result, runner:counts()) end

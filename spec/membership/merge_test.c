@@ -213,7 +213,7 @@ static size_t packet(unsigned char *bytes, orr_id from, orr_id to, uint64_t clus
     struct orri_fact f = mhand_brief(ORR_MEMBER_FAILED, 'b', 1, 'c');
     orri_packet_write(&w, &(struct orri_packet){ .kind = ORRI_GOSSIP, .from = from, .to = to }, cluster, false);
     orri_fact_write(&w, &f);
-    return (size_t)(w.at - bytes);
+    return orri_packet_sum(bytes, (size_t)(w.at - bytes));
 }
 
 static int recv(struct mhand *h, orr_id from, const unsigned char *bytes, size_t size) {

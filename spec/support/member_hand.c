@@ -91,13 +91,14 @@ struct orri_fact mhand_whole(enum orr_member_state state, const char *of, uint64
 
 int mhand_recv(struct mhand *h, char from, struct orri_packet packet, const struct orri_fact *facts, size_t n) {
     unsigned char bytes[ORR_MEMBERSHIP_PACKET_MAX];
-    struct orr_writer w = orri_writer(bytes, sizeof bytes);
+    struct orr_writer w = orri_writer(bytes, sizeof bytes - ORRI_SUM);
     packet.from = mhand_id(from);
     packet.to = mhand_id('a');
     orri_packet_write(&w, &packet, 0, false);
     for (size_t i = 0; i < n; i++) orri_fact_write(&w, &facts[i]);
     ORR_ASSERT(!w.failed);
-    int rc = orr_membership_recv(h->m, h->now, packet.from, orr_borrow(bytes, (size_t)(w.at - bytes)));
+    size_t size = orri_packet_sum(bytes, (size_t)(w.at - bytes));
+    int rc = orr_membership_recv(h->m, h->now, packet.from, orr_borrow(bytes, size));
     mhand_take(h);
     return rc;
 }

@@ -1,6 +1,6 @@
 /* support/member_hand.h - one membership by hand: packets of its peers are made here, and what it sends is read.
  *
- *     struct mhand *h = mhand_new(3, NULL);            // "a" is under test; "b", "c", "d" are there, at incarnation 1
+ *     struct mhand *h = mhand_new(3, NULL);  // "a" is under test; "b", "c" and "d" are there, at incarnation 1
  *     mhand_told(h, 'b', ORR_MEMBER_SUSPECT, 'c', 1, 'd');         // b says: c is suspect at incarnation 1, by d
  *     mhand_until(h, h->now + ORR_SECOND);             // time goes by, it ticks when it wants to
  *     mhand_said(h, ORRI_PING, 'c') ...                // the first such that it sent since mhand_forget()

@@ -128,6 +128,8 @@ ORR_API bool orr_lab_settled(const struct orr_lab *lab, const char **who, const 
 /* So long after the last fault it may take until all is settled: the config's liveness_bound, or what the nodes'
  * membership tells (orr_membership_bound), if that is longer. */
 ORR_API orr_time orr_lab_bound(const struct orr_lab *lab);
+/* Does anybody take part in a membership? */
+ORR_API bool orr_lab_watched(const struct orr_lab *lab);
 /* A node that is kept down in the liveness phase owes nothing, until it is excused no more. -ENOENT. */
 ORR_API int orr_lab_excuse(struct orr_lab *lab, const char *node, bool excused);
 /* From now on that NTP server is wrong by so much, and doesn't know it; 0: it is right again. Where half or more of

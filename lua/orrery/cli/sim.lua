@@ -75,7 +75,8 @@ local function json(r)
     ('"digest":"%s"'):format(r.digest),
     ('"unknown":%d,"failed":%d'):format(r.unknown, r.failed),
     ('"reads":%d,"overlapping_reads":%d'):format(r.reads, r.overlapping_reads),
-    ('"elections":%d,"restarts":%d,"claims":%d,"times":%d'):format(r.elections, r.restarts, r.claims, r.times),
+    ('"elections":%d,"restarts":%d,"claims":%d,"times":%d,"members":%d'):format(r.elections, r.restarts, r.claims,
+      r.times, r.members),
   }
   if not r.ok then
     parts[#parts + 1] = ('"property":"%s","violation":%s'):format(r.property, json_text(r.violation))
@@ -104,7 +105,7 @@ end
 
 local sums = {
   "events", "operations", "unknown", "failed", "reads", "overlapping_reads", "elections", "restarts",
-  "times", "virtual_s", "wall_s",
+  "times", "members", "virtual_s", "wall_s",
 }
 
 local function add(total, r)
@@ -155,6 +156,9 @@ local function summary(total)
   end
   if total.times > 0 then
     lines[#lines + 1] = ("%d answers to what the time is, each compared with the truth"):format(total.times)
+  end
+  if total.members > 0 then
+    lines[#lines + 1] = ("%d times a node held something new of another one's life"):format(total.members)
   end
   local struck = {}
   for _, fault in ipairs(core.lab.faults()) do
