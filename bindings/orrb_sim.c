@@ -359,9 +359,9 @@ int orrb_open_sim(lua_State *L) {
         { "close", sim_close }, { "now", sim_now }, { "run", sim_run }, { "touch", sim_touch }, { "tick", sim_tick },
         { "news", sim_news }, { "seed", sim_seed }, { "random", sim_random }, { "steps", sim_steps },
         { "walk", sim_walk }, { "events", sim_events }, { "digest", sim_digest }, { "counts", sim_counts },
-        { "quiet", sim_quiet }, { "settled", sim_settled }, { "bound", sim_bound }, { "watched", sim_watched }, { "excuse", sim_excuse },
-        { "damaged", sim_damaged }, { "hangs", sim_hangs }, { "bears", sim_bears }, { "violate", sim_violate },
-        { "lie", sim_lie }, { "judge", sim_judge }, { NULL, NULL },
+        { "quiet", sim_quiet }, { "settled", sim_settled }, { "bound", sim_bound }, { "watched", sim_watched },
+        { "excuse", sim_excuse }, { "damaged", sim_damaged }, { "hangs", sim_hangs }, { "bears", sim_bears },
+        { "violate", sim_violate }, { "lie", sim_lie }, { "judge", sim_judge }, { NULL, NULL },
     };
     static const luaL_Reg *const methods[] = {
         own, orrb_sim_notes, orrb_sim_nodes, orrb_sim_faults, orrb_sim_clients, NULL
