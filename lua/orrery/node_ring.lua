@@ -5,9 +5,11 @@
 -- cluster file's. Each change makes another ring (orrery.ring's), so what a handler is given of before and after stays
 -- as it is. Rings of the same options are one.
 local cluster = require "orrery.cluster"
+local drawing = require "orrery.look.ring"
 local options = require "orrery.options"
 local ring = require "orrery.ring"
 local subscription = require "orrery.subscription"
+local svg = require "orrery.look.svg"
 
 local node_ring = {}
 
@@ -65,6 +67,12 @@ function look.bounded(self, key, loads, slack)
 end
 
 function look.share(self) return self.now and self.now:share() or {} end
+
+function look.diagram(self, path)
+  if path ~= nil then svg.check_path(path, "ring:diagram", 3) end
+  if self.now then return (drawing.diagram(self.now, nil, "node:ring " .. self.title, 3)) end
+  return "node:ring " .. self.title .. ": no nodes"
+end
 
 -- One of orrery.ring's, the script's own; an empty one has none.
 function look.copy(self) return self.now and self.now:copy() end

@@ -823,6 +823,17 @@ function Ring:remove(id) end
 ---@return orrery.Ring
 function Ring:copy() end
 
+---The circle with its owners, and their shares, as text; with a path, a picture in that file (SVG; not in scripts of
+---nodes, which have no files).
+---
+---    print(r:diagram())
+---    r:diagram "ring.svg"
+---@param path? string
+---@return table|true|nil diagram       which is its text
+---@return string? message
+---@return string? code                 `unavailable`: the file can't be written
+function Ring:diagram(path) end
+
 ---@class orrery.HlcOptions
 ---@field skew_max? nanoseconds         a message further ahead of `latest` is refused: 500000000 by default
 ---@field ahead? nanoseconds            how far before the time the stored limit may be: 10^9 by default, at least 10^6
@@ -3006,6 +3017,12 @@ function NodeRing:share() end
 ---@param other orrery.NodeRing|orrery.Ring
 ---@return orrery.RingDiff moves
 function NodeRing:diff(other) end
+
+---As orrery.ring's, without files.
+---
+---    a:eval "ring:diagram()"
+---@return table|string diagram         which is its text
+function NodeRing:diagram() end
 
 ---An orrery.ring of the nodes in it now; nil where there are none.
 ---
