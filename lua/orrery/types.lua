@@ -1151,6 +1151,24 @@ function Connected:group(name) end
 ---@return orrery.NodeStatus status
 function Connected:status() end
 
+---What it knows of the others, as node.members:list() has it; {} where it takes no part, and isn't asked to.
+---
+---    #a:members()                                       --> 3
+---@return table[]? members
+---@return string? message
+---@return string? code
+function Connected:members() end
+
+---What each node says of each other, as sim:members has it: a row is who says it, as far as it is reached. With a path,
+---a picture in that file (SVG).
+---
+---    print(live:matrix())
+---@param path? string
+---@return { ids: string[], rows: table<string, table<string, table>> }|true|nil matrix   which is its text
+---@return string? message
+---@return string? code                 `unavailable`: the file can't be written
+function Connected:matrix(path) end
+
 ---Has the node read its files anew: handlers, locals and node.state begin anew, what runs of the old scripts has 5 s.
 ---Its groups go over when all their voters have the new scripts.
 ---
@@ -1496,6 +1514,18 @@ function Sim:role(name) end
 ---    print(sim:matrix())
 ---@return string picture
 function Sim:matrix() end
+
+---What each node's membership says of each other: a row is who says it. a alive, s suspect, f failed, l left, - not
+---heard of, . itself; ~ behind it: reached over others, = heard by its stream, ! no answer to the last question. Nobody
+---takes part for being looked at. With a path, a picture in that file (SVG).
+---
+---    print(sim:members())
+---    sim:members().rows.a.b.state                       --> "alive"
+---@param path? string
+---@return { ids: string[], rows: table<string, table<string, table>> }|true|nil matrix   which is its text
+---@return string? message
+---@return string? code                 `unavailable`: the file can't be written
+function Sim:members(path) end
 
 ---16 hexadecimal digits over every byte that was delivered so far.
 ---
@@ -2125,6 +2155,14 @@ Handle = {}
 ---    sim.nodes.a:status().groups.kv.role
 ---@return orrery.NodeStatus status
 function Handle:status() end
+
+---What it knows of the others, as node.members:list() has it; {} where it takes no part, and isn't asked to.
+---
+---    #sim.nodes.a:members()                             --> 3
+---@return table[]? members
+---@return string? message
+---@return string? code                 `unavailable`: it is down
+function Handle:members() end
 
 ---The group of that name, as this node sees it.
 ---
