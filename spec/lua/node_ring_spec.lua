@@ -213,7 +213,8 @@ describe("with real membership", function()
     node.state.seen = {}
     local s = r:on("change", function(change)
       local seen = node.state.seen
-      seen[#seen + 1] = { before = #change.before, after = #change.after, moved = change.before:diff(change.after).moved }
+      local moved = change.before:diff(change.after).moved
+      seen[#seen + 1] = { before = #change.before, after = #change.after, moved = moved }
     end)
     node:on("owner", function(key) return r:owner(key) end)
     node:on("ids", function()
