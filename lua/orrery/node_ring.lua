@@ -146,7 +146,7 @@ end
 -- -- Following ------------------------------------------------------------------------------------------------------
 local function in_ring(owner, id)
   if id == owner.own.id then return true end
-  local state = owner.members and owner.members.state(id)
+  local state = owner.members.state(id)
   return state == "alive" or state == "suspect"
 end
 
@@ -253,14 +253,14 @@ function node_ring.ring(owner, given)
   elseif given.nodes ~= nil then
     error("node:ring: 'nodes' can't be given: it follows who is alive; orrery.ring has nodes of your own", 3)
   end
-  owner.rings = owner.rings or { n = 0, list = {} }
+  owner.rings = owner.rings or { n = 0 }
   local name = name_of(given)
   if owner.rings[name] then return owner.rings[name] end
   if owner.rings.n == rings_most then error(("node:ring: %d rings at most"):format(rings_most), 3) end
   local copy = {}
   for key, v in pairs(given) do copy[key] = v end
   local object, self = new_ring(owner, copy)
-  if owner.members then owner.members.watch(function() refresh(owner, self) end, "node:ring", 3) end
+  owner.members.watch(function() refresh(owner, self) end, "node:ring", 3)
   owner.rings[name], owner.rings.n = object, owner.rings.n + 1
   return object
 end

@@ -2,7 +2,6 @@
 -- (bindings/orrb_ring.c), and its look-ups are C.
 local core = require "orrery.core"
 local later = require "orrery.later"
-local look = require "orrery.look.ring"
 local options = require "orrery.options"
 
 local ring = {}
@@ -85,14 +84,6 @@ end
 function methods.copy(object)
   local nodes, vnodes = parts(object)
   return (make(nil, nodes, vnodes, "orrery.ring:copy"))
-end
-
-local function same(...) return ... end     -- what it is given was not called last: levels count up to the user
-
--- The circle with its owners: text; with a path true, and the picture is in that file; nil, message, code.
-function methods.diagram(object, path)
-  core.ring.made_of(object)                     -- complains where it is none
-  return same(look.diagram(object, path, "orrery.ring", 2))
 end
 
 function ring.jump(key, buckets)

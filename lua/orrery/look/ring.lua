@@ -24,8 +24,9 @@ end
 
 -- The ranges in the order of the circle: { id, from, till }, in parts of the whole.
 local function ranges_of(object, nodes)
-  local list = {}
-  for i, move in ipairs(core.ring.make(nil, { { id = stranger(nodes), zone = "" } }, 1):diff(object)) do
+  local list, of = {}, nodes.of or nodes
+  local other = core.ring.make(nil, { { id = stranger(nodes), zone = "" } }, of.vnodes, of.hash)
+  for i, move in ipairs(other:diff(object)) do
     list[i] = { id = move.after, from = fraction(move.from), till = fraction(move.to) + 2^-53 }
   end
   return list
@@ -232,6 +233,12 @@ function ring.diagram(object, path, title, level)
   local nodes, ranges, by_id = facts_of(object)
   if path then return svg.write(path, in_svg(nodes, ranges, by_id, title)) end
   return setmetatable({ text = in_text(nodes, ranges, title) }, Drawing)
+end
+
+-- ring:diagram(path)
+function core.ring.methods.diagram(object, path)
+  core.ring.made_of(object)                     -- complains where it is none
+  return (function(...) return ... end)(ring.diagram(object, path, "orrery.ring", 2))
 end
 
 return ring

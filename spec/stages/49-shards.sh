@@ -1,5 +1,5 @@
 #!/bin/bash
-# 48-shards.sh - examples/limiter and examples/cache as ten real processes each: one is killed, and keys find their way.
+# 49-shards.sh - examples/limiter and examples/cache as ten real processes each: one is killed, and keys find their way.
 #
 # With the sanitizers' build: ORR_PROGRAM names another.
 set -u
