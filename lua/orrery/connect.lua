@@ -12,6 +12,7 @@ local core = require "orrery.core"
 local handle = require "orrery.handle"
 local later = require "orrery.later"
 local live = require "orrery.look.live"
+local members = require "orrery.look.members"
 local options = require "orrery.options"
 local reach = require "orrery.reach"
 local subscription = require "orrery.subscription"
@@ -160,6 +161,20 @@ function methods:status()
   return status
 end
 
+-- What it knows of the others, as node.members:list() has it; {} where it takes no part.
+function methods:members()
+  return ask_node(self, "members")
+end
+
+local function same(...) return ... end       -- what it is given was not called last: levels count up to the user
+
+-- What each node says of each other: rows are who says, as far as they are reached. With a path, a picture.
+function methods:matrix(path)
+  local title = ("%s: what nodes say of each other"):format(self.cluster or "")
+  return same(members.matrix(self.ids, function(id) return (ask_node(self.nodes[id], "members")) end, path,
+    "node:matrix", title, 2))
+end
+
 -- -- Looking on -----------------------------------------------------------------------------------------------------
 -- As step, of who looks on: it sees who is there.
 local function look_step(self)
@@ -184,8 +199,6 @@ local function see(self)
   local lookout = lookout_of(self)
   wait_for(self, function() return lookout:complete() end, self.timeout)
 end
-
-local function same(...) return ... end       -- what it is given was not called last: levels count up to the user
 
 -- Tells, with the wall time, when that changes: "leader", "roles", "term", "commit", "applied", "a.role", ...
 function methods:watch(what, group)

@@ -118,6 +118,11 @@ function verbs.status(self)
   return self.host.console.status()
 end
 
+-- What it knows of the others; it takes no part for being asked.
+function verbs.members(self)
+  return self.host.members.list()
+end
+
 function verbs.groups(self)
   return self.host.console.status().groups
 end

@@ -40,6 +40,9 @@ function methods:group(name)
   }, id, name)
 end
 
+-- What it knows of the others, as node.members:list() has it; {} where it takes no part. nil, message, code.
+function methods:members() return self.sim.core:members(self.id) end
+
 function methods:call(name, ...) return self.sim:call(self.id, name, ...) end
 function methods:eval(text) return self.sim:eval(self.id, text) end
 function methods:cast(name, ...) return self.sim:cast(self.id, name, ...) end

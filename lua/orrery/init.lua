@@ -2,6 +2,7 @@
 local cluster = require "orrery.cluster"
 local core = require "orrery.core"
 local later = require "orrery.later"
+require "orrery.look.ring"                              -- ring:diagram
 
 return later.guard("orrery", {
   version = later.version,

@@ -29,6 +29,7 @@ local resp = require "orrery.resp"
 local ring = require "orrery.ring"
 local rpc = require "orrery.rpc"
 local show = require "orrery.show".show
+local svg = require "orrery.look.svg"
 local task = require "orrery.task"
 local view = require "orrery.view"
 
@@ -421,6 +422,7 @@ end
 -- Four functions: run the top level; other scripts take over, from this text; what do the scripts of a record declare;
 -- who asked for other scripts is told why they didn't take over, or that they did.
 function node.boot(host, text)
+  svg.of_nodes = true
   local now = configured(host, text)
   local ask, tell = new_asking(host)
   now.ask_reload = ask
@@ -469,6 +471,9 @@ end
 -- What it serves: { LISTENER = true }; or nil and the one line that boot would fail with, on a host that takes
 -- everything, within so many bytes of memory.
 function node.rehearse(text, bytes_max)
+  local was = svg.of_nodes
+  local _ <close> = setmetatable({}, { __close = function() svg.of_nodes = was end })
+  svg.of_nodes = true
   local serves = {}
   local function serve(name) serves[name] = true end
   local host = node.idle_host { listeners = { serve = serve, accept = serve, kv = serve } }

@@ -5,9 +5,11 @@
 -- cluster file's. Each change makes another ring (orrery.ring's), so what a handler is given of before and after stays
 -- as it is. Rings of the same options are one.
 local cluster = require "orrery.cluster"
+local drawing = require "orrery.look.ring"
 local options = require "orrery.options"
 local ring = require "orrery.ring"
 local subscription = require "orrery.subscription"
+local svg = require "orrery.look.svg"
 
 local node_ring = {}
 
@@ -65,6 +67,12 @@ function look.bounded(self, key, loads, slack)
 end
 
 function look.share(self) return self.now and self.now:share() or {} end
+
+function look.diagram(self, path)
+  if path ~= nil then svg.check_path(path, "ring:diagram", 3) end
+  if self.now then return (drawing.diagram(self.now, nil, "node:ring " .. self.title, 3)) end
+  return "node:ring " .. self.title .. ": no nodes"
+end
 
 -- One of orrery.ring's, the script's own; an empty one has none.
 function look.copy(self) return self.now and self.now:copy() end
@@ -138,7 +146,7 @@ end
 -- -- Following ------------------------------------------------------------------------------------------------------
 local function in_ring(owner, id)
   if id == owner.own.id then return true end
-  local state = owner.members and owner.members.state(id)
+  local state = owner.members.state(id)
   return state == "alive" or state == "suspect"
 end
 
@@ -245,14 +253,14 @@ function node_ring.ring(owner, given)
   elseif given.nodes ~= nil then
     error("node:ring: 'nodes' can't be given: it follows who is alive; orrery.ring has nodes of your own", 3)
   end
-  owner.rings = owner.rings or { n = 0, list = {} }
+  owner.rings = owner.rings or { n = 0 }
   local name = name_of(given)
   if owner.rings[name] then return owner.rings[name] end
   if owner.rings.n == rings_most then error(("node:ring: %d rings at most"):format(rings_most), 3) end
   local copy = {}
   for key, v in pairs(given) do copy[key] = v end
   local object, self = new_ring(owner, copy)
-  if owner.members then owner.members.watch(function() refresh(owner, self) end, "node:ring", 3) end
+  owner.members.watch(function() refresh(owner, self) end, "node:ring", 3)
   owner.rings[name], owner.rings.n = object, owner.rings.n + 1
   return object
 end

@@ -823,6 +823,17 @@ function Ring:remove(id) end
 ---@return orrery.Ring
 function Ring:copy() end
 
+---The circle with its owners, and their shares, as text; with a path, a picture in that file (SVG; not in scripts of
+---nodes, which have no files).
+---
+---    print(r:diagram())
+---    r:diagram "ring.svg"
+---@param path? string
+---@return table|true|nil diagram       which is its text
+---@return string? message
+---@return string? code                 `unavailable`: the file can't be written
+function Ring:diagram(path) end
+
 ---@class orrery.HlcOptions
 ---@field skew_max? nanoseconds         a message further ahead of `latest` is refused: 500000000 by default
 ---@field ahead? nanoseconds            how far before the time the stored limit may be: 10^9 by default, at least 10^6
@@ -1139,6 +1150,24 @@ function Connected:group(name) end
 ---    a:status().groups.counter.role                     --> "leader"
 ---@return orrery.NodeStatus status
 function Connected:status() end
+
+---What it knows of the others, as node.members:list() has it; {} where it takes no part, and isn't asked to.
+---
+---    #a:members()                                       --> 3
+---@return table[]? members
+---@return string? message
+---@return string? code
+function Connected:members() end
+
+---What each node says of each other, as sim:members has it: a row is who says it, as far as it is reached. With a path,
+---a picture in that file (SVG).
+---
+---    print(live:matrix())
+---@param path? string
+---@return { ids: string[], rows: table<string, table<string, table>> }|true|nil matrix   which is its text
+---@return string? message
+---@return string? code                 `unavailable`: the file can't be written
+function Connected:matrix(path) end
 
 ---Has the node read its files anew: handlers, locals and node.state begin anew, what runs of the old scripts has 5 s.
 ---Its groups go over when all their voters have the new scripts.
@@ -1485,6 +1514,18 @@ function Sim:role(name) end
 ---    print(sim:matrix())
 ---@return string picture
 function Sim:matrix() end
+
+---What each node's membership says of each other: a row is who says it. a alive, s suspect, f failed, l left, - not
+---heard of, . itself; ~ behind it: reached over others, = heard by its stream, ! no answer to the last question. Nobody
+---takes part for being looked at. With a path, a picture in that file (SVG).
+---
+---    print(sim:members())
+---    sim:members().rows.a.b.state                       --> "alive"
+---@param path? string
+---@return { ids: string[], rows: table<string, table<string, table>> }|true|nil matrix   which is its text
+---@return string? message
+---@return string? code                 `unavailable`: the file can't be written
+function Sim:members(path) end
 
 ---16 hexadecimal digits over every byte that was delivered so far.
 ---
@@ -2114,6 +2155,14 @@ Handle = {}
 ---    sim.nodes.a:status().groups.kv.role
 ---@return orrery.NodeStatus status
 function Handle:status() end
+
+---What it knows of the others, as node.members:list() has it; {} where it takes no part, and isn't asked to.
+---
+---    #sim.nodes.a:members()                             --> 3
+---@return table[]? members
+---@return string? message
+---@return string? code                 `unavailable`: it is down
+function Handle:members() end
 
 ---The group of that name, as this node sees it.
 ---
@@ -3006,6 +3055,12 @@ function NodeRing:share() end
 ---@param other orrery.NodeRing|orrery.Ring
 ---@return orrery.RingDiff moves
 function NodeRing:diff(other) end
+
+---As orrery.ring's, without files.
+---
+---    a:eval "ring:diagram()"
+---@return table|string diagram         which is its text
+function NodeRing:diagram() end
 
 ---An orrery.ring of the nodes in it now; nil where there are none.
 ---

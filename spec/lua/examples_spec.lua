@@ -41,7 +41,7 @@ local function typed(command)
 end
 
 for _, name in ipairs { "raft-by-hand", "counter", "gossip", "shop", "election", "partial-partition", "stale-read",
-  "failover", "lease", "leases" } do
+  "failover", "lease", "leases", "limiter", "cache" } do
   describe("examples/" .. name, function()
     it("does what its README shows", function()
       os.execute(("cp -r 'examples/%s' '%s'"):format(name, folder.path))

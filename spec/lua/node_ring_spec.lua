@@ -203,3 +203,130 @@ describe("a ring that follows", function()
     complains("ring:on: there are 256 subscriptions, there may be no more", r.on, r, "change", print)
   end)
 end)
+
+describe("with real membership", function()
+  local folder = dofile "spec/lua/folder.lua"()
+  teardown(function() folder:remove() end)
+
+  local script = [[
+    local r = node:ring { role = "w" }
+    node.state.seen = {}
+    local s = r:on("change", function(change)
+      local seen = node.state.seen
+      local moved = change.before:diff(change.after).moved
+      seen[#seen + 1] = { before = #change.before, after = #change.after, moved = moved }
+    end)
+    node:on("owner", function(key) return r:owner(key) end)
+    node:on("ids", function()
+      local ids = {}
+      for id in pairs(r:share()) do ids[#ids + 1] = id end
+      return table.concat(ids, " ")
+    end)
+    node:on("close", function() s:close() end)
+    node:on("who", function() return node.id end)
+    node:on("ask", function(key) return node:call({ role = "w", key = key }, "who") end)]]
+
+  local function start(seed)
+    folder:write("node.lua", script)
+    local nodes = { [[{ id = "front", at = "127.0.0.1:1" }]] }
+    for i = 1, 5 do nodes[i + 1] = ([[{ id = "w%d", at = "127.0.0.1:%d", roles = { "w" } }]]):format(i, i + 1) end
+    local sim = orrery.sim(folder:write("cluster.lua", ([[
+      return orrery.cluster { name = "t", node = "node.lua", nodes = { %s } }]]):format(table.concat(nodes, ", "))),
+      { seed = seed or 1 })
+    sim:run(3)
+    return sim
+  end
+
+  -- Until all that are up say so; for 30 s at most.
+  local function agree(sim, ids)
+    for _ = 1, 300 do
+      local wrong
+      for _, id in ipairs(sim.ids) do
+        if sim.core:state(id) == "up" then
+          local said = sim:call(id, "ids")
+          wrong = wrong or said ~= ids and ("%s says %s"):format(id, said)
+        end
+      end
+      if not wrong then return end
+      sim:run(0.1)
+    end
+    error("they don't agree", 2)
+  end
+
+  it("all have the same ring, of who is alive, as nodes die and come back", function()
+    local sim <close> = start()
+    agree(sim, "w1 w2 w3 w4 w5")
+    sim:kill "w2"
+    agree(sim, "w1 w3 w4 w5")
+    sim:kill "w5"
+    agree(sim, "w1 w3 w4")
+    sim:restart "w2"
+    agree(sim, "w1 w2 w3 w4")
+    sim:eval("w3", "node:stop()")                       -- leaves: at once
+    sim:run(1)
+    agree(sim, "w1 w2 w4")
+    for i = 1, 20 do
+      local owner = sim:call("w1", "owner", "k" .. i)
+      assert.equal(orrery.ring { nodes = { "w1", "w2", "w4" } }:owner("k" .. i), owner)
+      assert.equal(owner, sim:call("front", "owner", "k" .. i))
+      assert.equal(owner, sim:call("w4", "ask", "k" .. i))
+    end
+    local seen = sim.nodes.front.state.seen
+    assert.equal(3, seen[#seen].after)
+    for i, change in ipairs(seen) do
+      assert.is_true(change.moved > 0)
+      assert.equal(i == 1 and 0 or seen[i - 1].after, change.before)
+    end
+  end)
+
+  it("a node that is alone owns everything, and says so", function()
+    local sim <close> = start()
+    agree(sim, "w1 w2 w3 w4 w5")
+    sim:partition({ "w1" }, { "front", "w2", "w3", "w4", "w5" })
+    sim:run(150)                                        -- it suspects itself first: Lifeguard
+    assert.equal("w1", sim:call("w1", "ids"))
+    assert.equal("w2 w3 w4 w5", sim:call("front", "ids"))
+    sim:heal()
+    agree(sim, "w1 w2 w3 w4 w5")
+  end)
+
+  it("a closed subscription is told nothing", function()
+    local sim <close> = start()
+    agree(sim, "w1 w2 w3 w4 w5")
+    sim:call("front", "close")
+    local n = #sim.nodes.front.state.seen
+    sim:kill "w2"
+    agree(sim, "w1 w3 w4 w5")
+    assert.equal(n, #sim.nodes.front.state.seen)
+    assert.is_true(#sim.nodes.w1.state.seen > 0)
+  end)
+
+  it("other scripts take over with rings of their own, and the old ones end", function()
+    local sim <close> = start()
+    agree(sim, "w1 w2 w3 w4 w5")
+    folder:write("node.lua", (script:gsub("node.state.seen = {}", "node.state.seen = {} node.state.other = true")))
+    assert.is_true(sim:reload("front"))
+    sim:run(1)
+    assert.equal("w1 w2 w3 w4 w5", sim:call("front", "ids"))          -- it begins with what is known
+    assert.same({}, sim.nodes.front.state.seen)
+    sim:kill "w4"
+    agree(sim, "w1 w2 w3 w5")
+    assert.equal(1, #sim.nodes.front.state.seen)
+  end)
+
+  it("a call by key goes past an owner that is known to have failed", function()
+    local sim <close> = start()
+    agree(sim, "w1 w2 w3 w4 w5")
+    local owner = sim:call("front", "ask", "k")
+    sim:pause(owner)                                    -- its connection stays: only membership tells
+    sim:run(20)
+    local began = sim:now()
+    local asked, message = sim:call("front", "ask", "k")
+    assert.not_equal(owner, asked)
+    assert.is_string(asked, message)
+    assert.is_true(sim:now() - began < 0.1, sim:now() - began)
+    sim:resume(owner)
+    agree(sim, "w1 w2 w3 w4 w5")
+    assert.equal(owner, sim:call("front", "ask", "k"))
+  end)
+end)

@@ -145,3 +145,74 @@ describe("orrery.jump", function()
     for i = 0, 9 do assert.is_true(counts[i] > 850 and counts[i] < 1150) end
   end)
 end)
+
+describe("a ring's diagram", function()
+  local svg = dofile "spec/lua/svg.lua"
+  local function new(weight)
+    return orrery.ring { vnodes = 20, nodes = { "a", { id = "b", weight = weight, zone = "z<1>" },
+      { id = "c", zone = "z2" } } }
+  end
+
+  it("is text: the circle, shares as bars, zones", function()
+    local text = tostring(new(2):diagram()):gsub("█", "#"):gsub("▌", "|")
+    assert.matches("^orrery.ring: 3 nodes, %d+ ranges\n", text)
+    local share = new(2):share()
+    assert.matches(("  A  a  +%.1f %%%%  #+|?\n"):format(100 * share.a), text)
+    assert.matches(("  B  b  +%.1f %%%%  ########################  z<1>  weight 2\n"):format(100 * share.b), text)
+    assert.matches(("  z2: 1 node, %.1f %%%%\n"):format(100 * share.c), text)
+    -- fifteen lines of circle, of which each sign is a node's, most of them b's
+    local circle, counts = text:match "\n(.-)\n  A  a", {}
+    assert.equal(15, select(2, (circle .. "\n"):gsub("\n", "")))
+    for sign in circle:gmatch "%S" do counts[sign] = (counts[sign] or 0) + 1 end
+    assert.is_true(counts.B > counts.A and counts.B > counts.C and counts.A > 0 and counts.C > 0)
+    assert.is_nil(next(counts, next(counts, next(counts, next(counts)))))
+  end)
+
+  it("shows one node's part as it is", function()
+    local half = orrery.ring { nodes = { "x", "y" }, vnodes = 1 }
+    local text = tostring(half:diagram())
+    local y = text:match "B  y%s+(%S+) %%"
+    local size = 0
+    for _, move in ipairs(half:diff(orrery.ring { nodes = { "x" }, vnodes = 1 })) do       -- what is y's
+      size = size + ((move.to >> 11) - (move.from >> 11)) / 2^53
+    end
+    assert.is_true(math.abs(tonumber(y) - 100 * size) < 0.06, size)
+  end)
+
+  it("is a picture with every range, the same bytes each time", function()
+    local path = folder:write("ring.svg", "")
+    assert.is_true(new(2):diagram(path))
+    local first = folder:read "ring.svg"
+    local names = svg(first)
+    assert.equal(tonumber(tostring(new(2):diagram()):match "(%d+) ranges") < names.path, true)
+    new(2):diagram(path)
+    assert.equal(first, folder:read "ring.svg")
+    new(3):diagram(path)
+    assert.not_equal(first, folder:read "ring.svg")
+    assert.matches("z&lt;1&gt;", first, 1, true)
+    local r = orrery.ring { nodes = { "only" } }
+    assert.is_true(r:diagram(path))
+    assert.equal(1, svg(folder:read "ring.svg").path)
+    assert.matches("1 node, 1 range\n", tostring(r:diagram()))
+  end)
+
+  it("says what is wrong with a path; in nodes there are none", function()
+    local ok, message = pcall(function() new(1):diagram(5) end)
+    assert.is_false(ok)
+    assert.matches("ring_spec.lua:%d+: ring:diagram: 'path' must be a file's %(got 5%)", message)
+    local nothing, why, code = new(1):diagram "/nowhere/ring.svg"
+    assert.same({ nil, "/nowhere/ring.svg: No such file or directory", "unavailable" }, { nothing, why, code })
+    local sim <close> = start [[
+      local r = node:ring { role = "x" }
+      local plain = orrery.ring { nodes = { "a" } }
+      node:on("draw", function() local d = plain:diagram "x.svg" return d end)
+      node:on("own", function() local d = r:diagram "x.svg" return d end)
+      node:on("text", function() return tostring(r:diagram()), tostring(plain:diagram()) end)]]
+    local wrong = "ring:diagram: a script has no files: 'path' is for programs outside the nodes"
+    assert.equal("a: draw: node.lua:3: " .. wrong, (select(2, sim:call("a", "draw"))))
+    assert.equal("a: own: node.lua:4: " .. wrong, (select(2, sim:call("a", "own"))))
+    local own, plain = sim:call("a", "text")
+    assert.matches("^node:ring x: %d node", own)
+    assert.matches("^orrery.ring: 1 node, 1 range\n", plain)
+  end)
+end)

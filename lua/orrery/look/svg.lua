@@ -3,6 +3,8 @@
 --
 -- No scripts, no fonts of our own, nothing from elsewhere: a file that any browser shows, with a word on whatever the
 -- mouse points at (<title>).
+local options = require "orrery.options"
+
 local svg = {}
 
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
@@ -65,6 +67,15 @@ function svg.ticks(from, till, many, least)
     i = i + 1
   end
   return list, step
+end
+
+-- A path that may be written to. Scripts of nodes have no files: node.lua says when these run here. level as error's.
+svg.of_nodes = false
+function svg.check_path(path, what, level)
+  if svg.of_nodes then error(what .. ": a script has no files: 'path' is for programs outside the nodes", level + 1) end
+  if type(path) ~= "string" or path == "" then
+    error(("%s: 'path' must be a file's (got %s)"):format(what, options.got(path)), level + 1)
+  end
 end
 
 -- Writes a file: true; or nil, message, code.
