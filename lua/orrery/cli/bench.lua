@@ -37,7 +37,7 @@ local function command(top, name, bench, arguments)
     words[1] = target
     before = ("mkdir -p %s && cc -O2 -I%s/core/include -I%s/core -I%s/spec -o %s %s %s/build/release/liborrery.a ")
       :format(work, home, home, home, target, sources, home) ..
-      "-levent_core -levent_pthreads -lxxhash -lsodium -lm -lpthread || exit 2; "
+      "-levent_core -levent_pthreads -lxxhash -lmd -lz -lsodium -lm -lpthread || exit 2; "
   end
   if bench.writes then words[2] = work end
   for i = 2, #arguments do words[#words + 1] = quoted(arguments[i]) end
