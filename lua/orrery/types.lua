@@ -736,11 +736,14 @@ function orrery.jump(key, buckets) end
 ---@class orrery.RingOptions
 ---@field nodes (string|orrery.RingNode)[]
 ---@field vnodes? integer               points of a node with weight 1; 160 by default
----@field hash? "xxh3"
+---@field hash? "xxh3"|"ketama"|"ketama-unweighted"|"libketama"|"nginx"  whose ring; "xxh3", our own, by default.
+--- "ketama": libmemcached's KETAMA_WEIGHTED, "ketama-unweighted" its KETAMA with MD5; "nginx": `hash ... consistent`.
+--- Ids are then servers as they are written there, "10.0.0.7:11212", and weights are whole numbers.
 
 ---@class orrery.RingNode
 ---@field id string
----@field weight? number                so much of the space beside the others; 1 by default, up to 1000
+---@field weight? number                so much of the space beside the others; 1 by default, up to 1000 (with the
+--- ketamas up to 2^32 - 1)
 ---@field zone? string                  failure domains, the widest first: "eu/hall 2/rack 7"; by default its own
 
 ---@class orrery.RingMove
@@ -795,7 +798,7 @@ function Ring:bounded(key, loads, slack) end
 ---@return table<string, number>
 function Ring:share() end
 
----The ranges of places that change hands from this ring to the other.
+---The ranges of places that change hands from this ring to the other, which must hash keys as this one does.
 ---
 ---    local was = r:copy()
 ---    print(#was:diff(r:add "d"), was:diff(r).moved)
