@@ -6,7 +6,7 @@
  * gives one of the ids. */
 #include <orrery/ring.h>
 
-#include "orrb.h"
+#include "orrb_ring.h"
 
 #define RING "orrery.ring"
 #define HELD "orrery.ring.held"
@@ -28,19 +28,19 @@ static const struct orr_ring *check(lua_State *L) {
     return NULL;
 }
 
-static const char *check_key(lua_State *L, int arg, size_t *size) {
+const char *orrb_check_key(lua_State *L, int arg, size_t *size) {
     if (lua_type(L, arg) != LUA_TSTRING) luaL_typeerror(L, arg, "string");
     return lua_tolstring(L, arg, size);
 }
 
 static uint64_t place_of(lua_State *L, const struct orr_ring *r, int arg) {
     size_t size;
-    const char *key = check_key(L, arg, &size);
+    const char *key = orrb_check_key(L, arg, &size);
     return orr_ring_place_in(r, key, size);
 }
 
 /* -- Making -------------------------------------------------------------------------------------------------------- */
-static struct orr_ring_node *read_nodes(lua_State *L, int at, size_t n) {
+struct orr_ring_node *orrb_read_ring_nodes(lua_State *L, int at, size_t n) {
     struct orr_ring_node *nodes = lua_newuserdatauv(L, (n ? n : 1) * sizeof *nodes, 0);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, at, (lua_Integer)i + 1);
@@ -63,7 +63,10 @@ static void name_them(lua_State *L, const struct orr_ring *r) {
     }
 }
 
-static const char *const hashes[] = { "xxh3", "ketama", "ketama-unweighted", "libketama", "nginx", NULL };
+enum orr_ring_hash orrb_check_ring_hash(lua_State *L, int arg) {
+    static const char *const hashes[] = { "xxh3", "ketama", "ketama-unweighted", "libketama", "nginx", NULL };
+    return (enum orr_ring_hash)luaL_checkoption(L, arg, "xxh3", hashes);
+}
 
 /* make(box or nil, { { id =, weight =, zone = }, ... }, vnodes, hash) -> box; or nil, and the place of the node that is
  * wrong, or nil */
@@ -74,7 +77,7 @@ static int make(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     orr_ring_config_init(&cfg);
     cfg.vnodes = (uint32_t)luaL_checkinteger(L, 3);
-    cfg.hash = (enum orr_ring_hash)luaL_checkoption(L, 4, "xxh3", hashes);
+    cfg.hash = orrb_check_ring_hash(L, 4);
     struct box *b = luaL_testudata(L, 1, RING);
     if (!b) {
         b = lua_newuserdatauv(L, sizeof *b, USERVALUES);
@@ -83,7 +86,7 @@ static int make(lua_State *L) {
         lua_replace(L, 1);
     }
     size_t n = lua_rawlen(L, 2);
-    const struct orr_ring_node *nodes = read_nodes(L, 2, n);
+    const struct orr_ring_node *nodes = orrb_read_ring_nodes(L, 2, n);
     struct box *held = lua_newuserdatauv(L, sizeof *held, 0);
     *held = (struct box){ NULL };
     luaL_setmetatable(L, HELD);
@@ -123,7 +126,7 @@ static int collect(lua_State *L) {
 static int owner(lua_State *L) {
     const struct orr_ring *r = check(L);
     size_t size;
-    const char *key = check_key(L, 2, &size);
+    const char *key = orrb_check_key(L, 2, &size);
     uint32_t node = orr_ring_owner(r, key, size);
     lua_getiuservalue(L, 1, IDS);
     lua_rawgeti(L, -1, (lua_Integer)node + 1);
@@ -250,7 +253,7 @@ static int jump(lua_State *L) {
     lua_Integer buckets = luaL_checkinteger(L, 2);
     luaL_argcheck(L, buckets >= 1 && buckets <= UINT32_MAX, 2, "1 to 2^32 - 1 buckets are expected");
     size_t size = 0;
-    const char *key = lua_isinteger(L, 1) ? NULL : check_key(L, 1, &size);
+    const char *key = lua_isinteger(L, 1) ? NULL : orrb_check_key(L, 1, &size);
     uint64_t place = key ? orr_ring_place(key, size) : (uint64_t)lua_tointeger(L, 1);
     lua_pushinteger(L, orr_jump(place, (uint32_t)buckets));
     return 1;
