@@ -233,6 +233,13 @@ static void what_moves_is_what_must(void **state) {
             uint32_t before = orr_placement_owner_at(a, place), after = orr_placement_owner_at(b, place);
             assert_true(after == before || after == 20);
         }
+        orr_placement_free(b);
+        b = placed((enum orr_placement_policy)policy, f.nodes + 1, 19);     /* one less, and so all numbers change */
+        moved = orr_placement_moved(a, b, &least);
+        assert_true(fabs(least - orr_placement_share(a, 0)) < 1e-9 || policy == ORR_PLACEMENT_MAGLEV);
+        if (policy == ORR_PLACEMENT_MAGLEV) assert_true(moved >= least && moved < 0.2);
+        else if (policy == ORR_PLACEMENT_JUMP) assert_true(moved > 0.4);        /* it isn't for that */
+        else assert_true(fabs(moved - least) < 0.004);
         orr_placement_free(a);
         orr_placement_free(b);
     }
