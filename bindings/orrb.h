@@ -33,6 +33,7 @@ int orrb_open_raft(lua_State *L);
 int orrb_open_clock(lua_State *L);
 int orrb_open_hlc(lua_State *L);
 int orrb_open_ring(lua_State *L);
+int orrb_open_placement(lua_State *L);
 int orrb_open_mesh(lua_State *L);
 int orrb_open_sim(lua_State *L);
 int orrb_open_value(lua_State *L);

@@ -89,6 +89,7 @@ int luaopen_orrery_core(lua_State *L) {
         { "clock", orrb_open_clock },
         { "hlc", orrb_open_hlc },
         { "ring", orrb_open_ring },
+        { "placement", orrb_open_placement },
         { "mesh", orrb_open_mesh },
         { "sim", orrb_open_sim },
         { "value", orrb_open_value },

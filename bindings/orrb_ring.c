@@ -6,7 +6,7 @@
  * gives one of the ids. */
 #include <orrery/ring.h>
 
-#include "orrb.h"
+#include "orrb_ring.h"
 
 #define RING "orrery.ring"
 #define HELD "orrery.ring.held"
@@ -28,15 +28,19 @@ static const struct orr_ring *check(lua_State *L) {
     return NULL;
 }
 
-static uint64_t place_of(lua_State *L, int arg) {
-    size_t size;
+const char *orrb_check_key(lua_State *L, int arg, size_t *size) {
     if (lua_type(L, arg) != LUA_TSTRING) luaL_typeerror(L, arg, "string");
-    const char *key = lua_tolstring(L, arg, &size);
-    return orr_ring_place(key, size);
+    return lua_tolstring(L, arg, size);
+}
+
+static uint64_t place_of(lua_State *L, const struct orr_ring *r, int arg) {
+    size_t size;
+    const char *key = orrb_check_key(L, arg, &size);
+    return orr_ring_place_in(r, key, size);
 }
 
 /* -- Making -------------------------------------------------------------------------------------------------------- */
-static struct orr_ring_node *read_nodes(lua_State *L, int at, size_t n) {
+struct orr_ring_node *orrb_read_ring_nodes(lua_State *L, int at, size_t n) {
     struct orr_ring_node *nodes = lua_newuserdatauv(L, (n ? n : 1) * sizeof *nodes, 0);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, at, (lua_Integer)i + 1);
@@ -59,8 +63,13 @@ static void name_them(lua_State *L, const struct orr_ring *r) {
     }
 }
 
-/* make(box or nil, { { id =, weight =, zone = }, ... }, vnodes) -> box; or nil, place of the node that is wrong, or
- * nil */
+enum orr_ring_hash orrb_check_ring_hash(lua_State *L, int arg) {
+    static const char *const hashes[] = { "xxh3", "ketama", "ketama-unweighted", "libketama", "nginx", NULL };
+    return (enum orr_ring_hash)luaL_checkoption(L, arg, "xxh3", hashes);
+}
+
+/* make(box or nil, { { id =, weight =, zone = }, ... }, vnodes, hash) -> box; or nil, and the place of the node that is
+ * wrong, or nil */
 static int make(lua_State *L) {
     struct orr_ring_config cfg;
     struct orr_ring *ring = NULL;
@@ -68,6 +77,7 @@ static int make(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     orr_ring_config_init(&cfg);
     cfg.vnodes = (uint32_t)luaL_checkinteger(L, 3);
+    cfg.hash = orrb_check_ring_hash(L, 4);
     struct box *b = luaL_testudata(L, 1, RING);
     if (!b) {
         b = lua_newuserdatauv(L, sizeof *b, USERVALUES);
@@ -76,7 +86,7 @@ static int make(lua_State *L) {
         lua_replace(L, 1);
     }
     size_t n = lua_rawlen(L, 2);
-    const struct orr_ring_node *nodes = read_nodes(L, 2, n);
+    const struct orr_ring_node *nodes = orrb_read_ring_nodes(L, 2, n);
     struct box *held = lua_newuserdatauv(L, sizeof *held, 0);
     *held = (struct box){ NULL };
     luaL_setmetatable(L, HELD);
@@ -115,7 +125,9 @@ static int collect(lua_State *L) {
 /* -- Looking up ---------------------------------------------------------------------------------------------------- */
 static int owner(lua_State *L) {
     const struct orr_ring *r = check(L);
-    uint32_t node = orr_ring_owner_at(r, place_of(L, 2));
+    size_t size;
+    const char *key = orrb_check_key(L, 2, &size);
+    uint32_t node = orr_ring_owner(r, key, size);
     lua_getiuservalue(L, 1, IDS);
     lua_rawgeti(L, -1, (lua_Integer)node + 1);
     return 1;
@@ -124,7 +136,7 @@ static int owner(lua_State *L) {
 /* r:owners(key, n) -> { id, ... }, in how many zones */
 static int owners(lua_State *L) {
     const struct orr_ring *r = check(L);
-    uint64_t place = place_of(L, 2);
+    uint64_t place = place_of(L, r, 2);
     lua_Integer wanted = luaL_checkinteger(L, 3);
     uint32_t zones, size = orr_ring_size(r), n = wanted > (lua_Integer)size ? size : (uint32_t)wanted;
     luaL_argcheck(L, wanted >= 1, 3, "at least 1 is expected");
@@ -151,7 +163,7 @@ static int step(lua_State *L) {
 /* for id in r:walk(key): the owner, and who comes next. Of the nodes that there were when it began. */
 static int walk(lua_State *L) {
     const struct orr_ring *r = check(L);
-    uint64_t place = place_of(L, 2);
+    uint64_t place = place_of(L, r, 2);
     size_t words = ORR_RING_SEEN(orr_ring_size(r));
     struct orr_ring_walk *w = lua_newuserdatauv(L, sizeof *w + words * sizeof(uint64_t), 0);
     orr_ring_walk(w, r, place, (uint64_t *)(void *)(w + 1));
@@ -172,7 +184,7 @@ static uint64_t load_of(lua_State *L, int loads, const char *id) {
 /* r:bounded(key, { [id] = load }, slack) -> id */
 static int bounded(lua_State *L) {
     const struct orr_ring *r = check(L);
-    uint64_t place = place_of(L, 2);
+    uint64_t place = place_of(L, r, 2);
     lua_Number slack = luaL_optnumber(L, 4, 0.25);
     luaL_checktype(L, 3, LUA_TTABLE);
     luaL_argcheck(L, slack > 0 && slack <= 1000, 4, "a number above 0 and at most 1000 is expected");
@@ -216,6 +228,7 @@ static int diff(lua_State *L) {
     const struct box *b = luaL_checkudata(L, 2, RING);
     struct orr_ring_diff d;
     struct orr_ring_move m;
+    luaL_argcheck(L, orr_ring_comparable(a, b->ring), 2, "a ring whose hash gives keys the same places is expected");
     double least, moved = orr_ring_moved(a, b->ring, &least);
     lua_newtable(L);
     orr_ring_diff(&d, a, b->ring);
@@ -239,7 +252,9 @@ static int tostring(lua_State *L) {
 static int jump(lua_State *L) {
     lua_Integer buckets = luaL_checkinteger(L, 2);
     luaL_argcheck(L, buckets >= 1 && buckets <= UINT32_MAX, 2, "1 to 2^32 - 1 buckets are expected");
-    uint64_t place = lua_isinteger(L, 1) ? (uint64_t)lua_tointeger(L, 1) : place_of(L, 1);
+    size_t size = 0;
+    const char *key = lua_isinteger(L, 1) ? NULL : orrb_check_key(L, 1, &size);
+    uint64_t place = key ? orr_ring_place(key, size) : (uint64_t)lua_tointeger(L, 1);
     lua_pushinteger(L, orr_jump(place, (uint32_t)buckets));
     return 1;
 }

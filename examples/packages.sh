@@ -6,8 +6,8 @@
 # It asks dpkg, says what it is about to install, and does nothing where nothing is missing.
 
 packages_build="cmake ninja-build gcc libc6-dev pkg-config lua5.4 liblua5.4-dev"
-packages_build="$packages_build libevent-dev libxxhash-dev libsodium-dev libedit-dev"
-packages_spec="libcmocka-dev lua-busted python3-msgpack"
+packages_build="$packages_build libevent-dev libxxhash-dev libmd-dev zlib1g-dev libsodium-dev libedit-dev"
+packages_spec="libcmocka-dev lua-busted python3-msgpack libmemcached-dev nginx"
 
 packages_missing() {
     for package; do

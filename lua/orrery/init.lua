@@ -14,6 +14,7 @@ return later.guard("orrery", {
   hlc = require "orrery.hlc".new,
   ring = require "orrery.ring".new,
   jump = require "orrery.ring".jump,
+  placement = require "orrery.placement".new,
   mesh = require "orrery.mesh".new,
   resp = require "orrery.resp".open(),
   sim = require "orrery.sim".new,

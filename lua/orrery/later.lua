@@ -10,7 +10,7 @@ local function set_of(text)
   return set
 end
 
-later.orrery = set_of [[paxos job lines array records placement recipes bench]]
+later.orrery = set_of [[paxos job lines array records recipes bench]]
 later.node = set_of [[shard register transaction lock singleton]]
 later.sim = {}
 later.handle = set_of [[on close why]]

@@ -26,6 +26,7 @@ local options = require "orrery.options"
 local plan = require "orrery.plan"
 local raft = require "orrery.raft"
 local resp = require "orrery.resp"
+local placement = require "orrery.placement"
 local ring = require "orrery.ring"
 local rpc = require "orrery.rpc"
 local show = require "orrery.show".show
@@ -218,7 +219,7 @@ local function new_environment(self)
   env.orrery = later.guard("orrery", environment.of_orrery {
     version = later.version, cluster = cluster.new, topology = topology, show = show,
     raft = raft.new, clock = clock.new, hlc = hlc.new, mesh = mesh.new, ring = ring.new, jump = ring.jump,
-    resp = resp.open(),
+    placement = placement.new, resp = resp.open(),
     check = function() error("orrery.check is for programs outside the nodes", 2) end,
     sim = function() error("orrery.sim is for programs outside the nodes", 2) end,
     start = function() error("orrery.start is for programs outside the nodes", 2) end,

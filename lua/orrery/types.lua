@@ -733,14 +733,35 @@ function orrery.ring(options) end
 ---@return integer bucket
 function orrery.jump(key, buckets) end
 
+---Whose is a key, by one policy or another: which nodes own it, whom to try next, what moves. With the same look-ups
+---as a ring. "jump" goes by the order of the nodes, and knows no weights; "rendezvous" moves the fewest keys and takes
+---longer the more nodes there are; "maglev" is a table, even and quick; "multiprobe" has a point for each node.
+---
+---    local p = orrery.placement { policy = "rendezvous", nodes = { "a", { id = "b", weight = 2 }, "c" } }
+---    print(p:owner "user:17", table.unpack(p:owners("user:17", 2)))
+---@param options orrery.PlacementOptions
+---@return orrery.Placement placement
+function orrery.placement(options) end
+
+---@class orrery.PlacementOptions
+---@field policy? "ring"|"jump"|"rendezvous"|"maglev"|"multiprobe"  "ring" by default
+---@field nodes (string|orrery.RingNode)[]
+---@field vnodes? integer               of the ring, as in orrery.RingOptions,
+---@field hash? string                  likewise
+---@field slots? integer                of maglev: a prime, better a hundred times the nodes; 65537 by default
+---@field probes? integer               of multiprobe: 21 by default
+
 ---@class orrery.RingOptions
 ---@field nodes (string|orrery.RingNode)[]
 ---@field vnodes? integer               points of a node with weight 1; 160 by default
----@field hash? "xxh3"
+---@field hash? "xxh3"|"ketama"|"ketama-unweighted"|"libketama"|"nginx"  whose ring; "xxh3", our own, by default.
+--- "ketama": libmemcached's KETAMA_WEIGHTED, "ketama-unweighted" its KETAMA with MD5; "nginx": `hash ... consistent`.
+--- Ids are then servers as they are written there, "10.0.0.7:11212", and weights are whole numbers.
 
 ---@class orrery.RingNode
 ---@field id string
----@field weight? number                so much of the space beside the others; 1 by default, up to 1000
+---@field weight? number                so much of the space beside the others; 1 by default, up to 1000 (with the
+--- ketamas up to 2^32 - 1)
 ---@field zone? string                  failure domains, the widest first: "eu/hall 2/rack 7"; by default its own
 
 ---@class orrery.RingMove
@@ -795,7 +816,7 @@ function Ring:bounded(key, loads, slack) end
 ---@return table<string, number>
 function Ring:share() end
 
----The ranges of places that change hands from this ring to the other.
+---The ranges of places that change hands from this ring to the other, which must hash keys as this one does.
 ---
 ---    local was = r:copy()
 ---    print(#was:diff(r:add "d"), was:diff(r).moved)
@@ -833,6 +854,67 @@ function Ring:copy() end
 ---@return string? message
 ---@return string? code                 `unavailable`: the file can't be written
 function Ring:diagram(path) end
+
+---@class orrery.Placement
+local Placement = {}
+
+---Whose the key is.
+---
+---    local id = p:owner "user:17"
+---@param key string
+---@return string id
+function Placement:owner(key) end
+
+---The owner and n - 1 more, for replicas: distinct nodes, in as many zones as can be. Fewer where there are no more.
+---
+---    local ids, zones = p:owners("user:17", 3)
+---@param key string
+---@param n integer
+---@return string[] ids
+---@return integer zones                in so many of the widest zones they are
+function Placement:owners(key, n) end
+
+---The owner, and then whom to try next.
+---
+---    for id in p:walk "user:17" do print(id) end
+---@param key string
+---@return fun(): string?
+function Placement:walk(key) end
+
+---The fraction of all keys that is each node's.
+---
+---    for id, part in pairs(p:share()) do print(id, part) end
+---@return table<string, number>
+function Placement:share() end
+
+---The fraction of keys whose owner in the other is another one, exactly where both are rings or tables, else of 65,536.
+---
+---    local was = p:copy()
+---    local moved, least = was:moved(p:add "d")
+---@param other orrery.Placement
+---@return number moved
+---@return number least                 what must, for the shares to become the other's
+function Placement:moved(other) end
+
+---One node more, in this placement itself; with "jump" the last one. Raises where it is there already.
+---
+---    p:add "e"
+---@param node string|orrery.RingNode
+---@return orrery.Placement placement   the same
+function Placement:add(node) end
+
+---One node less. Raises where there is no such node, or it is the last one.
+---
+---    p:remove "a"
+---@param id string
+---@return orrery.Placement placement   the same
+function Placement:remove(id) end
+
+---Another placement of the same nodes.
+---
+---    local was = p:copy()
+---@return orrery.Placement
+function Placement:copy() end
 
 ---@class orrery.HlcOptions
 ---@field skew_max? nanoseconds         a message further ahead of `latest` is refused: 500000000 by default

@@ -17,7 +17,7 @@ work=build/bench/clock
 mkdir -p "$work" || exit 2
 build() {                           # NAME SOURCE
     "${CC:-cc}" -O2 -ffp-contract=off -Icore/include -Icore -Ispec -o "$work/$1" "$2" core/clock/clock*.c \
-        core/clock/mesh.c core/base/*.c -lxxhash -lm || exit 2
+        core/clock/mesh.c core/base/*.c -lxxhash -lmd -lz -lm || exit 2
 }
 build trace spec/clock/bench/trace.c
 build score spec/clock/bench/score.c

@@ -1,7 +1,7 @@
 /* loop_echo.c - what the world costs over bare libevent: TCP echo of 64 bytes, both servers in the same run.
  *
  *     cc -O2 -Icore/include -o loop_echo spec/bench/loop_echo.c build/release/liborrery.a -levent_core \
- *        -lxxhash -lpthread
+ *        -lxxhash -lmd -lz -lpthread
  *     loop_echo [SECONDS]
  *
  * The server is held to core 0 and the client to core 1: left alone, the scheduler at times puts a pair on one core,

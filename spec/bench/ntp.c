@@ -1,7 +1,7 @@
 /* ntp.c - how many NTP queries a second one core answers, beside a bare UDP echo of as many bytes in the same run.
  *
  *     cc -O2 -Icore/include -Icore -o ntp spec/bench/ntp.c build/release/liborrery.a -levent_core -levent_pthreads \
- *        -lxxhash -lm -lpthread
+ *        -lxxhash -lmd -lz -lm -lpthread
  *     ntp [SECONDS]
  *
  * Servers are held to core 0, the client to core 1: it keeps BATCH questions under way on each of SOCKETS sockets, by

@@ -1,7 +1,7 @@
 /* rpc.c - calls and casts between two live nodes over loopback, against a bare ping-pong of the same size.
  *
- *     cc -O2 -Icore/include -o rpc spec/bench/rpc.c build/release/liborrery.a -levent_core -levent_pthreads -lxxhash \
- *        -lpthread
+ *     cc -O2 -Icore/include -o rpc spec/bench/rpc.c build/release/liborrery.a -levent_core -levent_pthreads \
+ *        -lxxhash -lmd -lz -lpthread
  *     rpc [SECONDS]
  *
  * Two processes, each with a node and held to a core of its own; the callee's host answers at once. A line for each

@@ -2,7 +2,7 @@
  * behind the other over a zeroed file. Through core/storage and core/loop, one batch at a time.
  *
  *     cc -O2 -Icore/include -Icore -o wal spec/bench/wal.c build/release/liborrery.a -levent_core -levent_pthreads \
- *        -lxxhash -lpthread
+ *        -lxxhash -lmd -lz -lpthread
  *     wal DIRECTORY [ROUNDS]
  *
  * A line for each shape (entries in a batch, bytes of an entry): bytes of a write, the medians of both in microseconds,

@@ -140,6 +140,7 @@ describe("wrong use", function()
     { "ntp --serve 192.0.2.1:1", "ntp: 192.0.2.1:1: Cannot assign requested address" },
     { "bench nothing", "bench: no benchmark 'nothing'" },
     { "bench ring --trace file", "bench: --trace is for detectors" },
+    { "bench kv --report", "bench: --report is for placement" },
   }
   for _, case in ipairs(cases) do
     it("is told: orrery " .. case[1], function() is_wrong(case[2], case[1]) end)
@@ -239,7 +240,7 @@ describe("orrery bench", function()
   it("lists what there is", function()
     local code, out = orrery "bench"
     assert.equal(0, code)
-    for _, name in ipairs { "kv", "sim", "sim_raw", "kv_machine", "wal", "loop_echo" } do
+    for _, name in ipairs { "kv", "sim", "sim_raw", "kv_machine", "wal", "loop_echo", "placement" } do
       assert.matches("\n  " .. name .. " +%l", out)
     end
     assert.matches('^{"benchmark":"kv","about":"', select(2, orrery "bench --json"))

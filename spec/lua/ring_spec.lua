@@ -117,8 +117,20 @@ describe("a ring", function()
     complains("orrery.ring: nodes[1]: options must be a table (got 5)", orrery.ring, { nodes = { 5 } })
     complains("orrery.ring: too many points", orrery.ring,
       { nodes = { { id = "a", weight = 1000 } }, vnodes = 1 << 20 })
-    complains('hash = "ketama" is not available in this version', orrery.ring, { nodes = { "a" }, hash = "ketama" })
-    complains("'hash' must be \"xxh3\" (got \"md5\")", orrery.ring, { nodes = { "a" }, hash = "md5" })
+    complains([['hash' must be "xxh3", "ketama", "ketama-unweighted", "libketama" or "nginx" (got "md5")]], orrery.ring,
+      { nodes = { "a" }, hash = "md5" })
+    complains([['vnodes' can't be chosen with hash = "nginx", which has its own (got 100)]], orrery.ring,
+      { nodes = { "a" }, hash = "nginx", vnodes = 100 })
+    complains("nodes[1]: 'weight' must be an integer from 1 to 1000 (got 1.5)", orrery.ring,
+      { nodes = { { id = "a", weight = 1.5 } }, hash = "nginx" })
+    complains("nodes[1]: 'weight' must be an integer from 1 to 4294967295 (got 0)", orrery.ring,
+      { nodes = { { id = "a", weight = 0 } }, hash = "ketama" })
+    complains("nodes[1]: 'weight' must be an integer from 1 to 1 (got 2)", orrery.ring,
+      { nodes = { { id = "a", weight = 2 } }, hash = "ketama-unweighted" })
+    complains('"a:11211" is there twice (as one server to hash = "ketama")', orrery.ring,
+      { nodes = { "a", "a:11211" }, hash = "ketama" })
+    complains("a ring whose hash gives keys the same places is expected", r.diff, r,
+      orrery.ring { nodes = { "a" }, hash = "nginx" })
     complains('orrery.ring:add: "a" is there twice', r.add, r, "a")
     complains('orrery.ring:remove: it has no node "bb" (nearest: \'b\')', r.remove, r, "bb")
     r:remove "a"

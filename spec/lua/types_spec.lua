@@ -13,8 +13,8 @@ local function annotated()
   local text = file:read "a" ..
     "\nreturn { orrery = orrery, node = node, Group = Group, Log = Log, NodeClock = NodeClock,\n" ..
     "NodeHlc = NodeHlc, NodeMembers = NodeMembers,\n" ..
-    "Topology = Topology, Raft = Raft, Clock = Clock, Hlc = Hlc, Ring = Ring, Map = Map, Sim = Sim,\n" ..
-    "NodeRing = NodeRing, Handle = Handle, Client = Client,\n" ..
+    "Topology = Topology, Raft = Raft, Clock = Clock, Hlc = Hlc, Ring = Ring, Placement = Placement, Map = Map,\n" ..
+    "Sim = Sim, NodeRing = NodeRing, Handle = Handle, Client = Client,\n" ..
     "Started = Started, Connected = Connected, WorkloadClient = WorkloadClient, History = History }"
   file:close()
   return assert(load(text, "types", "t", {}))(), text
@@ -91,14 +91,16 @@ describe("types.lua", function()
   it("has every method of the bare clocks, each with an example", function()
     local orrery = require "orrery"
     local ring = orrery.ring { nodes = { "a" } }
-    for class, object in pairs { Clock = orrery.clock(), Hlc = orrery.hlc(), Ring = ring } do
+    local placement = orrery.placement { nodes = { "a" } }
+    for class, object in pairs { Clock = orrery.clock(), Hlc = orrery.hlc(), Ring = ring, Placement = placement } do
       assert.same(functions_of(getmetatable(object).__index), functions_of(types[class]))
     end
     local before
     for line in text:gmatch "[^\n]+" do
       local name = line:match "^function (Clock:%w+)" or line:match "^function (Hlc:%w+)" or
         line:match "^function (orrery%.clock)" or line:match "^function (orrery%.hlc)" or
-        line:match "^function (orrery%.mesh)" or line:match "^function (Ring:%w+)"
+        line:match "^function (orrery%.mesh)" or line:match "^function (Ring:%w+)" or
+        line:match "^function (Placement:%w+)" or line:match "^function (orrery%.placement)"
       if name then assert.is_truthy(before, name .. " has no example") end
       before = line:find "^%-%-%-" and (before or line:find "^%-%-%-    %S") or nil
     end

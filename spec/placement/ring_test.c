@@ -212,7 +212,7 @@ static void replicas_are_in_as_many_zones_as_can_be(void **state) {
     fill(&f, 24);
     for (size_t i = 0; i < 24; i++) snprintf(f.zones[i], sizeof f.zones[i], "z%zu/r%zu", i % 3, i % 6);
     struct orr_ring *r = ring_of(f.nodes, 24, 100);
-    assert_int_equal(r->levels, 2);
+    assert_int_equal(r->m.levels, 2);
     for (int k = 0; k < 500; k++) {
         uint64_t place = orri_rng_next(&rng);
         for (uint32_t n = 1; n <= 30; n++) {

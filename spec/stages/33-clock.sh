@@ -26,7 +26,7 @@ check "at most 16 KiB a peer" below 16384 10
 
 unoptimised() {
     cc -O0 -ffp-contract=off -Icore/include -Icore -o $tmp/replay spec/bench/clock.c core/clock/clock*.c \
-        core/base/*.c -lxxhash -lm
+        core/base/*.c -lxxhash -lmd -lz -lm
 }
 same() {                            # MODE SCENARIO PEERS
     build/bench/clock/trace "$2" 5 >$tmp/trace &&

@@ -13,7 +13,7 @@ trap '[ -z "$up" ] || kill "$up" 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' 
 
 # Built from the sources, so that the fake node is the only one; with the sanitizers.
 ${CC:-cc} -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Icore -Icore/include \
-    -o "$work/compare" spec/resp/compare.c core/node/kv/*.c core/node/resp/*.c core/base/*.c -lxxhash || exit 1
+    -o "$work/compare" spec/resp/compare.c core/node/kv/*.c core/node/resp/*.c core/base/*.c -lxxhash -lmd -lz || exit 1
 check "the service alone answers as Redis does" spec/asan spec/resp/compare "$work/compare"
 
 ports=$((230 + $$ % 80))

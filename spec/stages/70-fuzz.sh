@@ -81,7 +81,7 @@ replay() {                          # NAME
     find $work -name '*.gcda' -delete
     gcc -g -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -DORR_FUZZING -DORR_CHECKS \
         -Icore/include -Icore -Ispec -o "$work/$1" "spec/fuzz/$1_fuzz.c" spec/fuzz/replay.c $(beyond "$1") \
-        $work/gcc/liborrery.a --coverage -lxxhash -lsodium -lpthread -lm &&
+        $work/gcc/liborrery.a --coverage -lxxhash -lmd -lz -lsodium -lpthread -lm &&
         spec/asan timeout -k 5 120 "$work/$1" "spec/fuzz/corpus/$1"
 }
 
@@ -95,7 +95,7 @@ fuzz() {                            # NAME: a whole node takes longer than a dec
     if [ "$1" = node ] || [ "$1" = time ]; then set -- "$1" $((runs / 10)); else set -- "$1" "$runs"; fi
     clang -g -O1 -fsanitize=fuzzer,address,undefined -DORR_FUZZING -DORR_CHECKS -Icore/include -Icore -Ispec \
         -o "$work/$1-clang" "spec/fuzz/$1_fuzz.c" $(beyond "$1") \
-        $work/clang/liborrery.a -lxxhash -lsodium -lpthread -lm || return 1
+        $work/clang/liborrery.a -lxxhash -lmd -lz -lsodium -lpthread -lm || return 1
     rm -rf "$work/$1-found" && mkdir "$work/$1-found"
     spec/asan timeout -k 5 900 "$work/$1-clang" -runs="$2" -seed=1 -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$work/$1-broken-" "$work/$1-found" "spec/fuzz/corpus/$1" >"$work/$1-clang.log" 2>&1 && return

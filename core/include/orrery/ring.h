@@ -10,6 +10,8 @@
  * behind its own place (Karger and others, STOC 1997). A ring follows from its members alone: in whatever order they
  * are given, on any machine, it is the same to the last bit. Nodes are numbered by their ids' order, from 0.
  *
+ * Or it is the ring of another program, whose place it takes without moving a key: of libmemcached, libketama or nginx.
+ *
  * Plain data: nothing is read but what is given; a ring never changes (make another one), so any number of threads may
  * look things up. Ids and zones are copied. */
 #ifndef ORR_RING_H
@@ -32,16 +34,35 @@ struct orr_ring_node {
     const char *zone;               /* failure domains from the widest on, "eu/hall 2/rack 7"; NULL or "": one of its
                                      * own for each node */
 };
+/* Whose points and places of keys. The others' ids are their servers, "host:port" as written there; weights are whole
+ * numbers, up to 2^32 - 1 for KETAMA and LIBKETAMA, whose rings have about 160 points a node whatever the weights: one
+ * with next to no weight may have none, and owns nothing. vnodes stays what it is.
+ *
+ * Where two servers have a point in common (one in thirty rings of 100 servers has such a place), it belongs to the
+ * lower id; so it does in libmemcached with sorted hosts, else and in nginx to the one that was listed first. */
+enum orr_ring_hash {
+    ORR_RING_XXH3,                  /* our own: XXH3 of the id, seeded by the point's number */
+    ORR_RING_KETAMA,                /* libmemcached 1.1, consistent distribution with weights: KETAMA_WEIGHTED (also
+                                     * what PHP calls LIBKETAMA_COMPATIBLE). The usual port, 11211, is the same as
+                                     * none; an id that begins with '/' is a Unix socket */
+    ORR_RING_KETAMA_UNWEIGHTED,     /* libmemcached, behaviour KETAMA alone and HASH MD5: 100 points; weights
+                                     * are 1 */
+    ORR_RING_LIBKETAMA,             /* libketama itself: the port always counts */
+    ORR_RING_NGINX                  /* nginx, `hash KEY consistent`; the server is as the directive has it, "unix:/s"
+                                     * included */
+};
 struct orr_ring_config {
     uint32_t vnodes;                /* of a node with weight 1; 160 */
+    enum orr_ring_hash hash;
     struct orr_alloc alloc;         /* libc's */
 };
 struct orr_ring;
 
 ORR_API void orr_ring_config_init(struct orr_ring_config *cfg);
-/* cfg and nodes: copied. ORR_EINVALID: no nodes or too many, an id that is missing, too long or there twice, a weight
- * that is none, too many points; *wrong (may be NULL) is then the node's place in `nodes`, or SIZE_MAX where it is
- * none's. -ENOMEM. Takes about 40 ns a point, and 16 bytes a point to keep. */
+/* cfg and nodes: copied. ORR_EINVALID: no nodes or too many, an id that is missing, too long or there twice (under
+ * two names, for other programs' hashes), a weight that is none, too many points, vnodes with another program's hash;
+ * *wrong (may be NULL) is then the node's place in `nodes`, or SIZE_MAX where it is none's. -ENOMEM. Takes about 40 ns
+ * a point, and 16 bytes a point to keep. */
 ORR_API int orr_ring_new(struct orr_ring **out, const struct orr_ring_config *cfg, const struct orr_ring_node *nodes,
                          size_t n, size_t *wrong);
 ORR_API void orr_ring_free(struct orr_ring *ring);
@@ -57,15 +78,17 @@ ORR_API uint32_t orr_ring_find(const struct orr_ring *ring, const char *id);    
 ORR_API double orr_ring_share(const struct orr_ring *ring, uint32_t node);
 
 /* -- Whose is a key? ----------------------------------------------------------------------------------------------- */
-/* A key's place: XXH3-64 of it. What has a good hash already may be its own place. */
+/* A key's place by ORR_RING_XXH3: XXH3-64 of it. What has a good hash already may be its own place. */
 ORR_API uint64_t orr_ring_place(const void *key, size_t size);
+/* And by this ring's hash. Others have 2^32 places, which are the upper half of ours. */
+ORR_API uint64_t orr_ring_place_in(const struct orr_ring *ring, const void *key, size_t size);
 ORR_API uint32_t orr_ring_owner_at(const struct orr_ring *ring, uint64_t place);
 ORR_API uint32_t orr_ring_owner(const struct orr_ring *ring, const void *key, size_t size);
 
 /* The owner and n - 1 more, for replicas: distinct nodes, in as many zones as can be, the widest first; within that in
- * the order of the circle. Gives how many there are: fewer than n where the ring has fewer nodes. *zones (may be NULL):
- * how many of the widest zones they are in. Where a node goes, owners[1] of its keys owns them next if zones allow it.
- * `owners` has room for n. */
+ * the order of the circle. Gives how many there are: fewer than n where the ring has fewer nodes (that own something).
+ * *zones (may be NULL): how many of the widest zones they are in. Where a node goes, owners[1] of its keys owns them
+ * next if zones allow it. `owners` has room for n. */
 ORR_API uint32_t orr_ring_owners_at(const struct orr_ring *ring, uint64_t place, uint32_t n, uint32_t *owners,
                                     uint32_t *zones);
 
@@ -96,6 +119,8 @@ struct orr_ring_diff {
     bool done;
     uint64_t at;
 };
+/* Do both give a key the same place? Others can't be held against each other. */
+ORR_API bool orr_ring_comparable(const struct orr_ring *a, const struct orr_ring *b);
 /* The ranges whose owner in `b` is another one than in `a`, by id, in the order of the circle from place 0 on. */
 ORR_API void orr_ring_diff(struct orr_ring_diff *d, const struct orr_ring *a, const struct orr_ring *b);
 ORR_API bool orr_ring_diff_next(struct orr_ring_diff *d, struct orr_ring_move *out);

@@ -37,7 +37,7 @@ local function command(top, name, bench, arguments)
     words[1] = target
     before = ("mkdir -p %s && cc -O2 -I%s/core/include -I%s/core -I%s/spec -o %s %s %s/build/release/liborrery.a ")
       :format(work, home, home, home, target, sources, home) ..
-      "-levent_core -levent_pthreads -lxxhash -lsodium -lm -lpthread || exit 2; "
+      "-levent_core -levent_pthreads -lxxhash -lmd -lz -lsodium -lm -lpthread || exit 2; "
   end
   if bench.writes then words[2] = work end
   for i = 2, #arguments do words[#words + 1] = quoted(arguments[i]) end
@@ -81,13 +81,15 @@ local function run(opts, arguments, context)
   end
   if opts.trace and name ~= "detectors" then return context.wrong "bench: --trace is for detectors" end
   if opts.trace then table.move({ "--trace", opts.trace }, 1, 2, #arguments + 1, arguments) end
+  if opts.report and name ~= "placement" then return context.wrong "bench: --report is for placement" end
+  if opts.report then arguments[#arguments + 1] = "--report" end
   local text = command(top, name, list[name], arguments)
   if opts.json then return run_for_json(name, text) end
   return status_of(os.execute(text))
 end
 
 return {
-  usage = "orrery bench [NAME [ARGUMENT]...] [--json]",
+  usage = "orrery bench [NAME [ARGUMENT]...] [--report] [--json]",
   about = "runs a benchmark by name, or lists them",
   notes = [[
 Benchmarks are of a checkout with build/release; the list says what ARGUMENTs each takes. Exit status: the
@@ -95,6 +97,7 @@ benchmark's own: 0 where it has bars and meets them, or has none, 1 where it mis
   arguments = {}, more = true,
   options = {
     { "--json", nil, "one object {benchmark, status, lines}, or one {benchmark, about} for each in the list" },
+    { "--report", nil, "of placement: each policy at several sizes" },
     { "--trace", "FILE", "of detectors: measured messages, a line `SECONDS DELAY_MS` or `SECONDS lost` for each" },
   },
   run = run,
