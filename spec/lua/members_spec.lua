@@ -272,9 +272,18 @@ describe("node.members", function()
 end)
 
 describe("the laboratory", function()
-  it("finds that all know who lives, under a swarm of faults, seeds 1 to 40", function()
+  local followed = watcher .. [[
+    local ring = node:ring()
+    node:on("owners", function()
+      local owners = {}
+      for i = 1, 40 do owners[i] = ring:owner("key" .. i) end
+      return table.concat(owners, " ")
+    end)
+  ]]
+
+  it("finds that all know who lives, and so who owns what, under a swarm of faults, seeds 1 to 40", function()
     for seed = 1, 40 do
-      local sim <close> = start(watcher, { n = 5, more = quick, opts = { seed = seed, faults = "swarm" } })
+      local sim <close> = start(followed, { n = 5, more = quick, opts = { seed = seed, faults = "swarm" } })
       sim:run(10)
       sim:heal()
       for _, id in ipairs(sim.ids) do if sim.core:state(id) == "down" then sim:restart(id) end end
@@ -284,6 +293,8 @@ describe("the laboratory", function()
         return settled
       end, sim.core:bound())
       assert.is_true(settled, ("seed %d: %s %s"):format(seed, who, owes))
+      local owners = sim:call("a", "owners")
+      for _, id in ipairs(sim.ids) do assert.equal(owners, sim:call(id, "owners"), ("seed %d: %s"):format(seed, id)) end
       assert(sim:check())
     end
   end)
