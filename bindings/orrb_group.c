@@ -231,13 +231,16 @@ static int tell_event(lua_State *L) {
     return 0;
 }
 
-void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events) {
+bool orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events) {
+    bool any = false;
     if (g && events & ORR_GROUP_RESTORED) orrb_feeds_restored(h, g);
     for (struct orrb_watch *at = h->watches; at; at = at->next) {
         if (at->group != g || !(at->events & events)) continue;
         struct orrb_task *t = orrb_task_new(&h->tasks, tell_event);
         if (t) t->of = at;          /* without memory it is lost: events tell what was */
+        any = any || t;
     }
+    return any;
 }
 
 static void free_all(lua_State *L, struct orrb_watch **all) {
@@ -260,6 +263,7 @@ void orrb_group_commit(struct orrb_host *h) {
     h->old_watches = h->watches;
     h->watches = h->staged_watches;
     h->staged_watches = NULL;
+    h->members.woken = false;
 }
 
 void orrb_group_abandon(struct orrb_host *h) { free_all(h->tasks.L, &h->staged_watches); }

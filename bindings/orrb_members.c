@@ -45,7 +45,12 @@ void orrb_members_event(struct orrb_host *h, const struct orr_member_event *e) {
         return;
     }
     q->at[q->n++] = (struct orrb_member_event){ e->kind, e->id, e->by };
-    if (q->n == 1) orrb_group_event(h, NULL, ORRB_MEMBERS);
+    orrb_members_wake(h);
+}
+
+void orrb_members_wake(struct orrb_host *h) {
+    struct orrb_member_events *q = &h->members;
+    if (q->n > 0 && !q->woken) q->woken = orrb_group_event(h, NULL, ORRB_MEMBERS);
 }
 
 void orrb_members_clear(struct orrb_host *h) {
@@ -152,6 +157,7 @@ static int events(lua_State *L) {
     }
     lua_pushinteger(L, (lua_Integer)q->lost);
     q->n = q->lost = 0;
+    q->woken = false;
     return 2;
 }
 

@@ -370,11 +370,11 @@ static void on_gone(void *ud, struct orr_asked *a) {
 
 static void on_event(void *ud, struct orr_group *g, unsigned events) {
     struct orrb_host *h = &((struct orrb_node *)ud)->host;
-    orrb_group_event(h, g, events);
+    (void)orrb_group_event(h, g, events);
     orrb_code_consider(h);
 }
 
-static void on_stepped(void *ud) { orrb_group_event(&((struct orrb_node *)ud)->host, NULL, ORRB_TIME_STEP); }
+static void on_stepped(void *ud) { (void)orrb_group_event(&((struct orrb_node *)ud)->host, NULL, ORRB_TIME_STEP); }
 
 static void on_member(void *ud, const struct orr_member_event *e) {
     orrb_members_event(&((struct orrb_node *)ud)->host, e);
@@ -397,6 +397,7 @@ static void stop_if_full(struct orrb_node *n) {
 static bool on_turn(void *ud) {
     struct orrb_node *n = ud;
     if (n->host.code_changed) orrb_code_consider(&n->host);
+    orrb_members_wake(&n->host);
     bool any = orrb_tasks_turn(&n->host.tasks);
     if (n->used <= n->limit - n->limit / 4) n->refusals = 0;
     if (n->refusals >= REFUSALS_MAX) stop_if_full(n);

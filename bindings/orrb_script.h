@@ -20,7 +20,8 @@ struct orrb_member_events {
     } *at;
     size_t n, cap, lost;
     uint64_t changes;               /* in all */
-    bool wanted;                    /* somebody will take them */
+    bool wanted;                    /* somebody will take them, */
+    bool woken;                     /* and is about to */
 };
 
 struct orrb_host {
@@ -59,7 +60,7 @@ void orrb_rpc_clear(struct orrb_host *h);
 
 /* orrb_group.c. g: NULL for what is the node's: ORRB_TIME_STEP, ORRB_MEMBERS */
 enum { ORRB_TIME_STEP = 1 << 17, ORRB_MEMBERS = 1 << 18 };  /* besides enum orr_group_event and ORRB_GROUP_UPGRADE */
-void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events);
+bool orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events);       /* false: it made no task */
 void orrb_group_commit(struct orrb_host *h);
 void orrb_group_abandon(struct orrb_host *h);
 void orrb_group_clear(struct orrb_host *h);
@@ -76,7 +77,8 @@ void orrb_time_open(lua_State *L, struct orrb_host *h);
 
 /* orrb_members.c: node.members. */
 void orrb_members_open(lua_State *L, struct orrb_host *h);
-void orrb_members_event(struct orrb_host *h, const struct orr_member_event *e);     /* never raises */
+void orrb_members_event(struct orrb_host *h, const struct orr_member_event *e);     /* never raises, nor does wake */
+void orrb_members_wake(struct orrb_host *h);        /* where there was no memory for a task when something came */
 void orrb_members_clear(struct orrb_host *h);
 void orrb_push_members_status(lua_State *L, const struct orr_membership *of);
 

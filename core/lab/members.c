@@ -4,8 +4,8 @@
  * up; what an observer holds goes forward: to a higher incarnation, or of the same one to a worse state (by heartbeats
  * a failed one may live again: nobody asks it for more). Without faults nobody who runs is suspected.
  *
- * Left alone, and within the bound that the nodes tell: all who take part hold each other for alive, in their present
- * lives, and nobody who is down. That is asked of pairs that may talk to each other; hearsay takes the same way.     */
+ * Left alone, and within the bound that the nodes tell: all who take part, or did in an earlier life, hold each other for
+ * alive, in their present lives, and nobody who is down. That is asked of pairs that may talk to each other; hearsay takes the same way.     */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -105,10 +105,20 @@ static const char *wrong(const struct orr_lab *lab, size_t node, size_t of) {
     return v->knows && v->state == ORR_MEMBER_ALIVE && v->incarnation >= life->first ? NULL : "is alive";
 }
 
+static bool owes_nothing(const struct orr_lab *lab, size_t node) {
+    const struct life *life = &lab->members->lives[node];
+    return life->state != ORR_SIM_UP || life->told == 0 || lab->excused[node];
+}
+
 bool lab_members_settled(const struct orr_lab *lab, const char **who, const char **owes) {
     struct lab_members *m = lab->members;
     for (size_t i = 0; i < lab->cfg.n_nodes; i++) {
-        if (m->lives[i].state != ORR_SIM_UP || !m->lives[i].takes_part || lab->excused[i]) continue;
+        *who = lab->cfg.nodes[i].id;
+        *owes = "takes no part any more";
+        if (!owes_nothing(lab, i) && !m->lives[i].takes_part) return false;
+    }
+    for (size_t i = 0; i < lab->cfg.n_nodes; i++) {
+        if (owes_nothing(lab, i)) continue;
         for (size_t j = 0; j < lab->cfg.n_nodes; j++) {
             const char *what = i == j ? NULL : wrong(lab, i, j);
             if (!what) continue;

@@ -22,6 +22,7 @@ local objects_meta                                      -- of all that scripts h
 
 local function inner(object, name)
   local self = behind[object]
+  if self and self.follow then self.follow() end
   if self then return self end
   error(("ring.%s must be called as a method: ring:%s(...)"):format(name, name), 3)
 end
@@ -123,7 +124,7 @@ objects_meta = {
   end,
   __newindex = function(_, key) error(("a ring is read-only (assigning %s)"):format(tostring(key)), 2) end,
   __len = function(object)
-    local now = behind[object].now
+    local now = inner(object, "#").now
     return now and #now or 0
   end,
   __pairs = function(object) return next, behind[object].methods, nil end,
@@ -188,13 +189,24 @@ local function refresh(owner, self)
   for _, id in ipairs(self.ids) do if in_ring(owner, id) then ids[#ids + 1] = id end end
   local name = table.concat(ids, " ")
   if name == self.name then return end
-  local before = self.name and frozen(self)
-  self.name, self.still = name, nil
-  self.now = #ids > 0 and ring.new(self.made_of(nodes_of(owner, ids))) or nil
+  local before, now = self.name and frozen(self), nil
+  if #ids > 0 then now = ring.new(self.made_of(nodes_of(owner, ids))) end
+  self.name, self.still, self.now = name, nil, now
   if not before then return end
   local after = frozen(self)
   for _, s in ipairs(table.move(self.all, 1, #self.all, 1, {})) do
     if not s.closed then tell(owner, s, before, after) end
+  end
+end
+
+-- At each look-up, for what changed a moment ago; the news of it make it too, so that `change` is told without one.
+local function follower(owner, self)
+  local seen = -1
+  return function()
+    local changes = owner.members.changes()
+    if changes == seen then return end
+    refresh(owner, self)
+    seen = changes
   end
 end
 
@@ -241,7 +253,8 @@ local function new_ring(owner, given)
   local functions = { on = function(of, event, f) return on_change(owner, of, event, f) end }
   for key, f in pairs(look) do functions[key] = f end
   local object = new_object(self, methods_of(functions))
-  refresh(owner, self)
+  self.follow = follower(owner, self)
+  self.follow()
   return object, self
 end
 
@@ -260,7 +273,7 @@ function node_ring.ring(owner, given)
   local copy = {}
   for key, v in pairs(given) do copy[key] = v end
   local object, self = new_ring(owner, copy)
-  owner.members.watch(function() refresh(owner, self) end, "node:ring", 3)
+  owner.members.watch(self.follow, "node:ring", 3)
   owner.rings[name], owner.rings.n = object, owner.rings.n + 1
   return object
 end

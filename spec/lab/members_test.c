@@ -165,6 +165,10 @@ static void an_earlier_life_is_not_the_present_one(void **state) {
     all_join();
     lab_members_life(lab, 1, ORR_SIM_DOWN);
     lab_members_life(lab, 1, ORR_SIM_UP);
+    const char *who, *owes;
+    assert_false(lab_members_settled(lab, &who, &owes));
+    assert_string_equal(who, "b");
+    assert_string_equal(owes, "takes no part any more");
     takes_part(1, 5);
     hears(1, 0, ORR_MEMBER_ALIVE, 1);
     hears(1, 2, ORR_MEMBER_ALIVE, 1);

@@ -16,13 +16,14 @@ local value = orrery.cluster {
 -- A node with a membership that the spec makes up, and tasks that the spec runs: owner.tick() each until it waits.
 local function new_owner(id)
   local owner = {
-    states = {}, followers = {}, said = {}, queue = {},
+    states = {}, followers = {}, said = {}, queue = {}, changed = 0,
     plan = { cluster = value }, own = cluster.node(value, id), life = { over = false },
   }
   owner.host = { log = function(_, text) table.insert(owner.said, text) end }
   owner.members = {
     state = function(of) return owner.states[of] end,
     watch = function(f) table.insert(owner.followers, f) end,
+    changes = function() return owner.changed end,
   }
   owner.tasks = { spawn = function(f, ...)
     local t = { co = coroutine.create(f), given = table.pack(...) }
@@ -42,6 +43,7 @@ local function new_owner(id)
   end
   function owner.become(states)
     for of, state in pairs(states) do owner.states[of] = state or nil end
+    owner.changed = owner.changed + 1
     for _, f in ipairs(owner.followers) do f() end
   end
   function owner.ring(...) return node_ring.ring(owner, ...) end
