@@ -89,6 +89,8 @@ void orr_membership_free(struct orr_membership *m) {
 static int known(struct orr_membership *m, struct orri_member *r, const char *address, bool may_talk) {
     if (orri_record_via(m, r, address) < 0 || orri_record_may_talk(m, r, may_talk) < 0) return -ENOMEM;
     r->known = true;
+    if (!may_talk) orri_pulse_end(m, r);
+    else if (r->heard && r->state != ORR_MEMBER_LEFT && !orri_member_swim(m) && !r->pulse) orri_pulse_begin(m, r);
     if (!orri_member_lives(r)) orri_join_soon(m);
     else if (may_talk) orri_member_appears(m);
     return 0;

@@ -26,6 +26,11 @@ decoders() {
     kv_op) echo node/kv/call.c:97 node/kv/ops.c:96 node/kv/query.c:90 ;;
     kv_snapshot) echo node/kv/restore.c:97 ;;
     node) echo node/agree.c:85 node/link.c:91 node/group.c:73 node/snapshot.c:84 node/apply.c:68 ;;
+    membership)
+        echo membership/codec.c:97 membership/membership.c:94 membership/merge.c:91 membership/records.c:94 \
+            membership/suspicion.c:90 membership/sync.c:88 membership/relay.c:86 membership/probe.c:88 \
+            membership/pulse.c:93 membership/send.c:97 membership/forget.c:97
+        ;;
     ntp) echo clock/ntp_packet.c:95 clock/ntp_client.c:95 clock/ntp_server.c:97 clock/hlc.c:95 ;;
     raft) echo consensus/raft/raft_codec.c:97 consensus/raft/raft_glance.c:97 consensus/raft/raft_config.c:91 ;;
     rpc) echo node/message.c:92 node/results.c:97 node/saved.c:42 node/carry.c:49 node/rpc.c:82 node/out.c:80 ;;

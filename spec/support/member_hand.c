@@ -52,8 +52,10 @@ static void note_packet(struct mhand *h, const struct orr_membership_ready *r) {
     s->to = name_of(r->packet.to);
     s->size = r->packet.bytes.size;
     memcpy(s->bytes, r->packet.bytes.at, s->size);
-    int rc = orri_packet_read(orr_borrow(s->bytes, s->size), &s->packet, &s->facts);
-    ORR_ASSERT(rc == 0);
+    struct orr_slice bytes = orr_borrow(s->bytes, s->size);
+    bool whole = orri_packet_whole(&bytes);
+    int rc = orri_packet_read(bytes, &s->packet, &s->facts);
+    ORR_ASSERT(whole && rc == 0);
 }
 
 void mhand_take(struct mhand *h) {
