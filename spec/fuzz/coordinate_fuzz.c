@@ -69,9 +69,9 @@ static void open(struct input *in, struct orri_keyring *k) {
 }
 
 static void turn_keys(struct input *in, struct orri_keyring *k) {
-    unsigned char key[ORRI_KEY] = { 0 };
-    unsigned what = (unsigned)number(in, 1);
-    key[0] = what >> 4;
+    unsigned char key[ORRI_KEY];
+    unsigned what = (unsigned)number(in, 1), secret = what >> 4;
+    orri_keyring_key_of(&secret, sizeof secret, key);
     if (what % 3 == 0) (void)orri_keyring_add(k, key);
     else if (what % 3 == 1) (void)orri_keyring_primary(k, key);
     else (void)orri_keyring_remove(k, key);

@@ -35,6 +35,22 @@ static void is_keyed_blake2b(void **state) {
     orri_keyring_clear(&k);
 }
 
+/* By Python 3.11: blake2b(b"a secret", digest_size=32), and of b"". */
+static void makes_keys_of_secrets(void **state) {
+    (void)state;
+    static const unsigned char of_secret[] = {
+        0x08, 0xcc, 0x89, 0x42, 0x54, 0x3e, 0xf4, 0x17, 0x31, 0xb4, 0x51, 0x38, 0x23, 0x46, 0x8f, 0xd3,
+        0xd4, 0x26, 0xc7, 0xeb, 0xcd, 0x85, 0x06, 0x50, 0xe8, 0xf3, 0x64, 0x86, 0xc7, 0xb0, 0x7b, 0x40 };
+    static const unsigned char of_nothing[] = {
+        0x0e, 0x57, 0x51, 0xc0, 0x26, 0xe5, 0x43, 0xb2, 0xe8, 0xab, 0x2e, 0xb0, 0x60, 0x99, 0xda, 0xa1,
+        0xd1, 0xe5, 0xdf, 0x47, 0x77, 0x8f, 0x77, 0x87, 0xfa, 0xab, 0x45, 0xcd, 0xf1, 0x2f, 0xe3, 0xa8 };
+    unsigned char got[ORRI_KEY];
+    orri_keyring_key_of("a secret", 8, got);
+    assert_memory_equal(got, of_secret, ORRI_KEY);
+    orri_keyring_key_of(NULL, 0, got);
+    assert_memory_equal(got, of_nothing, ORRI_KEY);
+}
+
 static bool opens(const struct orri_keyring *k, const unsigned char *bytes, size_t size, size_t inner) {
     size_t got = size;
     bool is = orri_keyring_open(k, bytes, &got, FROM, TO);
@@ -183,7 +199,8 @@ static void wipes_what_goes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(is_keyed_blake2b), cmocka_unit_test(without_a_key_asks_for_none),
+        cmocka_unit_test(is_keyed_blake2b), cmocka_unit_test(makes_keys_of_secrets),
+        cmocka_unit_test(without_a_key_asks_for_none),
         cmocka_unit_test(refuses_whatever_was_changed), cmocka_unit_test(knows_keys_by_all_of_their_bytes),
         cmocka_unit_test(rotates), cmocka_unit_test(has_room_for_eight), cmocka_unit_test(wipes_what_goes),
     };

@@ -25,7 +25,8 @@
  * above all that it ever had, and its upper 32 bits tell one life from another.
  *
  * Sans-IO: no clock, no sockets, no chance but from `seed`. Times are of one monotonic clock, `now` never goes back.
- * One thread at a time. Records cost about 170 bytes a member and what its tags take; nothing else grows. */
+ * One thread at a time. Records cost about 170 bytes a member and what its tags take, and 190 more of each that this
+ * node has probed or was probed by; nothing else grows. */
 #ifndef ORR_MEMBERSHIP_H
 #define ORR_MEMBERSHIP_H
 
