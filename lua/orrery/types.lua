@@ -3083,7 +3083,7 @@ function node:ring(options) end
 ---@class orrery.NodeRingOptions
 ---@field role? string                  only nodes that bear it
 ---@field vnodes? integer               and what else orrery.ring takes but `nodes`
----@field hash? "xxh3"
+---@field hash? "xxh3"|"ketama"|"ketama-unweighted"|"libketama"|"nginx"
 
 ---@class orrery.RingChange
 ---@field before orrery.NodeRing        as it was; these two stay as they are, and have no `on`
