@@ -120,6 +120,13 @@ function methods:eval(text)
   return reach.evaluated(self.id, self.core:eval(text))
 end
 
+-- What it knows of the others, as node.members:list() has it; {} where it takes no part.
+function methods:members()
+  local message, code = ended(self)
+  if message then return nil, message, code end
+  return self.core:members()
+end
+
 -- { state = "up", "down" or (its thread doesn't answer in time) "busy", why, ready, ..., groups = { NAME = status } }
 function methods:status()
   local message = ended(self)

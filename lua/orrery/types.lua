@@ -1131,6 +1131,14 @@ function Started:group(name) end
 ---@return orrery.NodeStatus status
 function Started:status() end
 
+---What it knows of the others, as node.members:list() has it; {} where it takes no part, and isn't asked to.
+---
+---    #a:members()                                       --> 3
+---@return table[]? members
+---@return string? message
+---@return string? code                 `timeout`: its thread doesn't answer; `closed`
+function Started:members() end
+
 ---Runs text in the node, between two of its turns: the values of an expression, or statements; of statements that end
 ---in one after a semicolon, that one's. It sees by name `node`, `orrery`, and the locals of the script that its
 ---handlers use, and may set those. It can't wait, has the budget of an event, and makes no globals. What can't travel
@@ -3075,7 +3083,7 @@ function node:ring(options) end
 ---@class orrery.NodeRingOptions
 ---@field role? string                  only nodes that bear it
 ---@field vnodes? integer               and what else orrery.ring takes but `nodes`
----@field hash? "xxh3"
+---@field hash? "xxh3"|"ketama"|"ketama-unweighted"|"libketama"|"nginx"
 
 ---@class orrery.RingChange
 ---@field before orrery.NodeRing        as it was; these two stay as they are, and have no `on`

@@ -129,8 +129,15 @@ describe("of a live cluster", function()
     assert.equal("b", handle.nodes.b:members()[2].id)
     assert.is_true(handle:matrix(folder:write("live.svg", "")))
     assert.is_truthy(folder:read "live.svg":find("live: what nodes say of each other", 1, true))
+    assert.equal("alive", a:members()[2].state)
     b:close()
     assert.is_nil(handle:matrix().rows.b)
+    assert.is_nil((b:members()))
     assert.is_number(a:call "who")
+    for _ = 1, 400 do
+      if a:members()[2].state == "failed" then break end
+      os.execute "sleep 0.05"
+    end
+    assert.equal("failed", a:members()[2].state)
   end)
 end)

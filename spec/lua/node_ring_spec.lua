@@ -109,6 +109,19 @@ describe("a ring that follows", function()
     assert.not_equal(r, a.ring {})
   end)
 
+  it("may go by another program's hash", function()
+    local a = new_owner "a"
+    a.become { c = "alive" }
+    local r = a.ring { role = "w", hash = "nginx" }
+    local plain = orrery.ring { nodes = { { id = "a", zone = "z1" }, { id = "c", zone = "z1" } }, hash = "nginx" }
+    for i = 1, 50 do assert.equal(plain:owner("k" .. i), r:owner("k" .. i)) end
+    a.become { b = "alive" }
+    assert.equal(3, #r)
+    local ok, message = pcall(a.ring, { role = "w", hash = "nginx", vnodes = 5 })
+    assert.is_false(ok)
+    assert.matches("node:ring: 'vnodes' can't be chosen with hash = \"nginx\"", message, 1, true)
+  end)
+
   it("tells of each change, with the ring before and after", function()
     local a, seen = new_owner "a", {}
     local r = a.ring { role = "w" }

@@ -208,6 +208,15 @@ describe("a ring's diagram", function()
     assert.matches("1 node, 1 range\n", tostring(r:diagram()))
   end)
 
+  it("is the whole circle, whatever the hash", function()
+    for _, hash in ipairs { "xxh3", "ketama", "ketama-unweighted", "libketama", "nginx" } do
+      local r = orrery.ring { nodes = { "10.0.0.1:11211", "10.0.0.2:11211" }, hash = hash }
+      local circle, counts = tostring(r:diagram()):match "\n(.-)\n  A  10", { A = 0, B = 0 }
+      for sign in circle:gmatch "%S" do counts[sign] = counts[sign] + 1 end
+      assert.is_true(counts.A > 10 and counts.B > 10, hash)
+    end
+  end)
+
   it("says what is wrong with a path; in nodes there are none", function()
     local ok, message = pcall(function() new(1):diagram(5) end)
     assert.is_false(ok)
