@@ -1,5 +1,5 @@
 #!/bin/sh
-# ring.sh [SECONDS] - ring.c, which is linked with libmemcached, beside which it measures.
+# ring.sh [SECONDS] - ring.c, which is linked with libmemcached, beside which it measures; then ring.lua.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 lacks() {
@@ -11,4 +11,7 @@ pkg-config --exists libmemcached || lacks libmemcached "apt-get install libmemca
 mkdir -p build/bench
 cc -O2 -Icore/include -o build/bench/ring spec/bench/ring.c build/release/liborrery.a -lmemcached -levent_core \
     -levent_pthreads -lxxhash -lmd -lz -lm -lpthread || exit 2
-exec build/bench/ring "$@"
+build/bench/ring "$@"
+status=$?
+lua5.4 spec/bench/ring.lua || exit 1
+exit $status
