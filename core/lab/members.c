@@ -5,8 +5,8 @@
  * a failed one may live again: nobody asks it for more). Without faults nobody who runs is suspected.
  *
  * Left alone, and within the bound that the nodes tell: all who take part, or did in an earlier life, hold each other
- * for alive, in their present lives, and nobody who is down. That is asked of pairs that may talk to each other; hearsay
- * takes the same way. */
+ * for alive, in their present lives, and nobody who is down. That is asked of pairs that may talk to each other: what is
+ * heard of others takes the same way. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
