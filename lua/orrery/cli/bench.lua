@@ -35,9 +35,9 @@ local function command(top, name, bench, arguments)
       return " " .. quoted(top .. "/spec/" .. file)
     end)
     words[1] = target
-    before = ("mkdir -p %s && cc -O2 -I%s/core/include -I%s/core -I%s/spec -o %s %s %s/build/release/liborrery.a ")
-      :format(work, home, home, home, target, sources, home) ..
-      "-levent_core -levent_pthreads -lxxhash -lmd -lz -lsodium -lm -lpthread || exit 2; "
+    before = ("mkdir -p %s && cc -O2 -ffp-contract=off -I%s/core/include -I%s/core -I%s/spec -o %s %s "):format(work,
+      home, home, home, target, sources) .. home ..
+      "/build/release/liborrery.a -levent_core -levent_pthreads -lxxhash -lmd -lz -lsodium -lm -lpthread || exit 2; "
   end
   if bench.writes then words[2] = work end
   for i = 2, #arguments do words[#words + 1] = quoted(arguments[i]) end
