@@ -71,12 +71,15 @@ static void answered(struct orr_membership *m, struct orri_member *r, enum orr_m
     log_probe(m, r, rtt);
 }
 
+/* An answer counts until its end is seen to: where this node stood still, it has come in time. But nobody knows how
+ * long it took then. */
 bool orri_probe_ack(struct orr_membership *m, const struct orri_packet *p) {
     struct orri_probe *probe = &m->probe;
-    if (probe->id != p->from || probe->sequence != p->sequence || m->now >= probe->end) return false;
+    if (probe->id != p->from || probe->sequence != p->sequence) return false;
     if (probe->way == ORR_WAY_DIRECT) return false;         /* the packet came twice */
     struct orri_member *r = orri_member_find(m, p->from);
-    orri_member_measured(m, r, m->now - probe->sent, p->coordinate);
+    if (m->now < probe->end) orri_member_measured(m, r, m->now - probe->sent, p->coordinate);
+    else orri_member_placed(m, r, p->coordinate);
     answered(m, r, ORR_WAY_DIRECT, m->now - probe->sent);
     return true;
 }
@@ -90,14 +93,14 @@ static size_t asked(const struct orri_probe *probe, const struct orri_packet *p)
 
 bool orri_probe_relayed(struct orr_membership *m, const struct orri_packet *p) {
     struct orri_member *r = orri_member_find(m, m->probe.id);
-    if (asked(&m->probe, p) == SIZE_MAX || m->now >= m->probe.end || !r) return false;
+    if (asked(&m->probe, p) == SIZE_MAX || !r) return false;
     answered(m, r, ORR_WAY_INDIRECT, 0);
     return true;
 }
 
 bool orri_probe_nack(struct orr_membership *m, const struct orri_packet *p) {
     size_t i = asked(&m->probe, p);
-    if (i == SIZE_MAX || m->probe.nacked[i] || m->now >= m->probe.end) return false;
+    if (i == SIZE_MAX || m->probe.nacked[i]) return false;
     m->probe.nacked[i] = true;
     m->probe.nacks++;
     return true;

@@ -8,12 +8,13 @@ static void answer(struct orr_membership *m, const struct orri_relay *r, enum or
     orri_member_send(m, (struct orri_sending){ .kind = kind, .to = r->asker, .sequence = r->asked });
 }
 
-/* Full: as if the packet had been lost. */
+/* Full: as if the packet had been lost. None takes its place for longer than a probe may last. */
 void orri_relay_ask(struct orr_membership *m, const struct orri_packet *p) {
     const struct orri_member *target = orri_member_find(m, p->target);
+    orr_time most = m->cfg.probe_interval * m->cfg.awareness_max, within = p->within < most ? p->within : most;
     if (m->n_relays == ORRI_RELAYS_MAX) return;
     struct orri_relay r = { .asker = p->from, .target = p->target, .asked = p->sequence,
-                            .nack = m->now + p->within / 5 * 4, .until = m->now + p->within };
+                            .nack = m->now + within / 5 * 4, .until = m->now + within };
     if (!target || target == m->self || !target->may_talk) {
         answer(m, &r, target == m->self ? ORRI_RELAYED : ORRI_NACK);
         return;

@@ -143,6 +143,20 @@ static void a_late_answer_is_counted_and_changes_nothing(void **state) {
     mhand_free(h);
 }
 
+/* It reads what had come before it looks at what is due. */
+static void who_stood_still_believes_what_came_meanwhile(void **state) {
+    (void)state;
+    struct mhand *h = mhand_new(2, NULL);
+    struct mhand_said ping = unanswered(h, 100 * ORR_MS);
+    h->now = ping.at + 5 * ORR_SECOND;
+    mhand_ack(h, &ping);
+    mhand_until(h, h->now);
+    assert_int_equal(mhand_sees(h, ping.to).state, ORR_MEMBER_ALIVE);
+    assert_int_equal(mhand_sees(h, ping.to).rtt, 0);
+    assert_int_equal(mhand_status(h).probes_failed, 0);
+    mhand_free(h);
+}
+
 /* -- Whose turn it is ---------------------------------------------------------------------------------------------- */
 /* SWIM, section 4.3: two probes of one member are at most 2n - 1 intervals apart, of n others. */
 static void each_is_probed_within_twice_the_others(void **state) {
@@ -342,8 +356,12 @@ static void of_nobody_there_is_none_at_once(void **state) {
     assert_non_null(mhand_said(h, ORRI_NACK, 'b'));
     mhand_recv(h, 'b', request('a'), NULL, 0);
     assert_non_null(mhand_said(h, ORRI_RELAYED, 'b'));
-    for (unsigned i = 0; i < 200; i++) mhand_recv(h, 'b', request('c'), NULL, 0);       /* bounded */
+    struct orri_packet longest = request('c');
+    longest.within = ORRI_LONGEST;
+    for (unsigned i = 0; i < 200; i++) mhand_recv(h, 'b', longest, NULL, 0);            /* bounded in number, in time */
     assert_int_equal(mhand_count(h, ORRI_PING, 'c'), ORRI_RELAYS_MAX);
+    mhand_until(h, h->now + 8 * ORR_SECOND);
+    assert_int_equal(h->m->n_relays, 0);
     mhand_free(h);
 }
 
@@ -356,6 +374,7 @@ int main(void) {
         cmocka_unit_test(a_later_answer_by_a_better_way_takes_its_place),
         cmocka_unit_test(heard_by_a_stream_it_lives),
         cmocka_unit_test(a_late_answer_is_counted_and_changes_nothing),
+        cmocka_unit_test(who_stood_still_believes_what_came_meanwhile),
         cmocka_unit_test(each_is_probed_within_twice_the_others),
         cmocka_unit_test(newcomers_are_probed_in_this_round_or_the_next),
         cmocka_unit_test(who_failed_or_left_is_not_probed),
