@@ -104,6 +104,54 @@ static void halves_find_together(void **state) {
     mnet_free(net);
 }
 
+static enum orr_member_way way(const struct mnet *net, size_t at, size_t of) {
+    struct orr_member_info member;
+    assert_true(orr_membership_find(mnet_of(net, at), mnet_id(net, of), &member));
+    return member.way;
+}
+
+/* Both ends of the link are well, and all know it; the two can say that their link is not. */
+static void a_cut_link_is_told_from_a_dead_node(void **state) {
+    (void)state;
+    for (unsigned one_way = 0; one_way <= 1; one_way++) {
+        struct mnet_options o = options(5);
+        struct mnet *net = started(&o);
+        mnet_run(net, 10 * ORR_SECOND);
+        mnet_cut(net, 0, 1, true);
+        if (!one_way) mnet_cut(net, 1, 0, true);
+        mnet_kill(net, 4);
+        mnet_run(net, 60 * ORR_SECOND);
+        for (size_t i = 0; i < 4; i++) assert_true(all_see(net, o.n, i, ORR_MEMBER_ALIVE));
+        assert_true(all_see(net, o.n, 4, ORR_MEMBER_FAILED));
+        assert_int_equal(way(net, 0, 1), ORR_WAY_INDIRECT);
+        assert_int_equal(way(net, 1, 0), ORR_WAY_INDIRECT);
+        assert_int_equal(way(net, 0, 2), ORR_WAY_DIRECT);
+        assert_int_equal(way(net, 0, 4), ORR_WAY_NONE);
+        mnet_free(net);
+    }
+}
+
+static void count_failures(void *ud, size_t node, const struct orr_membership_ready *r) {
+    (void)node;
+    unsigned *n = ud;
+    *n += r->event.kind == ORR_MEMBER_FAILS;
+}
+
+static void lost_packets_alone_fail_nobody(void **state) {
+    (void)state;
+    unsigned failures = 0;
+    struct mnet_options o = options(100);
+    o.loss = 0.05;
+    o.seeds = 3;
+    o.event = count_failures;
+    o.ud = &failures;
+    struct mnet *net = started(&o);
+    mnet_run(net, 300 * ORR_SECOND);
+    assert_true(all_alive(net, o.n));
+    assert_int_equal(failures, 0);
+    mnet_free(net);
+}
+
 static void detectors_by_heartbeats(void **state) {
     (void)state;
     for (int detector = ORR_DETECTOR_PHI; detector <= ORR_DETECTOR_DEADLINE; detector++) {
@@ -153,6 +201,8 @@ int main(void) {
         cmocka_unit_test(the_dead_are_found),
         cmocka_unit_test(who_leaves_is_no_failure),
         cmocka_unit_test(halves_find_together),
+        cmocka_unit_test(a_cut_link_is_told_from_a_dead_node),
+        cmocka_unit_test(lost_packets_alone_fail_nobody),
         cmocka_unit_test(detectors_by_heartbeats),
         cmocka_unit_test(the_same_seed_is_the_same_run),
         cmocka_unit_test(alone_there_is_nothing_to_do),
