@@ -17,7 +17,7 @@ same() {                            # NAME ARGUMENT...: twice the same, but for 
         $orrery bench "$@" 2>&1 | sed 's/[0-9.]* s of .*one core[^;]*//' >$tmp/again &&
         [ "$(wc -l <$tmp/once)" -gt 4 ] && cmp $tmp/once $tmp/again
 }
-check "members: the same seed, the same run" same members 200 7
+check "members: the same seed, the same run" same members 500 7
 check "detectors: the same seed, the same run" same detectors 6 0.2 7
 
 # Columns: name, detected, 99 %, missed, false, of the healthy, by the healthy, messages. The name may have blanks.
