@@ -35,7 +35,7 @@ local function aim(self, to, what)
   end
   local ids, given, seen = {}, {}, {}
   local function add(id)
-    if type(id) ~= "string" or not cluster.node(self.cluster, id) then
+    if not self.known[id] then
       error(("%s: 'to' must name nodes of the cluster (got %s%s)"):format(what, options.got(id),
         options.hint(id, cluster.ids(self.cluster))), 4)
     end
@@ -51,10 +51,11 @@ local function aim(self, to, what)
   if wrong then error(("%s: %s"):format(what, wrong), 3) end
   if checked.key then self.follow() end             -- who is away is known, not only found out
   if checked.role then
-    local of_role = cluster.role(self.cluster, checked.role)
+    local of_role = self.of_role[checked.role] or cluster.role(self.cluster, checked.role)
     if #of_role == 0 then
       error(("%s: 'role' must be one that some node bears (got %q)"):format(what, checked.role), 3)
     end
+    self.of_role[checked.role] = of_role
     for _, id in ipairs(of_role) do add(id) end
   end
   if #ids == 0 then error(what .. ": 'to' names nobody", 3) end
@@ -152,6 +153,7 @@ function rpc.open(self)
   local api, known, core = {}, {}, self.core
   local call, cast = core.call, core.cast         -- found once: a look-up in core runs a function
   for _, id in ipairs(cluster.ids(self.cluster)) do known[id] = true end
+  self.known, self.of_role = known, {}
   self.try, self.outliers, self.rings, self.rings_kept = rpc.try, {}, {}, 0
 
   function api.on(name, f, more)
