@@ -193,6 +193,7 @@ struct orr_membership {
     orr_id asked_last, ask_again;   /* of the absent; of those that had more to tell */
     bool joining;                   /* since the start, until somebody told all that he knows */
     bool learning;                  /* something in this exchange was news */
+    bool quiet;                     /* what is merged now is known to those that may be told */
     bool leaving, gone;
 
     struct orri_probe probe;

@@ -176,7 +176,9 @@ int orr_membership_recv(struct orr_membership *m, orr_time now, orr_id from, str
     if (p.to != m->self->id || p.from == m->self->id || (from != ORR_NOBODY && from != p.from))
         return drop(&c->dropped_stranger, ORR_ECONFLICT);
     if (is_stranger(m, &p, &facts)) return drop(&c->dropped_stranger, ORR_EDENIED);
+    m->quiet = m->joining && p.kind == ORRI_RECORDS && p.flags & ORRI_ANSWER;
     bool news = orri_member_merge_all(m, &facts, p.kind == ORRI_RECORDS);
+    m->quiet = false;
     struct orri_member *sender = orri_member_find(m, p.from);      /* NULL: there was no memory for it */
     if (sender) dispatch(m, sender, &p, news);
     orri_membership_check(m);

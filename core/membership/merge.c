@@ -62,9 +62,8 @@ static void of_oneself(struct orr_membership *m, const struct orri_fact *f) {
 }
 
 /* -- Others -------------------------------------------------------------------------------------------------------- */
-/* Queued to be told, unless it came to a joiner from one who knew all that before. */
-static void tell(struct orr_membership *m, struct orri_member *r, bool record) {
-    if (!(record && m->joining)) orri_member_tell(m, r);
+static void tell(struct orr_membership *m, struct orri_member *r) {
+    if (!m->quiet) orri_member_tell(m, r);
 }
 
 static void move(struct orr_membership *m, struct orri_member *r, enum orr_member_state state, uint64_t incarnation) {
@@ -81,7 +80,7 @@ static bool is_another_life(const struct orri_member *r, uint64_t incarnation) {
     return incarnation >> 32 != r->incarnation >> 32;
 }
 
-static void alive(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f, bool record) {
+static void alive(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f) {
     bool differs = orri_record_differs(r, f), new = !r->heard;
     enum orr_member_state was = r->state;
     if (r->heard && f->incarnation <= r->incarnation) {
@@ -99,12 +98,12 @@ static void alive(struct orr_membership *m, struct orri_member *r, const struct 
     else if (was == ORR_MEMBER_SUSPECT) orri_member_event(m, ORR_MEMBER_REFUTED, r, ORR_NOBODY);
     if ((differs || restarted) && !new && was != ORR_MEMBER_LEFT)
         orri_member_event(m, ORR_MEMBER_CHANGES, r, ORR_NOBODY);
-    tell(m, r, record);
+    tell(m, r);
     if (new || was > ORR_MEMBER_SUSPECT) orri_member_appears(m);
 }
 
 /* At a higher incarnation: it had refuted what we had of it. */
-static void suspect_anew(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f, bool record) {
+static void suspect_anew(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f) {
     enum orr_member_state was = r->state;
     if (!orri_member_event_room(m, EVENTS_A_FACT)) return;
     if (was == ORR_MEMBER_SUSPECT) orri_suspicion_end(m, r);
@@ -118,25 +117,25 @@ static void suspect_anew(struct orr_membership *m, struct orri_member *r, const 
     if (was == ORR_MEMBER_FAILED) orri_member_event(m, ORR_MEMBER_RETURNS, r, ORR_NOBODY);
     if (was == ORR_MEMBER_LEFT) orri_member_event(m, ORR_MEMBER_JOINS, r, ORR_NOBODY);
     if (was != ORR_MEMBER_SUSPECT) orri_member_event(m, ORR_MEMBER_SUSPECTED, r, f->by);
-    tell(m, r, record);
+    tell(m, r);
     if (was > ORR_MEMBER_SUSPECT) orri_member_appears(m);
 }
 
-static void suspect(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f, bool record) {
+static void suspect(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f) {
     if (f->incarnation < r->incarnation || (f->incarnation == r->incarnation && r->state > ORR_MEMBER_SUSPECT)) {
         m->counted.stale++;
         return;
     }
     if (f->incarnation > r->incarnation || r->state == ORR_MEMBER_ALIVE) {
-        suspect_anew(m, r, f, record);
+        suspect_anew(m, r, f);
     } else if (orri_suspicion_confirm(m, r->suspicion, f->by)) {
-        tell(m, r, record);
+        tell(m, r);
     } else {
         m->counted.stale++;
     }
 }
 
-static void gone(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f, bool record) {
+static void gone(struct orr_membership *m, struct orri_member *r, const struct orri_fact *f) {
     enum orr_member_state was = r->state;
     if (f->incarnation < r->incarnation || (f->incarnation == r->incarnation && was >= f->state)) {
         m->counted.stale++;
@@ -147,7 +146,7 @@ static void gone(struct orr_membership *m, struct orri_member *r, const struct o
     r->by = f->by;
     if (f->state != was && f->state == ORR_MEMBER_LEFT) orri_member_event(m, ORR_MEMBER_LEAVES, r, ORR_NOBODY);
     if (f->state != was && f->state == ORR_MEMBER_FAILED) orri_member_event(m, ORR_MEMBER_FAILS, r, f->by);
-    tell(m, r, record);
+    tell(m, r);
 }
 
 /* A tombstone that is old is near its end elsewhere too: it would live on by being told. */
@@ -184,13 +183,13 @@ static void of_another(struct orr_membership *m, struct orri_member *r, const st
         return;
     }
     switch (f->state) {
-    case ORR_MEMBER_ALIVE: alive(m, r, f, record); break;
-    case ORR_MEMBER_SUSPECT: suspect(m, r, f, record); break;
+    case ORR_MEMBER_ALIVE: alive(m, r, f); break;
+    case ORR_MEMBER_SUSPECT: suspect(m, r, f); break;
     case ORR_MEMBER_FAILED:
-        if (record && orri_member_lives(r)) suspect(m, r, f, record);
-        else gone(m, r, f, record);
+        if (record && orri_member_lives(r)) suspect(m, r, f);
+        else gone(m, r, f);
         break;
-    case ORR_MEMBER_LEFT: gone(m, r, f, record); break;
+    case ORR_MEMBER_LEFT: gone(m, r, f); break;
     }
 }
 

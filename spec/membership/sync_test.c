@@ -193,6 +193,9 @@ static void what_a_joiner_hears_of_is_not_told_on(void **state) {
     size_t untold = mhand_status(h).untold;
     mhand_recv(h, 'b', records, &f, 1);
     assert_int_equal(mhand_status(h).untold, untold);
+    f = mhand_whole(ORR_MEMBER_ALIVE, "w", 1);              /* of what it was told itself: another joiner's */
+    mhand_recv(h, 'b', (struct orri_packet){ .kind = ORRI_RECORDS }, &f, 1);
+    assert_int_equal(mhand_status(h).untold, ++untold);
     records.flags |= ORRI_LAST;
     mhand_recv(h, 'b', records, NULL, 0);
     f = mhand_whole(ORR_MEMBER_ALIVE, "y", 1);

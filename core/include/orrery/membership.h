@@ -52,7 +52,8 @@ ORR_API const char *orr_member_state_word(enum orr_member_state state);         
 enum orr_detector {
     ORR_DETECTOR_SWIM,
     ORR_DETECTOR_PHI,               /* heartbeats to all that may be talked to; suspect from phi_suspect on, failed from
-                                     * phi_fail on. What this node sees alone: nobody is told of failures */
+                                     * phi_fail on. What this node sees alone: nobody is told of failures, so those
+                                     * that it may not talk to are not known to fail */
     ORR_DETECTOR_DEADLINE           /* likewise; suspect after half of `silence`, failed after all of it */
 };
 ORR_API const char *orr_detector_word(enum orr_detector detector);              /* "swim", "phi", "deadline" */
@@ -83,7 +84,7 @@ struct orr_membership_config {
     orr_time gossip_dead;           /* 30 s: so long a failed one is told, too: it may live */
     orr_time sync_interval;         /* 30 s: compares all with one other (anti-entropy); 0: never */
     unsigned awareness_max;         /* 8: a node that seems slow itself waits so many times longer, at most */
-    orr_time forget;                /* 24 h: what failed or left is forgotten; 0: never */
+    orr_time forget;                /* 24 h: who failed or left is forgotten, told of for half of it; 0: never */
     /* Heartbeats. */
     double phi_suspect, phi_fail;   /* 5, 8 */
     orr_time silence;               /* 5 s */
