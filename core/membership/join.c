@@ -1,8 +1,9 @@
 /* join.c - those who should be here and are not: asked again and again, whether this node is new or they were cut off.
  *
  * A joiner asks a few of those that it may talk to for all that they know, with growing pauses, until somebody is
- * there. What it is answered it does not tell on: that is no news to those who are there. Afterwards one of the absent is asked now and then, in turn: who failed may be back, and two halves that each
- * declared the other failed find together again (Serf does so; SWIM and memberlist leave it to the operator). */
+ * there. What it is answered it does not tell on: that is no news to those who are there. Afterwards one of the absent
+ * is asked now and then, in turn: who failed may be back, and two halves that each declared the other failed find
+ * together again (Serf does so; SWIM and memberlist leave it to the operator). */
 #include "membership/inner.h"
 
 enum { PAUSES_LONGER = 30 };        /* than a probe interval, where nothing is compared now and then */
