@@ -10,10 +10,11 @@ kv=examples/kv/cluster.lua
 tmp=build/spec/simulation
 rm -rf $tmp && mkdir -p $tmp || exit 1
 # seeds NAME FIRST LAST FAULTS CLUSTER SECONDS...: one run for each seed, in two processes; a line of JSON for each.
+clients=
 seeds() {
     half=$((($2 + $3) / 2))
-    $orrery sim "$5" --seeds "$2:$half" --faults "$4" --for "$6" --json >"$tmp/$1.1" 2>"$tmp/$1.1.log" &
-    $orrery sim "$5" --seeds "$((half + 1)):$3" --faults "$4" --for "$6" --json >"$tmp/$1.2" 2>"$tmp/$1.2.log"
+    $orrery sim "$5" --seeds "$2:$half" --faults "$4" --for "$6" $clients --json >"$tmp/$1.1" 2>"$tmp/$1.1.log" &
+    $orrery sim "$5" --seeds "$((half + 1)):$3" --faults "$4" --for "$6" $clients --json >"$tmp/$1.2" 2>"$tmp/$1.2.log"
     second=$?
     wait $!
     first=$?
@@ -64,4 +65,23 @@ cp examples/kv/node.lua $tmp/node.lua
 idle() { $orrery sim $tmp/five.lua --seed 1 --for 3600 --workload none --json >$tmp/idle 2>&1; }
 check "an idle hour of five nodes is quiet" idle
 cat $tmp/idle
+
+# Seven nodes that join, leave, die, are cut off and come back: do all agree on who lives, and nobody makes anything up?
+cat >$tmp/seven.lua <<'END'
+local nodes = {}
+for i = 1, 7 do nodes[i] = { id = "m" .. i, at = "127.0.0.1:760" .. i, zone = "z" .. i % 3 } end
+return orrery.cluster { name = "seven", node = "members.lua", nodes = nodes, members = { probe = 0.2, sync = 2 } }
+END
+cat >$tmp/members.lua <<'END'
+local ring = node:ring { vnodes = 40 }
+node:on("owner", function(key) return ring:owner(key) end)
+if node.id ~= "m1" then
+  node:every(1, function() if math.random() < 0.02 then node:stop "for a while" end end)
+end
+END
+clients="--clients 0"
+check "members agree, seeds 1 to $last of the swarm" seeds members 1 $last swarm $tmp/seven.lua 15
+check "and fresh seeds $fresh to $until" seeds members_fresh $fresh $until swarm $tmp/seven.lua 15
+echo "$(sum members members) times a node held something new of another one's life"
+check "and their views changed often enough" [ "$(sum members members)" -ge $((last * 100)) ]
 finish
