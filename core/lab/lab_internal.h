@@ -37,6 +37,7 @@ struct orr_lab {
     } settled;                      /* of those that are not in the history any more */
     const char *names[LAB_NODES_MAX];   /* of the nodes, as the simulator keeps them: quick to compare */
     bool excused[LAB_NODES_MAX];    /* kept down: it owes nothing */
+    bool paused[LAB_NODES_MAX];
     struct lab_client *clients, *probes;
     struct lab_oracle *oracle;
     struct lab_shadow *shadow;

@@ -299,8 +299,10 @@ static bool explained(const struct orr_lab *lab, size_t node, int code) {
 void lab_oracle_life(struct orr_lab *lab, const char *name, enum orr_sim_state state, int code, const char *why) {
     int node = lab_node_named(lab, name);
     if (node < 0) return;
+    bool goes_on = state == ORR_SIM_UP && lab->paused[node];       /* it stood still: that is no new life */
     lab_members_life(lab, (size_t)node, state);
-    if (state == ORR_SIM_UP) {
+    lab->paused[node] = state == ORR_SIM_PAUSED;
+    if (state == ORR_SIM_UP && !goes_on) {
         lab->oracle->starts++;
         lab_times_start(lab, (size_t)node);
         lab_disks_start(lab, (size_t)node);

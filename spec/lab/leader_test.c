@@ -74,6 +74,26 @@ static void who_has_it_is_not(void **state) {
     assert_property(lab, "");
 }
 
+/* Seed 479 of examples/cache: paused when all was committed, it was held to owe it for ever, as nothing came after. */
+static void who_stood_still_has_what_he_had(void **state) {
+    const char *who, *owes;
+    struct orr_trace_apply applied = { .index = 1, .term = 2, .name = "group" };
+    (void)state;
+    struct orr_lab *lab = lab_of_nothing();
+    leads(lab, "a", 2, 1);
+    commits(lab, "a", 2);
+    lab_oracle_trace(lab, "a", GROUP, ORR_TRACE_APPLY, &applied);
+    assert_true(orr_lab_settled(lab, &who, &owes));
+    lab_oracle_life(lab, "a", ORR_SIM_PAUSED, 0, "pause");
+    lab_oracle_life(lab, "a", ORR_SIM_UP, 0, "resume");
+    assert_true(orr_lab_settled(lab, &who, &owes));
+    lab_oracle_life(lab, "a", ORR_SIM_DOWN, 0, "kill");
+    lab_oracle_life(lab, "a", ORR_SIM_UP, 0, "start");
+    assert_false(orr_lab_settled(lab, &who, &owes));
+    assert_string_equal(who, "a");
+    assert_property(lab, "");
+}
+
 static void a_term_that_was_over_owes_nothing(void **state) {
     (void)state;
     struct orr_lab *lab = lab_of_nothing();
@@ -240,6 +260,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_later_leader_without_a_committed_entry_is_blamed),
         cmocka_unit_test(who_has_it_is_not),
+        cmocka_unit_test(who_stood_still_has_what_he_had),
         cmocka_unit_test(a_term_that_was_over_owes_nothing),
         cmocka_unit_test(what_counts_is_when_it_was_committed),
         cmocka_unit_test(who_leads_an_old_term_later_excuses_nobody),
