@@ -339,11 +339,11 @@ static void many_seeds(void **state) {
                   LLU(total.hearsay), LLU(total.forgot), LLU(total.heartbeats));
     print_message("all views equal after %.1f s at most; somebody wronged for %.1f s\n", (double)total.longest / 1e9,
                   (double)total.wronged / 1e9);
-    if (range) return;
+    if (range) return;                      /* else a floor of work */
     assert_true(total.events[ORR_MEMBER_JOINS] > 150000 && total.events[ORR_MEMBER_REFUTED] > 200000);
     assert_true(total.events[ORR_MEMBER_FAILS] > 40000 && total.events[ORR_MEMBER_RETURNS] > 30000);
     assert_true(total.events[ORR_MEMBER_LEAVES] > 9000 && total.kills > 4000 && total.pauses > 6000);
-    assert_true(total.cuts > 10000 && total.open > 700 && total.hearsay > 700 && total.heartbeats > 600);   /* a floor */
+    assert_true(total.cuts > 10000 && total.open > 700 && total.hearsay > 700 && total.heartbeats > 600);
 }
 
 int main(void) {
