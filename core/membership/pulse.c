@@ -114,7 +114,10 @@ static void missed(struct orr_membership *m, struct orri_member *r) {
     found(m, r, ORR_WAY_NONE, 0);
     orri_record_state(m, r, suspect ? ORR_MEMBER_FAILED : ORR_MEMBER_SUSPECT, r->incarnation, m->now);
     orri_member_event(m, suspect ? ORR_MEMBER_FAILS : ORR_MEMBER_SUSPECTED, r, ORR_NOBODY);
-    if (suspect) orri_join_soon(m);
+    if (!suspect) return;
+    orri_member_tell_no_more(m, r);
+    orri_forget_later(m, r);
+    orri_join_soon(m);
 }
 
 static void judge(struct orr_membership *m) {

@@ -13,12 +13,12 @@
 /* -- Buckets ------------------------------------------------------------------------------------------------------- */
 unsigned orri_sync_bucket(orr_id id) { return (unsigned)(id >> 58); }
 
+/* By heartbeats nobody is told that one failed, nor that he lives: who has forgotten him would take him for new. */
 bool orri_member_in_sync(const struct orr_membership *m, const struct orri_member *r) {
-    (void)m;
-    return r->heard && !r->faded;
+    return r->heard && !r->faded && (orri_member_swim(m) || r->state != ORR_MEMBER_FAILED);
 }
 
-/* Of heartbeats only who left is something that all agree upon. */
+/* And only who left is something that all agree upon. */
 uint64_t orri_sync_hash(const struct orr_membership *m, const struct orri_member *r) {
     unsigned state = orri_member_swim(m) || r->state == ORR_MEMBER_LEFT ? r->state : ORR_MEMBER_ALIVE;
     unsigned char bytes[17];

@@ -145,7 +145,11 @@ static void nobody_is_told_of_failures_or_believed_about_them(void **state) {
     uint64_t bucket = h->m->buckets[orri_sync_bucket(mhand_id('c'))];
     mhand_until(h, h->now + 10 * ORR_SECOND);
     assert_int_equal(mhand_sees(h, 'c').state, ORR_MEMBER_FAILED);
-    assert_int_equal(h->m->buckets[orri_sync_bucket(mhand_id('c'))], bucket);
+    assert_int_not_equal(h->m->buckets[orri_sync_bucket(mhand_id('c'))], bucket);
+    mhand_forget(h);
+    mhand_recv(h, 'b', (struct orri_packet){ .kind = ORRI_RECORDS, .wanted = UINT64_MAX }, NULL, 0);
+    assert_true(mhand_says(mhand_said(h, ORRI_RECORDS, 'b'), ORR_MEMBER_ALIVE, 'a', 1));
+    assert_false(mhand_says(mhand_said(h, ORRI_RECORDS, 'b'), ORR_MEMBER_ALIVE, 'c', 1));
     for (size_t i = 0; i < h->n_said; i++) {
         for (size_t k = 0; k < h->said[i].facts.n; k++)
             assert_int_equal(h->said[i].facts.at[k].state, ORR_MEMBER_ALIVE);

@@ -1,8 +1,8 @@
 /* random_test.c - memberships against a network and fates that are what they may be.
  *
- * Each seed draws a cluster - open, or by the file, in which not all may talk to all - and which faults strike, how
- * hard: loss, duplicates, delays beyond a probe's timeout, cuts one way and both, nodes that stand still, die, come
- * back, leave. Asked of it:
+ * Each seed draws a cluster - open, or by the file, in which not all may talk to all; now and then by heartbeats - and
+ * which faults strike, how hard: loss, duplicates, delays beyond a probe's timeout, cuts one way and both, nodes that
+ * stand still, die, come back, leave. Asked of it:
  *
  *   - what events say and what a look shows go together, at each node, at any time;
  *   - when faults end, all views are equal, and true, within orr_membership_bound();
@@ -41,7 +41,8 @@ struct run {
     char breach[200];
 };
 static struct {
-    uint64_t events[ORR_MEMBER_CHANGES + 1], packets, kills, starts, leaves, cuts, pauses, hearsay, open, forgot;
+    uint64_t events[ORR_MEMBER_CHANGES + 1], packets, kills, starts, leaves, cuts, pauses;
+    uint64_t hearsay, open, forgot, heartbeats;
     orr_time longest, wronged;
 } total;
 
@@ -106,7 +107,7 @@ static bool may_talk(void *ud, size_t a, size_t b) {
 
 /* All may talk to n0000, so nobody is apart. */
 static void draw_ways(struct run *r) {
-    bool some = orri_rng_chance(&r->rng, 0.3);
+    bool some = orri_rng_chance(&r->rng, 0.3) && r->o.cfg.detector == ORR_DETECTOR_SWIM;
     for (size_t a = 0; a < MOST; a++) {
         for (size_t b = 0; b < a; b++) r->talk[a][b] = r->talk[b][a] = b == 0 || !some || orri_rng_chance(&r->rng, 0.6);
     }
@@ -126,6 +127,11 @@ static void draw_config(struct run *r, struct orr_membership_config *c) {
     c->awareness_max = orri_rng_chance(&r->rng, 0.5) ? 8 : 3;
     c->indirect = (unsigned)orri_rng_below(&r->rng, 4);
     c->forget = orri_rng_chance(&r->rng, 0.2) ? 3 * ORR_SECOND : 0;
+    if (orri_rng_chance(&r->rng, 0.2)) {            /* by heartbeats: all that is seen is seen by oneself */
+        c->detector = orri_rng_chance(&r->rng, 0.5) ? ORR_DETECTOR_PHI : ORR_DETECTOR_DEADLINE;
+        c->silence = 600 * ORR_MS;
+        total.heartbeats++;
+    }
     total.forgot += c->forget > 0;
 }
 
@@ -136,8 +142,8 @@ static void draw(struct run *r) {
     o->seed = r->seed;
     o->seeds = orri_rng_chance(&r->rng, 0.3) ? 1 + orri_rng_below(&r->rng, 2) : 0;
     total.open += o->seeds > 0;
-    draw_ways(r);
     draw_config(r, &o->cfg);
+    draw_ways(r);
     if (o->seeds == 0) o->may_talk = may_talk;
     o->event = event;
     o->ud = r;
@@ -258,6 +264,10 @@ static bool same(const struct run *r, size_t a, size_t b, size_t of) {
     bool here = orr_membership_find(mnet_of(r->net, a), mnet_id(r->net, of), &x);
     bool there = orr_membership_find(mnet_of(r->net, b), mnet_id(r->net, of), &y);
     if (r->o.cfg.forget > 0 && (!here || !there)) return true;
+    if (r->o.cfg.detector != ORR_DETECTOR_SWIM) {           /* of a life that failed nobody tells, only of who left */
+        bool left = here && there && (x.state == ORR_MEMBER_LEFT) != (y.state == ORR_MEMBER_LEFT);
+        return !left || x.incarnation != y.incarnation;
+    }
     return here == there && (!here || (x.state == y.state && x.incarnation == y.incarnation));
 }
 
@@ -319,19 +329,21 @@ static void many_seeds(void **state) {
     const char *range = getenv("MEMBER_SEEDS");
     if (range) sscanf(range, "%llu:%llu", &first, &last);
     for (unsigned long long seed = first; seed <= last; seed++) run_seed(seed);
-    print_message("%llu packets, %llu joins, %llu suspected, %llu refuted, %llu failed, %llu returned, %llu left; "
-                  "%llu kills, %llu starts, %llu leaves, %llu cuts, %llu pauses; %llu open, %llu by hearsay, %llu with "
-                  "short memory; all views equal after %.1f s at most; somebody wronged for %.1f s\n",
+    print_message("%llu packets, %llu joins, %llu suspected, %llu refuted, %llu failed, %llu returned, %llu left; ",
                   LLU(total.packets), LLU(total.events[ORR_MEMBER_JOINS]), LLU(total.events[ORR_MEMBER_SUSPECTED]),
                   LLU(total.events[ORR_MEMBER_REFUTED]), LLU(total.events[ORR_MEMBER_FAILS]),
-                  LLU(total.events[ORR_MEMBER_RETURNS]), LLU(total.events[ORR_MEMBER_LEAVES]), LLU(total.kills),
-                  LLU(total.starts), LLU(total.leaves), LLU(total.cuts), LLU(total.pauses), LLU(total.open),
-                  LLU(total.hearsay), LLU(total.forgot), (double)total.longest / 1e9, (double)total.wronged / 1e9);
-    if (range) return;
+                  LLU(total.events[ORR_MEMBER_RETURNS]), LLU(total.events[ORR_MEMBER_LEAVES]));
+    print_message("%llu kills, %llu starts, %llu leaves, %llu cuts, %llu pauses; ", LLU(total.kills),
+                  LLU(total.starts), LLU(total.leaves), LLU(total.cuts), LLU(total.pauses));
+    print_message("%llu open, %llu by hearsay, %llu with short memory, %llu by heartbeats; ", LLU(total.open),
+                  LLU(total.hearsay), LLU(total.forgot), LLU(total.heartbeats));
+    print_message("all views equal after %.1f s at most; somebody wronged for %.1f s\n", (double)total.longest / 1e9,
+                  (double)total.wronged / 1e9);
+    if (range) return;                      /* else a floor of work */
     assert_true(total.events[ORR_MEMBER_JOINS] > 150000 && total.events[ORR_MEMBER_REFUTED] > 200000);
     assert_true(total.events[ORR_MEMBER_FAILS] > 40000 && total.events[ORR_MEMBER_RETURNS] > 30000);
     assert_true(total.events[ORR_MEMBER_LEAVES] > 9000 && total.kills > 4000 && total.pauses > 6000);
-    assert_true(total.cuts > 10000 && total.open > 700 && total.hearsay > 700);         /* a floor of work */
+    assert_true(total.cuts > 10000 && total.open > 700 && total.hearsay > 700 && total.heartbeats > 600);
 }
 
 int main(void) {
