@@ -88,12 +88,7 @@ static int make(lua_State *L) {
     *held = (struct box){ NULL };
     luaL_setmetatable(L, HELD);
     int rc = orr_placement_new(&placement, &cfg, nodes, n, &wrong);
-    if (rc == ORR_EINVALID) {
-        lua_pushnil(L);
-        if (wrong < n) lua_pushinteger(L, (lua_Integer)wrong + 1);
-        else lua_pushnil(L);
-        return 2;
-    }
+    if (rc == ORR_EINVALID) return orrb_placed_wrong(L, wrong, n);
     if (rc < 0) return luaL_error(L, "not enough memory");
     held->placement = placement;
     name_them(L, placement);                        /* memory may be out in here, and behind it no more */
@@ -141,13 +136,7 @@ static int owners(lua_State *L) {
     uint32_t *found = lua_newuserdatauv(L, n * sizeof *found, 0);
     n = orr_placement_owners_at(p, place, n, found, &zones, room);
     lua_getiuservalue(L, 1, IDS);
-    lua_createtable(L, (int)n, 0);
-    for (uint32_t i = 0; i < n; i++) {
-        lua_rawgeti(L, -2, (lua_Integer)found[i] + 1);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    lua_pushinteger(L, zones);
-    return 2;
+    return orrb_push_owners(L, found, n, zones);
 }
 
 /* Upvalues: the walk, the ids, and the placement as it was. */
@@ -212,24 +201,8 @@ int orrb_open_placement(lua_State *L) {
     static const luaL_Reg methods[] = { { "owner", owner }, { "owners", owners }, { "walk", walk },
                                         { "share", share }, { "moved", moved },   { NULL, NULL } };
     static const luaL_Reg functions[] = { { "make", make }, { "made_of", made_of }, { NULL, NULL } };
-    luaL_newmetatable(L, HELD);
-    lua_pushcfunction(L, collect);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-    luaL_newmetatable(L, PLACEMENT);
-    lua_pushcfunction(L, tostring);
-    lua_setfield(L, -2, "__tostring");
-    lua_pushvalue(L, -1);
-    lua_pushcclosure(L, size, 1);
-    lua_setfield(L, -2, "__len");
-    luaL_newlibtable(L, methods);
-    lua_pushvalue(L, -2);
-    luaL_setfuncs(L, methods, 1);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -3, "__index");
-    luaL_newlib(L, functions);
-    lua_insert(L, -2);
-    lua_setfield(L, -2, "methods");                 /* to which placement.lua adds its own */
-    lua_replace(L, -2);
+    static const struct orrb_placed_class class = { PLACEMENT, HELD, collect, tostring, size, methods };
+    orrb_open_placed(L, &class);
+    luaL_setfuncs(L, functions, 0);
     return 1;
 }

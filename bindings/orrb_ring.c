@@ -68,6 +68,46 @@ enum orr_ring_hash orrb_check_ring_hash(lua_State *L, int arg) {
     return (enum orr_ring_hash)luaL_checkoption(L, arg, "xxh3", hashes);
 }
 
+/* -- What placements have in common -------------------------------------------------------------------------------- */
+int orrb_placed_wrong(lua_State *L, size_t wrong, size_t n) {
+    lua_pushnil(L);
+    if (wrong < n) lua_pushinteger(L, (lua_Integer)wrong + 1);
+    else lua_pushnil(L);
+    return 2;
+}
+
+int orrb_push_owners(lua_State *L, const uint32_t *found, uint32_t n, uint32_t zones) {
+    lua_createtable(L, (int)n, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -2, (lua_Integer)found[i] + 1);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_pushinteger(L, zones);
+    return 2;
+}
+
+void orrb_open_placed(lua_State *L, const struct orrb_placed_class *class) {
+    luaL_newmetatable(L, class->held);
+    lua_pushcfunction(L, class->collect);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    lua_newtable(L);
+    luaL_newmetatable(L, class->name);
+    lua_pushcfunction(L, class->tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushvalue(L, -1);
+    lua_pushcclosure(L, class->size, 1);
+    lua_setfield(L, -2, "__len");
+    lua_newtable(L);
+    lua_pushvalue(L, -2);
+    luaL_setfuncs(L, class->methods, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "__index");
+    lua_setfield(L, -3, "methods");
+    lua_pop(L, 1);
+}
+
+/* -- Making a ring ------------------------------------------------------------------------------------------------- */
 /* make(box or nil, { { id =, weight =, zone = }, ... }, vnodes, hash) -> box; or nil, and the place of the node that is
  * wrong, or nil */
 static int make(lua_State *L) {
@@ -91,12 +131,7 @@ static int make(lua_State *L) {
     *held = (struct box){ NULL };
     luaL_setmetatable(L, HELD);
     int rc = orr_ring_new(&ring, &cfg, nodes, n, &wrong);
-    if (rc == ORR_EINVALID) {
-        lua_pushnil(L);
-        if (wrong < n) lua_pushinteger(L, (lua_Integer)wrong + 1);
-        else lua_pushnil(L);
-        return 2;
-    }
+    if (rc == ORR_EINVALID) return orrb_placed_wrong(L, wrong, n);
     if (rc < 0) return luaL_error(L, "not enough memory");
     held->ring = ring;
     name_them(L, ring);                             /* memory may be out in here, and behind it no more */
@@ -143,13 +178,7 @@ static int owners(lua_State *L) {
     uint32_t *found = lua_newuserdatauv(L, n * sizeof *found, 0);
     n = orr_ring_owners_at(r, place, n, found, &zones);
     lua_getiuservalue(L, 1, IDS);
-    lua_createtable(L, (int)n, 0);
-    for (uint32_t i = 0; i < n; i++) {
-        lua_rawgeti(L, -2, (lua_Integer)found[i] + 1);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    lua_pushinteger(L, zones);
-    return 2;
+    return orrb_push_owners(L, found, n, zones);
 }
 
 /* Upvalues: the walk, the ids, and the ring as it was. */
@@ -264,24 +293,8 @@ int orrb_open_ring(lua_State *L) {
                                         { "share", share }, { "diff", diff },     { "bounded", bounded },
                                         { NULL, NULL } };
     static const luaL_Reg functions[] = { { "make", make }, { "made_of", made_of }, { "jump", jump }, { NULL, NULL } };
-    luaL_newmetatable(L, HELD);
-    lua_pushcfunction(L, collect);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-    luaL_newmetatable(L, RING);
-    lua_pushcfunction(L, tostring);
-    lua_setfield(L, -2, "__tostring");
-    lua_pushvalue(L, -1);
-    lua_pushcclosure(L, size, 1);
-    lua_setfield(L, -2, "__len");
-    luaL_newlibtable(L, methods);
-    lua_pushvalue(L, -2);
-    luaL_setfuncs(L, methods, 1);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -3, "__index");
-    luaL_newlib(L, functions);
-    lua_insert(L, -2);
-    lua_setfield(L, -2, "methods");                 /* to which ring.lua adds its own */
-    lua_replace(L, -2);
+    static const struct orrb_placed_class class = { RING, HELD, collect, tostring, size, methods };
+    orrb_open_placed(L, &class);
+    luaL_setfuncs(L, functions, 0);
     return 1;
 }
