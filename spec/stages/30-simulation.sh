@@ -79,7 +79,7 @@ if node.id ~= "m1" then
   node:every(1, function() if math.random() < 0.02 then node:stop "for a while" end end)
 end
 END
-clients="--clients 0"
+clients="--workload none"
 check "members agree, seeds 1 to $last of the swarm" seeds members 1 $last swarm $tmp/seven.lua 15
 check "and fresh seeds $fresh to $until" seeds members_fresh $fresh $until swarm $tmp/seven.lua 15
 echo "$(sum members members) times a node held something new of another one's life"

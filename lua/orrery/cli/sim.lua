@@ -220,7 +220,8 @@ local function run(opts, arguments, context)
   if not ready then return context.wrong(message) end
   local nodes, served = lab_nodes(ready)
   if not served and what.clients ~= 0 then
-    return context.wrong 'sim: the workload kv needs node:listen("resp", group:resp()) on at least one node'
+    return context.wrong('sim: the workload kv needs node:listen("resp", group:resp()) on at least one node '
+      .. "(or --workload none)")
   end
   local total = { runs = 0, failed_runs = 0, faults = {}, rare = {} }
   for seed = what.first, what.last do
@@ -252,8 +253,9 @@ return {
   about = "runs the nodes of a cluster file in the simulator, under faults, and judges what clients saw",
   notes = [[
 A run is its seed: the same seed gives the same run, and the same digest. While faults strike nothing wrong may be seen;
-afterwards the cluster must answer within a bound. What is violated is told with its seed and the command that plays it
-again. Exit status: 0 all held, 1 something was violated, 2 wrong use.]],
+afterwards the cluster must answer within a bound, and nodes that watch each other (node.members) must agree on who
+lives. What is violated is told with its seed and the command that plays it again. Where no node serves clients, say
+--workload none. Exit status: 0 all held, 1 something was violated, 2 wrong use.]],
   arguments = { "CLUSTER.lua" },
   options = {
     { "--seed", "N", "one run (default: 1)", kind = "integer" },
