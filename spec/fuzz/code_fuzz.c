@@ -34,7 +34,10 @@ int64_t orrb_integer_field(lua_State *L, int arg, const char *field, int64_t oth
     lua_pop(L, 1);
     return v;
 }
-void orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events) { (void)h, (void)g, (void)events; }
+bool orrb_group_event(struct orrb_host *h, struct orr_group *g, unsigned events) {
+    (void)h, (void)g, (void)events;
+    return false;
+}
 void orrb_expose_found(struct machine *m, const char *what) { (void)m, (void)what; }
 void orrb_machine_say(const struct machine *m, enum orr_level level, const char *format, ...) {
     (void)m, (void)level;
