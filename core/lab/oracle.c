@@ -164,7 +164,7 @@ static void on_recovered(struct orr_lab *lab, struct ledger *l, size_t node, con
         lab_violate(lab, "one_vote", "%s came back in term %" PRIu64 " with a vote for %s after it had voted for %s",
                     lab->cfg.nodes[node].id, s->term, name_of(lab, s->vote), name_of(lab, told->candidate));
     *m = (struct member){ .told = { s->term, s->vote == ORR_NOBODY ? 0 : s->term, s->vote }, .term = s->term,
-                          .role = ORR_FOLLOWER };
+                          .applied = m->applied, .role = ORR_FOLLOWER };      /* of a snapshot, in this life */
 }
 
 /* -- The log ------------------------------------------------------------------------------------------------------- */

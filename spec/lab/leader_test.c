@@ -94,6 +94,24 @@ static void who_stood_still_has_what_he_had(void **state) {
     assert_property(lab, "");
 }
 
+/* Seed 7363 of examples/cache, for 8 s: its snapshot had all that was committed, and nothing came after. */
+static void who_begins_with_a_snapshot_has_what_is_in_it(void **state) {
+    const char *who, *owes;
+    struct orr_trace_apply applied = { .index = 1, .term = 2, .name = "group" };
+    struct orr_order_status found = { .id = orr_id_of("a"), .term = 2, .role = ORR_FOLLOWER };
+    (void)state;
+    struct orr_lab *lab = lab_of_nothing();
+    leads(lab, "a", 2, 1);
+    commits(lab, "a", 2);
+    lab_oracle_life(lab, "a", ORR_SIM_DOWN, 0, "kill");
+    lab_oracle_life(lab, "a", ORR_SIM_UP, 0, "start");
+    assert_false(orr_lab_settled(lab, &who, &owes));
+    lab_oracle_trace(lab, "a", GROUP, ORR_TRACE_RESTORE, &applied);
+    lab_oracle_trace(lab, "a", GROUP, ORR_TRACE_RECOVERED, &found);
+    assert_true(orr_lab_settled(lab, &who, &owes));
+    assert_property(lab, "");
+}
+
 static void a_term_that_was_over_owes_nothing(void **state) {
     (void)state;
     struct orr_lab *lab = lab_of_nothing();
@@ -261,6 +279,7 @@ int main(void) {
         cmocka_unit_test(a_later_leader_without_a_committed_entry_is_blamed),
         cmocka_unit_test(who_has_it_is_not),
         cmocka_unit_test(who_stood_still_has_what_he_had),
+        cmocka_unit_test(who_begins_with_a_snapshot_has_what_is_in_it),
         cmocka_unit_test(a_term_that_was_over_owes_nothing),
         cmocka_unit_test(what_counts_is_when_it_was_committed),
         cmocka_unit_test(who_leads_an_old_term_later_excuses_nobody),
