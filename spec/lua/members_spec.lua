@@ -287,7 +287,9 @@ describe("the laboratory", function()
     local first, last = range:match "^(%d+):(%d+)$"
     for seed = math.tointeger(first), math.tointeger(last) do
       local sim <close> = start(followed, { n = 5, more = quick, opts = { seed = seed, faults = "swarm" } })
-      sim:run(10)
+      sim:run(4)
+      sim:cast(sim.ids[seed % 5 + 1], "leave")            -- as far as it is up
+      sim:run(6)
       sim:heal()
       for _, id in ipairs(sim.ids) do if sim.core:state(id) == "down" then sim:restart(id) end end
       local settled, who, owes
