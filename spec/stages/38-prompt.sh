@@ -113,7 +113,7 @@ shows 'on it' && keys C-c
 check "it ends a read" shows 'prompt:1: interrupted'
 clear_screen
 keys -l 'some of a line'
-keys C-c
+shows '> some of a line' && keys C-c
 check "it drops a line" shows '> some of a line\^C'
 typed 'f('
 shows '>>'
