@@ -37,7 +37,15 @@ client() {
 }
 # Asks until it is as expected, for 20 s at most.
 cat >"$work/lib.lua" <<'END'
-local function at(port) return assert(orrery.connect("127.0.0.1:" .. port)) end
+local function at(port)                                  -- the cluster may answer before this node does
+  local last = os.time() + 20
+  while true do
+    local node, message = orrery.connect("127.0.0.1:" .. port)
+    if node then return node end
+    assert(os.time() < last, message)
+    os.execute "sleep 0.05"
+  end
+end
 local function within(what, f)
   local last = os.time() + 20
   while not f() do
