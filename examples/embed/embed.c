@@ -126,7 +126,15 @@ static int add(struct app *a, int64_t by) {
     return finish(a, orr_group_propose(a->tally, &a->wait, tally_op(op, by), orr_node_now(a->node) + 2 * ORR_SECOND));
 }
 
+/* Nobody is told of a call to a node that isn't connected (yet). */
+static void wait_for(struct app *a, const char *id) {
+    struct orr_peer_status peer;
+    orr_time until = orr_node_now(a->node) + 2 * ORR_SECOND;
+    while (orr_node_peer(a->node, orr_id_of(id), &peer) && !peer.up && orr_node_now(a->node) < until && turn(a)) {}
+}
+
 static int ask(struct app *a, const char *id) {
+    wait_for(a, id);
     a->wait = (struct orr_wait){ .done = done, .owner = a };
     a->waiting = true;
     return finish(a, orr_node_call(a->node, &a->wait, orr_id_of(id), orr_borrow("sum", 3), orr_borrow(NULL, 0),
