@@ -338,6 +338,9 @@ local function check_same(now, next)
       now.host.log("warn", ("%s.%s counts when the node is started again"):format(place[1], place[2]))
     end
   end
+  if show(was.members) ~= show(is.members) then
+    now.host.log("warn", "members counts when the node is started again")
+  end
 end
 
 -- Nothing of them runs any more but what groups took from them.

@@ -66,7 +66,10 @@ function node_members.open(self)
   end
 
   local function take()
-    local events = core.events()
+    local events, lost = core.events()
+    if lost > 0 then
+      self.host.log("warn", ("node.members: %d changes came faster than they were told; list() has them"):format(lost))
+    end
     for _, e in ipairs(events) do
       local member = core.member(e.id)
       if member then
